@@ -1,0 +1,130 @@
+#include "agora/base/thread_pool.h"
+
+#include <sched.h>
+
+#include <atomic>
+#include <thread>
+#include <vector>
+
+#include "absl/synchronization/mutex.h"
+#include "agora/base/check.h"
+
+namespace agora::base {
+namespace {
+
+// How long a worker spins for the next loop before it sleeps. The loops of one training step follow each other within
+// microseconds; a sleep and a wake cost more than that.
+constexpr int kSpins = 2000;
+
+inline void relax() {
+#if defined(__x86_64__)
+  __builtin_ia32_pause();
+#endif
+}
+
+}  // namespace
+
+struct ThreadPool::Shared {
+  // A loop is published by raising `generation`; workers take pieces from `next` until `pieces`, then report in `idle`.
+  std::atomic<uint64_t> generation{0};
+  std::atomic<int64_t> next{0};
+  std::atomic<int> running{0};
+  std::atomic<bool> stopping{false};
+  int64_t pieces = 0;
+  absl::FunctionRef<void(int64_t)>* body = nullptr;
+
+  absl::Mutex caller;  // one loop at a time
+  absl::Mutex sleep;
+  absl::CondVar wake;
+  int sleepers ABSL_GUARDED_BY(sleep) = 0;
+
+  std::vector<std::thread> workers;
+
+  void take_pieces() {
+    for (;;) {
+      const int64_t piece = next.fetch_add(1, std::memory_order_relaxed);
+      if (piece >= pieces) return;
+      (*body)(piece);
+    }
+  }
+
+  uint64_t wait_for_work(uint64_t seen) {
+    for (int spin = 0; spin < kSpins; ++spin) {
+      const uint64_t now = generation.load(std::memory_order_acquire);
+      if (now != seen) return now;
+      relax();
+    }
+    absl::MutexLock lock(&sleep);
+    ++sleepers;
+    while (generation.load(std::memory_order_acquire) == seen) wake.Wait(&sleep);
+    --sleepers;
+    return generation.load(std::memory_order_acquire);
+  }
+
+  void work() {
+    uint64_t seen = 0;
+    for (;;) {
+      seen = wait_for_work(seen);
+      if (stopping.load(std::memory_order_relaxed)) return;
+      take_pieces();
+      running.fetch_sub(1, std::memory_order_release);
+    }
+  }
+
+  void publish() {
+    generation.fetch_add(1, std::memory_order_release);
+    absl::MutexLock lock(&sleep);
+    if (sleepers > 0) wake.SignalAll();
+  }
+};
+
+ThreadPool::ThreadPool(int threads) : threads_(threads), shared_(std::make_unique<Shared>()) {
+  AGORA_CHECK_GE(threads, 1);
+  for (int i = 1; i < threads; ++i) shared_->workers.emplace_back([shared = shared_.get()] { shared->work(); });
+}
+
+ThreadPool::~ThreadPool() {
+  shared_->stopping.store(true, std::memory_order_relaxed);
+  shared_->publish();
+  for (std::thread& worker : shared_->workers) worker.join();
+}
+
+void ThreadPool::run(int64_t pieces, absl::FunctionRef<void(int64_t)> body) {
+  if (pieces <= 0) return;
+  absl::MutexLock one_loop(&shared_->caller);
+  if (threads_ == 1 || pieces == 1) {
+    for (int64_t piece = 0; piece < pieces; ++piece) body(piece);
+    return;
+  }
+  shared_->pieces = pieces;
+  shared_->body = &body;
+  shared_->next.store(0, std::memory_order_relaxed);
+  shared_->running.store(threads_ - 1, std::memory_order_relaxed);
+  shared_->publish();
+  shared_->take_pieces();
+  for (int spin = 0; shared_->running.load(std::memory_order_acquire) != 0; ++spin) {
+    if (spin < kSpins) {
+      relax();
+    } else {
+      sched_yield();
+    }
+  }
+}
+
+void ThreadPool::run_ranges(int64_t n, int64_t grain, absl::FunctionRef<void(int64_t, int64_t)> body) {
+  AGORA_CHECK_GE(grain, 1);
+  run((n + grain - 1) / grain, [&](int64_t piece) {
+    const int64_t begin = piece * grain;
+    body(begin, begin + grain < n ? begin + grain : n);
+  });
+}
+
+int processors_available() {
+  cpu_set_t set;
+  CPU_ZERO(&set);
+  if (sched_getaffinity(0, sizeof(set), &set) != 0) return 1;
+  const int count = CPU_COUNT(&set);
+  return count > 0 ? count : 1;
+}
+
+}  // namespace agora::base
