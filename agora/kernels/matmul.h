@@ -1,0 +1,68 @@
+// Matrix products against weights that are packed once and used many times.
+//
+//   PackedMatrix w = pack(compute, weight_view);            // weight: f32 [N, K], row n holds the weights of output n
+//   matmul(compute, x, w, y);                               // y[T, N]  = x[T, K] . weight^T
+//   PackedMatrix wt = pack_transposed(compute, weight_view);
+//   matmul(compute, dy, wt, dx);                            // dx[T, K] = dy[T, N] . weight
+//   matmul_gradient(compute, x, dy, dweight);               // dweight[N, K] += dy^T . x
+//
+// Precision: bf16 rounds x and the weights to bf16 (nearest, ties to even) and adds in f32; f32 rounds nothing.
+// A row of y is bitwise the same whatever other rows T holds and for any number of threads: every element is one sum
+// over K in ascending order of fixed blocks. dweight adds rows in ascending order of t, in fixed blocks.
+// Any thread; the pool runs one loop at a time.
+#pragma once
+
+#include "agora/kernels/compute.h"
+#include "agora/tensor/buffer.h"
+#include "agora/tensor/dtype.h"
+#include "agora/tensor/view.h"
+
+namespace agora::kernels {
+
+using tensor::bf16;
+using tensor::Buffer;
+using tensor::Purpose;
+using tensor::View;
+
+// A matrix B of `inner` x `outputs` in panels of 16 outputs. bf16: [panel][inner / 2][16][2] (the order that AMX tiles and
+// AVX-512's bf16 dot product read); f32: [panel][inner][16]. Both are zero-padded to whole panels and, for bf16, to even
+// `inner`. Bytes: round_up(outputs, 16) * round_up(inner, 2) * (2 or 4).
+class PackedMatrix {
+ public:
+  PackedMatrix() = default;
+
+  int64_t inner() const { return inner_; }      // length of each sum
+  int64_t outputs() const { return outputs_; }  // columns of the product
+  Precision precision() const { return precision_; }
+  bool empty() const { return outputs_ == 0; }
+  int64_t panels() const { return (outputs_ + 15) / 16; }
+  const bf16* panel_bf16(int64_t p) const;
+  const float* panel_f32(int64_t p) const;
+
+ private:
+  friend void repack(const Compute&, View<const float>, PackedMatrix&);
+  friend void repack_transposed(const Compute&, View<const float>, PackedMatrix&);
+  int64_t inner_ = 0;
+  int64_t outputs_ = 0;
+  Precision precision_ = Precision::bf16;
+  Buffer<bf16> bf16_;
+  Buffer<float> f32_;
+};
+
+// weight [N, K] -> inner K, outputs N. repack() reuses the memory where the shape and precision are unchanged.
+PackedMatrix pack(const Compute& compute, View<const float> weight);
+void repack(const Compute& compute, View<const float> weight, PackedMatrix& packed);
+// weight [N, K] -> inner N, outputs K.
+PackedMatrix pack_transposed(const Compute& compute, View<const float> weight);
+void repack_transposed(const Compute& compute, View<const float> weight, PackedMatrix& packed);
+
+enum class Write : uint8_t { replace, add };
+
+// y[T, outputs] (=, +=) x[T, inner] . B.  Checks the shapes and that packed.precision() == compute.precision.
+void matmul(const Compute& compute, View<const float> x, const PackedMatrix& b, View<float> y,
+            Write write = Write::replace);
+
+// dweight[N, K] += dy[T, N]^T . x[T, K]
+void matmul_gradient(const Compute& compute, View<const float> x, View<const float> dy, View<float> dweight);
+
+}  // namespace agora::kernels
