@@ -39,6 +39,10 @@ void embedding_forward(const Compute& compute, View<const float> table, std::spa
 void embedding_backward(const Compute& compute, View<const float> dy, std::span<const int32_t> ids,
                         View<float> dtable);
 
+// y[t] += bias; and its mirror dbias += sum over t of dy[t], in fixed blocks of rows.
+void add_bias(const Compute& compute, std::span<const float> bias, View<float> y);
+void add_bias_backward(const Compute& compute, View<const float> dy, std::span<float> dbias);
+
 // y += x, element by element.
 void add(const Compute& compute, View<const float> x, View<float> y);
 

@@ -1,0 +1,101 @@
+// The attention block: projections, optional norms of queries and keys, rotary positions, softmax attention, projection.
+//
+//   Attention attention("model.layers.0.self_attn", config, Train::yes);
+//   attention.repack(compute);
+//   attention.forward(compute, x, batch, y, Write::add, &saved);           // whole sequences; saved for backward
+//   attention.backward(compute, x, batch, saved, dy, dx, Write::replace);  // adds to the gradients
+//   attention.forward_cached(compute, x, batch, cache, y, Write::add);     // appends to a key cache; same bits
+//
+// Parameters by Hugging Face's names: NAME.{q,k,v,o}_proj.weight, NAME.{q,k,v}_proj.bias if qkv_bias,
+// NAME.{q,k}_norm.weight [head_width] if qk_norm (Qwen3).
+// forward*() from any thread, each with its own `saved` or cache; the rest by one thread at a time.
+#pragma once
+
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "agora/kernels/attention.h"
+#include "agora/nn/linear.h"
+#include "agora/nn/rms_norm.h"
+
+namespace agora::nn {
+
+struct AttentionConfig {
+  int64_t width = 0;  // D
+  int64_t heads = 1;
+  int64_t kv_heads = 1;    // divides heads
+  int64_t head_width = 0;  // A; even where rotary
+  bool causal = true;
+  int64_t window = 0;  // 0: none
+  bool qkv_bias = false;
+  bool qk_norm = false;
+  float norm_epsilon = 1e-6f;
+  bool rotary = true;
+  float rope_theta = 10000.0f;
+};
+
+// Which rows of x are which sequences, and each row's position. Whole sequences: keys == queries and
+// key_begin == query_begin. With a cache: keys counts the filled rows and the new ones, key_begin is the sequence's first
+// row in the cache.
+struct AttentionBatch {
+  std::span<const kernels::AttentionSequence> sequences;
+  std::span<const int32_t> positions;  // [T]
+};
+
+// Keys and values of one layer, [capacity, kv_heads * A] each, held by the caller. A sequence owns the rows from its
+// key_begin on; its new rows are written at key_begin + keys - queries.
+struct KeyCache {
+  View<float> k;
+  View<float> v;
+};
+
+// What backward needs besides x. Reused from step to step: memory is taken when T grows.
+// T (2 heads + 2 kv_heads) A + T heads floats, and T (heads + kv_heads) more with qk_norm.
+struct AttentionSaved {
+  Buffer<float> q;  // [T, heads * A]: after the rotation; before norm and rotation with qk_norm (they are redone)
+  Buffer<float> k;  // [T, kv_heads * A]: likewise
+  Buffer<float> v;
+  Buffer<float> mixed;    // [T, heads * A]: what o_proj was given
+  Buffer<float> log_sum;  // [T, heads]
+  Buffer<float> q_inverse;
+  Buffer<float> k_inverse;
+};
+
+class Attention {
+ public:
+  Attention(const std::string& name, const AttentionConfig& config, Train train);
+
+  // Weights normal; o_proj with its own deviation (residual branches are often started smaller).
+  void initialise(const Rng& rng, float deviation, float deviation_out);
+  void repack(const Compute& compute);
+
+  // x [T, D] -> y [T, D] (=, +=). `saved` may be null when no backward follows.
+  void forward(const Compute& compute, View<const float> x, const AttentionBatch& batch, View<float> y, Write write,
+               AttentionSaved* saved) const;
+  void forward_cached(const Compute& compute, View<const float> x, const AttentionBatch& batch, const KeyCache& cache,
+                      View<float> y, Write write) const;
+
+  // x and batch as in forward. `saved` is used up: its memory serves as scratch. dx [T, D] (=, +=).
+  void backward(const Compute& compute, View<const float> x, const AttentionBatch& batch, AttentionSaved& saved,
+                View<const float> dy, View<float> dx, Write write);
+
+  const AttentionConfig& config() const { return config_; }
+  Linear& q_proj() { return q_; }
+  Linear& k_proj() { return k_; }
+  Linear& v_proj() { return v_; }
+  Linear& o_proj() { return o_; }
+  RmsNorm* q_norm() { return q_norm_.get(); }  // null without qk_norm
+  RmsNorm* k_norm() { return k_norm_.get(); }
+  void append_parameters(std::vector<Parameter*>& to);
+
+ private:
+  kernels::AttentionShape shape() const;
+
+  AttentionConfig config_;
+  Linear q_, k_, v_, o_;
+  std::unique_ptr<RmsNorm> q_norm_, k_norm_;
+};
+
+}  // namespace agora::nn
