@@ -1,0 +1,73 @@
+// Sequences for a training step, drawn at random from a state that can be saved, and in order for evaluation.
+//
+//   BatchSampler sampler(tokens, {.batch = 8, .length = 256}, Rng(seed).fork("data"));
+//   Batch b = sampler.next();                       // tokens [B * S], targets [B * S], domains [B]
+//   Rng::State cursor = sampler.state();   // into the checkpoint; sampler.restore(cursor) goes on from there
+//
+//   for (const Batch& b : evaluation_batches(tokens.domains[d].validation, d, shape, windows_max)) ...
+//
+// A token corpus must outlive its sampler. One thread at a time.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "agora/base/result.h"
+#include "agora/base/rng.h"
+#include "agora/train/corpus.h"
+
+namespace agora::train {
+
+constexpr int32_t kNoTarget = -1;  // this position does not count
+
+struct BatchShape {
+  int64_t batch = 8;     // B sequences
+  int64_t length = 256;  // S tokens each
+};
+
+struct Batch {
+  int64_t batch = 0;
+  int64_t length = 0;
+  std::vector<int32_t> tokens;   // [B, S]
+  std::vector<int32_t> targets;  // [B, S]: the next token, or kNoTarget
+  std::vector<int32_t> domains;  // [B]
+  int64_t counted() const;       // targets that count
+};
+
+enum class DomainShare : uint8_t {
+  by_size,  // every position of the corpus is equally likely
+  equal,    // every domain is equally likely
+};
+
+class BatchSampler {
+ public:
+  // Domains with fewer than length + 1 training tokens are left out; at least one must remain.
+  static StatusOr<BatchSampler> create(const TokenCorpus& tokens, const BatchShape& shape, DomainShare share,
+                                       Rng rng);
+
+  Batch next();
+  Rng::State state() const { return rng_.state(); }
+  void restore(Rng::State state) { rng_ = Rng(state); }
+
+ private:
+  BatchSampler(const BatchShape& shape, Rng rng) : shape_(shape), rng_(rng) {}
+
+  struct Source {
+    int32_t domain;
+    std::span<const int32_t> tokens;
+    uint64_t starts_end;  // a draw below this, and not below the previous source's, belongs to this source
+  };
+  BatchShape shape_;
+  Rng rng_;
+  std::vector<Source> sources_;
+};
+
+// Windows of `length` that follow each other, in batches; together they predict every token but the first
+// once. The last window is padded with kNoTarget. With more than windows_max windows, that many are taken,
+// evenly spread. 0: all.
+std::vector<Batch> evaluation_batches(std::span<const int32_t> tokens, int32_t domain,
+                                      const BatchShape& shape, int64_t windows_max);
+
+}  // namespace agora::train
