@@ -1,0 +1,328 @@
+#include "agora/model/config.h"
+
+#include <algorithm>
+#include <cmath>
+#include <nlohmann/json.hpp>
+
+#include "absl/strings/str_cat.h"
+#include "agora/weights/atomic_file.h"
+
+namespace agora::model {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+// Sizes beyond these are mistakes or attacks; they keep every product of two of them within 64 bits.
+constexpr int64_t kSizeMax = int64_t{1} << 24;
+constexpr int64_t kLayersMax = 4096;
+constexpr int64_t kConfigBytesMax = int64_t{1} << 20;
+
+template <class Enum>
+struct Name {
+  Enum value;
+  const char* name;
+};
+constexpr Name<moe::Score> kScores[] = {{moe::Score::softmax, "softmax"}, {moe::Score::sigmoid, "sigmoid"}};
+constexpr Name<moe::Selection> kSelections[] = {{moe::Selection::top_k, "top_k"},
+                                                {moe::Selection::grouped_top_k, "grouped_top_k"},
+                                                {moe::Selection::expert_choice, "expert_choice"},
+                                                {moe::Selection::all, "all"}};
+constexpr Name<kernels::Activation> kActivations[] = {{kernels::Activation::swiglu, "silu"},
+                                                      {kernels::Activation::gelu, "gelu_pytorch_tanh"},
+                                                      {kernels::Activation::relu, "relu"},
+                                                      {kernels::Activation::linear, "linear"}};
+constexpr Name<FrontendKind> kFrontends[] = {{FrontendKind::text, "text"}, {FrontendKind::patches, "patches"}};
+constexpr Name<HeadKind> kHeads[] = {{HeadKind::next_token, "next_token"}, {HeadKind::classes, "classes"}};
+
+template <class Enum, size_t N>
+const char* name_of(const Name<Enum> (&names)[N], Enum value) {
+  for (const auto& entry : names) {
+    if (entry.value == value) return entry.name;
+  }
+  return "?";
+}
+
+// Reads keys of one JSON object into fields; the first mistake is kept and ends the reading.
+class Reader {
+ public:
+  Reader(const Json& object, std::string where) : object_(object), where_(std::move(where)) {}
+
+  const Status& status() const { return status_; }
+
+  template <class T>
+  void read(const char* key, T& field, bool required = false) {
+    const auto found = object_.find(key);
+    if (found == object_.end() || found->is_null()) {
+      if (required) fail(key, "a value", "nothing");
+      return;
+    }
+    if constexpr (std::is_same_v<T, bool>) {
+      if (!found->is_boolean()) return fail(key, "true or false", found->dump());
+    } else if constexpr (std::is_integral_v<T>) {
+      if (!found->is_number_integer()) return fail(key, "a whole number", found->dump());
+    } else if constexpr (std::is_floating_point_v<T>) {
+      if (!found->is_number()) return fail(key, "a number", found->dump());
+    } else {
+      if (!found->is_string()) return fail(key, "a string", found->dump());
+    }
+    field = found->template get<T>();
+  }
+
+  template <class Enum, size_t N>
+  void read_name(const char* key, const Name<Enum> (&names)[N], Enum& field) {
+    std::string name;
+    read(key, name);
+    if (name.empty()) return;
+    std::string known;
+    for (const auto& entry : names) {
+      if (name == entry.name) {
+        field = entry.value;
+        return;
+      }
+      absl::StrAppend(&known, known.empty() ? "" : ", ", entry.name);
+    }
+    fail(key, absl::StrCat("one of ", known), name);
+  }
+
+ private:
+  void fail(const char* key, std::string_view expected, std::string_view came) {
+    if (!status_.ok()) return;
+    status_ = absl::InvalidArgumentError(absl::StrCat(where_, ": key \"", key, "\": expected ",
+                                                      std::string(expected), ", found ",
+                                                      std::string(came.substr(0, 80))));
+  }
+
+  const Json& object_;
+  std::string where_;
+  Status status_;
+};
+
+void read_gate(Reader& reader, moe::GateDescriptor& gate) {
+  reader.read_name("score", kScores, gate.score);
+  reader.read_name("selection", kSelections, gate.selection);
+  reader.read("score_before_selection", gate.score_before_selection);
+  reader.read("renormalise_epsilon", gate.renormalise_epsilon);
+  reader.read("scale", gate.scale);
+  reader.read("linear_bias", gate.linear_bias);
+  reader.read("selection_bias", gate.selection_bias);
+  reader.read("groups", gate.groups);
+  reader.read("groups_chosen", gate.groups_chosen);
+  reader.read("group_score_top", gate.group_score_top);
+  reader.read("noise", gate.noise);
+  reader.read("zero_experts", gate.zero_experts);
+  reader.read("copy_experts", gate.copy_experts);
+  reader.read("constant_experts", gate.constant_experts);
+}
+
+Json format_gate(const moe::GateDescriptor& gate) {
+  return Json{{"score", name_of(kScores, gate.score)},
+              {"selection", name_of(kSelections, gate.selection)},
+              {"score_before_selection", gate.score_before_selection},
+              {"renormalise_epsilon", gate.renormalise_epsilon},
+              {"scale", gate.scale},
+              {"linear_bias", gate.linear_bias},
+              {"selection_bias", gate.selection_bias},
+              {"groups", gate.groups},
+              {"groups_chosen", gate.groups_chosen},
+              {"group_score_top", gate.group_score_top},
+              {"noise", gate.noise},
+              {"zero_experts", gate.zero_experts},
+              {"copy_experts", gate.copy_experts},
+              {"constant_experts", gate.constant_experts}};
+}
+
+void read_own_keys(Reader& reader, ModelConfig& config) {
+  reader.read_name("frontend", kFrontends, config.frontend);
+  reader.read_name("head", kHeads, config.head);
+  reader.read("causal", config.causal);
+  reader.read("qk_norm", config.qk_norm);
+  reader.read("router_z_loss_coef", config.router_z_loss_coef);
+  reader.read("selection_bias_rate", config.selection_bias_rate);
+  reader.read("image_height", config.patches.height);
+  reader.read("image_width", config.patches.width);
+  reader.read("patch", config.patches.patch);
+}
+
+void read_shared_keys(Reader& reader, ModelConfig& config) {
+  reader.read("vocab_size", config.vocab_size, true);
+  reader.read("hidden_size", config.hidden_size, true);
+  reader.read("num_hidden_layers", config.num_hidden_layers, true);
+  reader.read("num_attention_heads", config.num_attention_heads, true);
+  config.num_key_value_heads = config.num_attention_heads;
+  reader.read("num_key_value_heads", config.num_key_value_heads);
+  if (config.num_attention_heads > 0) config.head_dim = config.hidden_size / config.num_attention_heads;
+  reader.read("head_dim", config.head_dim);
+  reader.read("max_position_embeddings", config.max_position_embeddings, true);
+  reader.read("moe_intermediate_size", config.moe_intermediate_size, true);
+  reader.read("shared_expert_intermediate_size", config.shared_expert_intermediate_size);
+  reader.read("shared_expert_gate", config.shared_expert_gate);
+  reader.read("rms_norm_eps", config.rms_norm_eps);
+  reader.read("rope_theta", config.rope_theta);
+  reader.read("initializer_range", config.initializer_range);
+  reader.read("tie_word_embeddings", config.tie_word_embeddings);
+  reader.read("attention_bias", config.attention_bias);
+  reader.read_name("hidden_act", kActivations, config.activation);
+  reader.read("num_experts", config.gate.experts, true);
+  reader.read("num_experts_per_tok", config.gate.chosen, true);
+  reader.read("norm_topk_prob", config.gate.renormalise);
+  reader.read("router_aux_loss_coef", config.router_aux_loss_coef);
+}
+
+Status expect_range(const char* key, int64_t value, int64_t low, int64_t high) {
+  if (value >= low && value <= high) return absl::OkStatus();
+  return absl::InvalidArgumentError(
+      absl::StrCat("config key \"", key, "\": expected a number from ", low, " to ", high, ", found ", value));
+}
+
+Status expect_divides(const char* part, int64_t small, const char* whole, int64_t large) {
+  if (small > 0 && large % small == 0) return absl::OkStatus();
+  return absl::InvalidArgumentError(absl::StrCat("config keys \"", whole, "\" = ", large, " and \"", part, "\" = ",
+                                                 small, ": expected the first to be a multiple of the second"));
+}
+
+int64_t expert_parameters(const ModelConfig& config, int64_t hidden) {
+  switch (config.activation) {
+    case kernels::Activation::swiglu: return 3 * config.hidden_size * hidden;
+    case kernels::Activation::gelu:
+    case kernels::Activation::relu: return 2 * config.hidden_size * hidden + hidden + config.hidden_size;
+    case kernels::Activation::linear: return config.hidden_size * config.hidden_size + config.hidden_size;
+  }
+  return 0;
+}
+
+int64_t parameters_with(const ModelConfig& config, int64_t experts) {
+  const int64_t d = config.hidden_size;
+  const int64_t q = config.num_attention_heads * config.head_dim;
+  const int64_t kv = config.num_key_value_heads * config.head_dim;
+  int64_t block = 2 * d + 2 * d * q + 2 * d * kv + d * config.gate.candidates();
+  if (config.qk_norm) block += 2 * config.head_dim;
+  if (config.attention_bias) block += q + 2 * kv;
+  block += experts * expert_parameters(config, config.moe_intermediate_size);
+  if (config.shared_expert_intermediate_size > 0) block += 3 * d * config.shared_expert_intermediate_size;
+  int64_t total = config.num_hidden_layers * block + d + config.vocab_size * d;
+  if (config.frontend == FrontendKind::patches) {
+    total += d * config.patches.pixels() + d * config.patches.rows();
+  } else if (!config.tie_word_embeddings) {
+    total += config.vocab_size * d;
+  }
+  return total;
+}
+
+}  // namespace
+
+int64_t ModelConfig::parameters() const { return parameters_with(*this, gate.experts); }
+
+int64_t ModelConfig::parameters_active() const {
+  const bool every = gate.selection == moe::Selection::all;
+  return parameters_with(*this, every ? gate.experts : std::min(gate.chosen, gate.experts));
+}
+
+float ModelConfig::residual_deviation() const {
+  return initializer_range / std::sqrt(2.0f * static_cast<float>(num_hidden_layers));
+}
+
+Status validate(const ModelConfig& config) {
+  AGORA_RETURN_IF_ERROR(expect_range("vocab_size", config.vocab_size, 2, kSizeMax));
+  AGORA_RETURN_IF_ERROR(expect_range("hidden_size", config.hidden_size, 1, kSizeMax));
+  AGORA_RETURN_IF_ERROR(expect_range("num_hidden_layers", config.num_hidden_layers, 1, kLayersMax));
+  AGORA_RETURN_IF_ERROR(expect_range("num_attention_heads", config.num_attention_heads, 1, kSizeMax));
+  AGORA_RETURN_IF_ERROR(expect_range("num_key_value_heads", config.num_key_value_heads, 1, kSizeMax));
+  AGORA_RETURN_IF_ERROR(expect_range("head_dim", config.head_dim, 2, 1024));
+  AGORA_RETURN_IF_ERROR(expect_divides("2", 2, "head_dim", config.head_dim));
+  AGORA_RETURN_IF_ERROR(expect_divides("num_key_value_heads", config.num_key_value_heads, "num_attention_heads",
+                                       config.num_attention_heads));
+  AGORA_RETURN_IF_ERROR(expect_range("max_position_embeddings", config.max_position_embeddings, 1, kSizeMax));
+  AGORA_RETURN_IF_ERROR(expect_range("moe_intermediate_size", config.moe_intermediate_size, 1, kSizeMax));
+  AGORA_RETURN_IF_ERROR(expect_range("shared_expert_intermediate_size", config.shared_expert_intermediate_size, 0,
+                                     kSizeMax));
+  if (!(config.rms_norm_eps > 0) || !(config.rope_theta > 0)) {
+    return absl::InvalidArgumentError(absl::StrCat("config: expected rms_norm_eps and rope_theta above 0, found ",
+                                                   config.rms_norm_eps, " and ", config.rope_theta));
+  }
+  if (config.frontend == FrontendKind::patches) {
+    AGORA_RETURN_IF_ERROR(expect_range("patch", config.patches.patch, 1, 4096));
+    AGORA_RETURN_IF_ERROR(expect_range("image_height", config.patches.height, config.patches.patch, 1 << 16));
+    AGORA_RETURN_IF_ERROR(expect_range("image_width", config.patches.width, config.patches.patch, 1 << 16));
+    AGORA_RETURN_IF_ERROR(expect_divides("patch", config.patches.patch, "image_height", config.patches.height));
+    AGORA_RETURN_IF_ERROR(expect_divides("patch", config.patches.patch, "image_width", config.patches.width));
+  }
+  return moe::validate(config.gate);
+}
+
+StatusOr<ModelConfig> parse_config(std::string_view text, const std::string& where) {
+  const Json json = Json::parse(text, nullptr, /*allow_exceptions=*/false);
+  if (!json.is_object()) {
+    return absl::InvalidArgumentError(absl::StrCat(where, ": expected a JSON object, found something else"));
+  }
+  ModelConfig config;
+  Reader reader(json, where);
+  reader.read("model_type", config.model_type, true);
+  read_shared_keys(reader, config);
+  AGORA_RETURN_IF_ERROR(reader.status());
+  if (config.model_type != "qwen3_moe") {
+    return absl::InvalidArgumentError(absl::StrCat(where, ": key \"model_type\": expected qwen3_moe, found ",
+                                                   config.model_type.substr(0, 80)));
+  }
+  if (const auto own = json.find("agora"); own != json.end() && own->is_object()) {
+    Reader own_reader(*own, where + ": agora");
+    read_own_keys(own_reader, config);
+    AGORA_RETURN_IF_ERROR(own_reader.status());
+    if (const auto gate = own->find("gate"); gate != own->end() && gate->is_object()) {
+      Reader gate_reader(*gate, where + ": agora.gate");
+      read_gate(gate_reader, config.gate);
+      AGORA_RETURN_IF_ERROR(gate_reader.status());
+    }
+  }
+  const Status valid = validate(config);
+  if (!valid.ok()) {
+    return absl::InvalidArgumentError(absl::StrCat(where, ": ", std::string(valid.message())));
+  }
+  return config;
+}
+
+StatusOr<ModelConfig> read_config(const std::string& path) {
+  AGORA_ASSIGN_OR_RETURN(const std::string text, weights::read_file(path, kConfigBytesMax));
+  return parse_config(text, path);
+}
+
+std::string format_config(const ModelConfig& config) {
+  Json json{{"architectures", {"Qwen3MoeForCausalLM"}},
+            {"model_type", config.model_type},
+            {"vocab_size", config.vocab_size},
+            {"hidden_size", config.hidden_size},
+            {"num_hidden_layers", config.num_hidden_layers},
+            {"num_attention_heads", config.num_attention_heads},
+            {"num_key_value_heads", config.num_key_value_heads},
+            {"head_dim", config.head_dim},
+            {"max_position_embeddings", config.max_position_embeddings},
+            {"intermediate_size", config.moe_intermediate_size},
+            {"moe_intermediate_size", config.moe_intermediate_size},
+            {"shared_expert_intermediate_size", config.shared_expert_intermediate_size},
+            {"shared_expert_gate", config.shared_expert_gate},
+            {"num_experts", config.gate.experts},
+            {"num_experts_per_tok", config.gate.chosen},
+            {"norm_topk_prob", config.gate.renormalise},
+            {"decoder_sparse_step", 1},
+            {"mlp_only_layers", Json::array()},
+            {"hidden_act", name_of(kActivations, config.activation)},
+            {"rms_norm_eps", config.rms_norm_eps},
+            {"rope_theta", config.rope_theta},
+            {"initializer_range", config.initializer_range},
+            {"tie_word_embeddings", config.tie_word_embeddings},
+            {"attention_bias", config.attention_bias},
+            {"router_aux_loss_coef", config.router_aux_loss_coef},
+            {"torch_dtype", "float32"}};
+  json["agora"] = Json{{"frontend", name_of(kFrontends, config.frontend)},
+                       {"head", name_of(kHeads, config.head)},
+                       {"causal", config.causal},
+                       {"qk_norm", config.qk_norm},
+                       {"router_z_loss_coef", config.router_z_loss_coef},
+                       {"selection_bias_rate", config.selection_bias_rate},
+                       {"image_height", config.patches.height},
+                       {"image_width", config.patches.width},
+                       {"patch", config.patches.patch},
+                       {"gate", format_gate(config.gate)}};
+  return json.dump(2) + "\n";
+}
+
+}  // namespace agora::model

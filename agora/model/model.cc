@@ -1,0 +1,174 @@
+#include "agora/model/model.h"
+
+#include <algorithm>
+
+#include "absl/strings/str_cat.h"
+
+namespace agora::model {
+namespace {
+
+
+struct Layout {
+  std::vector<kernels::AttentionSequence> sequences;
+  std::vector<int32_t> positions;
+
+  nn::AttentionBatch view() const { return {sequences, positions}; }
+};
+
+Layout whole_sequences(const Batch& batch) {
+  Layout layout;
+  for (int64_t b = 0; b < batch.batch; ++b) {
+    const int64_t begin = b * batch.length;
+    layout.sequences.push_back(
+        {.query_begin = begin, .queries = batch.length, .key_begin = begin, .keys = batch.length});
+    for (int64_t i = 0; i < batch.length; ++i) layout.positions.push_back(static_cast<int32_t>(i));
+  }
+  return layout;
+}
+
+Status check_length(const ModelConfig& config, int64_t length) {
+  if (length <= config.max_position_embeddings) return absl::OkStatus();
+  return absl::OutOfRangeError(absl::StrCat("the model takes sequences of up to ", config.max_position_embeddings,
+                                            " rows (max_position_embeddings), found ", length));
+}
+
+}  // namespace
+
+SequenceCache::SequenceCache(const ModelConfig& config, int64_t rows) : capacity(rows) {
+  const int64_t width = config.num_key_value_heads * config.head_dim;
+  for (int64_t l = 0; l < config.num_hidden_layers; ++l) {
+    k.emplace_back(rows, width, Purpose::activation);
+    v.emplace_back(rows, width, Purpose::activation);
+  }
+}
+
+StatusOr<std::unique_ptr<Model>> Model::create(const ModelConfig& config, moe::Experts& experts, Train train) {
+  AGORA_RETURN_IF_ERROR(validate(config));
+  std::unique_ptr<Model> model(new Model(config, train));
+  for (int64_t l = 0; l < config.num_hidden_layers; ++l) {
+    AGORA_ASSIGN_OR_RETURN(auto block, Block::create(config, LayerId{l}, experts, train));
+    model->blocks_.push_back(std::move(block));
+  }
+  return model;
+}
+
+Model::Model(const ModelConfig& config, Train train)
+    : config_(config),
+      frontend_(make_frontend(config, train)),
+      norm_("model.norm", config.hidden_size, config.rms_norm_eps, train),
+      head_(make_head(config, frontend_->table(), train)) {}
+
+void Model::initialise(const Rng& rng) {
+  frontend_->initialise(rng, config_.initializer_range);
+  for (const auto& block : blocks_) block->initialise(rng, config_.initializer_range, config_.residual_deviation());
+  head_->initialise(rng, config_.initializer_range);
+}
+
+void Model::repack(const Compute& compute) {
+  frontend_->repack(compute);
+  for (const auto& block : blocks_) block->repack(compute);
+  head_->repack(compute);
+}
+
+std::vector<tensor::Parameter*> Model::parameters() {
+  std::vector<tensor::Parameter*> all;
+  frontend_->append_parameters(all);
+  for (const auto& block : blocks_) block->append_parameters(all);
+  norm_.append_parameters(all);
+  head_->append_parameters(all);
+  return all;
+}
+
+std::vector<tensor::Parameter*> Model::selection_biases() {
+  std::vector<tensor::Parameter*> all;
+  for (const auto& block : blocks_) {
+    if (auto* bias = block->mixture().gate().selection_bias()) all.push_back(bias);
+  }
+  return all;
+}
+
+StatusOr<nn::LossSum> Model::learn(const Pass& pass, const Batch& batch, float scale, Tape& tape) {
+  AGORA_RETURN_IF_ERROR(forward(pass, batch, tape));
+  const View<float> dx = tape.dx.shape(batch.rows(), config_.hidden_size);
+  const nn::LossSum loss = head_->loss(pass.compute, batch, tape.rows.view(), scale, {}, dx);
+  AGORA_RETURN_IF_ERROR(backward(pass, batch, tape));
+  return loss;
+}
+
+Status Model::forward(const Pass& pass, const Batch& batch, Tape& tape) {
+  AGORA_RETURN_IF_ERROR(check_length(config_, batch.length));
+  const Layout layout = whole_sequences(batch);
+  const View<float> x = tape.x.shape(batch.rows(), config_.hidden_size);
+  AGORA_RETURN_IF_ERROR(frontend_->forward(pass.compute, batch, x));
+  if (tape.blocks.empty()) tape.blocks = std::vector<BlockTape>(blocks_.size());
+  tape.stats.clear();
+  for (size_t l = 0; l < blocks_.size(); ++l) {
+    AGORA_ASSIGN_OR_RETURN(auto stats, blocks_[l]->forward(pass, layout.view(), x, tape.blocks[l]));
+    tape.stats.push_back(std::move(stats));
+  }
+  tape.inverse.resize(static_cast<size_t>(batch.rows()));
+  norm_.forward(pass.compute, x, tape.rows.shape(batch.rows(), config_.hidden_size), tape.inverse);
+  return absl::OkStatus();
+}
+
+Status Model::backward(const Pass& pass, const Batch& batch, Tape& tape) {
+  const Layout layout = whole_sequences(batch);
+  const View<float> dx = tape.dx.view();
+  norm_.backward(pass.compute, tape.x.view(), tape.inverse, dx, dx, nn::Write::replace);
+  for (size_t l = blocks_.size(); l-- > 0;) {
+    AGORA_RETURN_IF_ERROR(blocks_[l]->backward(pass, layout.view(), tape.blocks[l], dx));
+  }
+  frontend_->backward(pass.compute, batch, dx);
+  return absl::OkStatus();
+}
+
+Status Model::infer(const Pass& pass, const Batch& batch, View<float> x) {
+  AGORA_RETURN_IF_ERROR(check_length(config_, batch.length));
+  const Layout layout = whole_sequences(batch);
+  AGORA_RETURN_IF_ERROR(frontend_->forward(pass.compute, batch, x));
+  for (const auto& block : blocks_) AGORA_RETURN_IF_ERROR(block->infer(pass, layout.view(), nullptr, x));
+  norm_.forward(pass.compute, x, x, {});
+  return absl::OkStatus();
+}
+
+StatusOr<nn::LossSum> Model::evaluate(const Pass& pass, const Batch& batch, std::span<float> answer_loss,
+                                      std::span<int32_t> best) {
+  const View<float> rows = infer_x_.shape(batch.rows(), config_.hidden_size);
+  AGORA_RETURN_IF_ERROR(infer(pass, batch, rows));
+  const nn::LossSum loss = head_->loss(pass.compute, batch, rows, 0.0f, answer_loss, {});
+  if (best.empty()) return loss;
+  Buffer<float> logits(head_->answers(batch), config_.vocab_size, Purpose::scratch);
+  head_->logits(pass.compute, batch, rows, logits.view());
+  for (size_t i = 0; i < best.size(); ++i) {
+    const auto scores = logits.view().row_span(static_cast<int64_t>(i));
+    best[i] = static_cast<int32_t>(std::ranges::max_element(scores) - scores.begin());
+  }
+  return loss;
+}
+
+Status Model::extend(const Pass& pass, std::span<const int32_t> tokens, SequenceCache& cache,
+                     std::span<float> logits) {
+  const auto count = static_cast<int64_t>(tokens.size());
+  if (cache.filled + count > cache.capacity) {
+    return absl::OutOfRangeError(absl::StrCat("the sequence is full: room for ", cache.capacity, " tokens, ",
+                                              cache.filled, " are there and ", count, " came"));
+  }
+  AGORA_RETURN_IF_ERROR(check_length(config_, cache.filled + count));
+  const Batch batch{.batch = 1, .length = count, .tokens = {tokens.begin(), tokens.end()}};
+  const View<float> x = infer_x_.shape(count, config_.hidden_size);
+  AGORA_RETURN_IF_ERROR(frontend_->forward(pass.compute, batch, x));
+  Layout layout;
+  layout.sequences = {{.query_begin = 0, .queries = count, .key_begin = 0, .keys = cache.filled + count}};
+  for (int64_t i = 0; i < count; ++i) layout.positions.push_back(static_cast<int32_t>(cache.filled + i));
+  for (size_t l = 0; l < blocks_.size(); ++l) {
+    const nn::KeyCache keys{cache.k[l].view(), cache.v[l].view()};
+    AGORA_RETURN_IF_ERROR(blocks_[l]->infer(pass, layout.view(), &keys, x));
+  }
+  cache.filled += count;
+  const View<float> last = x.rows_from(count - 1, 1);
+  norm_.forward(pass.compute, last, last, {});
+  head_->logits(pass.compute, batch, last, {logits.data(), 1, config_.vocab_size});
+  return absl::OkStatus();
+}
+
+}  // namespace agora::model

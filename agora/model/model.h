@@ -1,0 +1,84 @@
+// A whole trunk: frontend, blocks of attention and mixture, last norm, head. Experts stand behind the seam.
+//
+//   AGORA_ASSIGN_OR_RETURN(auto model, Model::create(config, experts, Train::yes));
+//   model->initialise(rng);   model->repack(compute);
+//   Pass pass{.compute = compute};
+//   AGORA_ASSIGN_OR_RETURN(LossSum loss, model->learn(pass, batch, scale, tape));     // forward and backward
+//   AGORA_ASSIGN_OR_RETURN(LossSum loss, model->evaluate(pass, batch, {}, {}));
+//   AGORA_RETURN_IF_ERROR(model->extend(pass, tokens, cache, logits));                // answering, with a key cache
+//
+// One thread at a time.
+#pragma once
+
+#include <memory>
+#include <vector>
+
+#include "agora/model/batch.h"
+#include "agora/model/block.h"
+#include "agora/model/config.h"
+#include "agora/model/frontend.h"
+#include "agora/model/head.h"
+
+namespace agora::model {
+
+// What a forward pass leaves for its backward. Reused from step to step.
+struct Tape {
+  std::vector<BlockTape> blocks;
+  Workspace<float> x{Purpose::activation};     // [T, D] the residual stream: at the end what the last norm was given
+  Workspace<float> rows{Purpose::activation};  // [T, D] after the last norm
+  Workspace<float> dx{Purpose::activation};    // [T, D] the gradient of the residual stream
+  std::vector<float> inverse;                  // [T] of the last norm
+  std::vector<moe::MoeStats> stats;            // [L] balance and the gates' own losses
+};
+
+// Keys and values of one sequence, all layers.
+struct SequenceCache {
+  SequenceCache() = default;
+  SequenceCache(const ModelConfig& config, int64_t capacity);
+
+  std::vector<Buffer<float>> k;  // [L] of [capacity, kv_heads * A]
+  std::vector<Buffer<float>> v;
+  int64_t filled = 0;
+  int64_t capacity = 0;
+};
+
+class Model {
+ public:
+  // experts must outlive the model. InvalidArgument: see validate(config).
+  static StatusOr<std::unique_ptr<Model>> create(const ModelConfig& config, moe::Experts& experts, Train train);
+
+  const ModelConfig& config() const { return config_; }
+  void initialise(const Rng& rng);
+  void repack(const Compute& compute);
+  // The trunk's parameters; the experts' are behind the seam.
+  std::vector<tensor::Parameter*> parameters();
+  // What the trunk keeps that no optimizer moves: the gates' selection biases.
+  std::vector<tensor::Parameter*> selection_biases();
+  Block& block(LayerId layer) { return *blocks_[static_cast<size_t>(layer.value)]; }
+
+  // Forward and backward of scale * (sum of the answers' losses) plus the gates' own losses; gradients are added to.
+  StatusOr<nn::LossSum> learn(const Pass& pass, const Batch& batch, float scale, Tape& tape);
+
+  // Losses without gradients. answer_loss [answers] or empty; answers (best guesses) or empty.
+  StatusOr<nn::LossSum> evaluate(const Pass& pass, const Batch& batch, std::span<float> answer_loss,
+                                 std::span<int32_t> best);
+
+  // Appends tokens to a sequence and gives the scores of what follows the last one, logits [V]: bitwise those of a whole
+  // pass over the sequence. OutOfRange: the cache is full.
+  Status extend(const Pass& pass, std::span<const int32_t> tokens, SequenceCache& cache, std::span<float> logits);
+
+ private:
+  Model(const ModelConfig& config, Train train);
+  Status forward(const Pass& pass, const Batch& batch, Tape& tape);
+  Status backward(const Pass& pass, const Batch& batch, Tape& tape);
+  Status infer(const Pass& pass, const Batch& batch, View<float> x);
+
+  ModelConfig config_;
+  std::unique_ptr<Frontend> frontend_;
+  std::vector<std::unique_ptr<Block>> blocks_;
+  nn::RmsNorm norm_;
+  std::unique_ptr<Head> head_;
+  Workspace<float> infer_x_{Purpose::scratch};
+};
+
+}  // namespace agora::model

@@ -1,0 +1,102 @@
+#include "agora/model/model_folder.h"
+
+#include <filesystem>
+
+#include "absl/strings/str_cat.h"
+#include "agora/weights/atomic_file.h"
+#include "agora/weights/weight_folder.h"
+
+namespace agora::model {
+namespace {
+
+constexpr const char* kConfigFile = "/config.json";
+
+moe::LocalExpertsConfig experts_config(const ModelConfig& config, Train train, int64_t parts) {
+  moe::LocalExpertsConfig experts;
+  experts.layers = config.num_hidden_layers;
+  experts.experts = config.gate.experts;
+  experts.shape = {.activation = config.activation,
+                   .d = config.hidden_size,
+                   .h = config.moe_intermediate_size,
+                   .biases = false,
+                   .deviation = config.initializer_range,
+                   .deviation_down = config.residual_deviation()};
+  experts.train = train;
+  experts.parts = parts;
+  return experts;
+}
+
+StatusOr<LocalModel> make_empty(const ModelConfig& config, const Compute& compute, Train train, int64_t parts) {
+  AGORA_RETURN_IF_ERROR(validate(config));
+  LocalModel model;
+  AGORA_ASSIGN_OR_RETURN(model.experts,
+                         moe::LocalExperts::create(compute, experts_config(config, train, parts)));
+  AGORA_ASSIGN_OR_RETURN(model.model, Model::create(config, *model.experts, train));
+  return model;
+}
+
+}  // namespace
+
+void LocalModel::repack(const Compute& compute) {
+  model->repack(compute);
+  experts->repack();
+}
+
+std::vector<tensor::Parameter*> LocalModel::parameters() {
+  std::vector<tensor::Parameter*> all = model->parameters();
+  experts->append_parameters(all);
+  return all;
+}
+
+std::vector<tensor::Parameter*> LocalModel::tensors() {
+  std::vector<tensor::Parameter*> all = parameters();
+  for (tensor::Parameter* bias : model->selection_biases()) all.push_back(bias);
+  return all;
+}
+
+StatusOr<LocalModel> make_model(const ModelConfig& config, const Compute& compute, Train train, const Rng& rng,
+                                int64_t parts) {
+  AGORA_ASSIGN_OR_RETURN(LocalModel model, make_empty(config, compute, train, parts));
+  model.model->initialise(rng);
+  model.experts->initialise(rng);
+  model.repack(compute);
+  return model;
+}
+
+StatusOr<LocalModel> load_model(const std::string& dir, const Compute& compute, Train train) {
+  if (!std::filesystem::exists(dir + kConfigFile)) {
+    return absl::NotFoundError(absl::StrCat(dir, ": expected a model folder (config.json, model.safetensors), found ",
+                                            std::filesystem::exists(dir) ? "no config.json in it" : "nothing there"));
+  }
+  AGORA_ASSIGN_OR_RETURN(const ModelConfig config, read_config(dir + kConfigFile));
+  AGORA_ASSIGN_OR_RETURN(const auto files, weights::WeightFolder::open(dir));
+  AGORA_RETURN_IF_ERROR(files->verify());
+  AGORA_ASSIGN_OR_RETURN(LocalModel model, make_empty(config, compute, train, 1));
+  for (tensor::Parameter* parameter : model.tensors()) {
+    AGORA_ASSIGN_OR_RETURN(const weights::TensorRef* tensor, files->need(parameter->name));
+    AGORA_RETURN_IF_ERROR(weights::read_f32(*tensor, parameter->value.view()));
+  }
+  model.repack(compute);
+  if (config.frontend == FrontendKind::text) {
+    AGORA_ASSIGN_OR_RETURN(model.tokenizer, Tokenizer::load(dir));
+  }
+  return model;
+}
+
+Status save_model(LocalModel& model, const std::string& dir) {
+  AGORA_RETURN_IF_ERROR(weights::write_file_atomic(dir + kConfigFile, format_config(model.config())));
+  std::vector<weights::TensorSpec> specs;
+  const std::vector<tensor::Parameter*> tensors = model.tensors();
+  for (const tensor::Parameter* p : tensors) {
+    std::vector<int64_t> shape{p->value.cols()};
+    if (p->rank == 2) shape.insert(shape.begin(), p->value.rows());
+    specs.push_back({p->name, tensor::DType::f32, shape});
+  }
+  AGORA_ASSIGN_OR_RETURN(auto writer,
+                         weights::WeightFolderWriter::create(dir, specs, weights::kShardBytesMax, {{"format", "pt"}}));
+  for (const tensor::Parameter* p : tensors) AGORA_RETURN_IF_ERROR(writer->add(p->name, p->value.view()));
+  AGORA_RETURN_IF_ERROR(writer->finish());
+  return model.tokenizer == nullptr ? absl::OkStatus() : model.tokenizer->save(dir);
+}
+
+}  // namespace agora::model

@@ -1,0 +1,28 @@
+// How the sub-commands are wired: each adds itself to the app; its callback leaves an exit code behind.
+//
+//   CommandResult result;   add_train_command(app, interrupt, result);   app.parse(...);   return result.exit_code;
+#pragma once
+
+#include <CLI/CLI.hpp>
+#include <atomic>
+
+#include "agora/base/result.h"
+#include "apps/cli/exit_code.h"
+
+namespace agora::cli {
+
+// Set by the signal handler (Ctrl-C, SIGTERM); long work looks at it between steps.
+using Interrupt = std::atomic<bool>;
+
+struct CommandResult {
+  int exit_code = kExitDone;
+};
+
+void add_train_command(CLI::App& app, const Interrupt& interrupt, CommandResult& result);
+void add_ask_command(CLI::App& app, const Interrupt& interrupt, CommandResult& result);
+void add_explain_command(CLI::App& app, CommandResult& result);
+void add_eval_command(CLI::App& app, CommandResult& result);
+void add_inspect_command(CLI::App& app, CommandResult& result);
+void add_bench_command(CLI::App& app, CommandResult& result);
+
+}  // namespace agora::cli

@@ -1,0 +1,15 @@
+// What the process tells its caller: 0 done, 2 the input was at fault (file, flag, data), 1 everything else.
+#pragma once
+
+#include "agora/base/result.h"
+
+namespace agora::cli {
+
+constexpr int kExitDone = 0;
+constexpr int kExitFailed = 1;
+constexpr int kExitBadInput = 2;
+
+// Prints "agora: message" to standard error unless status is ok, and gives the exit code that goes with it.
+int report(const Status& status);
+
+}  // namespace agora::cli

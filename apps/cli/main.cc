@@ -1,0 +1,61 @@
+// agora: one binary; main() wires everything.
+#include <csignal>
+
+#include "apps/cli/command.h"
+#include "apps/cli/recipe.h"
+
+namespace {
+
+agora::cli::Interrupt interrupt{false};  // a signal handler can reach nothing but a global
+
+// The first signal asks; the second, when the answer takes too long, ends the process as it would have at first.
+extern "C" void on_signal(int signal_number) {
+  interrupt.store(true);
+  std::signal(signal_number, SIG_DFL);
+}
+
+int run(int argc, char** argv) {
+  using namespace agora::cli;  // NOLINT: one function's worth of names
+  CLI::App app("agora: trains, asks and explains mixtures of experts", "agora");
+  app.set_version_flag("--version", "agora 0.1.0");
+  app.require_subcommand(1);
+  app.get_formatter()->column_width(32);
+  app.footer(
+      "Examples:\n"
+      "  agora train recipes/machine_text             train on the text of this machine\n"
+      "  agora train recipes/machine_text --data DIR  on your own; a sub-folder is a domain\n"
+      "  agora ask runs/machine_text \"int main(\"      let the model go on\n"
+      "  agora explain runs/machine_text \"int main(\"  which experts, and why\n"
+      "Exit codes: 0 done, 1 failed, 2 bad input.");
+  CommandResult result;
+  add_train_command(app, interrupt, result);
+  add_ask_command(app, interrupt, result);
+  add_explain_command(app, result);
+  add_eval_command(app, result);
+  add_inspect_command(app, result);
+  add_bench_command(app, result);
+
+  auto args = with_recipe({argv + 1, argv + argc});
+  if (!args.ok()) return report(args.status());
+  std::reverse(args->begin(), args->end());  // CLI11 takes them from the back
+  try {
+    app.parse(*std::move(args));
+  } catch (const CLI::ParseError& error) {
+    return app.exit(error) == 0 ? kExitDone : kExitBadInput;
+  }
+  return result.exit_code;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  std::signal(SIGINT, on_signal);
+  std::signal(SIGTERM, on_signal);
+  std::signal(SIGPIPE, SIG_IGN);
+  try {
+    return run(argc, argv);
+  } catch (const std::exception& error) {
+    std::fprintf(stderr, "agora: unexpected: %s\n", error.what());
+    return agora::cli::kExitFailed;
+  }
+}
