@@ -1,0 +1,95 @@
+// The experts of one process: the first answer to the seam, and what every host will run.
+//
+//   AGORA_ASSIGN_OR_RETURN(auto experts, LocalExperts::create(compute, {.layers = L, .experts = E,
+//                                                                       .shape = shape}));
+//   experts->initialise(rng);
+//   experts->mix(LayerId{0}, x, route, Keep::for_backward, kNoDeadline, y);
+//
+// Everything arrives, always. Nothing is dropped for capacity. No round trips, no bytes on a wire.
+//
+// An expert that got no row since the last end_step() is skipped by it: its weights, moments and weight decay
+// stand still, as optimizers do for a parameter that has no gradient. (A step with a gradient of zero would
+// let it drift on old momentum and shrink while nobody asks it.) Bias correction counts the run's steps, not
+// the expert's own.
+//
+// One thread at a time; the work inside runs on compute.pool.
+#pragma once
+
+#include <deque>
+#include <memory>
+#include <unordered_map>
+#include <vector>
+
+#include "agora/kernels/expert_ffn.h"
+#include "agora/moe/batch_rows.h"
+#include "agora/moe/combine.h"
+#include "agora/moe/dispatch.h"
+#include "agora/moe/expert/expert.h"
+#include "agora/moe/experts.h"
+
+namespace agora::moe {
+
+struct LocalExpertsConfig {
+  // Expert e of layer l is named "PREFIX.l.SUFFIX.e": model.layers.0.mlp.experts.3.
+  std::string name_prefix = "model.layers";
+  std::string name_suffix = "mlp.experts";
+  int64_t layers = 1;   // L
+  int64_t experts = 0;  // E in each
+  ExpertShape shape;
+  Train train =
+      Train::yes;     // no: packs for forward only, a quarter of the memory and less; mix() keeps nothing
+  int64_t parts = 1;  // sums are made as `parts` hosts would make them (see SumOrder)
+  int64_t tickets_max =
+      256;  // kept inputs; the oldest is forgotten first. One a layer and micro-batch in flight
+};
+
+class LocalExperts final : public Experts {
+ public:
+  // InvalidArgument that names the field.
+  static StatusOr<std::unique_ptr<LocalExperts>> create(const Compute& compute,
+                                                        const LocalExpertsConfig& config);
+  ~LocalExperts() override;
+
+  // First weights, from streams forked by name; or fill the parameters (append_parameters) and call repack().
+  void initialise(const Rng& rng);
+  void repack();
+
+  StatusOr<MixResult> mix(LayerId layer, View<const float> x, const Route& route, Keep keep,
+                          Deadline deadline, View<float> y) override;
+  Status mix_backward(Ticket ticket, View<const float> dy, Deadline deadline, View<float> dx,
+                      std::span<float> dweights) override;
+  void release(Ticket ticket) override;
+
+  // InvalidArgument naming the parameter whose gradient is not finite: then no expert has moved, and all
+  // gradients have been dropped, so that training may go on with the next batch.
+  Status end_step(const StepSettings& settings) override;
+
+  const LocalExpertsConfig& config() const { return config_; }
+  Expert& expert(LayerId layer, ExpertId expert);
+  void append_parameters(std::vector<Parameter*>& to);  // layer by layer, expert by expert
+  int64_t tickets_held() const { return static_cast<int64_t>(kept_.size()); }
+
+ private:
+  struct Kept;
+
+  LocalExperts(const Compute& compute, const LocalExpertsConfig& config);
+  Status check(LayerId layer, View<const float> x, const Route& route, View<const float> y) const;
+  std::vector<kernels::ExpertGroup> groups(LayerId layer, const Dispatch& dispatch) const;
+  Ticket keep(std::unique_ptr<Kept> kept);
+  std::unique_ptr<Kept> take_spare();
+  std::unique_ptr<Kept> take(Ticket ticket);
+
+  Compute compute_;
+  LocalExpertsConfig config_;
+  std::vector<std::unique_ptr<Expert>> experts_;  // [L * E]
+  std::vector<uint8_t> touched_;                  // [L * E] has gradients
+  BatchRows<float> entries_{tensor::Purpose::scratch};
+  BatchRows<float> rows_{tensor::Purpose::scratch};
+
+  uint64_t last_ticket_ = 0;
+  std::unordered_map<uint64_t, std::unique_ptr<Kept>> kept_;
+  std::deque<uint64_t> oldest_;               // tickets in the order they were given; may name used ones
+  std::vector<std::unique_ptr<Kept>> spare_;  // memory to use again, at most tickets_max
+};
+
+}  // namespace agora::moe
