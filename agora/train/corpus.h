@@ -54,10 +54,10 @@ std::string tokenizer_sample(const Corpus& corpus, int64_t bytes_max);
 
 struct DomainTokens {
   std::string name;
-  std::vector<int32_t> train;       // documents in order, each followed by eos where the tokenizer has one
+  std::vector<int32_t> train;  // documents in order, each followed by eos where the tokenizer has one
   std::vector<int32_t> validation;
   int64_t bytes_train = 0;
-  int64_t bytes_validation = 0;     // for bits per byte
+  int64_t bytes_validation = 0;  // for bits per byte
 };
 
 struct TokenCorpus {

@@ -1,7 +1,8 @@
 // Tables of numbers from CSV with a header line.
 //
 //   AGORA_ASSIGN_OR_RETURN(Table table, read_csv("vowel.train"));
-//   AGORA_ASSIGN_OR_RETURN(int64_t y, table.column("y"));   float v = table.values[row * table.columns() + y];
+//   AGORA_ASSIGN_OR_RETURN(int64_t y, table.column("y"));
+//   float v = table.values[row * table.columns() + y];
 //
 // RFC 4180: quoted fields, "" inside quotes, CRLF or LF. A field that is empty, NA, NaN or ? is missing: NaN.
 // A column with any other text is a column of categories: its values are numbers 0, 1, ... in the order of

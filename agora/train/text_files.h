@@ -17,7 +17,7 @@
 namespace agora::train {
 
 struct TextLimits {
-  int64_t domain_bytes_max = 256'000'000;  // of a larger domain, files are taken in their fixed order up to here
+  int64_t domain_bytes_max = 256'000'000;  // a larger domain is read up to here, in the fixed order
   int64_t file_bytes_max = 64'000'000;     // longer files are cut at a line, with a note
   int64_t domain_bytes_min = 0;            // smaller domains are left out, with a note
   int64_t files_max = 1'000'000;           // looked at in all

@@ -34,11 +34,11 @@ class AtomicFile {
   AtomicFile(const AtomicFile&) = delete;
   AtomicFile& operator=(const AtomicFile&) = delete;
 
-  Status append(Bytes bytes);                      // buffered, 1 MiB
-  Status overwrite(int64_t offset, Bytes bytes);   // bytes already appended; for headers known last
-  Status commit();                                 // once; after an error only destruction is left
+  Status append(Bytes bytes);                     // buffered, 1 MiB
+  Status overwrite(int64_t offset, Bytes bytes);  // bytes already appended; for headers known last
+  Status commit();                                // once; after an error only destruction is left
   const std::string& path() const { return path_; }
-  int64_t size() const { return size_; }           // bytes appended so far
+  int64_t size() const { return size_; }  // bytes appended so far
 
  private:
   AtomicFile(std::string path, std::string temporary, int descriptor);

@@ -51,10 +51,7 @@ struct TensorSpec {
   std::vector<int64_t> shape;  // empty: a scalar
 };
 
-struct TensorRef {
-  std::string name;
-  DType dtype = DType::f32;
-  std::vector<int64_t> shape;
+struct TensorRef : TensorSpec {
   Bytes bytes;       // little-endian, row by row, any alignment; borrowed from the file
   std::string file;  // for messages
 
@@ -79,14 +76,15 @@ class SafetensorsFile {
   const Metadata& metadata() const { return metadata_; }
   const std::string& path() const { return path_; }
 
-  bool has_hashes() const { return metadata_.contains("sha256"); }
-  // Reads every byte. kDataLoss names the tensor that is not what was written. Without hashes: OK, nothing
+  bool has_hashes() const;
+  // Reads every byte. kDataLoss names the tensor that is not what was written. No hashes: OK, nothing
   // checked.
   Status verify() const;
-  Status verify(const TensorRef& tensor) const;
 
  private:
   SafetensorsFile() = default;
+  Status read(Bytes bytes);
+  Status verify_tensor(const TensorRef& tensor) const;
 
   std::string path_;
   std::unique_ptr<MappedFile> map_;
@@ -108,13 +106,14 @@ class SafetensorsWriter {
 
  private:
   SafetensorsWriter() = default;
-  const TensorSpec& next_spec(std::string_view name, int64_t count) const;
-  Status append(Sha256& hash, Bytes bytes);
-  std::string header() const;
+  const TensorSpec& next_spec(std::string_view name) const;
+  Status append(Bytes bytes, Sha256& hash);
+  void end_tensor(Sha256& hash);
+  StatusOr<std::string> header() const;  // length and JSON, the same size whatever the hashes
 
   std::unique_ptr<AtomicFile> file_;
   std::vector<TensorSpec> specs_;
-  std::vector<std::string> hashes_;  // of the tensors written so far
+  size_t next_ = 0;  // of specs_
   Metadata metadata_;
 };
 

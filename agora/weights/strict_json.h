@@ -8,9 +8,9 @@
 #include <string>
 #include <string_view>
 
-#include "nlohmann/json.hpp"
-
 #include "agora/base/result.h"
+
+#include "nlohmann/json.hpp"
 
 namespace agora::weights {
 

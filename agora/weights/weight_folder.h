@@ -12,10 +12,12 @@
 // Reading: any thread. Writing: one thread at a time.
 #pragma once
 
+#include <map>
 #include <memory>
 #include <string>
 #include <string_view>
 #include <unordered_map>
+#include <utility>
 #include <vector>
 
 #include "agora/weights/safetensors.h"
@@ -24,21 +26,25 @@ namespace agora::weights {
 
 constexpr int64_t kShardBytesMax = 5'000'000'000;  // Hugging Face's usual size
 constexpr int64_t kIndexBytesMax = 32'000'000;
-constexpr int64_t kShardsMax = 10'000;
+constexpr size_t kShardsMax = 10'000;
+
+// The index file: which tensors each shard holds. Refuses shards that are not plain file names.
+StatusOr<std::map<std::string, std::vector<std::string>>> parse_weight_index(std::string_view text,
+                                                                             const std::string& file);
 
 class WeightFolder {
  public:
   static StatusOr<std::unique_ptr<WeightFolder>> open(const std::string& dir);
 
-  const TensorRef* find(std::string_view name) const;              // nullptr if absent
-  StatusOr<const TensorRef*> need(std::string_view name) const;    // or an error that names tensor and folder
+  const TensorRef* find(std::string_view name) const;            // nullptr if absent
+  StatusOr<const TensorRef*> need(std::string_view name) const;  // or an error that names tensor and folder
   const std::vector<const TensorRef*>& tensors() const { return tensors_; }
   const std::vector<std::unique_ptr<SafetensorsFile>>& files() const { return files_; }
   Status verify() const;
 
  private:
   WeightFolder() = default;
-  void add_file(std::unique_ptr<SafetensorsFile> file);
+  Status add_file(std::unique_ptr<SafetensorsFile> file);
 
   std::string dir_;
   std::vector<std::unique_ptr<SafetensorsFile>> files_;
@@ -62,11 +68,11 @@ class WeightFolderWriter {
   SafetensorsWriter& next_writer();
 
   std::string dir_;
-  std::vector<std::string> names_;    // of the shards
+  std::vector<std::string> names_;  // of the shards
   std::vector<std::unique_ptr<SafetensorsWriter>> writers_;
-  std::vector<size_t> shard_of_;      // by tensor
-  std::vector<TensorSpec> specs_;
-  size_t next_ = 0;
+  std::vector<std::pair<std::string, size_t>> shard_of_;  // each tensor's name and shard, in order
+  size_t next_ = 0;                                       // of shard_of_
+  int64_t total_bytes_ = 0;
 };
 
 }  // namespace agora::weights
