@@ -24,12 +24,15 @@ using tensor::Buffer;
 using tensor::Purpose;
 using tensor::View;
 
-// A matrix B of `inner` x `outputs` in panels of 16 outputs. bf16: [panel][inner / 2][16][2] (the order that AMX tiles and
-// AVX-512's bf16 dot product read); f32: [panel][inner][16]. Both are zero-padded to whole panels and, for bf16, to even
-// `inner`. Bytes: round_up(outputs, 16) * round_up(inner, 2) * (2 or 4).
+// A matrix B of `inner` x `outputs` in panels of 16 outputs. bf16: [panel][inner / 2][16][2] (the order that AMX tiles
+// and AVX-512's bf16 dot product read); f32: [panel][inner][16]. Both are zero-padded to whole panels and, for bf16, to
+// even `inner`. Bytes: round_up(outputs, 16) * round_up(inner, 2) * (2 or 4).
 class PackedMatrix {
  public:
   PackedMatrix() = default;
+
+  // Takes a new shape, keeping the memory where the size fits. The panels' contents are undefined until they are filled.
+  void shape(int64_t inner, int64_t outputs, Precision precision);
 
   int64_t inner() const { return inner_; }      // length of each sum
   int64_t outputs() const { return outputs_; }  // columns of the product
@@ -39,9 +42,13 @@ class PackedMatrix {
   const bf16* panel_bf16(int64_t p) const;
   const float* panel_f32(int64_t p) const;
 
+  // T is bf16 or float and agrees with precision().
+  template <class T>
+  const T* panel(int64_t p) const;
+  template <class T>
+  T* mutable_panel(int64_t p);
+
  private:
-  friend void repack(const Compute&, View<const float>, PackedMatrix&);
-  friend void repack_transposed(const Compute&, View<const float>, PackedMatrix&);
   int64_t inner_ = 0;
   int64_t outputs_ = 0;
   Precision precision_ = Precision::bf16;

@@ -32,7 +32,7 @@ int64_t round_up(int64_t bytes, int64_t unit) { return (bytes + unit - 1) / unit
 
 namespace internal {
 
-void* allocate(int64_t bytes, Purpose purpose) {
+void* allocate(int64_t bytes, Purpose purpose, Contents contents) {
   AGORA_CHECK_GE(bytes, 0);
   if (bytes == 0) return nullptr;
   void* data = nullptr;
@@ -43,7 +43,7 @@ void* allocate(int64_t bytes, Purpose purpose) {
     data = std::aligned_alloc(kAlignment, static_cast<size_t>(round_up(bytes, kAlignment)));
   }
   if (data == nullptr) base::check_failed_values(__FILE__, __LINE__, "out of memory: bytes asked for", bytes, 0);
-  std::memset(data, 0, static_cast<size_t>(bytes));
+  if (contents == Contents::zero) std::memset(data, 0, static_cast<size_t>(bytes));
   const auto p = static_cast<size_t>(purpose);
   raise(count.peak[p], count.bytes[p].fetch_add(bytes, std::memory_order_relaxed) + bytes);
   raise(count.total_peak, count.total.fetch_add(bytes, std::memory_order_relaxed) + bytes);

@@ -1,6 +1,7 @@
 // Buffer owns a matrix: 64-byte aligned, zeroed, huge pages where it is large. Every byte is counted by purpose.
 //
 //   Buffer<float> y(T, D, Purpose::activation);      y.view(), y.row(t)
+//   auto scratch = Buffer<float>::uninitialised(T, D, Purpose::scratch);   // for what is written whole before it is read
 //
 // Moves, does not copy. One writer at a time. Allocation failure aborts with the size asked for.
 #pragma once
@@ -28,7 +29,8 @@ struct MemoryCount {
 MemoryCount memory_count();
 
 namespace internal {
-void* allocate(int64_t bytes, Purpose purpose);  // zeroed; nullptr for 0 bytes
+enum class Contents : bool { undefined, zero };
+void* allocate(int64_t bytes, Purpose purpose, Contents contents);  // nullptr for 0 bytes
 void release(void* data, int64_t bytes, Purpose purpose);
 }  // namespace internal
 
@@ -37,10 +39,10 @@ class Buffer {
  public:
   Buffer() = default;
   Buffer(int64_t rows, int64_t cols, Purpose purpose)
-      : data_(static_cast<T*>(internal::allocate(rows * cols * static_cast<int64_t>(sizeof(T)), purpose))),
-        rows_(rows),
-        cols_(cols),
-        purpose_(purpose) {}
+      : Buffer(rows, cols, purpose, internal::Contents::zero) {}
+  static Buffer uninitialised(int64_t rows, int64_t cols, Purpose purpose) {
+    return Buffer(rows, cols, purpose, internal::Contents::undefined);
+  }
   ~Buffer() { internal::release(data_, bytes(), purpose_); }
 
   Buffer(Buffer&& other) noexcept
@@ -72,6 +74,12 @@ class Buffer {
   std::span<const T> flat() const { return {data_, static_cast<size_t>(size())}; }
 
  private:
+  Buffer(int64_t rows, int64_t cols, Purpose purpose, internal::Contents contents)
+      : data_(static_cast<T*>(internal::allocate(rows * cols * int64_t{sizeof(T)}, purpose, contents))),
+        rows_(rows),
+        cols_(cols),
+        purpose_(purpose) {}
+
   T* data_ = nullptr;
   int64_t rows_ = 0;
   int64_t cols_ = 0;

@@ -1,0 +1,13 @@
+// Tables for every processor that Highway knows, built for several targets and chosen at run time.
+#pragma once
+
+#include <vector>
+
+#include "agora/kernels/table.h"
+
+namespace agora::kernels::cpu {
+
+// The best first. Never empty: the last one runs anywhere.
+std::vector<Table> portable_tables();
+
+}  // namespace agora::kernels::cpu

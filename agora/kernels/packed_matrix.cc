@@ -1,0 +1,106 @@
+#include "agora/kernels/matmul.h"
+#include "agora/kernels/table.h"
+
+namespace agora::kernels {
+namespace {
+
+template <class T>
+void fill_from_rows(const Compute& compute, View<const float> weight, PackedMatrix& packed) {
+  const Loops<T>& loops = compute.table->loops<T>();
+  compute.pool->run(packed.panels(), [&](int64_t p) {
+    const int64_t begin = p * kPanelWidth;
+    const int64_t rows = std::min(kPanelWidth, weight.rows - begin);
+    loops.pack_rows(weight.row(begin), weight.row_stride, rows, weight.cols, packed.mutable_panel<T>(p));
+  });
+}
+
+template <class T>
+void fill_from_columns(const Compute& compute, View<const float> weight, PackedMatrix& packed) {
+  const Loops<T>& loops = compute.table->loops<T>();
+  const int64_t panel = panel_size<T>(weight.rows);
+  constexpr int64_t kSteps = 16;  // of one piece
+  compute.pool->run_ranges(steps_of<T>(weight.rows), kSteps, [&](int64_t begin, int64_t end) {
+    for (int64_t s = begin; s < end; ++s) {
+      const int64_t row = s * kStep<T>;
+      const float* second = kStep<T> == 2 && row + 1 < weight.rows ? weight.row(row + 1) : nullptr;
+      loops.pack_step(weight.row(row), second, 1.0f, 1.0f, weight.cols,
+                      packed.mutable_panel<T>(0) + row * kPanelWidth, panel);
+    }
+  });
+}
+
+}  // namespace
+
+void PackedMatrix::shape(int64_t inner, int64_t outputs, Precision precision) {
+  const int64_t panels = (outputs + kPanelWidth - 1) / kPanelWidth;
+  const int64_t size = panels * (precision == Precision::bf16 ? panel_size<bf16>(inner) : panel_size<float>(inner));
+  if (precision == Precision::bf16) {
+    f32_ = {};
+    if (bf16_.size() != size) bf16_ = Buffer<bf16>::uninitialised(1, size, Purpose::weight);
+  } else {
+    bf16_ = {};
+    if (f32_.size() != size) f32_ = Buffer<float>::uninitialised(1, size, Purpose::weight);
+  }
+  inner_ = inner;
+  outputs_ = outputs;
+  precision_ = precision;
+}
+
+const bf16* PackedMatrix::panel_bf16(int64_t p) const {
+  AGORA_CHECK(precision_ == Precision::bf16 && p >= 0 && p <= panels());
+  return bf16_.data() + p * panel_size<bf16>(inner_);
+}
+
+const float* PackedMatrix::panel_f32(int64_t p) const {
+  AGORA_CHECK(precision_ == Precision::f32 && p >= 0 && p <= panels());
+  return f32_.data() + p * panel_size<float>(inner_);
+}
+
+template <>
+const bf16* PackedMatrix::panel<bf16>(int64_t p) const {
+  return panel_bf16(p);
+}
+template <>
+const float* PackedMatrix::panel<float>(int64_t p) const {
+  return panel_f32(p);
+}
+template <>
+bf16* PackedMatrix::mutable_panel<bf16>(int64_t p) {
+  return const_cast<bf16*>(panel_bf16(p));
+}
+template <>
+float* PackedMatrix::mutable_panel<float>(int64_t p) {
+  return const_cast<float*>(panel_f32(p));
+}
+
+void repack(const Compute& compute, View<const float> weight, PackedMatrix& packed) {
+  packed.shape(weight.cols, weight.rows, compute.precision);
+  if (compute.precision == Precision::bf16) {
+    fill_from_rows<bf16>(compute, weight, packed);
+  } else {
+    fill_from_rows<float>(compute, weight, packed);
+  }
+}
+
+void repack_transposed(const Compute& compute, View<const float> weight, PackedMatrix& packed) {
+  packed.shape(weight.rows, weight.cols, compute.precision);
+  if (compute.precision == Precision::bf16) {
+    fill_from_columns<bf16>(compute, weight, packed);
+  } else {
+    fill_from_columns<float>(compute, weight, packed);
+  }
+}
+
+PackedMatrix pack(const Compute& compute, View<const float> weight) {
+  PackedMatrix packed;
+  repack(compute, weight, packed);
+  return packed;
+}
+
+PackedMatrix pack_transposed(const Compute& compute, View<const float> weight) {
+  PackedMatrix packed;
+  repack_transposed(compute, weight, packed);
+  return packed;
+}
+
+}  // namespace agora::kernels

@@ -1,0 +1,7 @@
+#include "agora/kernels/platform_tables.h"
+
+namespace agora::kernels {
+
+std::vector<Table> platform_tables(const CpuFeatures&, const Table&) { return {}; }
+
+}  // namespace agora::kernels

@@ -1,0 +1,147 @@
+// Products cut to the caches, for the inside of one piece of a parallel loop. Shared by matmul and the experts.
+//
+//   product_tiles(loops, {x_rows, row_stride, rows}, {panels, panel_stride, steps}, p_begin, p_end,
+//                 [&](int64_t panel, int64_t panels, const float* tile) { ... });   // tile: rows x kTileWidth
+//   accumulate_gradient(loops, dy_panels, outputs, x_panels, inputs, steps, dweight, row_stride);
+//
+// Any thread: all state is on the stack (the tile, 32 KiB).
+#pragma once
+
+#include <algorithm>
+
+#include "agora/kernels/table.h"
+
+namespace agora::kernels {
+
+// Rows that share a visit of the weights: their inputs (2 KiB a row for K = 1024) and the tile stay in the second-level
+// cache beside the weights of a group, and each weight that comes from memory serves up to 256 operations.
+constexpr int64_t kBlockRows = 128;
+constexpr int64_t kTileWidth = kGroupPanels * kPanelWidth;
+// Inner steps at a time: a group's weights are then 64 KiB. Sums continue in the tile, so the cut is not visible in results.
+constexpr int64_t kBlockSteps = 256;
+
+template <class T>
+struct RowsOf {
+  const T* data;
+  int64_t row_stride;
+  int64_t rows;  // <= kBlockRows
+};
+
+template <class T>
+struct PanelsOf {
+  const T* data;
+  int64_t panel_stride;
+  int64_t steps;
+};
+
+template <class T>
+RowsOf<T> rows_of(const T* data, int64_t row_stride, int64_t rows) {
+  return {data, row_stride, rows};
+}
+
+template <class T>
+PanelsOf<T> panels_of(const PackedMatrix& matrix) {
+  return {matrix.panel<T>(0), panel_size<T>(matrix.inner()), steps_of<T>(matrix.inner())};
+}
+
+// Steps per block when `steps` are cut as evenly as can be.
+inline int64_t block_steps(int64_t steps) {
+  const int64_t blocks = std::max<int64_t>(1, (steps + kBlockSteps - 1) / kBlockSteps);
+  return std::max<int64_t>(1, (steps + blocks - 1) / blocks);
+}
+
+// Calls finish(first panel, panels, tile) for every group of up to four panels of [panel_begin, panel_end), once its sums are
+// complete. panel_begin is a multiple of kGroupPanels.
+template <class T, class Finish>
+void product_tiles(const Loops<T>& loops, const RowsOf<T>& a, const PanelsOf<T>& b, int64_t panel_begin,
+                   int64_t panel_end, Finish&& finish) {
+  alignas(64) float tile[kBlockRows * kTileWidth];
+  constexpr int64_t kStepSize = kStep<T> * kPanelWidth;
+  const int64_t steps_each = block_steps(b.steps);
+  Block<T> block;
+  block.b_panel = b.panel_stride;
+  block.c = tile;
+  block.c_row = kTileWidth;
+  block.rows = a.rows;
+  for (int64_t panel = panel_begin; panel < panel_end; panel += kGroupPanels) {
+    block.panels = std::min(kGroupPanels, panel_end - panel);
+    for (int64_t step = 0; step < std::max<int64_t>(1, b.steps); step += steps_each) {
+      block.set_rows(a.data + step * kStep<T>, a.row_stride);
+      block.steps = std::min(steps_each, b.steps - step);
+      block.b = b.data + panel * b.panel_stride + step * kStepSize;
+      block.add = step > 0;
+      const bool more_steps = step + steps_each < b.steps;
+      const bool more_panels = panel + 2 * kGroupPanels <= panel_end;
+      block.next_b = more_steps    ? block.b + steps_each * kStepSize
+                     : more_panels ? b.data + (panel + kGroupPanels) * b.panel_stride
+                                   : nullptr;
+      if (more_steps && (block.panels < kGroupPanels || step + 2 * steps_each > b.steps)) block.next_b = nullptr;
+      loops.product(block);
+    }
+    finish(panel, block.panels, static_cast<const float*>(tile));
+  }
+}
+
+// c[outputs, columns] += A^T . B for a run of outputs. A and B are packed with the rows of the batch as inner dimension: A's
+// panels hold the outputs (as stored in dy), B's the columns. Rows of the batch are added in ascending order.
+template <class T>
+struct GradientTask {
+  PanelsOf<T> a;  // of dy: panel_stride may skip panels (gate and up in turn)
+  PanelsOf<T> b;  // of x; the same steps
+  int64_t outputs;
+  int64_t columns;
+  float* c;
+  int64_t c_row;
+};
+
+template <class T>
+void accumulate_gradient(const Loops<T>& loops, const GradientTask<T>& task) {
+  constexpr int64_t kRows = 2 * kPanelWidth;  // outputs that share a visit of B: two tiles of AMX
+  constexpr int64_t kStepSize = kStep<T> * kPanelWidth;
+  const int64_t whole = task.columns / kPanelWidth;
+  const int64_t tail = task.columns % kPanelWidth;
+  const int64_t steps_each = block_steps(task.b.steps);
+  for (int64_t step = 0; step < task.b.steps; step += steps_each) {
+    Block<T> block;
+    block.b = task.b.data + step * kStepSize;
+    block.b_panel = task.b.panel_stride;
+    block.steps = std::min(steps_each, task.b.steps - step);
+    block.add = true;
+    for (int64_t row = 0; row < task.outputs; row += kRows) {
+      block.set_panels(task.a.data + row / kPanelWidth * task.a.panel_stride + step * kStepSize, task.a.panel_stride);
+      block.rows = std::min(kRows, task.outputs - row);
+      block.panels = whole;
+      block.c = task.c + row * task.c_row;
+      block.c_row = task.c_row;
+      if (whole > 0) loops.product(block);
+      if (tail == 0) continue;
+      alignas(64) float edge[kRows * kPanelWidth] = {};
+      Block<T> last = block;
+      last.b += whole * task.b.panel_stride;
+      last.panels = 1;
+      last.c = edge;
+      last.c_row = kPanelWidth;
+      for (int64_t r = 0; r < block.rows; ++r) {
+        std::copy_n(block.c + r * task.c_row + whole * kPanelWidth, tail, edge + r * kPanelWidth);
+      }
+      loops.product(last);
+      for (int64_t r = 0; r < block.rows; ++r) {
+        std::copy_n(edge + r * kPanelWidth, tail, block.c + r * task.c_row + whole * kPanelWidth);
+      }
+    }
+  }
+}
+
+// How a product is cut into pieces of a parallel loop: panels of one piece, a multiple of kGroupPanels. Small enough to share
+// out, large enough that a piece (about 20 us) hides the cost of taking it. Few rows count as 16: then reading the weights
+// is the work.
+inline int64_t panels_per_piece(int64_t rows, int64_t inner, int64_t panels) {
+  constexpr int64_t kPieceProducts = 4'000'000;
+  const int64_t panel_products = std::max<int64_t>(1, std::max<int64_t>(rows, 16) * inner * kPanelWidth);
+  const int64_t wanted = round_up(std::max<int64_t>(1, kPieceProducts / panel_products), kGroupPanels);
+  const int64_t all = round_up(std::max<int64_t>(1, panels), kGroupPanels);
+  const int64_t pieces = (all + wanted - 1) / wanted;
+  return round_up((all + pieces - 1) / pieces, kGroupPanels);
+}
+
+}  // namespace agora::kernels
