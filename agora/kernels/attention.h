@@ -23,7 +23,8 @@ struct AttentionShape {
   int64_t kv_heads = 1;    // divides heads
   int64_t head_width = 0;  // A
   bool causal = true;      // query i of a sequence sees keys 0 .. (keys - queries + i)
-  int64_t window = 0;      // 0: none; else a query sees only its last `window` keys, itself included
+  int64_t window = 0;      // 0: none; else a query sees only its last `window` keys, itself included, and where it is not
+                           // causal as many on the other side
 };
 
 // One sequence of the batch: queries are rows [query_begin, query_begin + queries) of q and out, its keys are rows

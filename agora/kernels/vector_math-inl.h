@@ -4,6 +4,7 @@
 //   auto y = Exp(d, x);                            // <= 2 units in the last place
 //   auto tail = LoadPartial(d, p, n);              // the first n < Lanes(d) numbers, zeros behind
 //   StorePartial(d, tail, p, n);
+//   ForEachVector(d, n, [&](size_t i, auto part) HWY_ATTR { Put(d, Exp(d, Get(d, x + i, part)), y + i, part); });
 //
 // Included after hwy/highway.h, once per target. Any thread.
 #if defined(AGORA_KERNELS_VECTOR_MATH_INL_H_) == defined(HWY_TARGET_TOGGLE)
@@ -69,6 +70,40 @@ HWY_INLINE void StorePartial(D d, hn::Vec<D> v, float* HWY_RESTRICT p, size_t n)
   for (size_t i = 0; i < n; ++i) p[i] = whole[i];
 }
 #endif
+
+// A loop over n numbers calls its body with Whole for every full vector and once with Part for what is left.
+struct Whole {};
+struct Part {
+  size_t n;
+};
+template <class D>
+HWY_INLINE hn::Vec<D> Get(D d, const float* p, Whole) {
+  return hn::LoadU(d, p);
+}
+template <class D>
+HWY_INLINE hn::Vec<D> Get(D d, const float* p, Part part) {
+  return LoadPartial(d, p, part.n);
+}
+template <class D>
+HWY_INLINE void Put(D d, hn::Vec<D> v, float* p, Whole) {
+  hn::StoreU(v, d, p);
+}
+template <class D>
+HWY_INLINE void Put(D d, hn::Vec<D> v, float* p, Part part) {
+  StorePartial(d, v, p, part.n);
+}
+template <class D, class Body>
+HWY_INLINE void ForEachVector(D d, size_t n, const Body& body) {
+  const size_t lanes = hn::Lanes(d);
+  size_t i = 0;
+  for (; i + lanes <= n; i += lanes) body(i, Whole{});
+  if (i < n) body(i, Part{n - i});
+}
+
+template <class D>
+HWY_INLINE float SumAcross(D d, hn::Vec<D> v) {
+  return hn::GetLane(hn::SumOfLanes(d, v));
+}
 
 }  // namespace agora::kernels::HWY_NAMESPACE
 HWY_AFTER_NAMESPACE();
