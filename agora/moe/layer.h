@@ -119,7 +119,7 @@ class MoeLayer {
   MoeLayer(const std::string& name, LayerId layer, const MoeLayerConfig& config, Gate gate, Experts& experts,
            Train train);
 
-  const Route& seam_route(const Route& route);
+  View<const float> constant_rows() const;
   void losses(const Compute& compute, const MoeCall& call, Keep keep, MoeSaved& saved, MoeStats& stats);
 
   LayerId layer_;

@@ -15,9 +15,8 @@
 // One thread at a time; the work inside runs on compute.pool.
 #pragma once
 
-#include <deque>
+#include <map>
 #include <memory>
-#include <unordered_map>
 #include <vector>
 
 #include "agora/kernels/expert_ffn.h"
@@ -75,9 +74,9 @@ class LocalExperts final : public Experts {
   LocalExperts(const Compute& compute, const LocalExpertsConfig& config);
   Status check(LayerId layer, View<const float> x, const Route& route, View<const float> y) const;
   std::vector<kernels::ExpertGroup> groups(LayerId layer, const Dispatch& dispatch) const;
-  Ticket keep(std::unique_ptr<Kept> kept);
   std::unique_ptr<Kept> take_spare();
-  std::unique_ptr<Kept> take(Ticket ticket);
+  Ticket give_ticket(std::unique_ptr<Kept> kept);
+  void drop_gradients();
 
   Compute compute_;
   LocalExpertsConfig config_;
@@ -87,9 +86,8 @@ class LocalExperts final : public Experts {
   BatchRows<float> rows_{tensor::Purpose::scratch};
 
   uint64_t last_ticket_ = 0;
-  std::unordered_map<uint64_t, std::unique_ptr<Kept>> kept_;
-  std::deque<uint64_t> oldest_;               // tickets in the order they were given; may name used ones
-  std::vector<std::unique_ptr<Kept>> spare_;  // memory to use again, at most tickets_max
+  std::map<uint64_t, std::unique_ptr<Kept>> kept_;  // by ticket, so the oldest is first; at most tickets_max
+  std::vector<std::unique_ptr<Kept>> spare_;  // memory to use again: never more than were in use at once
 };
 
 }  // namespace agora::moe
