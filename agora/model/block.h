@@ -12,7 +12,7 @@
 #include "agora/model/config.h"
 #include "agora/moe/experts.h"
 #include "agora/moe/layer.h"
-#include "agora/moe/workspace.h"
+#include "agora/moe/batch_rows.h"
 #include "agora/nn/attention.h"
 #include "agora/nn/rms_norm.h"
 
@@ -38,12 +38,12 @@ struct Pass {
   RouteObserver* observer = nullptr;   // borrowed; null: nobody looks
 };
 
-using moe::Workspace;
+using moe::BatchRows;
 
 // What a forward pass leaves for its backward. Reused from step to step.
 struct BlockTape {
-  Workspace<float> x{Purpose::activation};    // [T, D] what attention's norm was given
-  Workspace<float> mid{Purpose::activation};  // [T, D] what the mixture's norm was given
+  BatchRows<float> x{Purpose::activation};    // [T, D] what attention's norm was given
+  BatchRows<float> mid{Purpose::activation};  // [T, D] what the mixture's norm was given
   std::vector<float> attention_inverse;       // [T] of the norms
   std::vector<float> mixture_inverse;
   nn::AttentionSaved attention;
@@ -78,8 +78,8 @@ class Block {
   std::unique_ptr<moe::MoeLayer> mixture_;
 
   // Scratch of one pass.
-  Workspace<float> scratch_{Purpose::scratch};
-  Workspace<float> mixed_{Purpose::scratch};
+  BatchRows<float> scratch_{Purpose::scratch};
+  BatchRows<float> mixed_{Purpose::scratch};
   moe::MoeSaved infer_saved_;
 };
 

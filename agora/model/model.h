@@ -24,9 +24,9 @@ namespace agora::model {
 // What a forward pass leaves for its backward. Reused from step to step.
 struct Tape {
   std::vector<BlockTape> blocks;
-  Workspace<float> x{Purpose::activation};     // [T, D] the residual stream: at the end what the last norm was given
-  Workspace<float> rows{Purpose::activation};  // [T, D] after the last norm
-  Workspace<float> dx{Purpose::activation};    // [T, D] the gradient of the residual stream
+  BatchRows<float> x{Purpose::activation};     // [T, D] the residual stream: at the end what the last norm was given
+  BatchRows<float> rows{Purpose::activation};  // [T, D] after the last norm
+  BatchRows<float> dx{Purpose::activation};    // [T, D] the gradient of the residual stream
   std::vector<float> inverse;                  // [T] of the last norm
   std::vector<moe::MoeStats> stats;            // [L] balance and the gates' own losses
 };
@@ -78,7 +78,7 @@ class Model {
   std::vector<std::unique_ptr<Block>> blocks_;
   nn::RmsNorm norm_;
   std::unique_ptr<Head> head_;
-  Workspace<float> infer_x_{Purpose::scratch};
+  BatchRows<float> infer_x_{Purpose::scratch};
 };
 
 }  // namespace agora::model

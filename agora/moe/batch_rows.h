@@ -20,7 +20,7 @@ class BatchRows {
     if (rows * cols > buffer_.size()) {
       buffer_ =
           tensor::Buffer<T>();  // frees before it allocates: the peak is the larger of the two, not their sum
-      buffer_ = tensor::Buffer<T>(rows, cols, purpose_);
+      buffer_ = tensor::Buffer<T>::uninitialised(rows, cols, purpose_);
     }
     rows_ = rows;
     cols_ = cols;
