@@ -171,6 +171,10 @@ class HeaderEvents : public nlohmann::json_sax<json> {
 }  // namespace
 
 StatusOr<SafetensorsHeader> parse_header(std::string_view json_text, const std::string& file) {
+  // The parser takes a NUL for the end of the text and would not look at what follows.
+  if (json_text.find('\0') != json_text.npos) {
+    return absl::InvalidArgumentError(concat(file, ": the header is not JSON: it has a zero byte"));
+  }
   HeaderEvents events;
   if (!json::sax_parse(json_text, &events)) {
     return absl::InvalidArgumentError(concat(file, ": ", events.error().message()));

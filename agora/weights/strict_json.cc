@@ -46,6 +46,8 @@ StatusOr<json> parse_json(std::string_view text, const std::string& file, const 
   if (static_cast<int64_t>(text.size()) > limits.bytes_max) {
     return bad_json(file, concat("it has ", text.size(), " bytes, the limit is ", limits.bytes_max));
   }
+  // The parser takes a NUL for the end of the text and would not look at what follows.
+  if (text.find('\0') != text.npos) return bad_json(file, "it has a zero byte");
   if (const int depth = nesting_depth(text); depth > limits.depth_max) {
     return bad_json(file, concat("it nests ", depth, " deep, the limit is ", limits.depth_max));
   }
