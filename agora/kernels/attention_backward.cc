@@ -3,7 +3,7 @@
 
 #include "agora/kernels/attention_plan.h"
 #include "agora/kernels/highway_targets.h"
-#include "hwy/aligned_allocator.h"
+#include "agora/tensor/buffer.h"
 
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "agora/kernels/attention_backward.cc"
@@ -22,11 +22,11 @@ constexpr size_t kBlock = kKeyBlock;  // of keys, and of rows
 // are padded to 16 columns.
 struct BackwardMemory {
   BackwardMemory(size_t rows, size_t head_width)
-      : width(static_cast<size_t>(round_up(static_cast<int64_t>(head_width), 16))),
-        memory(hwy::AllocateAligned<float>((3 * rows + 3 * kBlock) * width + 2 * kBlock * (head_width + kBlock))),
+      : width(static_cast<size_t>(rounded_up(static_cast<int64_t>(head_width), 16))),
+        memory(uninitialised((3 * rows + 3 * kBlock) * width + 2 * kBlock * (head_width + kBlock))),
         delta(rows),
         log_sum(rows) {
-    queries = memory.get();
+    queries = memory.data();
     mixed_gradient = queries + rows * width;
     query_gradient = mixed_gradient + rows * width;
     keys = query_gradient + rows * width;
@@ -39,7 +39,7 @@ struct BackwardMemory {
     std::fill(queries, shares, 0.0f);
   }
   size_t width;
-  hwy::AlignedFreeUniquePtr<float[]> memory;
+  tensor::Buffer<float> memory;
   std::vector<float> delta;    // [rows] dout . out
   std::vector<float> log_sum;  // [rows]
   float* queries;              // [rows, width]
@@ -82,7 +82,7 @@ HWY_INLINE void BackwardTiles(const AttentionPlan& plan, size_t begin, size_t en
     const KeyRange seen = within_block(plan.visible(row, row + static_cast<int64_t>(tile)), first);
     float* shares = m.shares + (r - begin) * kBlock;
     float* gradient = m.share_gradient + (r - begin) * kBlock;
-    const auto cols = static_cast<size_t>(round_up(seen.end, 16));
+    const auto cols = static_cast<size_t>(rounded_up(seen.end, 16));
     Product({m.queries + r * m.width, m.width}, m.keys_transposed, kBlock, tile, cols, head_width, shares, kBlock,
             Write::replace);
     Product({m.mixed_gradient + r * m.width, m.width}, m.values_transposed, kBlock, tile, cols, head_width, gradient,

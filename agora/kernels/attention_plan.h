@@ -7,6 +7,7 @@
 #include <algorithm>
 
 #include "agora/kernels/attention.h"
+#include "agora/tensor/buffer.h"
 
 namespace agora::kernels {
 
@@ -69,7 +70,11 @@ inline KeyRange within_block(KeyRange range, int64_t first) {
   return {begin, std::clamp<int64_t>(range.end - first, begin, kKeyBlock)};
 }
 
-inline int64_t round_up(int64_t n, int64_t unit) { return (n + unit - 1) / unit * unit; }
+inline int64_t rounded_up(int64_t n, int64_t unit) { return (n + unit - 1) / unit * unit; }
+
+inline tensor::Buffer<float> uninitialised(size_t numbers) {
+  return tensor::Buffer<float>::uninitialised(1, static_cast<int64_t>(numbers), tensor::Purpose::scratch);
+}
 
 // Checks that shapes, sequences and views agree.
 void check_attention(const AttentionShape& shape, std::span<const AttentionSequence> sequences, View<const float> q,
