@@ -4,7 +4,7 @@
 //   const Table* forced = find_table("portable", cpu_features());        // nullptr: unknown here
 //   for (const Table* each : all_tables(cpu_features())) ...             // every table that this machine can run
 //
-// Names: "amx", "avx512_bf16", "portable" (Highway's best target here), "portable_avx2" and other single targets,
+// Names: "amx", "avx512_bf16", "portable" (the best of the next), "portable_avx3", "portable_avx2" and other targets,
 // "reference" (plain loops). All read the same packed panels and round alike to bf16; they differ in the order of a few
 // additions, so results of two tables agree to rounding, while each table is exact about the promises of matmul.h.
 // Any thread. Tables are constants.
