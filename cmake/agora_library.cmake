@@ -1,7 +1,7 @@
 # agora_library(NAME SRCS a.cc ... [DEPS target ...] [PRIVATE_DEPS target ...])
 #
 # One folder, one static library agora_NAME. Every *_test.cc in the folder (and in its sub-folders) becomes the program
-# NAME_test, which CTest runs case by case.
+# NAME_test, which CTest runs case by case; sub-folders that are libraries themselves have their own.
 function(agora_library name)
   cmake_parse_arguments(ARG "" "" "SRCS;DEPS;PRIVATE_DEPS" ${ARGN})
   if(ARG_SRCS)
@@ -15,6 +15,12 @@ function(agora_library name)
   endif()
   if(AGORA_TESTS)
     file(GLOB_RECURSE tests CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/*_test.cc)
+    foreach(test ${tests})
+      get_filename_component(folder ${test} DIRECTORY)
+      if(NOT folder STREQUAL CMAKE_CURRENT_SOURCE_DIR AND EXISTS ${folder}/CMakeLists.txt)
+        list(REMOVE_ITEM tests ${test})
+      endif()
+    endforeach()
     if(tests)
       add_executable(${name}_test ${tests})
       target_link_libraries(${name}_test PRIVATE agora_${name} GTest::gmock_main)

@@ -15,10 +15,10 @@ constexpr int32_t kNoTarget = -1;  // this position does not count
 struct Batch {
   int64_t batch = 0;             // B sequences
   int64_t length = 0;            // S rows each; T = B * S
-  std::vector<int32_t> tokens;   // [T] text
-  std::vector<float> patches;    // [T, pixels] images
-  std::vector<int32_t> targets;  // [T] next tokens, or [B] classes; kNoTarget does not count
-  std::vector<int32_t> domains;  // [B]
+  std::vector<int32_t> tokens = {};   // [T] text
+  std::vector<float> patches = {};    // [T, pixels] images
+  std::vector<int32_t> targets = {};  // [T] next tokens, or [B] classes; kNoTarget does not count
+  std::vector<int32_t> domains = {};  // [B]
 
   int64_t rows() const { return batch * length; }
 };

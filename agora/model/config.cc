@@ -42,6 +42,16 @@ const char* name_of(const Name<Enum> (&names)[N], Enum value) {
   return "?";
 }
 
+template <class Enum, size_t N>
+StatusOr<Enum> value_named(const Name<Enum> (&names)[N], const std::string& name) {
+  std::string known;
+  for (const auto& entry : names) {
+    if (name == entry.name) return entry.value;
+    absl::StrAppend(&known, known.empty() ? "" : ", ", entry.name);
+  }
+  return absl::InvalidArgumentError(absl::StrCat("expected one of ", known, "; found ", name.substr(0, 80)));
+}
+
 // Reads keys of one JSON object into fields; the first mistake is kept and ends the reading.
 class Reader {
  public:
@@ -73,15 +83,13 @@ class Reader {
     std::string name;
     read(key, name);
     if (name.empty()) return;
-    std::string known;
-    for (const auto& entry : names) {
-      if (name == entry.name) {
-        field = entry.value;
-        return;
-      }
-      absl::StrAppend(&known, known.empty() ? "" : ", ", entry.name);
+    const StatusOr<Enum> value = value_named(names, name);
+    if (value.ok()) {
+      field = *value;
+    } else if (status_.ok()) {
+      status_ = absl::InvalidArgumentError(
+          absl::StrCat(where_, ": key \"", key, "\": ", std::string(value.status().message())));
     }
-    fail(key, absl::StrCat("one of ", known), name);
   }
 
  private:
@@ -216,6 +224,9 @@ int64_t ModelConfig::parameters_active() const {
   const bool every = gate.selection == moe::Selection::all;
   return parameters_with(*this, every ? gate.experts : std::min(gate.chosen, gate.experts));
 }
+
+StatusOr<moe::Score> score_named(const std::string& name) { return value_named(kScores, name); }
+StatusOr<moe::Selection> selection_named(const std::string& name) { return value_named(kSelections, name); }
 
 float ModelConfig::residual_deviation() const {
   return initializer_range / std::sqrt(2.0f * static_cast<float>(num_hidden_layers));

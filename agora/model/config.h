@@ -69,6 +69,10 @@ struct ModelConfig {
 // InvalidArgument that names the key, what was expected and what came.
 Status validate(const ModelConfig& config);
 
+// By the names that config.json uses: "softmax", "top_k", ... InvalidArgument lists them.
+StatusOr<moe::Score> score_named(const std::string& name);
+StatusOr<moe::Selection> selection_named(const std::string& name);
+
 // NotFound, InvalidArgument (not JSON, a key missing or of the wrong type, an unknown model_type; names file and key).
 StatusOr<ModelConfig> read_config(const std::string& path);
 StatusOr<ModelConfig> parse_config(std::string_view json, const std::string& where);

@@ -1,5 +1,7 @@
 #include "agora/model/head.h"
 
+#include "agora/nn/linear.h"
+
 namespace agora::model {
 namespace {
 

@@ -87,6 +87,10 @@ std::vector<tensor::Parameter*> Model::selection_biases() {
   return all;
 }
 
+void Model::use_experts(moe::Experts& experts) {
+  for (const auto& block : blocks_) block->mixture().use_experts(experts);
+}
+
 StatusOr<nn::LossSum> Model::learn(const Pass& pass, const Batch& batch, float scale, Tape& tape) {
   AGORA_RETURN_IF_ERROR(forward(pass, batch, tape));
   const View<float> dx = tape.dx.shape(batch.rows(), config_.hidden_size);

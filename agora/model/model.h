@@ -54,6 +54,8 @@ class Model {
   std::vector<tensor::Parameter*> parameters();
   // What the trunk keeps that no optimizer moves: the gates' selection biases.
   std::vector<tensor::Parameter*> selection_biases();
+  // From now on the mixtures ask these experts, which must outlive the model.
+  void use_experts(moe::Experts& experts);
   Block& block(LayerId layer) { return *blocks_[static_cast<size_t>(layer.value)]; }
 
   // Forward and backward of scale * (sum of the answers' losses) plus the gates' own losses; gradients are added to.

@@ -22,7 +22,7 @@ namespace agora::model {
 struct LocalModel {
   std::unique_ptr<moe::LocalExperts> experts;
   std::unique_ptr<Model> model;          // borrows experts
-  std::unique_ptr<Tokenizer> tokenizer;  // null for models of images
+  std::shared_ptr<const Tokenizer> tokenizer;  // shared with the data it was made from; null for models of images
 
   const ModelConfig& config() const { return model->config(); }
   void repack(const Compute& compute);

@@ -111,6 +111,9 @@ class MoeLayer {
   // Steers by `loads` [E], whoever counted them. Nothing without a selection bias or with bias_rate 0.
   void move_selection_bias(std::span<const int64_t> loads);
 
+  // From now on asks these, which must outlive the layer; not between forward() and its backward().
+  void use_experts(Experts& experts) { experts_ = &experts; }
+
   const MoeLayerConfig& config() const { return config_; }
   Gate& gate() { return gate_; }
   void append_parameters(std::vector<Parameter*>& to);  // without the gate's selection bias: see Gate

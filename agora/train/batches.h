@@ -16,25 +16,18 @@
 
 #include "agora/base/result.h"
 #include "agora/base/rng.h"
+#include "agora/model/batch.h"
 #include "agora/train/corpus.h"
 
 namespace agora::train {
-
-constexpr int32_t kNoTarget = -1;  // this position does not count
 
 struct BatchShape {
   int64_t batch = 8;     // B sequences
   int64_t length = 256;  // S tokens each
 };
 
-struct Batch {
-  int64_t batch = 0;
-  int64_t length = 0;
-  std::vector<int32_t> tokens;   // [B, S]
-  std::vector<int32_t> targets;  // [B, S]: the next token, or kNoTarget
-  std::vector<int32_t> domains;  // [B]
-  int64_t counted() const;       // targets that count
-};
+using model::Batch;  // tokens [B * S], targets [B * S], domains [B]
+using model::kNoTarget;
 
 enum class DomainShare : uint8_t {
   by_size,  // every position of the corpus is equally likely

@@ -1,6 +1,6 @@
 // Tables of numbers from CSV with a header line.
 //
-//   AGORA_ASSIGN_OR_RETURN(Table table, read_csv("vowel.train"));
+//   AGORA_ASSIGN_OR_RETURN(CsvTable table, read_csv("vowel.train"));
 //   AGORA_ASSIGN_OR_RETURN(int64_t y, table.column("y"));
 //   float v = table.values[row * table.columns() + y];
 //
@@ -18,7 +18,7 @@
 
 namespace agora::train {
 
-struct Table {
+struct CsvTable {
   std::vector<std::string> names;
   std::vector<std::vector<std::string>> categories;  // by column; empty: a column of numbers
   std::vector<float> values;                         // [rows, columns]
@@ -28,7 +28,7 @@ struct Table {
   StatusOr<int64_t> column(std::string_view name) const;  // or an error that lists the names
 };
 
-StatusOr<Table> read_csv(const std::string& path);
-StatusOr<Table> parse_csv(std::string_view text, const std::string& file);
+StatusOr<CsvTable> read_csv(const std::string& path);
+StatusOr<CsvTable> parse_csv(std::string_view text, const std::string& file);
 
 }  // namespace agora::train

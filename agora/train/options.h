@@ -5,6 +5,9 @@
 #include <cstdint>
 #include <string>
 
+#include "agora/base/result.h"
+#include "agora/model/config.h"
+
 namespace agora::train {
 
 struct TrainOptions {
@@ -61,5 +64,62 @@ struct TrainOptions {
   int threads = 0;               // 0: one per processor
   std::string precision = "bf16";  // bf16, f32
 };
+
+// Calls visit(name, field, help) for every option, in the order of the struct: the one list of names that flags, recipes and
+// checkpoints share.
+template <class Options, class Visit>
+void for_each_option(Options& o, Visit&& visit) {
+  visit("task", o.task, "text: next token; images: the class of an image (IDX files)");
+  visit("data", o.data, "folder or file to learn from; a sub-folder is a domain. Empty: this machine's own text");
+  visit("tokenizer", o.tokenizer, "bpe, unigram, char or bytes");
+  visit("vocabulary", o.vocabulary, "pieces of bpe and unigram, at most");
+  visit("domain-mb-max", o.domain_mb_max, "MB of text read of each domain, at most; 0: all of --data");
+  visit("layers", o.layers, "blocks of attention and mixture");
+  visit("width", o.width, "numbers in a row (D)");
+  visit("heads", o.heads, "attention heads");
+  visit("kv-heads", o.kv_heads, "heads of keys and values; 0: as many as heads");
+  visit("head-width", o.head_width, "0: width / heads");
+  visit("experts", o.experts, "experts in each layer (E)");
+  visit("chosen", o.chosen, "experts chosen for each token (K)");
+  visit("hidden", o.hidden, "hidden width of an expert (H)");
+  visit("shared-hidden", o.shared_hidden, "hidden width of an expert that serves every token; 0: none");
+  visit("patch", o.patch, "images: side of a patch in pixels");
+  visit("score", o.score, "the gate's scores: softmax or sigmoid");
+  visit("selection", o.selection, "top_k, grouped_top_k, expert_choice or all");
+  visit("renormalise", o.renormalise, "weights of the chosen experts sum to 1");
+  visit("qk-norm", o.qk_norm, "norms of queries and keys");
+  visit("tie", o.tie, "the head shares the embedding's weights");
+  visit("noise", o.noise, "noisy top-k while training; 0: none");
+  visit("bias-rate", o.bias_rate, "balance by selection bias: how far a step moves it; 0: off");
+  visit("aux-loss", o.aux_loss, "balance by Switch's loss: its coefficient");
+  visit("z-loss", o.z_loss, "router z-loss: its coefficient");
+  visit("twin", o.twin, "none; dense: one expert of the active size; wide: one of the total size");
+  visit("sequence", o.sequence, "tokens in a sequence");
+  visit("batch", o.batch, "sequences (or images) in a step");
+  visit("steps", o.steps, "training steps; 0: as many as fit into --minutes");
+  visit("minutes", o.minutes, "how long to train when --steps is 0");
+  visit("learning-rate", o.learning_rate, "at its highest");
+  visit("learning-rate-end", o.learning_rate_end, "at the last step, as a share of the highest");
+  visit("warmup", o.warmup, "steps until the learning rate is at its highest");
+  visit("schedule", o.schedule, "cosine, constant or wsd (warm-up, stable, decay)");
+  visit("beta2", o.beta2, "AdamW's memory of squared gradients");
+  visit("weight-decay", o.weight_decay, "AdamW's decoupled decay, of matrices");
+  visit("gradient-norm-max", o.gradient_norm_max, "clips the trunk's gradient and each expert's by its own norm");
+  visit("shift", o.shift, "images: move each training image by up to so many pixels");
+  visit("validate-every", o.validate_every, "steps");
+  visit("validate-rows", o.validate_rows, "rows of each such validation; 0: all");
+  visit("save-every", o.save_every, "steps");
+  visit("seed", o.seed, "of weights, data order and noise");
+  visit("out", o.out, "the run's folder; empty: runs/NAME, numbered");
+  visit("name", o.name, "of the run");
+  visit("threads", o.threads, "0: one per processor; the result does not depend on it");
+  visit("precision", o.precision, "bf16 (products of bf16, sums of f32) or f32");
+}
+
+// InvalidArgument that names the flag, what was expected and what came.
+Status validate(const TrainOptions& options);
+
+// The model that the options describe, but for what the data decides (Task::shape). Validates the options.
+StatusOr<model::ModelConfig> config_of(const TrainOptions& options);
 
 }  // namespace agora::train

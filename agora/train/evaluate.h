@@ -1,0 +1,37 @@
+// How good a model is on the parts of the data that it was not trained on.
+//
+//   AGORA_ASSIGN_OR_RETURN(Evaluation e, evaluate(*model, pass, task, /*rows_max=*/0));
+//   e.total.loss(), e.domains[d].loss()
+//
+// One thread at a time.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "agora/model/model.h"
+#include "agora/train/task.h"
+
+namespace agora::train {
+
+struct Score {
+  std::string name;
+  double loss_sum = 0;     // nats
+  int64_t answers = 0;     // tokens, or images
+  int64_t wrong = 0;       // best guesses that missed; counted for classes only
+  int64_t bytes = 0;       // of the text behind the answers; 0 for images or a part of the data
+
+  double loss() const { return answers == 0 ? 0.0 : loss_sum / static_cast<double>(answers); }
+  double perplexity() const;
+  double error() const { return answers == 0 ? 0.0 : static_cast<double>(wrong) / static_cast<double>(answers); }
+};
+
+struct Evaluation {
+  std::vector<Score> domains;
+  Score total;
+};
+
+// rows_max rows in all, shared between the domains by their size; 0: every validation row.
+StatusOr<Evaluation> evaluate(model::Model& model, const model::Pass& pass, const Task& task, int64_t rows_max);
+
+}  // namespace agora::train

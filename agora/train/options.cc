@@ -1,0 +1,73 @@
+#include "agora/train/options.h"
+
+#include "absl/strings/str_cat.h"
+
+namespace agora::train {
+namespace {
+
+Status expect(bool holds, const char* flag, const char* expected, double found) {
+  if (holds) return absl::OkStatus();
+  return absl::InvalidArgumentError(absl::StrCat("--", flag, ": expected ", expected, ", found ", found));
+}
+
+// While the number of steps is still unknown the learning rate must not depend on it.
+constexpr int64_t kWarmupMin = 30;
+
+}  // namespace
+
+Status validate(const TrainOptions& o) {
+  AGORA_RETURN_IF_ERROR(expect(o.steps >= 0, "steps", "0 (by time) or more", static_cast<double>(o.steps)));
+  AGORA_RETURN_IF_ERROR(expect(o.minutes > 0 || o.steps > 0, "minutes", "a number above 0", o.minutes));
+  AGORA_RETURN_IF_ERROR(expect(o.steps > 0 || o.warmup >= kWarmupMin, "warmup", "30 steps or more unless --steps is given",
+                               static_cast<double>(o.warmup)));
+  AGORA_RETURN_IF_ERROR(expect(o.batch >= 1 && o.batch <= 65536, "batch", "1 to 65536", static_cast<double>(o.batch)));
+  AGORA_RETURN_IF_ERROR(
+      expect(o.sequence >= 1 && o.sequence <= (1 << 20), "sequence", "1 to 1048576", static_cast<double>(o.sequence)));
+  AGORA_RETURN_IF_ERROR(
+      expect(o.learning_rate > 0 && o.learning_rate < 10, "learning-rate", "above 0, below 10", o.learning_rate));
+  AGORA_RETURN_IF_ERROR(expect(o.learning_rate_end >= 0 && o.learning_rate_end <= 1, "learning-rate-end", "0 to 1",
+                               o.learning_rate_end));
+  AGORA_RETURN_IF_ERROR(expect(o.heads >= 1, "heads", "1 or more", static_cast<double>(o.heads)));
+  AGORA_RETURN_IF_ERROR(expect(o.gradient_norm_max > 0, "gradient-norm-max", "above 0", o.gradient_norm_max));
+  AGORA_RETURN_IF_ERROR(expect(o.validate_every >= 1, "validate-every", "1 or more", static_cast<double>(o.validate_every)));
+  AGORA_RETURN_IF_ERROR(expect(o.save_every >= 1, "save-every", "1 or more", static_cast<double>(o.save_every)));
+  AGORA_RETURN_IF_ERROR(expect(o.shift >= 0 && o.shift <= 64, "shift", "0 to 64", static_cast<double>(o.shift)));
+  AGORA_RETURN_IF_ERROR(expect(o.vocabulary >= 2 && o.vocabulary <= 1'000'000, "vocabulary", "2 to 1000000",
+                               static_cast<double>(o.vocabulary)));
+  return expect(o.threads >= 0 && o.threads <= 1024, "threads", "0 (all) to 1024", o.threads);
+}
+
+StatusOr<model::ModelConfig> config_of(const TrainOptions& o) {
+  AGORA_RETURN_IF_ERROR(validate(o));
+  model::ModelConfig config;
+  config.hidden_size = o.width;
+  config.num_hidden_layers = o.layers;
+  config.num_attention_heads = o.heads;
+  config.num_key_value_heads = o.kv_heads > 0 ? o.kv_heads : o.heads;
+  config.head_dim = o.head_width > 0 ? o.head_width : o.width / o.heads;
+  config.moe_intermediate_size = o.hidden;
+  config.shared_expert_intermediate_size = o.shared_hidden;
+  config.qk_norm = o.qk_norm;
+  config.tie_word_embeddings = o.tie;
+  config.router_aux_loss_coef = o.aux_loss;
+  config.router_z_loss_coef = o.z_loss;
+  config.selection_bias_rate = o.bias_rate;
+  config.gate.experts = o.experts;
+  config.gate.chosen = o.chosen;
+  config.gate.renormalise = o.renormalise;
+  config.gate.noise = o.noise;
+  config.gate.selection_bias = o.bias_rate > 0;
+  AGORA_ASSIGN_OR_RETURN(config.gate.score, model::score_named(o.score));
+  AGORA_ASSIGN_OR_RETURN(config.gate.selection, model::selection_named(o.selection));
+  if (o.twin == "none") return config;
+  if (o.twin != "dense" && o.twin != "wide") {
+    return absl::InvalidArgumentError(absl::StrCat("--twin: expected none, dense or wide, found ", o.twin));
+  }
+  // A twin without a choice: one expert that every token meets.
+  config.moe_intermediate_size = o.hidden * (o.twin == "dense" ? o.chosen : o.experts);
+  config.gate = {.experts = 1, .chosen = 1, .renormalise = true};
+  config.router_aux_loss_coef = config.router_z_loss_coef = config.selection_bias_rate = 0;
+  return config;
+}
+
+}  // namespace agora::train

@@ -1,0 +1,26 @@
+// A training run on disk: the model's folder with the state of training in it.
+//
+//   AGORA_RETURN_IF_ERROR(save_run(state, model, "runs/machine_text"));      // appears whole, or the old one stays
+//   AGORA_ASSIGN_OR_RETURN(TrainState state, read_run_state("runs/machine_text"));
+//   AGORA_ASSIGN_OR_RETURN(LocalModel model, load_run("runs/machine_text", compute));
+//
+// training_state.json: options, counters, data cursor. optimizer.safetensors: both moments of every parameter
+// ("first:NAME", "second:NAME"). One writer at a time.
+#pragma once
+
+#include <string>
+
+#include "agora/train/trainer.h"
+
+namespace agora::train {
+
+// ResourceExhausted, PermissionDenied, ...: what the disk said; the folder's earlier content is then untouched.
+Status save_run(const TrainState& state, model::LocalModel& model, const std::string& dir);
+
+// NotFound: no run there; InvalidArgument: not a state this program wrote; names file and key.
+StatusOr<TrainState> read_run_state(const std::string& dir);
+
+// Weights and moments. DataLoss: a torn or altered file, with the tensor's name.
+StatusOr<model::LocalModel> load_run(const std::string& dir, const kernels::Compute& compute);
+
+}  // namespace agora::train

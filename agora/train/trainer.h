@@ -1,0 +1,86 @@
+// One training run: a model, its data, and the steps between.
+//
+//   Trainer trainer(options, compute, *task, local_model);
+//   while (!trainer.done()) { AGORA_ASSIGN_OR_RETURN(StepReport report, trainer.step()); ... }
+//   AGORA_RETURN_IF_ERROR(trainer.save(dir));
+//
+// A step is deterministic: the same options, data and state give the same bits for any number of threads, also when the
+// run was saved and resumed between. Time decides one thing only: with options.steps == 0 the number of steps is fixed
+// once, by plan_steps(), and then saved with the run. One thread at a time.
+#pragma once
+
+#include <string>
+
+#include "agora/model/model_folder.h"
+#include "agora/train/evaluate.h"
+#include "agora/train/options.h"
+#include "agora/train/task.h"
+
+namespace agora::train {
+
+struct StepReport {
+  int64_t step = 0;             // counts from 1
+  double loss = 0;              // nats per answer, before the step
+  double gate_loss = 0;         // the gates' own losses, all layers
+  double max_violation = 0;     // MaxVio, mean over the layers
+  double routing_entropy = 0;   // nats, mean over the layers
+  double gradient_norm = 0;     // of the trunk, before clipping
+  float learning_rate = 0;
+  int64_t rows = 0;
+};
+
+// What a run is besides its tensors; saved in every checkpoint.
+struct TrainState {
+  TrainOptions options;
+  int64_t step = 0;         // done
+  int64_t steps = 0;        // in all; 0: not planned yet
+  Rng::State cursor;        // of the data
+  std::string fingerprint;  // of the data
+  double seconds = 0;       // spent so far
+};
+
+class Trainer {
+ public:
+  // Steps that are taken before plan_steps() may look at the rate.
+  static constexpr int64_t kStepsBeforePlan = 25;
+
+  Trainer(const TrainOptions& options, const kernels::Compute& compute, Task& task, model::LocalModel& model);
+
+  // Goes on where a checkpoint was: options, counters and data cursor; the tensors are read by load_run().
+  void restore(const TrainState& state);
+
+  // Forward, backward, clip, optimizer, balance. InvalidArgument: a loss or gradient that is not finite, named; the weights
+  // are then those before the step.
+  StatusOr<StepReport> step();
+
+  // steps() == 0 until the number is known.
+  int64_t steps() const { return state_.steps; }
+  int64_t steps_done() const { return state_.step; }
+  bool done() const { return state_.steps > 0 && state_.step >= state_.steps; }
+  bool needs_plan() const { return state_.steps == 0 && state_.step >= kStepsBeforePlan; }
+  // Fixes the number of steps: as many as fit into the seconds that are left at this rate, never fewer than the warm-up.
+  void plan_steps(double seconds_left, double seconds_per_step);
+  void add_seconds(double seconds) { state_.seconds += seconds; }
+
+  StatusOr<Evaluation> validate(int64_t rows_max);
+  const TrainState& state() const { return state_; }
+  model::LocalModel& model() { return model_; }
+  model::Pass pass() const { return {.compute = compute_}; }
+
+  // Writes model and training state as one folder that appears whole or not at all.
+  Status save(const std::string& dir);
+
+ private:
+  Status move_parameters(StepReport& report);
+  void balance(StepReport& report);
+  float rate() const;
+
+  kernels::Compute compute_;
+  Task& task_;
+  model::LocalModel& model_;
+  std::vector<tensor::Parameter*> trunk_;
+  model::Tape tape_;
+  TrainState state_;
+};
+
+}  // namespace agora::train

@@ -1,0 +1,122 @@
+#include <unistd.h>
+
+#include <cstdio>
+#include <iostream>
+#include <nlohmann/json.hpp>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
+#include "agora/base/clock.h"
+#include "agora/model/model_folder.h"
+#include "agora/serve/generate.h"
+#include "agora/serve/stop.h"
+#include "apps/cli/command.h"
+#include "apps/cli/machine.h"
+
+namespace agora::cli {
+namespace {
+
+struct AskFlags {
+  std::string model;
+  std::string text;
+  int64_t tokens = 200;
+  serve::SamplerSettings sampler;
+  std::vector<std::string> stop;
+  int threads = 0;
+  std::string precision = "bf16";
+  bool json = false;
+};
+
+StatusOr<std::string> prompt_of(const AskFlags& flags) {
+  if (flags.text != "-") return flags.text;
+  return std::string(std::istreambuf_iterator<char>(std::cin), {});
+}
+
+// Writes what can be shown at once, so that the answer is seen while it is made.
+Status stream(const AskFlags& flags, const model::LocalModel& model, serve::Generation& generation,
+              const Interrupt& interrupt) {
+  model::StreamDecoder decoder(*model.tokenizer);
+  serve::StopWatcher stops(flags.stop);
+  std::string answer;
+  const auto show = [&](const std::string& text) {
+    answer += text;
+    if (!flags.json) std::cout << text << std::flush;
+  };
+  const RealClock clock;
+  const int64_t begin = clock.now_ns();
+  int64_t count = 0;
+  const char* reason = "length";
+  while (count < flags.tokens) {
+    if (interrupt.load()) {
+      reason = "interrupted";
+      break;
+    }
+    AGORA_ASSIGN_OR_RETURN(const int32_t token, generation.next());
+    ++count;
+    if (token == model.tokenizer->eos_id()) {
+      reason = "end of text";
+      break;
+    }
+    show(stops.push(decoder.push(token)));
+    if (stops.stopped()) {
+      reason = "stop";
+      break;
+    }
+  }
+  if (!stops.stopped()) show(stops.push(decoder.finish()) + stops.finish());
+  const double seconds = static_cast<double>(clock.now_ns() - begin) * 1e-9;
+  if (flags.json) {
+    const nlohmann::ordered_json line{{"answer", answer},
+                                      {"tokens", count},
+                                      {"finish", reason},
+                                      {"tokens_per_second", static_cast<double>(count) / seconds}};
+    std::cout << line.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace) << "\n";
+  } else {
+    std::cout << std::endl;
+    if (isatty(STDERR_FILENO) == 1) {
+      std::cerr << absl::StrFormat("[%d tokens, %.0f a second, ended by %s]\n", count,
+                                   static_cast<double>(count) / seconds, reason);
+    }
+  }
+  return absl::OkStatus();
+}
+
+Status ask(const AskFlags& flags, const Interrupt& interrupt) {
+  AGORA_RETURN_IF_ERROR(validate(flags.sampler));
+  Machine machine(flags.threads);
+  AGORA_ASSIGN_OR_RETURN(const kernels::Compute compute, machine.compute(flags.precision));
+  AGORA_ASSIGN_OR_RETURN(model::LocalModel model, model::load_model(flags.model, compute, tensor::Train::no));
+  if (model.tokenizer == nullptr) {
+    return absl::InvalidArgumentError(absl::StrCat(flags.model, ": expected a model of text, found one of images"));
+  }
+  AGORA_ASSIGN_OR_RETURN(const std::string prompt, prompt_of(flags));
+  AGORA_ASSIGN_OR_RETURN(std::vector<int32_t> ids, model.tokenizer->encode(prompt));
+  if (ids.empty()) ids.push_back(std::max(model.tokenizer->eos_id(), 0));  // an empty prompt: the start of a text
+  AGORA_ASSIGN_OR_RETURN(const auto generation, serve::Generation::start(*model.model, {.compute = compute},
+                                                                         std::move(ids), flags.sampler));
+  if (!flags.json) std::cout << prompt << std::flush;
+  return stream(flags, model, *generation, interrupt);
+}
+
+}  // namespace
+
+void add_ask_command(CLI::App& app, const Interrupt& interrupt, CommandResult& result) {
+  auto flags = std::make_shared<AskFlags>();
+  CLI::App* command = app.add_subcommand("ask", "Let a model go on with a text: agora ask MODEL \"text\"");
+  command->option_defaults()->always_capture_default();
+  command->add_option("model", flags->model, "folder of a model")->required();
+  command->add_option("text", flags->text, "what to go on from; - reads standard input")->required();
+  command->add_option("--tokens", flags->tokens, "answer at most this many")->check(CLI::PositiveNumber);
+  command->add_option("--temperature", flags->sampler.temperature, "0 takes the likeliest token each time");
+  command->add_option("--top-p", flags->sampler.top_p, "keep the likeliest tokens that hold this share");
+  command->add_option("--top-k", flags->sampler.top_k, "keep this many tokens; 0: all");
+  command->add_option("--repetition-penalty", flags->sampler.repetition_penalty, "1: none");
+  command->add_option("--seed", flags->sampler.seed, "the same seed gives the same answer");
+  command->add_option("--stop", flags->stop, "end before this text; may be given several times");
+  command->add_option("--threads", flags->threads, "0: one per processor");
+  command->add_option("--precision", flags->precision, "bf16 or f32");
+  command->add_flag("--json", flags->json, "one JSON object instead of text");
+  command->callback([flags, &interrupt, &result] { result.exit_code = report(ask(*flags, interrupt)); });
+}
+
+}  // namespace agora::cli
