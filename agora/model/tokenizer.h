@@ -27,7 +27,6 @@ enum class TokenizerKind : uint8_t { unigram, bpe, characters, bytes };
 struct TokenizerOptions {
   TokenizerKind kind = TokenizerKind::unigram;
   int32_t vocabulary = 4096;  // of unigram and bpe: at most, a small text gives fewer pieces; at least 320
-  int threads = 2;
 };
 
 class Tokenizer {
@@ -53,6 +52,9 @@ class Tokenizer {
   // For people: space as itself, newline as \n, bytes that are not text as <0xE2>, control tokens as <s>,
   // </s>, <unk>.
   std::string display(int32_t id) const;
+
+ protected:
+  virtual std::string control_name(int32_t id) const;  // of an id without bytes
 };
 
 // Turns ids into text as they come: bytes of an unfinished character are held back until it is whole.

@@ -1,0 +1,73 @@
+#include "agora/model/config.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+namespace agora::model {
+namespace {
+
+using ::testing::HasSubstr;
+
+ModelConfig example() {
+  ModelConfig config;
+  config.vocab_size = 100;
+  config.hidden_size = 64;
+  config.num_hidden_layers = 3;
+  config.num_attention_heads = 4;
+  config.num_key_value_heads = 2;
+  config.head_dim = 16;
+  config.max_position_embeddings = 128;
+  config.moe_intermediate_size = 32;
+  config.gate = {.score = moe::Score::sigmoid, .experts = 8, .chosen = 2, .renormalise = true, .scale = 2.5f};
+  config.gate.selection_bias = true;
+  return config;
+}
+
+TEST(Config, ComesBackAsItWasWritten) {
+  const ModelConfig config = example();
+  const auto again = parse_config(format_config(config), "config.json");
+  ASSERT_TRUE(again.ok()) << again.status();
+  EXPECT_EQ(format_config(*again), format_config(config));
+  EXPECT_EQ(again->gate.score, moe::Score::sigmoid);
+  EXPECT_FLOAT_EQ(again->gate.scale, 2.5f);
+}
+
+// What transformers writes for Qwen3MoeForCausalLM, with small sizes.
+TEST(Config, ReadsAConfigOfOthers) {
+  const auto config = parse_config(R"({
+    "architectures": ["Qwen3MoeForCausalLM"], "attention_bias": false, "attention_dropout": 0.0, "bos_token_id": 1,
+    "decoder_sparse_step": 1, "eos_token_id": 2, "head_dim": 8, "hidden_act": "silu", "hidden_size": 32,
+    "initializer_range": 0.02, "intermediate_size": 96, "max_position_embeddings": 64, "mlp_only_layers": [],
+    "model_type": "qwen3_moe", "moe_intermediate_size": 16, "norm_topk_prob": true, "num_attention_heads": 4,
+    "num_experts": 4, "num_experts_per_tok": 2, "num_hidden_layers": 2, "num_key_value_heads": 2,
+    "output_router_logits": false, "rms_norm_eps": 1e-06, "rope_scaling": null, "rope_theta": 1000000.0,
+    "router_aux_loss_coef": 0.001, "sliding_window": null, "tie_word_embeddings": false,
+    "torch_dtype": "bfloat16", "use_cache": true, "vocab_size": 50})",
+                                   "config.json");
+  ASSERT_TRUE(config.ok()) << config.status();
+  EXPECT_EQ(config->head_dim, 8);
+  EXPECT_EQ(config->gate.experts, 4);
+  EXPECT_TRUE(config->gate.renormalise);
+  EXPECT_TRUE(config->qk_norm);
+}
+
+TEST(Config, SaysWhichKeyIsWrongAndWhatWasExpected) {
+  const auto message = [](const std::string& from, const std::string& to) {
+    std::string text = format_config(example());
+    text.replace(text.find(from), from.size(), to);
+    return std::string(parse_config(text, "c.json").status().message());
+  };
+  EXPECT_THAT(message("\"hidden_size\": 64", "\"hidden_size\": \"64\""),
+              HasSubstr("c.json: key \"hidden_size\": expected a whole number, found \"64\""));
+  EXPECT_THAT(message("\"hidden_size\": 64", "\"hidden_size\": 0"), HasSubstr("hidden_size"));
+  EXPECT_THAT(message("\"num_key_value_heads\": 2", "\"num_key_value_heads\": 3"), HasSubstr("multiple"));
+  EXPECT_THAT(message("\"head_dim\": 16", "\"head_dim\": 15"), HasSubstr("head_dim"));
+  EXPECT_THAT(message("\"vocab_size\": 100", "\"vocab_size\": 99999999999"), HasSubstr("vocab_size"));
+  EXPECT_THAT(message("\"num_experts_per_tok\": 2", "\"num_experts_per_tok\": 9"), HasSubstr("9"));
+  EXPECT_THAT(message("qwen3_moe", "bert"), HasSubstr("found bert"));
+  EXPECT_THAT(message("sigmoid", "tanh"), HasSubstr("softmax, sigmoid"));
+  EXPECT_THAT(std::string(parse_config("[1, 2", "c.json").status().message()), HasSubstr("expected a JSON object"));
+}
+
+}  // namespace
+}  // namespace agora::model

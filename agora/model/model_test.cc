@@ -1,0 +1,217 @@
+#include "agora/model/model.h"
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+
+#include "agora/kernels/table.h"
+#include "agora/model/model_folder.h"
+
+namespace agora::model {
+namespace {
+
+using kernels::Precision;
+
+ModelConfig small_config() {
+  ModelConfig config;
+  config.vocab_size = 23;
+  config.hidden_size = 12;
+  config.num_hidden_layers = 2;
+  config.num_attention_heads = 3;
+  config.num_key_value_heads = 1;
+  config.head_dim = 4;
+  config.max_position_embeddings = 40;
+  config.moe_intermediate_size = 10;
+  config.initializer_range = 0.3f;  // large enough for gradients to stand out
+  config.gate = {.experts = 4, .chosen = 2, .renormalise = true, .selection_bias = true};
+  config.router_aux_loss_coef = 0.01f;
+  config.router_z_loss_coef = 0.01f;
+  return config;
+}
+
+ModelConfig image_config() {
+  ModelConfig config = small_config();
+  config.frontend = FrontendKind::patches;
+  config.head = HeadKind::classes;
+  config.causal = false;
+  config.patches = {.height = 4, .width = 6, .patch = 2};
+  config.vocab_size = 5;
+  config.max_position_embeddings = config.patches.rows();
+  return config;
+}
+
+Batch text_batch(const ModelConfig& config, int64_t sequences, int64_t length, uint64_t seed) {
+  Rng rng(seed);
+  Batch batch{.batch = sequences, .length = length};
+  for (int64_t t = 0; t < batch.rows(); ++t) {
+    batch.tokens.push_back(static_cast<int32_t>(rng.below(static_cast<uint32_t>(config.vocab_size))));
+    batch.targets.push_back(static_cast<int32_t>(rng.below(static_cast<uint32_t>(config.vocab_size))));
+  }
+  batch.domains.assign(static_cast<size_t>(sequences), 0);
+  return batch;
+}
+
+Batch image_batch(const ModelConfig& config, int64_t images, uint64_t seed) {
+  Rng rng(seed);
+  Batch batch{.batch = images, .length = config.patches.rows()};
+  for (int64_t i = 0; i < batch.rows() * config.patches.pixels(); ++i) batch.patches.push_back(rng.normal());
+  for (int64_t b = 0; b < images; ++b) {
+    batch.targets.push_back(static_cast<int32_t>(rng.below(static_cast<uint32_t>(config.vocab_size))));
+  }
+  batch.domains.assign(static_cast<size_t>(images), 0);
+  return batch;
+}
+
+class ModelTest : public ::testing::Test {
+ protected:
+  kernels::Compute compute(Precision precision) {
+    return {&kernels::best_table(kernels::cpu_features()), &pool_, precision};
+  }
+
+  LocalModel make(const ModelConfig& config, Precision precision) {
+    auto model = make_model(config, compute(precision), tensor::Train::yes, Rng(7));
+    EXPECT_TRUE(model.ok()) << model.status();
+    return *std::move(model);
+  }
+
+  // The loss that learn() makes gradients of, the gates' own losses included.
+  double whole_loss(LocalModel& m, const Batch& batch, float scale) {
+    Tape tape;
+    Pass pass{.compute = compute(Precision::f32)};
+    pass.call.mode = moe::GateMode::train;
+    const auto loss = m.model->learn(pass, batch, scale, tape);
+    EXPECT_TRUE(loss.ok()) << loss.status();
+    double sum = loss->sum * scale;
+    for (const moe::MoeStats& stats : tape.stats) sum += double{stats.aux_loss} + double{stats.z_loss};
+    return sum;
+  }
+
+  void expect_gradients(const ModelConfig& config, const Batch& batch) {
+    LocalModel m = make(config, Precision::f32);
+    const float scale = 1.0f / static_cast<float>(batch.targets.size());
+    nn::zero_gradients(m.parameters());
+    whole_loss(m, batch, scale);
+    std::vector<std::vector<float>> gradients;
+    for (const tensor::Parameter* p : m.parameters()) {
+      gradients.emplace_back(p->gradient.flat().begin(), p->gradient.flat().end());
+    }
+    size_t index = 0;
+    for (tensor::Parameter* p : m.parameters()) {
+      Rng rng = Rng(11).fork(p->name);
+      for (int probe = 0; probe < 3; ++probe) {
+        const auto at = rng.below(static_cast<uint32_t>(p->value.size()));
+        const double expected = difference(m, *p, at, batch, scale);
+        EXPECT_NEAR(gradients[index][at], expected, 2e-3 * std::max(0.05, std::abs(expected)))
+            << p->name << " [" << at << "]";
+      }
+      ++index;
+    }
+  }
+
+  double difference(LocalModel& m, tensor::Parameter& p, uint32_t at, const Batch& batch, float scale) {
+    constexpr float kStep = 1e-3f;
+    float& value = p.value.flat()[at];
+    const float before = value;
+    const auto loss_at = [&](float moved) {
+      value = moved;
+      m.repack(compute(Precision::f32));
+      return whole_loss(m, batch, scale);
+    };
+    const double up = loss_at(before + kStep);
+    const double down = loss_at(before - kStep);
+    value = before;
+    m.repack(compute(Precision::f32));
+    return (up - down) / (2.0 * kStep);
+  }
+
+  base::ThreadPool pool_{2};
+};
+
+TEST_F(ModelTest, GradientsOfATextModelAreDifferences) {
+  const ModelConfig config = small_config();
+  expect_gradients(config, text_batch(config, 2, 9, 3));
+}
+
+TEST_F(ModelTest, GradientsOfATiedModelAreDifferences) {
+  ModelConfig config = small_config();
+  config.tie_word_embeddings = true;
+  expect_gradients(config, text_batch(config, 2, 9, 4));
+}
+
+TEST_F(ModelTest, GradientsOfAnImageModelAreDifferences) {
+  const ModelConfig config = image_config();
+  expect_gradients(config, image_batch(config, 3, 5));
+}
+
+// What makes an answer independent of who else is asked: tokens read one by one, in pieces or at once.
+TEST_F(ModelTest, CachedRowsAreBitwiseThoseOfAWholePass) {
+  const ModelConfig config = small_config();
+  for (const Precision precision : {Precision::f32, Precision::bf16}) {
+    LocalModel m = make(config, precision);
+    const Pass pass{.compute = compute(precision)};
+    const Batch batch = text_batch(config, 1, 33, 8);
+    const auto read = [&](std::vector<int64_t> pieces) {
+      SequenceCache cache(config, 40);
+      std::vector<float> logits(static_cast<size_t>(config.vocab_size));
+      int64_t begin = 0;
+      for (const int64_t piece : pieces) {
+        EXPECT_TRUE(m.model
+                        ->extend(pass, std::span(batch.tokens).subspan(static_cast<size_t>(begin),
+                                                                       static_cast<size_t>(piece)),
+                                 cache, logits)
+                        .ok());
+        begin += piece;
+      }
+      return logits;
+    };
+    const std::vector<float> whole = read({33});
+    EXPECT_EQ(whole, read(std::vector<int64_t>(33, 1)));
+    EXPECT_EQ(whole, read({7, 1, 20, 5}));
+  }
+}
+
+TEST_F(ModelTest, ASequenceScoresTheSameInAnyCompany) {
+  const ModelConfig config = small_config();
+  LocalModel m = make(config, Precision::bf16);
+  const Pass pass{.compute = compute(Precision::bf16)};
+  const Batch many = text_batch(config, 5, 21, 12);
+  std::vector<float> together(static_cast<size_t>(many.rows()));
+  ASSERT_TRUE(m.model->evaluate(pass, many, together, {}).ok());
+  for (int64_t b = 0; b < many.batch; ++b) {
+    Batch one{.batch = 1, .length = many.length};
+    const auto begin = static_cast<size_t>(b * many.length);
+    const auto end = begin + static_cast<size_t>(many.length);
+    one.tokens.assign(many.tokens.begin() + begin, many.tokens.begin() + end);
+    one.targets.assign(many.targets.begin() + begin, many.targets.begin() + end);
+    std::vector<float> alone(static_cast<size_t>(many.length));
+    ASSERT_TRUE(m.model->evaluate(pass, one, alone, {}).ok());
+    EXPECT_EQ(alone, std::vector<float>(together.begin() + begin, together.begin() + end));
+  }
+}
+
+TEST_F(ModelTest, RefusesTokensAndLengthsThatDoNotFit) {
+  const ModelConfig config = small_config();
+  LocalModel m = make(config, Precision::f32);
+  const Pass pass{.compute = compute(Precision::f32)};
+  Batch batch = text_batch(config, 1, 4, 1);
+  batch.tokens[2] = 23;
+  EXPECT_EQ(m.model->evaluate(pass, batch, {}, {}).status().code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_EQ(m.model->evaluate(pass, text_batch(config, 1, 41, 1), {}, {}).status().code(),
+            absl::StatusCode::kOutOfRange);
+  SequenceCache cache(config, 3);
+  std::vector<float> logits(23);
+  const std::vector<int32_t> tokens{1, 2, 3, 4};
+  EXPECT_EQ(m.model->extend(pass, tokens, cache, logits).code(), absl::StatusCode::kOutOfRange);
+}
+
+TEST_F(ModelTest, CountsItsParameters) {
+  for (const ModelConfig& config : {small_config(), image_config()}) {
+    LocalModel m = make(config, Precision::f32);
+    int64_t count = 0;
+    for (const tensor::Parameter* p : m.parameters()) count += p->value.size();
+    EXPECT_EQ(count, config.parameters());
+  }
+}
+
+}  // namespace
+}  // namespace agora::model
