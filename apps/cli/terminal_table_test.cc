@@ -19,7 +19,7 @@ TEST(TerminalTable, AlignsAndCutsTheWidestTextColumn) {
   EXPECT_EQ(wide_table().text(40),
             "domain      tokens  sample\n"
             "──────  ──────────  ────────────────────\n"
-            "日本語  -1,234,567  a␛[2J\\xff long text…\n"
+            "日本語  -1,234,567  a\\x1b[2J\\xff long t…\n"
             "c                1\n");
 }
 

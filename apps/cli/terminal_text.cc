@@ -54,20 +54,6 @@ int length_of(unsigned char lead) {
   return 0;
 }
 
-std::string picture_of(char32_t control) {
-  switch (control) {
-    case '\n':
-      return "↵";
-    case '\t':
-      return "⇥";
-    case 0x7f:
-      return "␡";
-    default:
-      // U+2400 + c is the picture of control character c; it stands in UTF-8 as e2 90 (80 + c).
-      return std::string("\xe2\x90") + static_cast<char>(0x80 + control);
-  }
-}
-
 }  // namespace
 
 std::optional<char32_t> next_character(std::string_view text, size_t& position) {
@@ -102,10 +88,12 @@ std::string visible_text(std::string_view bytes) {
   for (size_t position = 0; position < bytes.size();) {
     const size_t start = position;
     const std::optional<char32_t> c = next_character(bytes, position);
-    if (!c) {
+    if (c == U'\n') {
+      out += "↵";
+    } else if (c == U'\t') {
+      out += "⇥";
+    } else if (!c || *c < 0x20 || *c == 0x7f) {
       absl::StrAppendFormat(&out, "\\x%02x", static_cast<unsigned char>(bytes[start]));
-    } else if (*c < 0x20 || *c == 0x7f) {
-      out += picture_of(*c);
     } else if ((*c >= 0x80 && *c < 0xa0) || within(kInvisible, *c)) {
       absl::StrAppendFormat(&out, "\\u{%x}", static_cast<uint32_t>(*c));
     } else {

@@ -25,8 +25,8 @@ std::optional<char32_t> next_character(std::string_view text, size_t& position);
 bool is_utf8(std::string_view text);
 
 // Text that is safe to show: valid UTF-8 with nothing that steers a terminal or reorders a line. A line feed
-// becomes ↵, a tab ⇥, other control characters their pictures (␛), bytes that are no UTF-8 \xNN, invisible
-// characters and those that turn the direction of writing \u{NNNN}.
+// becomes ↵, a tab ⇥, other control characters and bytes that are no UTF-8 \xNN, invisible characters and
+// those that turn the direction of writing \u{NNNN}.
 std::string visible_text(std::string_view bytes);
 
 // Terminal columns: wide East Asian characters and emoji count 2, combining marks 0. Expects visible text, no

@@ -1,0 +1,149 @@
+#include "apps/cli/explain_json.h"
+
+#include <string_view>
+
+#include "absl/strings/escaping.h"
+#include "apps/cli/terminal_text.h"
+
+namespace agora::cli {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+// Bytes as a JSON string, each byte that is no UTF-8 as U+FFFD.
+std::string json_text(std::string_view bytes) {
+  std::string out;
+  for (size_t position = 0; position < bytes.size();) {
+    const size_t start = position;
+    if (next_character(bytes, position)) {
+      out.append(bytes, start, position - start);
+    } else {
+      out += "\xef\xbf\xbd";
+    }
+  }
+  return out;
+}
+
+Json token_json(const std::string& bytes) {
+  Json json = {{"token", json_text(bytes)}};
+  if (!is_utf8(bytes)) json["token_hex"] = absl::BytesToHexString(bytes);
+  return json;
+}
+
+Json table_json(const train::Table& table) {
+  Json rows = Json::array();
+  for (int64_t r = 0; r < table.rows; ++r) {
+    Json row = Json::array();
+    for (int64_t c = 0; c < table.cols; ++c) row.push_back(table.at(r, c));
+    rows.push_back(std::move(row));
+  }
+  return rows;
+}
+
+Json layer_trace_json(const train::LayerTrace& layer) {
+  Json choices = Json::array();
+  for (const train::ChosenExpert& choice : layer.choices) {
+    choices.push_back({{"expert", choice.expert.value},
+                       {"weight", choice.weight},
+                       {"score", choice.score},
+                       {"bias", choice.bias}});
+  }
+  Json json = {{"choices", std::move(choices)}, {"runner_up", nullptr}, {"margin", nullptr}};
+  if (layer.runner_up) {
+    const train::ScoredExpert& next = *layer.runner_up;
+    json["runner_up"] = {{"expert", next.expert.value}, {"score", next.score}, {"bias", next.bias}};
+    json["margin"] = layer.margin;
+  }
+  return json;
+}
+
+Json trace_json(const std::vector<train::TokenTrace>& trace) {
+  Json tokens = Json::array();
+  for (const train::TokenTrace& token : trace) {
+    Json json = {{"position", token.position}};
+    json.update(token_json(token.text));
+    json["layers"] = Json::array();
+    for (const train::LayerTrace& layer : token.layers) json["layers"].push_back(layer_trace_json(layer));
+    tokens.push_back(std::move(json));
+  }
+  return tokens;
+}
+
+Json information_json(const train::MutualInformation& information) {
+  return {{"bits", information.bits},
+          {"normalised", information.normalised},
+          {"null_mean_bits", information.null_mean_bits},
+          {"null_q95_bits", information.null_q95_bits},
+          {"p_value", information.p_value},
+          {"permutations", information.permutations},
+          {"blocks", information.blocks}};
+}
+
+Json balance_json(const train::Balance& balance) {
+  return {{"load_entropy", balance.load_entropy},
+          {"load_entropy_max", balance.load_entropy_max},
+          {"token_entropy", balance.token_entropy},
+          {"max_violation", balance.max_violation},
+          {"variation", balance.variation}};
+}
+
+Json top_tokens_json(const ExplainReport& report, const train::LayerSpecialisation& layer) {
+  Json experts = Json::array();
+  for (const std::vector<train::TopToken>& tokens : layer.top_tokens) {
+    Json list = Json::array();
+    for (const train::TopToken& token : tokens) {
+      Json json = token_json(token_text(report, token.token));
+      json.update({{"id", token.token}, {"count", token.count}, {"lift", token.lift}});
+      list.push_back(std::move(json));
+    }
+    experts.push_back(std::move(list));
+  }
+  return experts;
+}
+
+Json specialisation_json(const ExplainReport& report) {
+  if (!report.specialisation) return nullptr;
+  Json layers = Json::array();
+  for (const train::LayerSpecialisation& layer : report.specialisation->layers) {
+    layers.push_back({{"tokens", layer.tokens},
+                      {"choices", layer.choices},
+                      {"load", layer.load},
+                      {"mass_share", table_json(layer.mass_share)},
+                      {"token_share", table_json(layer.token_share)},
+                      {"information", information_json(layer.information)},
+                      {"balance", balance_json(layer.balance)},
+                      {"together", table_json(layer.together)},
+                      {"together_lift", table_json(layer.together_lift)},
+                      {"top_tokens", top_tokens_json(report, layer)}});
+  }
+  return {{"top_tokens_exact", report.specialisation->top_tokens_exact}, {"layers", std::move(layers)}};
+}
+
+Json ablation_json(const ExplainReport& report) {
+  if (!report.ablation) return nullptr;
+  Json layers = Json::array();
+  for (const std::vector<train::ExpertAblation>& experts : report.ablation->layers) {
+    Json layer = Json::array();
+    for (const train::ExpertAblation& expert : experts) {
+      layer.push_back({{"loss_change", expert.loss_change}, {"changed_share", expert.changed_share}});
+    }
+    layers.push_back(std::move(layer));
+  }
+  return {
+      {"loss", report.ablation->loss}, {"tokens", report.ablation->tokens}, {"layers", std::move(layers)}};
+}
+
+}  // namespace
+
+Json explain_json(const ExplainReport& report) {
+  Json json = {{"model", json_text(report.model)}, {"summary", Json::object()}};
+  for (const auto& [label, value] : report.summary) json["summary"][json_text(label)] = json_text(value);
+  json["text"] = trace_json(report.trace);
+  json["domains"] = Json::array();
+  for (const std::string& domain : report.domains) json["domains"].push_back(json_text(domain));
+  json["specialisation"] = specialisation_json(report);
+  json["ablation"] = ablation_json(report);
+  return json;
+}
+
+}  // namespace agora::cli
