@@ -6,8 +6,8 @@
 #include <thread>
 #include <vector>
 
-#include "absl/synchronization/mutex.h"
 #include "agora/base/check.h"
+#include "agora/base/mutex.h"
 
 namespace agora::base {
 namespace {
@@ -33,9 +33,9 @@ struct ThreadPool::Shared {
   int64_t pieces = 0;
   absl::FunctionRef<void(int64_t)>* body = nullptr;
 
-  absl::Mutex caller;  // one loop at a time
-  absl::Mutex sleep;
-  absl::CondVar wake;
+  Mutex caller;  // one loop at a time
+  Mutex sleep;
+  Condition wake;
   int sleepers ABSL_GUARDED_BY(sleep) = 0;
 
   std::vector<std::thread> workers;
@@ -54,9 +54,9 @@ struct ThreadPool::Shared {
       if (now != seen) return now;
       relax();
     }
-    absl::MutexLock lock(&sleep);
+    MutexLock lock(sleep);
     ++sleepers;
-    while (generation.load(std::memory_order_acquire) == seen) wake.Wait(&sleep);
+    while (generation.load(std::memory_order_acquire) == seen) wake.wait(sleep);
     --sleepers;
     return generation.load(std::memory_order_acquire);
   }
@@ -73,8 +73,8 @@ struct ThreadPool::Shared {
 
   void publish() {
     generation.fetch_add(1, std::memory_order_release);
-    absl::MutexLock lock(&sleep);
-    if (sleepers > 0) wake.SignalAll();
+    MutexLock lock(sleep);
+    if (sleepers > 0) wake.wake_all();
   }
 };
 
@@ -91,7 +91,7 @@ ThreadPool::~ThreadPool() {
 
 void ThreadPool::run(int64_t pieces, absl::FunctionRef<void(int64_t)> body) {
   if (pieces <= 0) return;
-  absl::MutexLock one_loop(&shared_->caller);
+  MutexLock one_loop(shared_->caller);
   if (threads_ == 1 || pieces == 1) {
     for (int64_t piece = 0; piece < pieces; ++piece) body(piece);
     return;
