@@ -1,0 +1,12 @@
+#include "agora/kernels/bench/peak_avx512_bf16.h"
+#include "agora/kernels/bench/peak_loop.h"
+#include "agora/kernels/bench/peak_portable.h"
+
+namespace agora::kernels {
+
+Peak peak_loop(const CpuFeatures& features) {
+  if (features.avx512_bf16) return {&peak_avx512_bf16, "vdpbf16ps"};
+  return {&peak_portable, "f32 multiply-add"};
+}
+
+}  // namespace agora::kernels

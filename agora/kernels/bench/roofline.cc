@@ -1,0 +1,72 @@
+#include "agora/kernels/bench/roofline.h"
+
+#include <cstring>
+#include <vector>
+
+#include "agora/base/thread_pool.h"
+#include "agora/kernels/bench/peak_loop.h"
+#include "agora/kernels/bench/timing.h"
+#include "agora/tensor/buffer.h"
+
+namespace agora::kernels {
+namespace {
+
+using tensor::Buffer;
+using tensor::Purpose;
+
+double measure_rate(const Peak& peak, base::ThreadPool& pool) {
+  constexpr int kRepeats = 64;  // about 10 ms
+  struct Own {
+    Buffer<char> set{1, kPeakSetBytes, Purpose::scratch};
+    Buffer<float> sink{1, 1024, Purpose::scratch};
+    double operations = 0.0;
+  };
+  std::vector<Own> own(static_cast<size_t>(pool.threads()));
+  const double seconds = best_seconds(
+      [&] {
+        pool.run(pool.threads(), [&](int64_t i) {
+          double operations = 0.0;
+          for (int r = 0; r < kRepeats; ++r) operations += peak.loop(own[i].set.data(), own[i].sink.data());
+          own[i].operations = operations;
+        });
+      },
+      0.5, 5);
+  double operations = 0.0;
+  for (const Own& each : own) operations += each.operations;
+  return operations / seconds;
+}
+
+// Sums one stretch of memory, asking for each line 2 KiB before it is needed.
+uint64_t sum_of(const uint64_t* words, int64_t count) {
+  constexpr int64_t kAhead = 2048 / 8;
+  uint64_t sums[8] = {};
+  for (int64_t i = 0; i < count; i += 8) {
+    __builtin_prefetch(words + i + kAhead);
+    for (int64_t j = 0; j < 8; ++j) sums[j] += words[i + j];
+  }
+  return sums[0] + sums[1] + sums[2] + sums[3] + sums[4] + sums[5] + sums[6] + sums[7];
+}
+
+double measure_bandwidth(base::ThreadPool& pool) {
+  constexpr int64_t kBytes = int64_t{256} << 20;  // several times any cache that is worth having
+  constexpr int64_t kPieceWords = (int64_t{1} << 20) / 8;
+  constexpr int64_t kPieces = kBytes / 8 / kPieceWords;
+  Buffer<uint64_t> memory(1, kBytes / 8, Purpose::scratch);
+  std::vector<uint64_t> sums(kPieces);
+  const double seconds = best_seconds(
+      [&] {
+        pool.run(kPieces, [&](int64_t i) { sums[i] = sum_of(memory.data() + i * kPieceWords, kPieceWords); });
+      },
+      0.5, 5);
+  return static_cast<double>(kBytes) / seconds;
+}
+
+}  // namespace
+
+Roofline measure_roofline(const CpuFeatures& features, int threads) {
+  base::ThreadPool pool(threads);
+  const Peak peak = peak_loop(features);
+  return {peak.instruction, measure_rate(peak, pool), measure_bandwidth(pool)};
+}
+
+}  // namespace agora::kernels
