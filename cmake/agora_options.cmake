@@ -18,8 +18,11 @@ set(CMAKE_RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/bin)
 
 # Results may not change with the compiler's mood: no contraction of a*b+c unless a kernel asks for it.
 add_compile_options(-Wall -Wextra -Werror -ffp-contract=off)
+if(CMAKE_CXX_COMPILER_ID STREQUAL "Clang")
+  add_compile_options(-Wthread-safety)
+endif()
 
 if(AGORA_SANITIZE)
-  add_compile_options(-fsanitize=${AGORA_SANITIZE} -fno-omit-frame-pointer -fno-sanitize-recover=all -g1)
+  add_compile_options(-O1 -fsanitize=${AGORA_SANITIZE} -fno-omit-frame-pointer -fno-sanitize-recover=all -g1)
   add_link_options(-fsanitize=${AGORA_SANITIZE})
 endif()
