@@ -1,0 +1,79 @@
+#include <unistd.h>
+
+#include <iostream>
+#include <nlohmann/json.hpp>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
+#include "apps/cli/bench_engine.h"
+#include "apps/cli/command.h"
+#include "apps/cli/terminal_device.h"
+#include "apps/cli/terminal_table.h"
+
+namespace agora::cli {
+namespace {
+
+struct BenchFlags {
+  EngineBench engine;
+  bool json = false;
+};
+
+void print_line(const BenchLine& line) {
+  nlohmann::ordered_json json{{"name", line.name}, {"case", line.shape}, {"threads", line.threads},
+                              {"value", line.value}, {"unit", line.unit}};
+  if (line.yardstick_value > 0) {
+    json["yardstick"] = line.yardstick;
+    json["yardstick_value"] = line.yardstick_value;
+    json["ratio"] = line.ratio;
+  } else {
+    json["yardstick"] = line.yardstick.empty() ? nlohmann::ordered_json() : nlohmann::ordered_json(line.yardstick);
+    json["yardstick_value"] = nullptr;
+    json["ratio"] = nullptr;
+  }
+  std::cout << json.dump() << std::endl;
+}
+
+void print_table(const std::vector<BenchLine>& lines) {
+  TerminalTable table({{"bench"}, {"case"}, {"threads", Align::right}, {"value", Align::right}, {"unit"},
+                       {"yardstick"}, {"yardstick's", Align::right}, {"ratio", Align::right}});
+  for (const BenchLine& line : lines) {
+    const bool compared = line.yardstick_value > 0;
+    table.add_row({line.name, line.shape, absl::StrCat(line.threads), absl::StrFormat("%.4g", line.value), line.unit,
+                   line.yardstick, compared ? absl::StrFormat("%.4g", line.yardstick_value) : "",
+                   compared ? absl::StrFormat("%.2f", line.ratio) : ""});
+  }
+  std::cout << table.text(inspect_terminal(STDOUT_FILENO).columns);
+}
+
+Status bench(const BenchFlags& flags) {
+  std::vector<BenchLine> lines;
+  const auto show = [&](const BenchLine& line) {
+    lines.push_back(line);
+    if (flags.json) {
+      print_line(line);
+    } else {
+      std::cerr << absl::StrFormat("%s %s, %d threads: %.4g %s\n", line.name, line.shape, line.threads, line.value,
+                                   line.unit);
+    }
+  };
+  AGORA_RETURN_IF_ERROR(bench_engine(flags.engine, show));
+  if (!flags.json) print_table(lines);
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+void add_bench_command(CLI::App& app, CommandResult& result) {
+  auto flags = std::make_shared<BenchFlags>();
+  CLI::App* command = app.add_subcommand("bench", "Measure this machine: each line beside its yardstick");
+  command->require_subcommand(1);
+  CLI::App* engine = command->add_subcommand("engine", "Expert kernels, a training step, start-up, memory");
+  engine->option_defaults()->always_capture_default();
+  engine->add_option("--only", flags->engine.only, "lines whose names begin so");
+  engine->add_option("--outside", flags->engine.outside, "folder of other people's programs; empty: build-outside (tools/outside)");
+  engine->add_option("--seconds", flags->engine.seconds, "for each measurement")->check(CLI::PositiveNumber);
+  engine->add_flag("--json", flags->json, "one JSON object a line");
+  engine->callback([flags, &result] { result.exit_code = report(bench(*flags)); });
+}
+
+}  // namespace agora::cli
