@@ -1,0 +1,145 @@
+#include "agora/model/sentencepiece_proto.h"
+
+#include <bit>
+#include <cmath>
+
+#include "agora/base/bytes.h"
+#include "agora/base/text.h"
+
+namespace agora::model {
+
+using base::ByteReader;
+using base::Bytes;
+using base::concat;
+using base::in_quotes;
+
+namespace {
+
+constexpr size_t kPieceBytesMax = 1024;
+
+// One field of a message: number(s) or bytes, by its wire type.
+struct Field {
+  uint64_t number = 0;
+  uint64_t value = 0;  // of varint and fixed fields
+  Bytes bytes;         // of length-delimited fields
+};
+
+bool read_varint(ByteReader& in, uint64_t* value) {
+  *value = 0;
+  for (int shift = 0; shift < 64; shift += 7) {
+    uint8_t byte = 0;
+    if (!in.read_le(&byte)) return false;
+    *value |= uint64_t{byte & 0x7fu} << shift;
+    if (byte < 0x80) return true;
+  }
+  return false;
+}
+
+bool read_field(ByteReader& in, Field* field) {
+  uint64_t tag = 0;
+  if (!read_varint(in, &tag)) return false;
+  *field = {};
+  field->number = tag >> 3;
+  uint32_t fixed = 0;
+  switch (tag & 7) {
+    case 0:
+      return read_varint(in, &field->value);
+    case 1:
+      return in.read_le(&field->value);
+    case 2:
+      return read_varint(in, &field->value) && in.take(field->value, &field->bytes);
+    case 5:
+      if (!in.read_le(&fixed)) return false;
+      field->value = fixed;
+      return true;
+    default:
+      return false;
+  }
+}
+
+class OutlineReader {
+ public:
+  explicit OutlineReader(const std::string& file) : file_(file) {}
+
+  Status read(std::string_view model) {
+    return each_field(base::as_bytes(model), [this](const Field& field) {
+      switch (field.number) {
+        case 1:
+          return read_piece(field.bytes);
+        case 2:
+          return read_trainer(field.bytes);
+        case 3:
+        case 5:
+          return read_normaliser(field.bytes);
+        default:
+          return absl::OkStatus();
+      }
+    });
+  }
+  ModelOutline take() { return std::move(outline_); }
+
+ private:
+  template <class Use>
+  Status each_field(Bytes message, Use use) {
+    ByteReader in(message);
+    while (in.remaining() > 0) {
+      Field field;
+      if (!read_field(in, &field)) return bad("it is damaged or not a SentencePiece model");
+      AGORA_RETURN_IF_ERROR(use(field));
+    }
+    return absl::OkStatus();
+  }
+
+  Status read_piece(Bytes message) {
+    ModelOutline::Piece piece;
+    float score = 0;
+    AGORA_RETURN_IF_ERROR(each_field(message, [&](const Field& field) {
+      if (field.number == 1) piece.text = base::as_text(field.bytes);
+      if (field.number == 2) score = std::bit_cast<float>(static_cast<uint32_t>(field.value));
+      if (field.number == 3) piece.type = static_cast<int32_t>(field.value);
+      return absl::OkStatus();
+    }));
+    const bool text_ok = !piece.text.empty() && piece.text.size() <= kPieceBytesMax &&
+                         piece.text.find('\0') == piece.text.npos;
+    if (!text_ok || !std::isfinite(score)) {
+      return bad(concat("piece ", outline_.pieces.size(), ", ", in_quotes(piece.text), ", is not usable"));
+    }
+    if (outline_.pieces.size() >= kVocabularyMax) return bad(concat("more than ", kVocabularyMax, " pieces"));
+    outline_.pieces.push_back(std::move(piece));
+    return absl::OkStatus();
+  }
+
+  Status read_trainer(Bytes message) {
+    return each_field(message, [this](const Field& field) {
+      constexpr uint64_t kModelType = 3, kUnigram = 1, kBpe = 2;
+      if (field.number != kModelType) return absl::OkStatus();
+      if (field.value != kUnigram && field.value != kBpe) return bad("its type is not unigram or BPE");
+      outline_.kind = field.value == kBpe ? TokenizerKind::bpe : TokenizerKind::unigram;
+      return absl::OkStatus();
+    });
+  }
+
+  Status read_normaliser(Bytes message) {
+    return each_field(message, [this](const Field& field) {
+      constexpr uint64_t kCharacterMap = 2;
+      if (field.number != kCharacterMap || field.bytes.empty()) return absl::OkStatus();
+      return bad(
+          "it normalises characters, so text would not come back as it was; train with the rule identity");
+    });
+  }
+
+  Status bad(const std::string& what) const { return absl::InvalidArgumentError(concat(file_, ": ", what)); }
+
+  const std::string& file_;
+  ModelOutline outline_;
+};
+
+}  // namespace
+
+StatusOr<ModelOutline> read_outline(std::string_view model, const std::string& file) {
+  OutlineReader reader(file);
+  AGORA_RETURN_IF_ERROR(reader.read(model));
+  return reader.take();
+}
+
+}  // namespace agora::model

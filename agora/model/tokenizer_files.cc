@@ -1,0 +1,125 @@
+#include "agora/model/tokenizer_files.h"
+
+#include <set>
+
+#include "agora/base/text.h"
+#include "agora/base/utf8.h"
+#include "agora/model/sentencepiece_proto.h"
+#include "agora/model/sentencepiece_tokenizer.h"
+#include "agora/model/simple_tokenizers.h"
+#include "agora/weights/atomic_file.h"
+#include "agora/weights/hash.h"
+#include "agora/weights/strict_json.h"
+#include <sys/stat.h>
+
+namespace agora::model {
+
+using base::concat;
+using base::in_quotes;
+
+namespace {
+
+constexpr char kConfigFile[] = "/tokenizer_config.json";
+constexpr char kModelFile[] = "/tokenizer.model";
+
+bool exists(const std::string& path) {
+  struct stat info {};
+  return ::stat(path.c_str(), &info) == 0;
+}
+
+// One entry of the config's list of characters; empty if it is not usable.
+std::string character_from(const nlohmann::json& entry) {
+  if (entry.is_number_unsigned()) {
+    const uint64_t byte = entry.get<uint64_t>();
+    return byte >= 0x80 && byte <= 0xff ? std::string(1, static_cast<char>(byte)) : std::string();
+  }
+  if (!entry.is_string()) return {};
+  const std::string text = entry.get<std::string>();
+  const bool one = !text.empty() && base::utf8_at(text, 0).bytes == static_cast<int>(text.size());
+  return one ? text : std::string();
+}
+
+StatusOr<std::unique_ptr<Tokenizer>> read_characters(const nlohmann::json& own, const std::string& file) {
+  const auto bad = [&](const std::string& what) {
+    return absl::InvalidArgumentError(concat(file, ": ", what));
+  };
+  const auto list = own.find("characters");
+  if (list == own.end() || !list->is_array() || list->empty()) return bad("expected a list \"characters\"");
+  std::vector<std::string> characters;
+  std::set<std::string> seen;
+  for (const nlohmann::json& entry : *list) {
+    characters.push_back(character_from(entry));
+    if (characters.back().empty())
+      return bad(concat("entry ", characters.size() - 1, " is not one character"));
+    if (!seen.insert(characters.back()).second)
+      return bad(concat(in_quotes(characters.back()), " is there twice"));
+  }
+  return make_character_tokenizer(std::move(characters));
+}
+
+StatusOr<std::unique_ptr<Tokenizer>> read_sentencepiece(const nlohmann::json& own, const std::string& file) {
+  AGORA_ASSIGN_OR_RETURN(std::string model, weights::read_file(file, kTokenizerBytesMax));
+  const auto hash = own.find("sha256");
+  if (hash != own.end() && *hash != weights::sha256_hex(base::as_bytes(model))) {
+    return absl::DataLossError(
+        concat(file, " is not what was written; take it again from where the model came from"));
+  }
+  return open_sentencepiece(std::move(model), file);
+}
+
+}  // namespace
+
+std::string_view name_of(TokenizerKind kind) {
+  switch (kind) {
+    case TokenizerKind::unigram:
+      return "unigram";
+    case TokenizerKind::bpe:
+      return "bpe";
+    case TokenizerKind::characters:
+      return "characters";
+    case TokenizerKind::bytes:
+      return "bytes";
+  }
+  return "?";
+}
+
+nlohmann::ordered_json sentencepiece_config(TokenizerKind kind, std::string_view model) {
+  return {{"tokenizer_class", "LlamaTokenizer"},
+          {"legacy", false},
+          {"add_bos_token", false},
+          {"add_eos_token", false},
+          {"add_prefix_space", false},
+          {"clean_up_tokenization_spaces", false},
+          {"unk_token", "<unk>"},
+          {"bos_token", "<s>"},
+          {"eos_token", "</s>"},
+          {"agora", {{"kind", name_of(kind)}, {"sha256", weights::sha256_hex(base::as_bytes(model))}}}};
+}
+
+Status write_tokenizer(const std::string& dir, const nlohmann::ordered_json& config, std::string_view model) {
+  if (!model.empty()) AGORA_RETURN_IF_ERROR(weights::write_file_atomic(dir + kModelFile, model));
+  return weights::write_file_atomic(dir + kConfigFile, config.dump(2) + "\n");
+}
+
+StatusOr<std::unique_ptr<Tokenizer>> parse_tokenizer_config(std::string_view text, const std::string& dir) {
+  const std::string file = dir + kConfigFile;
+  AGORA_ASSIGN_OR_RETURN(const nlohmann::json config, weights::parse_json(text, file));
+  const nlohmann::json own =
+      config.is_object() ? config.value("agora", nlohmann::json::object()) : nlohmann::json();
+  if (!own.is_object())
+    return absl::InvalidArgumentError(concat(file, ": expected an object, and one at \"agora\""));
+  const auto kind = own.find("kind");
+  if (kind == own.end() || *kind == "bpe" || *kind == "unigram")
+    return read_sentencepiece(own, dir + kModelFile);
+  if (*kind == "characters") return read_characters(own, file);
+  if (*kind == "bytes") return make_byte_tokenizer();
+  return absl::InvalidArgumentError(concat(file, ": expected the kind unigram, bpe, characters or bytes"));
+}
+
+StatusOr<std::unique_ptr<Tokenizer>> Tokenizer::load(const std::string& dir) {
+  if (!exists(dir + kConfigFile)) return read_sentencepiece(nlohmann::json::object(), dir + kModelFile);
+  AGORA_ASSIGN_OR_RETURN(const std::string text, weights::read_file(dir + kConfigFile, kTokenizerBytesMax));
+  return parse_tokenizer_config(text, dir);
+}
+
+}  // namespace agora::model

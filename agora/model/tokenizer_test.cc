@@ -1,0 +1,232 @@
+#include "agora/model/tokenizer.h"
+
+#include <stdlib.h>
+
+#include "agora/base/rng.h"
+#include "agora/base/utf8.h"
+#include "agora/model/sentencepiece_proto.h"
+#include "agora/model/sentencepiece_tokenizer.h"
+#include "agora/model/simple_tokenizers.h"
+#include "agora/weights/atomic_file.h"
+#include "agora/weights/test_folder.h"
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+
+namespace agora::model {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using weights::TestFolder;
+using weights::write_text;
+
+std::string message(const Status& status) { return std::string(status.message()); }
+
+std::string sample_text() {
+  std::string text;
+  for (int i = 0; i < 300; ++i) {
+    text += "int count_" + std::to_string(i * 7919 % 1000) +
+            " = read(file);\n    if (count > 0) {\n        return count;\n    }\n\n";
+    text += "def read(self, name):\n\treturn self.names[name]  # the name as it was\n";
+    text += "Wörter mit Umlauten, naïve café, 日本語\n";
+  }
+  return text;
+}
+
+std::unique_ptr<Tokenizer> trained(TokenizerKind kind, std::string_view sample = sample_text()) {
+  auto tokenizer = Tokenizer::train(sample, {.kind = kind, .vocabulary = 500});
+  EXPECT_TRUE(tokenizer.ok()) << tokenizer.status();
+  return *std::move(tokenizer);
+}
+
+std::string there_and_back(const Tokenizer& tokenizer, std::string_view text) {
+  const auto ids = tokenizer.encode(text);
+  EXPECT_TRUE(ids.ok()) << ids.status();
+  for (const int32_t id : *ids) EXPECT_TRUE(id >= 0 && id < tokenizer.vocab_size());
+  return tokenizer.decode(*ids);
+}
+
+class Exact : public ::testing::TestWithParam<TokenizerKind> {};
+
+TEST_P(Exact, OddTextsComeBackByteForByte) {
+  const auto tokenizer = trained(GetParam());
+  const std::string_view texts[] = {"",
+                                    " ",
+                                    "\n",
+                                    "  two  spaces  ",
+                                    "\n\n\n  \n \t\t x\r\n",
+                                    "<s> </s> <unk> <0x41> <pad>",
+                                    "\xe2\x96\x81 the mark \xe2\x96\x81\xe2\x96\x81x",
+                                    "\xe2\x96\x85 \xe2\x81\x87 \xef\xbf\xbd",
+                                    "\xff\xfe\x80 broken \xe2\x96",
+                                    "\xed\xa0\x80 surrogate, overlong \xc0\xaf",
+                                    "emoji \xf0\x9f\x98\x80, 漢字, العربية",
+                                    std::string_view("nul \0 inside\0", 13)};
+  for (const std::string_view text : texts) EXPECT_EQ(there_and_back(*tokenizer, text), text);
+  const std::string spaces(5000, ' ');
+  EXPECT_EQ(there_and_back(*tokenizer, spaces), spaces);
+  const std::string one_word(20'000, 'x');
+  EXPECT_EQ(there_and_back(*tokenizer, one_word), one_word);
+}
+
+TEST_P(Exact, RandomBytesComeBack) {
+  const auto tokenizer = trained(GetParam());
+  Rng rng(7);
+  // Bytes that make trouble are drawn more often than others.
+  const std::string trouble = std::string(" \n\t\xe2\x96\x81\xff", 7) + std::string(1, '\0');
+  for (int round = 0; round < 300; ++round) {
+    std::string text;
+    for (uint32_t i = rng.below(200); i > 0; --i) {
+      text += rng.below(2) == 0 ? trouble[rng.below(static_cast<uint32_t>(trouble.size()))]
+                                : static_cast<char>(rng.below(256));
+    }
+    ASSERT_EQ(there_and_back(*tokenizer, text), text);
+  }
+}
+
+TEST_P(Exact, EveryCharacterOfUnicodeComesBack) {
+  const auto tokenizer = trained(GetParam());
+  std::string text;
+  for (uint32_t code = 0; code < 0x110000; code += code < 0x3000 ? 1 : 61) {
+    if (code < 0xd800 || code > 0xdfff) text += base::to_utf8(code);
+  }
+  EXPECT_EQ(there_and_back(*tokenizer, text), text);
+}
+
+TEST_P(Exact, SavedAndLoadedItIsTheSame) {
+  const auto tokenizer = trained(GetParam());
+  TestFolder folder;
+  ASSERT_TRUE(tokenizer->save(folder.path()).ok());
+  const auto loaded = Tokenizer::load(folder.path());
+  ASSERT_TRUE(loaded.ok()) << loaded.status();
+  EXPECT_EQ((*loaded)->kind(), tokenizer->kind());
+  EXPECT_EQ((*loaded)->vocab_size(), tokenizer->vocab_size());
+  EXPECT_EQ((*loaded)->eos_id(), 2);
+  EXPECT_EQ(*(*loaded)->encode(sample_text()), *tokenizer->encode(sample_text()));
+}
+
+TEST_P(Exact, TinySamplesTrain) {
+  for (const std::string_view sample : {"a", "\n", "   ", "ab\ncd", "\xe2\x96\x85x", "<s>"}) {
+    EXPECT_EQ(there_and_back(*trained(GetParam(), sample), "ab c\n"), "ab c\n");
+  }
+  for (const std::string_view sample : {"", "\xff\xff", "\t"}) {
+    const auto tokenizer = Tokenizer::train(sample, {.kind = GetParam()});
+    EXPECT_THAT(message(tokenizer.status()), HasSubstr("no text to train"));
+  }
+}
+
+TEST_P(Exact, ManyScriptsDoNotFillTheVocabulary) {
+  std::string sample = sample_text();
+  for (uint32_t code = 0x4e00; code < 0x5e00; ++code) sample += base::to_utf8(code);
+  const auto tokenizer = trained(GetParam(), sample);
+  EXPECT_LE(tokenizer->vocab_size(), 500);
+  EXPECT_LE(tokenizer->encode("return count;")->size(), 7u);
+}
+
+INSTANTIATE_TEST_SUITE_P(Tokenizer, Exact, ::testing::Values(TokenizerKind::unigram, TokenizerKind::bpe),
+                         [](const auto& info) {
+                           return std::string(info.param == TokenizerKind::bpe ? "bpe" : "unigram");
+                         });
+
+TEST(Tokenizer, TheIdsOfAWordDoNotDependOnTheTextAround) {
+  const auto tokenizer = trained(TokenizerKind::bpe);
+  std::vector<int32_t> both = *tokenizer->encode("return count;\n");
+  const std::vector<int32_t> rest = *tokenizer->encode(" name = count");
+  const std::vector<int32_t> whole = *tokenizer->encode("return count;\n name = count");
+  both.insert(both.end(), rest.begin(), rest.end());
+  EXPECT_EQ(whole, both);
+}
+
+TEST(Tokenizer, TrainingIsTheSameEveryTime) {
+  EXPECT_EQ(*train_sentencepiece(sample_text(), TokenizerKind::bpe, 500),
+            *train_sentencepiece(sample_text(), TokenizerKind::bpe, 500));
+}
+
+TEST(Tokenizer, RefusesAVocabularyThatCanNotBe) {
+  EXPECT_THAT(message(Tokenizer::train("abc", {.vocabulary = 10}).status()), HasSubstr("got 10"));
+}
+
+TEST(CharacterTokenizer, HasTheDistinctCharactersSorted) {
+  EXPECT_THAT(characters_of("b\xc3\xa9\xff\n"
+                            "ab"),
+              ElementsAre("\n", "a", "b", "\xc3\xa9", "\xff"));
+  const auto tokenizer = trained(TokenizerKind::characters, "hello\n\xff");
+  EXPECT_EQ(tokenizer->vocab_size(), 6);
+  EXPECT_THAT(*tokenizer->encode("hello"), ElementsAre(2, 1, 3, 3, 4));
+  EXPECT_EQ(there_and_back(*tokenizer, "oh\xff\n"), "oh\xff\n");
+  EXPECT_EQ(tokenizer->eos_id(), -1);
+  EXPECT_THAT(message(tokenizer->encode("he was").status()), HasSubstr("\" \" at byte 2"));
+}
+
+TEST(SimpleTokenizers, SavedAndLoadedTheyAreTheSame) {
+  for (const TokenizerKind kind : {TokenizerKind::characters, TokenizerKind::bytes}) {
+    TestFolder folder;
+    const auto tokenizer = trained(kind, "some text \xff \xc3\xa9");
+    ASSERT_TRUE(tokenizer->save(folder.path()).ok());
+    const auto loaded = Tokenizer::load(folder.path());
+    ASSERT_TRUE(loaded.ok()) << loaded.status();
+    EXPECT_EQ((*loaded)->vocab_size(), tokenizer->vocab_size());
+    EXPECT_EQ(there_and_back(**loaded, "me \xff\xc3\xa9"), "me \xff\xc3\xa9");
+  }
+}
+
+TEST(Tokenizer, DisplaysWhatHasNoShape) {
+  const auto bytes = make_byte_tokenizer();
+  EXPECT_EQ(bytes->display('a'), "a");
+  EXPECT_EQ(bytes->display('\n'), "\\n");
+  EXPECT_EQ(bytes->display(0xe2), "<0xE2>");
+  EXPECT_EQ(bytes->display(0x1b), "<0x1B>");
+  EXPECT_EQ(bytes->display(1000), "<1000>");
+  EXPECT_EQ(trained(TokenizerKind::bpe)->display(2), "</s>");
+}
+
+TEST(StreamDecoder, HoldsBackUnfinishedCharacters) {
+  const auto bytes = make_byte_tokenizer();
+  StreamDecoder stream(*bytes);
+  EXPECT_EQ(stream.push('a'), "a");
+  EXPECT_EQ(stream.push(0xf0), "");
+  EXPECT_EQ(stream.push(0x9f), "");
+  EXPECT_EQ(stream.push(0x98), "");
+  EXPECT_EQ(stream.push(0x80), "\xf0\x9f\x98\x80");
+  EXPECT_EQ(stream.push(0xe2), "");
+  EXPECT_EQ(stream.push('b'),
+            "\xe2"
+            "b");
+  EXPECT_EQ(stream.push(0xc3), "");
+  EXPECT_EQ(stream.finish(), "\xc3");
+  EXPECT_EQ(stream.finish(), "");
+}
+
+TEST(TokenizerFiles, WhatIsNotUsableIsRefusedByName) {
+  TestFolder folder;
+  EXPECT_THAT(message(Tokenizer::load(folder.path()).status()), HasSubstr("tokenizer.model: No such file"));
+  ASSERT_TRUE(trained(TokenizerKind::bpe)->save(folder.path()).ok());
+  const std::string model = weights::read_file(folder.path("tokenizer.model"), 1 << 20).value();
+  std::string altered = model;
+  altered[altered.size() / 2] ^= 1;
+  write_text(folder.path("tokenizer.model"), altered);
+  EXPECT_EQ(Tokenizer::load(folder.path()).status().code(), absl::StatusCode::kDataLoss);
+
+  const auto with_config = [&](std::string_view text) {
+    write_text(folder.path("tokenizer_config.json"), text);
+    return message(Tokenizer::load(folder.path()).status());
+  };
+  EXPECT_THAT(with_config("[]"), HasSubstr("expected an object"));
+  EXPECT_THAT(with_config(R"({"agora":{"kind":"words"}})"), HasSubstr("expected the kind"));
+  EXPECT_THAT(with_config(R"({"agora":{"kind":"characters"}})"), HasSubstr("expected a list"));
+  EXPECT_THAT(with_config(R"({"agora":{"kind":"characters","characters":["a","a"]}})"), HasSubstr("twice"));
+  EXPECT_THAT(with_config(R"({"agora":{"kind":"characters","characters":["ab"]}})"),
+              HasSubstr("not one character"));
+  EXPECT_THAT(with_config(R"({"agora":{"kind":"characters","characters":[7]}})"),
+              HasSubstr("not one character"));
+
+  write_text(folder.path("tokenizer.model"), model);
+  EXPECT_EQ(with_config("{}"), "");  // from elsewhere, without our key
+  write_text(folder.path("tokenizer.model"), model.substr(0, model.size() / 2));
+  EXPECT_NE(with_config("{}"), "");
+  write_text(folder.path("tokenizer.model"), "");
+  EXPECT_NE(with_config("{}"), "");
+}
+
+}  // namespace
+}  // namespace agora::model
