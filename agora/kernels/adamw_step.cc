@@ -6,12 +6,15 @@
 #include "agora/kernels/highway_targets.h"
 #include "agora/tensor/buffer.h"
 
+// The order of these is their meaning.
+// clang-format off
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "agora/kernels/adamw_step.cc"
 #include "hwy/foreach_target.h"
 #include "hwy/highway.h"
 
 #include "agora/kernels/vector_math-inl.h"
+// clang-format on
 
 namespace agora::kernels {
 #ifndef AGORA_KERNELS_ADAMW_FACTORS_
@@ -29,7 +32,8 @@ struct AdamWFactors {
 HWY_BEFORE_NAMESPACE();
 namespace agora::kernels::HWY_NAMESPACE {
 
-void AdamWRange(const AdamWFactors& f, size_t n, float* w, const float* gradient, float* first, float* second) {
+void AdamWRange(const AdamWFactors& f, size_t n, float* w, const float* gradient, float* first,
+                float* second) {
   const hn::ScalableTag<float> d;
   const auto beta1 = hn::Set(d, f.beta1), rest1 = hn::Set(d, 1.0f - f.beta1);
   const auto beta2 = hn::Set(d, f.beta2), rest2 = hn::Set(d, 1.0f - f.beta2);
@@ -81,7 +85,8 @@ constexpr int64_t kNumbersOfPiece = 16384;  // 64 KiB of each array
 void adamw_step(const Compute& compute, const AdamWSettings& settings, int64_t step, std::span<float> weights,
                 std::span<const float> gradient, std::span<float> first, std::span<float> second) {
   AGORA_CHECK_GE(step, 1);
-  AGORA_CHECK(gradient.size() == weights.size() && first.size() == weights.size() && second.size() == weights.size());
+  AGORA_CHECK(gradient.size() == weights.size() && first.size() == weights.size() &&
+              second.size() == weights.size());
   const auto power = static_cast<double>(step);
   const AdamWFactors factors{
       .beta1 = settings.beta1,
@@ -94,8 +99,8 @@ void adamw_step(const Compute& compute, const AdamWSettings& settings, int64_t s
   const auto n = static_cast<int64_t>(weights.size());
   compute.pool->run_ranges(n, kNumbersOfPiece, [&](int64_t begin, int64_t end) {
     HWY_DYNAMIC_DISPATCH(AdamWRange)
-    (factors, static_cast<size_t>(end - begin), weights.data() + begin, gradient.data() + begin, first.data() + begin,
-     second.data() + begin);
+    (factors, static_cast<size_t>(end - begin), weights.data() + begin, gradient.data() + begin,
+     first.data() + begin, second.data() + begin);
   });
 }
 

@@ -1,4 +1,5 @@
-// One AdamW step (Loshchilov & Hutter 2019) over flat memory: parameters, both moments and gradient read once.
+// One AdamW step (Loshchilov & Hutter 2019) over flat memory: parameters, both moments and gradient read
+// once.
 //
 //   adamw_step(compute, settings, step, weights, gradient, first, second);
 //

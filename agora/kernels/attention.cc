@@ -8,6 +8,8 @@
 #include "agora/kernels/highway_targets.h"
 #include "agora/tensor/buffer.h"
 
+// The order of these is their meaning.
+// clang-format off
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "agora/kernels/attention.cc"
 #include "hwy/foreach_target.h"
@@ -15,6 +17,7 @@
 
 #include "agora/kernels/block_product-inl.h"
 #include "agora/kernels/vector_math-inl.h"
+// clang-format on
 
 HWY_BEFORE_NAMESPACE();
 namespace agora::kernels::HWY_NAMESPACE {
@@ -30,10 +33,10 @@ HWY_INLINE float ExpOne(float x) {
   return hn::GetLane(Exp(d, hn::Set(d, x)));
 }
 
-// Turns the scores of a row's visible keys into exponentials below its greatest score, the others of the `cols` into 0, and
-// brings what was summed before to the new scale.
-HWY_INLINE void SoftmaxBlock(float* scores, size_t cols, KeyRange seen, float scale, RowState& state, float* mixed,
-                             size_t width) {
+// Turns the scores of a row's visible keys into exponentials below its greatest score, the others of the
+// `cols` into 0, and brings what was summed before to the new scale.
+HWY_INLINE void SoftmaxBlock(float* scores, size_t cols, KeyRange seen, float scale, RowState& state,
+                             float* mixed, size_t width) {
   const Floats d;
   const size_t lanes = hn::Lanes(d);
   std::fill(scores, scores + seen.begin, -std::numeric_limits<float>::infinity());
@@ -56,7 +59,8 @@ HWY_INLINE void SoftmaxBlock(float* scores, size_t cols, KeyRange seen, float sc
   if (top != state.greatest) {
     kept = ExpOne(state.greatest - top);
     const auto factor = hn::Set(d, kept);
-    for (size_t i = 0; i < width; i += lanes) hn::StoreU(hn::Mul(hn::LoadU(d, mixed + i), factor), d, mixed + i);
+    for (size_t i = 0; i < width; i += lanes)
+      hn::StoreU(hn::Mul(hn::LoadU(d, mixed + i), factor), d, mixed + i);
   }
   state.greatest = top;
   state.sum = state.sum * kept + SumAcross(d, sum);
@@ -99,7 +103,8 @@ HWY_INLINE void MixTile(const AttentionPlan& plan, int64_t row_begin, size_t til
           static_cast<size_t>(plan.shape.head_width), m.scores, kBlock, Write::replace);
   for (size_t i = 0; i < tile_rows; ++i) {
     const KeyRange own = within_block(plan.visible(row + static_cast<int64_t>(i)), first);
-    SoftmaxBlock(m.scores + i * kBlock, cols, own, scale, m.states[tile_begin + i], mixed + i * m.width, m.width);
+    SoftmaxBlock(m.scores + i * kBlock, cols, own, scale, m.states[tile_begin + i], mixed + i * m.width,
+                 m.width);
   }
   const auto skipped = static_cast<size_t>(seen.begin);
   Product({m.scores + skipped, kBlock}, m.values + skipped * m.width, m.width, tile_rows, m.width,
@@ -145,13 +150,14 @@ namespace {
 
 HWY_EXPORT(AttentionRows);
 
-// Rows that visit a block of keys together: enough to pay for transposing it, few enough to stay in the second cache.
+// Rows that visit a block of keys together: enough to pay for transposing it, few enough to stay in the
+// second cache.
 constexpr int64_t kRowsOfJob = 128;
 
 }  // namespace
 
-void check_attention(const AttentionShape& shape, std::span<const AttentionSequence> sequences, View<const float> q,
-                     View<const float> k, View<const float> v) {
+void check_attention(const AttentionShape& shape, std::span<const AttentionSequence> sequences,
+                     View<const float> q, View<const float> k, View<const float> v) {
   AGORA_CHECK(shape.kv_heads > 0 && shape.heads % shape.kv_heads == 0 && shape.head_width > 0);
   AGORA_CHECK_EQ(q.cols, shape.heads * shape.head_width);
   AGORA_CHECK_EQ(k.cols, shape.kv_heads * shape.head_width);
@@ -162,9 +168,9 @@ void check_attention(const AttentionShape& shape, std::span<const AttentionSeque
   }
 }
 
-void attention_forward(const Compute& compute, const AttentionShape& shape, std::span<const AttentionSequence> sequences,
-                       View<const float> q, View<const float> k, View<const float> v, View<float> out,
-                       View<float> log_sum) {
+void attention_forward(const Compute& compute, const AttentionShape& shape,
+                       std::span<const AttentionSequence> sequences, View<const float> q, View<const float> k,
+                       View<const float> v, View<float> out, View<float> log_sum) {
   check_attention(shape, sequences, q, k, v);
   AGORA_CHECK(out.rows == q.rows && out.cols == q.cols);
   AGORA_CHECK(log_sum.empty() || (log_sum.rows == q.rows && log_sum.cols == shape.heads));

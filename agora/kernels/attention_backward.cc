@@ -5,6 +5,8 @@
 #include "agora/kernels/highway_targets.h"
 #include "agora/tensor/buffer.h"
 
+// The order of these is their meaning.
+// clang-format off
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "agora/kernels/attention_backward.cc"
 #include "hwy/foreach_target.h"
@@ -12,14 +14,15 @@
 
 #include "agora/kernels/block_product-inl.h"
 #include "agora/kernels/vector_math-inl.h"
+// clang-format on
 
 HWY_BEFORE_NAMESPACE();
 namespace agora::kernels::HWY_NAMESPACE {
 
 constexpr size_t kBlock = kKeyBlock;  // of keys, and of rows
 
-// Memory of one piece: all rows of a sequence that share a key head, and one block of their keys. Matrices of rows and keys
-// are padded to 16 columns.
+// Memory of one piece: all rows of a sequence that share a key head, and one block of their keys. Matrices of
+// rows and keys are padded to 16 columns.
 struct BackwardMemory {
   BackwardMemory(size_t rows, size_t head_width)
       : width(static_cast<size_t>(rounded_up(static_cast<int64_t>(head_width), 16))),
@@ -72,7 +75,8 @@ HWY_INLINE void SoftmaxBackwardRow(float* shares, float* gradient, size_t cols, 
   }
 }
 
-// The shares and score gradients of rows [begin, end) of the piece, and what they add to the queries' gradient.
+// The shares and score gradients of rows [begin, end) of the piece, and what they add to the queries'
+// gradient.
 HWY_INLINE void BackwardTiles(const AttentionPlan& plan, size_t begin, size_t end, int64_t first, float scale,
                               BackwardMemory& m) {
   const auto head_width = static_cast<size_t>(plan.shape.head_width);
@@ -83,10 +87,10 @@ HWY_INLINE void BackwardTiles(const AttentionPlan& plan, size_t begin, size_t en
     float* shares = m.shares + (r - begin) * kBlock;
     float* gradient = m.share_gradient + (r - begin) * kBlock;
     const auto cols = static_cast<size_t>(rounded_up(seen.end, 16));
-    Product({m.queries + r * m.width, m.width}, m.keys_transposed, kBlock, tile, cols, head_width, shares, kBlock,
-            Write::replace);
-    Product({m.mixed_gradient + r * m.width, m.width}, m.values_transposed, kBlock, tile, cols, head_width, gradient,
+    Product({m.queries + r * m.width, m.width}, m.keys_transposed, kBlock, tile, cols, head_width, shares,
             kBlock, Write::replace);
+    Product({m.mixed_gradient + r * m.width, m.width}, m.values_transposed, kBlock, tile, cols, head_width,
+            gradient, kBlock, Write::replace);
     for (size_t i = 0; i < tile; ++i) {
       const KeyRange own = within_block(plan.visible(row + static_cast<int64_t>(i)), first);
       SoftmaxBackwardRow(shares + i * kBlock, gradient + i * kBlock, cols, own, scale, m.log_sum[r + i],
@@ -98,8 +102,8 @@ HWY_INLINE void BackwardTiles(const AttentionPlan& plan, size_t begin, size_t en
   }
 }
 
-// What rows [begin, end) of the piece add to the gradients of keys and values. A tile of keys skips the rows before the
-// first that sees it.
+// What rows [begin, end) of the piece add to the gradients of keys and values. A tile of keys skips the rows
+// before the first that sees it.
 HWY_INLINE void BackwardKeys(const AttentionPlan& plan, size_t begin, size_t end, int64_t first, size_t keys,
                              BackwardMemory& m) {
   size_t row = begin;
@@ -107,10 +111,10 @@ HWY_INLINE void BackwardKeys(const AttentionPlan& plan, size_t begin, size_t end
     while (row < end && plan.visible(static_cast<int64_t>(row)).end <= first + static_cast<int64_t>(j)) ++row;
     if (row == end) return;
     const size_t tile = HWY_MIN(kTileRows, keys - j), skipped = (row - begin) * kBlock + j;
-    Product({m.shares + skipped, 1, kBlock}, m.mixed_gradient + row * m.width, m.width, tile, m.width, end - row,
-            m.value_gradient + j * m.width, m.width, Write::add);
-    Product({m.share_gradient + skipped, 1, kBlock}, m.queries + row * m.width, m.width, tile, m.width, end - row,
-            m.key_gradient + j * m.width, m.width, Write::add);
+    Product({m.shares + skipped, 1, kBlock}, m.mixed_gradient + row * m.width, m.width, tile, m.width,
+            end - row, m.value_gradient + j * m.width, m.width, Write::add);
+    Product({m.share_gradient + skipped, 1, kBlock}, m.queries + row * m.width, m.width, tile, m.width,
+            end - row, m.key_gradient + j * m.width, m.width, Write::add);
   }
 }
 
@@ -140,9 +144,9 @@ HWY_INLINE void BackwardBlock(const AttentionPlan& plan, int64_t first, float sc
   }
 }
 
-void AttentionBackward(const AttentionPlan& plan, View<const float> q, View<const float> k, View<const float> v,
-                       View<const float> out, View<const float> log_sum, View<const float> dout, View<float> dq,
-                       View<float> dk, View<float> dv) {
+void AttentionBackward(const AttentionPlan& plan, View<const float> q, View<const float> k,
+                       View<const float> v, View<const float> out, View<const float> log_sum,
+                       View<const float> dout, View<float> dq, View<float> dk, View<float> dv) {
   const Floats d;
   const int64_t head_width = plan.shape.head_width;
   const float scale = 1.0f / std::sqrt(static_cast<float>(head_width));
@@ -180,16 +184,18 @@ HWY_EXPORT(AttentionBackward);
 }  // namespace
 
 void attention_backward(const Compute& compute, const AttentionShape& shape,
-                        std::span<const AttentionSequence> sequences, View<const float> q, View<const float> k,
-                        View<const float> v, View<const float> out, View<const float> log_sum, View<const float> dout,
-                        View<float> dq, View<float> dk, View<float> dv) {
+                        std::span<const AttentionSequence> sequences, View<const float> q,
+                        View<const float> k, View<const float> v, View<const float> out,
+                        View<const float> log_sum, View<const float> dout, View<float> dq, View<float> dk,
+                        View<float> dv) {
   check_attention(shape, sequences, q, k, v);
   AGORA_CHECK(out.rows == q.rows && dout.rows == q.rows && dq.rows == q.rows && log_sum.rows == q.rows);
   AGORA_CHECK(out.cols == q.cols && dout.cols == q.cols && dq.cols == q.cols && log_sum.cols == shape.heads);
   AGORA_CHECK(dk.rows == k.rows && dk.cols == k.cols && dv.rows == k.rows && dv.cols == k.cols);
   const auto pieces = static_cast<int64_t>(sequences.size()) * shape.kv_heads;
   compute.pool->run(pieces, [&](int64_t piece) {
-    const AttentionPlan plan{shape, sequences[static_cast<size_t>(piece / shape.kv_heads)], piece % shape.kv_heads};
+    const AttentionPlan plan{shape, sequences[static_cast<size_t>(piece / shape.kv_heads)],
+                             piece % shape.kv_heads};
     HWY_DYNAMIC_DISPATCH(AttentionBackward)(plan, q, k, v, out, log_sum, dout, dq, dk, dv);
   });
 }

@@ -1,7 +1,8 @@
-// Which keys a query sees, and the rows that share keys: arithmetic that the passes of attention have in common.
+// Which keys a query sees, and the rows that share keys: arithmetic that the passes of attention have in
+// common.
 //
-// A *row* is one (query, head) pair of a group of heads that share keys: row = query * group + head within the group.
-// Rows are in ascending order of the first and of the last key they see. Any thread (values).
+// A *row* is one (query, head) pair of a group of heads that share keys: row = query * group + head within
+// the group. Rows are in ascending order of the first and of the last key they see. Any thread (values).
 #pragma once
 
 #include <algorithm>
@@ -57,10 +58,12 @@ struct AttentionPlan {
 
   // Copies rows, or keys, to `to` with `width` numbers from one to the next.
   void gather_rows(View<const float> x, int64_t begin, int64_t end, int64_t width, float* to) const {
-    for (int64_t r = begin; r < end; ++r) std::copy_n(of_row(x, r), shape.head_width, to + (r - begin) * width);
+    for (int64_t r = begin; r < end; ++r)
+      std::copy_n(of_row(x, r), shape.head_width, to + (r - begin) * width);
   }
   void gather_keys(View<const float> x, int64_t begin, int64_t end, int64_t width, float* to) const {
-    for (int64_t j = begin; j < end; ++j) std::copy_n(of_key(x, j), shape.head_width, to + (j - begin) * width);
+    for (int64_t j = begin; j < end; ++j)
+      std::copy_n(of_key(x, j), shape.head_width, to + (j - begin) * width);
   }
 };
 
@@ -77,7 +80,7 @@ inline tensor::Buffer<float> uninitialised(size_t numbers) {
 }
 
 // Checks that shapes, sequences and views agree.
-void check_attention(const AttentionShape& shape, std::span<const AttentionSequence> sequences, View<const float> q,
-                     View<const float> k, View<const float> v);
+void check_attention(const AttentionShape& shape, std::span<const AttentionSequence> sequences,
+                     View<const float> q, View<const float> k, View<const float> v);
 
 }  // namespace agora::kernels

@@ -1,12 +1,11 @@
 #include "agora/kernels/attention.h"
 
-#include <gtest/gtest.h>
-
 #include <numeric>
 #include <vector>
 
 #include "agora/kernels/reference/row_ops.h"
 #include "agora/kernels/test_numbers.h"
+#include <gtest/gtest.h>
 
 namespace agora::kernels {
 namespace {
@@ -35,22 +34,24 @@ struct Answer {
   Buffer<float> out, log_sum, dq, dk, dv;
 };
 
-Answer run_all(base::ThreadPool& pool, const AttentionShape& shape, std::span<const AttentionSequence> sequences,
-               const Inputs& in) {
+Answer run_all(base::ThreadPool& pool, const AttentionShape& shape,
+               std::span<const AttentionSequence> sequences, const Inputs& in) {
   const Compute compute{.pool = &pool, .precision = Precision::f32};
   Answer a(in, shape.heads);
-  attention_forward(compute, shape, sequences, in.q.view(), in.k.view(), in.v.view(), a.out.view(), a.log_sum.view());
-  attention_backward(compute, shape, sequences, in.q.view(), in.k.view(), in.v.view(), a.out.view(), a.log_sum.view(),
-                     in.dout.view(), a.dq.view(), a.dk.view(), a.dv.view());
+  attention_forward(compute, shape, sequences, in.q.view(), in.k.view(), in.v.view(), a.out.view(),
+                    a.log_sum.view());
+  attention_backward(compute, shape, sequences, in.q.view(), in.k.view(), in.v.view(), a.out.view(),
+                     a.log_sum.view(), in.dout.view(), a.dq.view(), a.dk.view(), a.dv.view());
   return a;
 }
 
-Answer run_reference(const AttentionShape& shape, std::span<const AttentionSequence> sequences, const Inputs& in) {
+Answer run_reference(const AttentionShape& shape, std::span<const AttentionSequence> sequences,
+                     const Inputs& in) {
   Answer a(in, shape.heads);
   reference::attention_forward(shape, sequences, in.q.view(), in.k.view(), in.v.view(), a.out.view(),
                                a.log_sum.view());
-  reference::attention_backward(shape, sequences, in.q.view(), in.k.view(), in.v.view(), in.dout.view(), a.dq.view(),
-                                a.dk.view(), a.dv.view());
+  reference::attention_backward(shape, sequences, in.q.view(), in.k.view(), in.v.view(), in.dout.view(),
+                                a.dq.view(), a.dk.view(), a.dv.view());
   return a;
 }
 
@@ -110,7 +111,8 @@ TEST(Attention, MoreKeysThanQueriesEqualsReference) {
   expect_near(fast.dq.view(), plain.dq.view(), 3e-5f);
 }
 
-// A row's bits do not depend on the other sequences, on the number of threads, or on how many queries are asked at once.
+// A row's bits do not depend on the other sequences, on the number of threads, or on how many queries are
+// asked at once.
 TEST(Attention, SameBitsAloneInABatchAndWithACache) {
   base::ThreadPool one(1), three(3);
   Rng rng(3);
@@ -131,14 +133,16 @@ TEST(Attention, SameBitsAloneInABatchAndWithACache) {
     for (const AttentionSequence& s : sequences) {
       // Without causality a query sees all keys, so all are there at once; with it they come in random steps.
       for (int64_t done = 0; done < s.queries;) {
-        const int64_t step = shape.causal ? std::min<int64_t>(1 + rng.below(90), s.queries - done) : s.queries;
+        const int64_t step =
+            shape.causal ? std::min<int64_t>(1 + rng.below(90), s.queries - done) : s.queries;
         const AttentionSequence part{s.query_begin + done, step, s.key_begin, done + step};
         attention_forward(compute, shape, {&part, 1}, in.q.view(), in.k.view(), in.v.view(), alone.out.view(),
                           alone.log_sum.view());
         done += step;
       }
       attention_backward(compute, shape, {&s, 1}, in.q.view(), in.k.view(), in.v.view(), alone.out.view(),
-                         alone.log_sum.view(), in.dout.view(), alone.dq.view(), alone.dk.view(), alone.dv.view());
+                         alone.log_sum.view(), in.dout.view(), alone.dq.view(), alone.dk.view(),
+                         alone.dv.view());
     }
     expect_same_answer(alone, batch);
   }

@@ -1,10 +1,12 @@
 // Small products of matrices in a core's first cache, the inner loops of attention.
 //
-//   Product({.data = q, .row_step = width}, kt, 64, rows, 64, width, s, 64, Write::replace);     // s = q . kt
-//   Product({.data = p, .row_step = 1, .inner_step = 64}, ...);                                  // p^T . x
+//   Product({.data = q, .row_step = width}, kt, 64, rows, 64, width, s, 64, Write::replace);     // s = q .
+//   kt Product({.data = p, .row_step = 1, .inner_step = 64}, ...);                                  // p^T .
+//   x
 //
-// Every element is one chain of multiply-adds in ascending order of the inner index, whatever tile it falls in: a row's
-// result does not depend on its neighbours. Included after hwy/highway.h, once per target. Any thread.
+// Every element is one chain of multiply-adds in ascending order of the inner index, whatever tile it falls
+// in: a row's result does not depend on its neighbours. Included after hwy/highway.h, once per target. Any
+// thread.
 #if defined(AGORA_KERNELS_BLOCK_PRODUCT_INL_H_) == defined(HWY_TARGET_TOGGLE)
 #ifdef AGORA_KERNELS_BLOCK_PRODUCT_INL_H_
 #undef AGORA_KERNELS_BLOCK_PRODUCT_INL_H_
@@ -43,8 +45,8 @@ struct LeftFactor {
 };
 
 template <size_t kRows, int kVectors>
-HWY_INLINE void ProductTile(LeftFactor a, const float* b, size_t b_stride, size_t inner, float* c, size_t c_stride,
-                            Write write) {
+HWY_INLINE void ProductTile(LeftFactor a, const float* b, size_t b_stride, size_t inner, float* c,
+                            size_t c_stride, Write write) {
   const Floats d;
   const size_t lanes = hn::Lanes(d);
   hn::Vec<Floats> sum[kRows][kVectors];
@@ -74,14 +76,15 @@ HWY_INLINE void ProductTile(LeftFactor a, const float* b, size_t b_stride, size_
 }
 
 template <size_t kRows>
-HWY_INLINE void ProductRows(LeftFactor a, const float* b, size_t b_stride, size_t cols, size_t inner, float* c,
-                            size_t c_stride, Write write) {
+HWY_INLINE void ProductRows(LeftFactor a, const float* b, size_t b_stride, size_t cols, size_t inner,
+                            float* c, size_t c_stride, Write write) {
   const size_t lanes = hn::Lanes(Floats());
   size_t col = 0;
   for (; col + kTileVectors * lanes <= cols; col += kTileVectors * lanes) {
     ProductTile<kRows, kTileVectors>(a, b + col, b_stride, inner, c + col, c_stride, write);
   }
-  for (; col < cols; col += lanes) ProductTile<kRows, 1>(a, b + col, b_stride, inner, c + col, c_stride, write);
+  for (; col < cols; col += lanes)
+    ProductTile<kRows, 1>(a, b + col, b_stride, inner, c + col, c_stride, write);
 }
 
 // c[rows, cols] (=, +=) a[rows, inner] . b[inner, cols]. cols is a multiple of 16.
@@ -93,8 +96,8 @@ HWY_INLINE void Product(LeftFactor a, const float* b, size_t b_stride, size_t ro
                            c + row * c_stride, c_stride, write);
   }
   for (; row < rows; ++row) {
-    ProductRows<1>({a.data + row * a.row_step, a.row_step, a.inner_step}, b, b_stride, cols, inner, c + row * c_stride,
-                   c_stride, write);
+    ProductRows<1>({a.data + row * a.row_step, a.row_step, a.inner_step}, b, b_stride, cols, inner,
+                   c + row * c_stride, c_stride, write);
   }
 }
 
@@ -125,7 +128,8 @@ HWY_INLINE void Transpose(const float* from, size_t from_stride, size_t rows, si
   }
 #endif
   for (size_t r = 0; r < rows; ++r) {
-    for (size_t c = r < whole_rows ? whole_cols : 0; c < cols; ++c) to[c * to_stride + r] = from[r * from_stride + c];
+    for (size_t c = r < whole_rows ? whole_cols : 0; c < cols; ++c)
+      to[c * to_stride + r] = from[r * from_stride + c];
   }
 }
 

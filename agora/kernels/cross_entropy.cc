@@ -6,12 +6,15 @@
 #include "agora/kernels/row_ops.h"
 #include "agora/kernels/workspace.h"
 
+// The order of these is their meaning.
+// clang-format off
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "agora/kernels/cross_entropy.cc"
 #include "hwy/foreach_target.h"
 #include "hwy/highway.h"
 
 #include "agora/kernels/vector_math-inl.h"
+// clang-format on
 
 HWY_BEFORE_NAMESPACE();
 namespace agora::kernels::HWY_NAMESPACE {
@@ -20,7 +23,8 @@ namespace agora::kernels::HWY_NAMESPACE {
 float SoftmaxLossRow(float* logits, size_t n, size_t target, bool want_gradient, float scale) {
   const hn::ScalableTag<float> d;
   const auto least = hn::Set(d, -std::numeric_limits<float>::infinity());
-  const auto valid = [&](auto x, size_t count) HWY_ATTR { return hn::IfThenElse(hn::FirstN(d, count), x, least); };
+  const auto valid = [&](auto x, size_t count)
+                         HWY_ATTR { return hn::IfThenElse(hn::FirstN(d, count), x, least); };
   const size_t lanes = hn::Lanes(d);
   auto greatest = least;
   for (size_t i = 0; i + lanes <= n; i += lanes) greatest = hn::Max(greatest, hn::LoadU(d, logits + i));
@@ -59,9 +63,11 @@ namespace {
 
 HWY_EXPORT(SoftmaxLossRow);
 
-// Rows of one piece: at a vocabulary of 4,096 their logits, 512 KiB, stay in a core's second cache between the three passes.
+// Rows of one piece: at a vocabulary of 4,096 their logits, 512 KiB, stay in a core's second cache between
+// the three passes.
 constexpr int64_t kRowsOfPiece = 32;
-// Bytes of the logits' gradient that wait for the head's gradient: at a vocabulary of 4,096, 512 rows in bf16.
+// Bytes of the logits' gradient that wait for the head's gradient: at a vocabulary of 4,096, 512 rows in
+// bf16.
 constexpr int64_t kStripeBytes = int64_t{4} << 20;
 
 int64_t panels_in(int64_t columns) { return (columns + kPanelWidth - 1) / kPanelWidth; }
@@ -69,8 +75,9 @@ int64_t panels_in(int64_t columns) { return (columns + kPanelWidth - 1) / kPanel
 template <class T>
 class FusedLoss {
  public:
-  FusedLoss(const Compute& compute, View<const float> x, const PackedMatrix& head, const PackedMatrix& head_transposed,
-            std::span<const int32_t> targets, float scale, std::span<float> loss, View<float> dx, View<float> dhead)
+  FusedLoss(const Compute& compute, View<const float> x, const PackedMatrix& head,
+            const PackedMatrix& head_transposed, std::span<const int32_t> targets, float scale,
+            std::span<float> loss, View<float> dx, View<float> dhead)
       : compute_(compute),
         loops_(compute.table->loops<T>()),
         x_(x),
@@ -82,10 +89,13 @@ class FusedLoss {
         dx_(dx),
         dhead_(dhead) {}
 
-  // Rows in stripes: first each row's loss and gradients of logits and of x, then the stripe's share of the head's gradient.
+  // Rows in stripes: first each row's loss and gradients of logits and of x, then the stripe's share of the
+  // head's gradient.
   void run() {
-    const int64_t vocabulary = head_.outputs(), panels = panels_in(vocabulary), width_panels = panels_in(x_.cols);
-    const int64_t rows_fit = kStripeBytes / (panels * kPanelWidth * int64_t{sizeof(T)}) / kRowsOfPiece * kRowsOfPiece;
+    const int64_t vocabulary = head_.outputs(), panels = panels_in(vocabulary),
+                  width_panels = panels_in(x_.cols);
+    const int64_t rows_fit =
+        kStripeBytes / (panels * kPanelWidth * int64_t{sizeof(T)}) / kRowsOfPiece * kRowsOfPiece;
     const int64_t stripe = dx_.empty() ? x_.rows : std::clamp<int64_t>(rows_fit, kRowsOfPiece, 1024);
     Workspace own;
     Workspace& workspace = compute_.workspace == nullptr ? own : *compute_.workspace;
@@ -96,7 +106,8 @@ class FusedLoss {
       stripe_begin_ = begin;
       stripe_rows_ = std::min(stripe, x_.rows - begin);
       x_panels_ = logit_panels_ + panels * panel_size<T>(stripe_rows_);
-      compute_.pool->run_ranges(stripe_rows_, kRowsOfPiece, [&](int64_t first, int64_t end) { rows(first, end); });
+      compute_.pool->run_ranges(stripe_rows_, kRowsOfPiece,
+                                [&](int64_t first, int64_t end) { rows(first, end); });
       if (!dx_.empty()) head_gradient();
     }
   }
@@ -109,11 +120,13 @@ class FusedLoss {
     auto logits = Buffer<float>::uninitialised(count, row_stride, Purpose::scratch);
     auto rounded = Buffer<T>::uninitialised(count, std::max(row_stride, x_stride), Purpose::scratch);
     const View<const float> x = x_.rows_from(stripe_begin_ + first, count);
-    for (int64_t r = 0; r < count; ++r) loops_.round(x.row(r), x.cols, x_stride, rounded.data() + r * x_stride);
+    for (int64_t r = 0; r < count; ++r)
+      loops_.round(x.row(r), x.cols, x_stride, rounded.data() + r * x_stride);
     product_tiles(loops_, rows_of<T>(rounded.data(), x_stride, count), panels_of<T>(head_), 0, head_.panels(),
                   [&](int64_t panel, int64_t panels, const float* tile) {
                     for (int64_t r = 0; r < count; ++r) {
-                      std::copy_n(tile + r * kTileWidth, panels * kPanelWidth, logits.row(r) + panel * kPanelWidth);
+                      std::copy_n(tile + r * kTileWidth, panels * kPanelWidth,
+                                  logits.row(r) + panel * kPanelWidth);
                     }
                   });
     for (int64_t r = 0; r < count; ++r) row_loss(stripe_begin_ + first + r, logits.row(r));
@@ -145,11 +158,12 @@ class FusedLoss {
       return;
     }
     AGORA_CHECK_LT(target, head_.outputs());
-    loss = HWY_DYNAMIC_DISPATCH(SoftmaxLossRow)(logits, vocabulary, static_cast<size_t>(target), !dx_.empty(), scale_);
+    loss = HWY_DYNAMIC_DISPATCH(SoftmaxLossRow)(logits, vocabulary, static_cast<size_t>(target), !dx_.empty(),
+                                                scale_);
   }
 
-  // Rows first .. of the stripe into panels whose inner dimension is the stripe's rows. kRowsOfPiece is even: no two pieces
-  // share a step.
+  // Rows first .. of the stripe into panels whose inner dimension is the stripe's rows. kRowsOfPiece is even:
+  // no two pieces share a step.
   void pack(int64_t first, int64_t count, View<const float> from, T* panels) {
     for (int64_t r = 0; r < count; r += kStep<T>) {
       const float* second = kStep<T> == 2 && r + 1 < count ? from.row(r + 1) : nullptr;
@@ -160,7 +174,8 @@ class FusedLoss {
 
   // dhead += (gradient of the stripe's logits)^T . x
   void head_gradient() {
-    constexpr int64_t kOutputs = 64, kColumnPanels = 16;  // of a piece: its part of x stays in the second cache
+    constexpr int64_t kOutputs = 64,
+                      kColumnPanels = 16;  // of a piece: its part of x stays in the second cache
     const int64_t column_pieces = (panels_in(x_.cols) + kColumnPanels - 1) / kColumnPanels;
     const int64_t output_pieces = (head_.outputs() + kOutputs - 1) / kOutputs;
     const int64_t panel = panel_size<T>(stripe_rows_), steps = steps_of<T>(stripe_rows_);
@@ -201,7 +216,8 @@ void cross_entropy(const Compute& compute, View<const float> x, const PackedMatr
   AGORA_CHECK(head.precision() == compute.precision);
   if (x.rows == 0) return;
   if (!dx.empty()) {
-    AGORA_CHECK(dx.rows == x.rows && dx.cols == x.cols && dhead.rows == head.outputs() && dhead.cols == x.cols);
+    AGORA_CHECK(dx.rows == x.rows && dx.cols == x.cols && dhead.rows == head.outputs() &&
+                dhead.cols == x.cols);
     AGORA_CHECK(head_transposed.inner() == head.outputs() && head_transposed.outputs() == x.cols);
   }
   if (compute.precision == Precision::bf16) {

@@ -1,5 +1,3 @@
-#include <gtest/gtest.h>
-
 #include <cmath>
 #include <vector>
 
@@ -7,6 +5,7 @@
 #include "agora/kernels/row_ops.h"
 #include "agora/kernels/table.h"
 #include "agora/kernels/test_numbers.h"
+#include <gtest/gtest.h>
 
 namespace agora::kernels {
 namespace {
@@ -36,7 +35,8 @@ struct Answer {
 
 Answer run_fused(const Compute& compute, const Problem& p, float scale) {
   Answer a(p);
-  const PackedMatrix head = pack(compute, p.head.view()), transposed = pack_transposed(compute, p.head.view());
+  const PackedMatrix head = pack(compute, p.head.view()),
+                     transposed = pack_transposed(compute, p.head.view());
   cross_entropy(compute, p.x.view(), head, transposed, p.targets, scale, a.loss, a.dx.view(), a.dhead.view());
   return a;
 }
@@ -66,7 +66,8 @@ TEST(CrossEntropy, EqualsReferenceOnOddSizes) {
   }
 }
 
-// A row's bits do not depend on the rows beside it; none depend on the number of threads. Stripes are crossed.
+// A row's bits do not depend on the rows beside it; none depend on the number of threads. Stripes are
+// crossed.
 TEST(CrossEntropy, SameBitsAloneAndForAnyThreads) {
   base::ThreadPool one(1), three(3);
   Rng rng(2);

@@ -5,12 +5,15 @@
 #include "agora/kernels/row_ops.h"
 #include "agora/tensor/buffer.h"
 
+// The order of these is their meaning.
+// clang-format off
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "agora/kernels/rms_norm.cc"
 #include "hwy/foreach_target.h"
 #include "hwy/highway.h"
 
 #include "agora/kernels/vector_math-inl.h"
+// clang-format on
 
 HWY_BEFORE_NAMESPACE();
 namespace agora::kernels::HWY_NAMESPACE {
@@ -31,8 +34,8 @@ void RmsNormRow(const float* x, const float* gain, size_t n, float epsilon, floa
 }
 
 // With s = sum(dy gain x):  dx = r gain dy - x s r^3 / n;  dgain += dy x r. dx may be dy.
-void RmsNormBackwardRow(const float* x, const float* gain, const float* dy, size_t n, float r, float* dx, bool add,
-                        float* dgain) {
+void RmsNormBackwardRow(const float* x, const float* gain, const float* dy, size_t n, float r, float* dx,
+                        bool add, float* dgain) {
   const hn::ScalableTag<float> d;
   auto dot = hn::Zero(d);
   ForEachVector(d, n, [&](size_t i, auto part) HWY_ATTR {
@@ -59,8 +62,8 @@ namespace {
 HWY_EXPORT(RmsNormRow);
 HWY_EXPORT(RmsNormBackwardRow);
 
-// Rows of one piece: enough work to be worth handing out. A function of the width alone, so that blocks of rows, and with
-// them the sums over rows, do not depend on the number of threads.
+// Rows of one piece: enough work to be worth handing out. A function of the width alone, so that blocks of
+// rows, and with them the sums over rows, do not depend on the number of threads.
 int64_t rows_of_piece(int64_t width) { return std::max<int64_t>(8, 16384 / std::max<int64_t>(width, 1)); }
 
 }  // namespace

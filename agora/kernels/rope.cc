@@ -5,12 +5,15 @@
 #include "agora/kernels/highway_targets.h"
 #include "agora/kernels/row_ops.h"
 
+// The order of these is their meaning.
+// clang-format off
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "agora/kernels/rope.cc"
 #include "hwy/foreach_target.h"
 #include "hwy/highway.h"
 
 #include "agora/kernels/vector_math-inl.h"
+// clang-format on
 
 HWY_BEFORE_NAMESPACE();
 namespace agora::kernels::HWY_NAMESPACE {
@@ -28,8 +31,8 @@ HWY_INLINE void SinCosOfEighth(D d, V quarter, V& sine, V& cosine) {
   cosine = hn::MulAdd(hn::Mul(c, z), z, hn::NegMulAdd(hn::Set(d, 0.5f), z, hn::Set(d, 1.0f)));
 }
 
-// sine[i], cosine[i] of position * quarters[i] quarter turns, for i < n. The angle is reduced in f64: a long text's
-// positions times the fastest frequency would lose the small digits in f32.
+// sine[i], cosine[i] of position * quarters[i] quarter turns, for i < n. The angle is reduced in f64: a long
+// text's positions times the fastest frequency would lose the small digits in f32.
 void SinCosRow(const double* quarters, size_t n, double position, float* sine, float* cosine) {
   const hn::ScalableTag<double> dd;
   const hn::Rebind<float, decltype(dd)> d;
@@ -40,7 +43,8 @@ void SinCosRow(const double* quarters, size_t n, double position, float* sine, f
     const auto whole = hn::Round(turned);
     // whole mod 4 says which of sin, cos, -sin, -cos each one is.
     const auto four = hn::Set(dd, 4.0);
-    const auto quadrant = hn::DemoteTo(di, hn::Sub(whole, hn::Mul(four, hn::Floor(hn::Mul(whole, hn::Set(dd, 0.25))))));
+    const auto quadrant =
+        hn::DemoteTo(di, hn::Sub(whole, hn::Mul(four, hn::Floor(hn::Mul(whole, hn::Set(dd, 0.25))))));
     auto s = hn::Zero(d), c = hn::Zero(d);
     SinCosOfEighth(d, hn::DemoteTo(d, hn::Sub(turned, whole)), s, c);
     const auto one = hn::Set(di, 1), two = hn::Set(di, 2);
@@ -73,20 +77,21 @@ namespace {
 HWY_EXPORT(SinCosRow);
 HWY_EXPORT(RotateHead);
 
-constexpr size_t kLanesMax = 64;   // padding: doubles of the widest vector Highway knows
+constexpr size_t kLanesMax = 64;  // padding: doubles of the widest vector Highway knows
 constexpr int64_t kRowsOfPiece = 32;
 
 }  // namespace
 
-void rope(const Compute& compute, View<float> x, int64_t heads, std::span<const int32_t> positions, float theta,
-          int sign) {
+void rope(const Compute& compute, View<float> x, int64_t heads, std::span<const int32_t> positions,
+          float theta, int sign) {
   AGORA_CHECK_EQ(x.rows, static_cast<int64_t>(positions.size()));
   AGORA_CHECK(heads > 0 && x.cols % (2 * heads) == 0);
   AGORA_CHECK(sign == 1 || sign == -1);
   const auto pairs = static_cast<size_t>(x.cols / heads / 2);
   std::vector<double> quarters(pairs + kLanesMax);  // quarter turns a position
   for (size_t i = 0; i < pairs; ++i) {
-    quarters[i] = std::pow(static_cast<double>(theta), -static_cast<double>(i) / static_cast<double>(pairs)) / M_PI_2;
+    quarters[i] =
+        std::pow(static_cast<double>(theta), -static_cast<double>(i) / static_cast<double>(pairs)) / M_PI_2;
   }
   compute.pool->run_ranges(x.rows, kRowsOfPiece, [&](int64_t begin, int64_t end) {
     std::vector<float> sine(pairs + kLanesMax), cosine(pairs + kLanesMax);

@@ -1,6 +1,8 @@
-// Loops over rows: norms, rotary positions, softmax cross-entropy, sums. Each row's result depends on that row alone.
+// Loops over rows: norms, rotary positions, softmax cross-entropy, sums. Each row's result depends on that
+// row alone.
 //
-// Any thread; the pool runs one loop at a time. Sums over rows (dgain) go in fixed blocks of rows, in ascending order.
+// Any thread; the pool runs one loop at a time. Sums over rows (dgain) go in fixed blocks of rows, in
+// ascending order.
 #pragma once
 
 #include <cstdint>
@@ -21,21 +23,24 @@ void rms_norm_backward(const Compute& compute, View<const float> x, std::span<co
                        std::span<const float> inverse, View<const float> dy, View<float> dx, Write write,
                        std::span<float> dgain);
 
-// Rotary positions (Su 2021), in Hugging Face's order: component i of a head turns with component i + A / 2 by the angle
-// position * theta^(-2 i / A). x [T, heads * A] is turned in place; sign -1 turns back (the backward pass).
-void rope(const Compute& compute, View<float> x, int64_t heads, std::span<const int32_t> positions, float theta,
-          int sign);
+// Rotary positions (Su 2021), in Hugging Face's order: component i of a head turns with component i + A / 2
+// by the angle position * theta^(-2 i / A). x [T, heads * A] is turned in place; sign -1 turns back (the
+// backward pass).
+void rope(const Compute& compute, View<float> x, int64_t heads, std::span<const int32_t> positions,
+          float theta, int sign);
 
 // Softmax cross-entropy with the head's product fused in: logits = x . head, never held for all rows at once.
 //   loss[t] = log(sum_v exp(logit_v)) - logit_target;   target < 0: the row does not count, loss 0.
-// With gradients: dx[T, D] = (softmax - onehot) * scale . head^T,   dhead[V, D] += ...; pass scale = 1 / counted rows.
-// head packs weight [V, D] (inner D, outputs V); head_transposed has inner V, outputs D. dx empty: only losses.
+// With gradients: dx[T, D] = (softmax - onehot) * scale . head^T,   dhead[V, D] += ...; pass scale = 1 /
+// counted rows. head packs weight [V, D] (inner D, outputs V); head_transposed has inner V, outputs D. dx
+// empty: only losses.
 void cross_entropy(const Compute& compute, View<const float> x, const PackedMatrix& head,
                    const PackedMatrix& head_transposed, std::span<const int32_t> targets, float scale,
                    std::span<float> loss, View<float> dx, View<float> dhead);
 
 // y[t] = table[ids[t]]; and its mirror dtable[ids[t]] += dy[t], in ascending order of t.
-void embedding_forward(const Compute& compute, View<const float> table, std::span<const int32_t> ids, View<float> y);
+void embedding_forward(const Compute& compute, View<const float> table, std::span<const int32_t> ids,
+                       View<float> y);
 void embedding_backward(const Compute& compute, View<const float> dy, std::span<const int32_t> ids,
                         View<float> dtable);
 

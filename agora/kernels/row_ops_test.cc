@@ -1,12 +1,11 @@
 #include "agora/kernels/row_ops.h"
 
-#include <gtest/gtest.h>
-
 #include <vector>
 
 #include "agora/kernels/adamw_step.h"
 #include "agora/kernels/reference/row_ops.h"
 #include "agora/kernels/test_numbers.h"
+#include <gtest/gtest.h>
 
 namespace agora::kernels {
 namespace {
@@ -115,7 +114,8 @@ TEST(Sums, AddAndBias) {
     Buffer<float> y = random_matrix(rng, 500, width), expected(500, width, Purpose::scratch);
     const std::vector<float> bias = random_numbers(rng, width);
     for (int64_t t = 0; t < 500; ++t) {
-      for (int64_t d = 0; d < width; ++d) expected.row(t)[d] = y.row(t)[d] + x.row(t)[d] + bias[static_cast<size_t>(d)];
+      for (int64_t d = 0; d < width; ++d)
+        expected.row(t)[d] = y.row(t)[d] + x.row(t)[d] + bias[static_cast<size_t>(d)];
     }
     add(Compute{.pool = &three}, x.view(), y.view());
     add_bias(Compute{.pool = &three}, bias, y.view());

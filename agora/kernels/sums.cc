@@ -4,12 +4,15 @@
 #include "agora/kernels/row_ops.h"
 #include "agora/tensor/buffer.h"
 
+// The order of these is their meaning.
+// clang-format off
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "agora/kernels/sums.cc"
 #include "hwy/foreach_target.h"
 #include "hwy/highway.h"
 
 #include "agora/kernels/vector_math-inl.h"
+// clang-format on
 
 HWY_BEFORE_NAMESPACE();
 namespace agora::kernels::HWY_NAMESPACE {
@@ -42,7 +45,8 @@ int64_t rows_of_piece(int64_t width) {
 void add(const Compute& compute, View<const float> x, View<float> y) {
   AGORA_CHECK(x.rows == y.rows && x.cols == y.cols);
   compute.pool->run_ranges(x.rows, rows_of_piece(x.cols), [&](int64_t begin, int64_t end) {
-    for (int64_t t = begin; t < end; ++t) HWY_DYNAMIC_DISPATCH(AddRow)(x.row(t), y.row(t), static_cast<size_t>(x.cols));
+    for (int64_t t = begin; t < end; ++t)
+      HWY_DYNAMIC_DISPATCH(AddRow)(x.row(t), y.row(t), static_cast<size_t>(x.cols));
   });
 }
 
@@ -67,7 +71,8 @@ void add_bias_backward(const Compute& compute, View<const float> dy, std::span<f
   }
 }
 
-void embedding_forward(const Compute& compute, View<const float> table, std::span<const int32_t> ids, View<float> y) {
+void embedding_forward(const Compute& compute, View<const float> table, std::span<const int32_t> ids,
+                       View<float> y) {
   AGORA_CHECK(y.rows == static_cast<int64_t>(ids.size()) && y.cols == table.cols);
   compute.pool->run_ranges(y.rows, rows_of_piece(y.cols), [&](int64_t begin, int64_t end) {
     for (int64_t t = begin; t < end; ++t) {
@@ -84,7 +89,8 @@ void embedding_backward(const Compute& compute, View<const float> dy, std::span<
   compute.pool->run_ranges(dy.cols, kColumnsOfPiece, [&](int64_t begin, int64_t end) {
     for (int64_t t = 0; t < dy.rows; ++t) {
       AGORA_CHECK(ids[t] >= 0 && ids[t] < dtable.rows);
-      HWY_DYNAMIC_DISPATCH(AddRow)(dy.row(t) + begin, dtable.row(ids[t]) + begin, static_cast<size_t>(end - begin));
+      HWY_DYNAMIC_DISPATCH(AddRow)
+      (dy.row(t) + begin, dtable.row(ids[t]) + begin, static_cast<size_t>(end - begin));
     }
   });
 }

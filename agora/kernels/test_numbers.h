@@ -6,14 +6,13 @@
 // Tests only.
 #pragma once
 
-#include <gtest/gtest.h>
-
 #include <bit>
 #include <cmath>
 
 #include "agora/base/rng.h"
 #include "agora/tensor/buffer.h"
 #include "agora/tensor/view.h"
+#include <gtest/gtest.h>
 
 namespace agora::kernels {
 

@@ -4,7 +4,8 @@
 //   auto y = Exp(d, x);                            // <= 2 units in the last place
 //   auto tail = LoadPartial(d, p, n);              // the first n < Lanes(d) numbers, zeros behind
 //   StorePartial(d, tail, p, n);
-//   ForEachVector(d, n, [&](size_t i, auto part) HWY_ATTR { Put(d, Exp(d, Get(d, x + i, part)), y + i, part); });
+//   ForEachVector(d, n, [&](size_t i, auto part) HWY_ATTR { Put(d, Exp(d, Get(d, x + i, part)), y + i, part);
+//   });
 //
 // Included after hwy/highway.h, once per target. Any thread.
 #if defined(AGORA_KERNELS_VECTOR_MATH_INL_H_) == defined(HWY_TARGET_TOGGLE)

@@ -1,10 +1,12 @@
-// The attention block: projections, optional norms of queries and keys, rotary positions, softmax attention, projection.
+// The attention block: projections, optional norms of queries and keys, rotary positions, softmax attention,
+// projection.
 //
 //   Attention attention("model.layers.0.self_attn", config, Train::yes);
 //   attention.repack(compute);
-//   attention.forward(compute, x, batch, y, Write::add, &saved);           // whole sequences; saved for backward
-//   attention.backward(compute, x, batch, saved, dy, dx, Write::replace);  // adds to the gradients
-//   attention.forward_cached(compute, x, batch, cache, y, Write::add);     // appends to a key cache; same bits
+//   attention.forward(compute, x, batch, y, Write::add, &saved);           // whole sequences; saved for
+//   backward attention.backward(compute, x, batch, saved, dy, dx, Write::replace);  // adds to the gradients
+//   attention.forward_cached(compute, x, batch, cache, y, Write::add);     // appends to a key cache; same
+//   bits
 //
 // Parameters by Hugging Face's names: NAME.{q,k,v,o}_proj.weight, NAME.{q,k,v}_proj.bias if qkv_bias,
 // NAME.{q,k}_norm.weight [head_width] if qk_norm (Qwen3).
@@ -37,24 +39,26 @@ struct AttentionConfig {
 };
 
 // Which rows of x are which sequences, and each row's position. Whole sequences: keys == queries and
-// key_begin == query_begin. With a cache: keys counts the filled rows and the new ones, key_begin is the sequence's first
-// row in the cache.
+// key_begin == query_begin. With a cache: keys counts the filled rows and the new ones, key_begin is the
+// sequence's first row in the cache.
 struct AttentionBatch {
   std::span<const kernels::AttentionSequence> sequences;
   std::span<const int32_t> positions;  // [T]
 };
 
-// Keys and values of one layer, [capacity, kv_heads * A] each, held by the caller. A sequence owns the rows from its
-// key_begin on; its new rows are written at key_begin + keys - queries.
+// Keys and values of one layer, [capacity, kv_heads * A] each, held by the caller. A sequence owns the rows
+// from its key_begin on; its new rows are written at key_begin + keys - queries.
 struct KeyCache {
   View<float> k;
   View<float> v;
 };
 
 // What backward needs besides x. Reused from step to step: memory is taken when T grows.
-// T (2 heads + 2 kv_heads) A + T heads floats, and T (heads + kv_heads) more with qk_norm.
+// T (2 heads + 2 kv_heads) A + T heads floats, and T (heads + kv_heads) more with qk_norm. backward() takes
+// scratch of T (heads + 2 kv_heads) A floats, with qk_norm T (heads + kv_heads) A more.
 struct AttentionSaved {
-  Buffer<float> q;  // [T, heads * A]: after the rotation; before norm and rotation with qk_norm (they are redone)
+  Buffer<float>
+      q;  // [T, heads * A]: after the rotation; before norm and rotation with qk_norm (they are redone)
   Buffer<float> k;  // [T, kv_heads * A]: likewise
   Buffer<float> v;
   Buffer<float> mixed;    // [T, heads * A]: what o_proj was given
@@ -72,14 +76,14 @@ class Attention {
   void repack(const Compute& compute);
 
   // x [T, D] -> y [T, D] (=, +=). `saved` may be null when no backward follows.
-  void forward(const Compute& compute, View<const float> x, const AttentionBatch& batch, View<float> y, Write write,
-               AttentionSaved* saved) const;
-  void forward_cached(const Compute& compute, View<const float> x, const AttentionBatch& batch, const KeyCache& cache,
-                      View<float> y, Write write) const;
+  void forward(const Compute& compute, View<const float> x, const AttentionBatch& batch, View<float> y,
+               Write write, AttentionSaved* saved) const;
+  void forward_cached(const Compute& compute, View<const float> x, const AttentionBatch& batch,
+                      const KeyCache& cache, View<float> y, Write write) const;
 
-  // x and batch as in forward. `saved` is used up: its memory serves as scratch. dx [T, D] (=, +=).
-  void backward(const Compute& compute, View<const float> x, const AttentionBatch& batch, AttentionSaved& saved,
-                View<const float> dy, View<float> dx, Write write);
+  // x, batch and saved as in forward. dx [T, D] (=, +=).
+  void backward(const Compute& compute, View<const float> x, const AttentionBatch& batch,
+                const AttentionSaved& saved, View<const float> dy, View<float> dx, Write write);
 
   const AttentionConfig& config() const { return config_; }
   Linear& q_proj() { return q_; }
@@ -92,6 +96,13 @@ class Attention {
 
  private:
   kernels::AttentionShape shape() const;
+  // Norm (if there is one) and rotation of queries or keys x [T, heads * A] into y, which may be x and must
+  // be without norm.
+  void place(const Compute& compute, const RmsNorm* norm, std::span<const int32_t> positions,
+             View<const float> x, View<float> y, std::span<float> inverse) const;
+  // From the gradient of what was placed to that of x, in place.
+  void place_backward(const Compute& compute, RmsNorm* norm, std::span<const int32_t> positions,
+                      View<const float> x, std::span<const float> inverse, View<float> dy);
 
   AttentionConfig config_;
   Linear q_, k_, v_, o_;

@@ -20,13 +20,15 @@ namespace agora::nn {
 class Head {
  public:
   Head(const std::string& name, int64_t vocabulary, int64_t width, Train train);
-  explicit Head(Parameter& tied) : weight_(&tied) {}  // borrowed: `tied` must outlive the head and stay where it is
+  explicit Head(Parameter& tied)
+      : weight_(&tied) {}  // borrowed: `tied` must outlive the head and stay where it is
 
   void initialise(const Rng& rng, float deviation);  // nothing when tied
   void repack(const kernels::Compute& compute);
 
   // logits [T, V] = x [T, D] W^T
-  void forward(const kernels::Compute& compute, tensor::View<const float> x, tensor::View<float> logits) const;
+  void forward(const kernels::Compute& compute, tensor::View<const float> x,
+               tensor::View<float> logits) const;
 
   bool tied() const { return own_ == nullptr; }
   Parameter& weight() { return *weight_; }

@@ -1,8 +1,7 @@
 // y = x W^T + b, with W packed once per optimizer step for both directions.
 //
-//   Linear up("model.layers.0.up", H, D, Bias::no, Train::yes);     // parameters NAME.weight [H, D] and NAME.bias [H]
-//   up.initialise(rng, 0.02f);
-//   up.repack(compute);                                             // after every change of the weights
+//   Linear up("model.layers.0.up", H, D, Bias::no, Train::yes);     // parameters NAME.weight [H, D] and
+//   NAME.bias [H] up.initialise(rng, 0.02f); up.repack(compute); // after every change of the weights
 //   up.forward(compute, x, y);
 //   up.backward(compute, x, dy, dx);                                // adds to the gradients
 //
@@ -34,10 +33,11 @@ class Linear {
   void repack(const Compute& compute);
 
   // y [T, outputs] (=, +=) x [T, inputs] W^T + b.  2 T outputs inputs operations.
-  void forward(const Compute& compute, View<const float> x, View<float> y, Write write = Write::replace) const;
+  void forward(const Compute& compute, View<const float> x, View<float> y,
+               Write write = Write::replace) const;
 
-  // x as in forward. dx [T, inputs] (=, +=) dy W; an empty dx is skipped. Weight and bias gradients are added to.
-  // Only for layers built with Train::yes.
+  // x as in forward. dx [T, inputs] (=, +=) dy W; an empty dx is skipped. Weight and bias gradients are added
+  // to. Only for layers built with Train::yes.
   void backward(const Compute& compute, View<const float> x, View<const float> dy, View<float> dx,
                 Write write = Write::replace);
 

@@ -16,8 +16,8 @@ namespace agora::nn {
 using tensor::Parameter;
 using tensor::Train;
 
-// Normal numbers of mean 0 from the stream that rng forks for the parameter's name: the values do not depend on the order
-// in which layers are built. rng does not advance.
+// Normal numbers of mean 0 from the stream that rng forks for the parameter's name: the values do not depend
+// on the order in which layers are built. rng does not advance.
 void fill_normal(Parameter& parameter, const Rng& rng, float deviation);
 void fill(Parameter& parameter, float value);
 

@@ -1,8 +1,8 @@
 // RMSNorm with a learned gain: y = x / sqrt(mean(x^2) + epsilon) * gain.
 //
 //   RmsNorm norm("model.norm", D, 1e-6f, Train::yes);         // parameter NAME.weight [D], ones
-//   norm.forward(compute, x, y, inverse);                     // inverse [T] is all that backward needs besides x
-//   norm.backward(compute, x, inverse, dy, dx, Write::add);
+//   norm.forward(compute, x, y, inverse);                     // inverse [T] is all that backward needs
+//   besides x norm.backward(compute, x, inverse, dy, dx, Write::add);
 //
 // forward() from any thread; the rest by one thread at a time.
 #pragma once
@@ -20,7 +20,8 @@ class RmsNorm {
  public:
   RmsNorm(const std::string& name, int64_t width, float epsilon, Train train);
 
-  // x, y [rows, width] with any number of rows; y may be x. inverse [rows], or empty when no backward follows.
+  // x, y [rows, width] with any number of rows; y may be x. inverse [rows], or empty when no backward
+  // follows.
   void forward(const kernels::Compute& compute, tensor::View<const float> x, tensor::View<float> y,
                std::span<float> inverse) const;
   // dx (=, +=); dx may be dy when it replaces. The gain's gradient is added to.

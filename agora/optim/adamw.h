@@ -1,7 +1,7 @@
 // AdamW over the parameters of a model.
 //
-//   AdamWSettings settings{.learning_rate = learning_rate(schedule, step), .gradient_scale = clip_scale(norm, 1.0)};
-//   adamw_step(compute, settings, step, parameters);      // step counts from 1
+//   AdamWSettings settings{.learning_rate = learning_rate(schedule, step), .gradient_scale =
+//   clip_scale(norm, 1.0)}; adamw_step(compute, settings, step, parameters);      // step counts from 1
 //
 // Gradients are left as they were. One thread at a time.
 #pragma once

@@ -15,8 +15,10 @@
 namespace agora::optim {
 
 // sqrt of the sum of squares of every trained parameter's gradient, in f64, in the order of the list.
-// InvalidArgument naming the first parameter whose gradient holds a NaN or an infinity; nothing has been changed then.
-StatusOr<double> gradient_norm(const kernels::Compute& compute, std::span<tensor::Parameter* const> parameters);
+// InvalidArgument naming the first parameter whose gradient holds a NaN or an infinity; nothing has been
+// changed then.
+StatusOr<double> gradient_norm(const kernels::Compute& compute,
+                               std::span<tensor::Parameter* const> parameters);
 
 // min(1, norm_max / norm); 1 when norm_max is 0 (no clipping).
 float clip_scale(double norm, double norm_max);

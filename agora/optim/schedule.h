@@ -1,8 +1,8 @@
 // The learning rate as a function of the step: linear warm-up, then constant, cosine, or stable-then-decay.
 //
-//   Schedule schedule{.shape = ScheduleShape::cosine, .peak = 3e-3f, .floor = 3e-4f, .warmup_steps = 100, .steps = 2000};
-//   AGORA_RETURN_IF_ERROR(validate(schedule));
-//   float rate = learning_rate(schedule, step);      // step counts from 1
+//   Schedule schedule{.shape = ScheduleShape::cosine, .peak = 3e-3f, .floor = 3e-4f, .warmup_steps = 100,
+//   .steps = 2000}; AGORA_RETURN_IF_ERROR(validate(schedule)); float rate = learning_rate(schedule, step); //
+//   step counts from 1
 //
 // A value type; any thread.
 #pragma once
@@ -15,7 +15,7 @@ namespace agora::optim {
 
 enum class ScheduleShape : uint8_t {
   constant,
-  cosine,             // half a cosine from peak to floor over the steps after warm-up (Loshchilov & Hutter 2017)
+  cosine,  // half a cosine from peak to floor over the steps after warm-up (Loshchilov & Hutter 2017)
   warm_stable_decay,  // peak until the last decay_steps, then linear to floor (Hu 2024, WSD)
 };
 

@@ -1,4 +1,5 @@
-// Gradient descent with momentum, Nesterov's if asked; also the outer step over averaged changes (DiLoCo, Douillard 2023).
+// Gradient descent with momentum, Nesterov's if asked; also the outer step over averaged changes (DiLoCo,
+// Douillard 2023).
 //
 //   sgd_step(compute, {.learning_rate = 0.7f, .momentum = 0.9f, .nesterov = true}, parameters);
 //

@@ -4,8 +4,9 @@
 //   Parameter gain = Parameter::vector("model.norm.weight", D, Train::yes);
 //   weight.value.row(v);   weight.zero_gradient();
 //
-// Layers (nn/, moe/) own parameters and add to their gradients; optimizers (optim/) move them; checkpoints (weights/) name
-// them. Moves, does not copy: pointers to a parameter hold until its layer is moved. One writer at a time.
+// Layers (nn/, moe/) own parameters and add to their gradients; optimizers (optim/) move them; checkpoints
+// (weights/) name them. Moves, does not copy: pointers to a parameter hold until its layer is moved. One
+// writer at a time.
 #pragma once
 
 #include <algorithm>
@@ -21,7 +22,7 @@ enum class Train : uint8_t { no, yes };
 
 struct Parameter {
   std::string name;
-  int rank = 2;            // 1: a vector [cols] (value has one row); 2: a matrix [rows, cols]
+  int rank = 2;  // 1: a vector [cols] (value has one row); 2: a matrix [rows, cols]
   Buffer<float> value;
   Buffer<float> gradient;  // added to by backward passes; empty unless trained, as are the moments
   Buffer<float> first;     // AdamW's first moment, or SGD's momentum
@@ -40,8 +41,8 @@ struct Parameter {
   }
 
   bool trained() const { return !gradient.empty(); }
-  // Weight decay is for matrices: gains and biases have no scale to shrink (Loshchilov & Hutter leave it open; GPT-2,
-  // Llama and nanoGPT all do so).
+  // Weight decay is for matrices: gains and biases have no scale to shrink (Loshchilov & Hutter leave it
+  // open; GPT-2, Llama and nanoGPT all do so).
   bool decays() const { return rank == 2; }
   void zero_gradient() { std::fill(gradient.flat().begin(), gradient.flat().end(), 0.0f); }
 

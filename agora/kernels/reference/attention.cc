@@ -13,13 +13,14 @@ bool sees(const AttentionShape& shape, const AttentionSequence& s, int64_t query
 }
 
 // The softmax of one query's scores over the sequence's keys; returns the log of the denominator.
-double shares_of(const AttentionShape& shape, const AttentionSequence& s, const float* query, View<const float> k,
-                 int64_t i, int64_t column, std::vector<double>& shares) {
+double shares_of(const AttentionShape& shape, const AttentionSequence& s, const float* query,
+                 View<const float> k, int64_t i, int64_t column, std::vector<double>& shares) {
   const double scale = 1.0 / std::sqrt(static_cast<double>(shape.head_width));
   double greatest = -INFINITY, sum = 0;
   for (int64_t j = 0; j < s.keys; ++j) {
     double dot = 0;
-    for (int64_t a = 0; a < shape.head_width; ++a) dot += double{query[a]} * k.row(s.key_begin + j)[column + a];
+    for (int64_t a = 0; a < shape.head_width; ++a)
+      dot += double{query[a]} * k.row(s.key_begin + j)[column + a];
     shares[j] = sees(shape, s, i, j) ? dot * scale : -INFINITY;
     greatest = std::max(greatest, shares[j]);
   }
@@ -30,8 +31,9 @@ double shares_of(const AttentionShape& shape, const AttentionSequence& s, const 
 
 }  // namespace
 
-void attention_forward(const AttentionShape& shape, std::span<const AttentionSequence> sequences, View<const float> q,
-                       View<const float> k, View<const float> v, View<float> out, View<float> log_sum) {
+void attention_forward(const AttentionShape& shape, std::span<const AttentionSequence> sequences,
+                       View<const float> q, View<const float> k, View<const float> v, View<float> out,
+                       View<float> log_sum) {
   const int64_t width = shape.head_width;
   for (const AttentionSequence& s : sequences) {
     std::vector<double> shares(static_cast<size_t>(s.keys));
@@ -50,9 +52,9 @@ void attention_forward(const AttentionShape& shape, std::span<const AttentionSeq
   }
 }
 
-void attention_backward(const AttentionShape& shape, std::span<const AttentionSequence> sequences, View<const float> q,
-                        View<const float> k, View<const float> v, View<const float> dout, View<float> dq,
-                        View<float> dk, View<float> dv) {
+void attention_backward(const AttentionShape& shape, std::span<const AttentionSequence> sequences,
+                        View<const float> q, View<const float> k, View<const float> v, View<const float> dout,
+                        View<float> dq, View<float> dk, View<float> dv) {
   const int64_t width = shape.head_width;
   const double scale = 1.0 / std::sqrt(static_cast<double>(width));
   for (View<float> gradient : {dq, dk, dv}) {
@@ -69,7 +71,8 @@ void attention_backward(const AttentionShape& shape, std::span<const AttentionSe
         double mean = 0;
         for (int64_t j = 0; j < s.keys; ++j) {
           dshares[j] = 0;
-          for (int64_t a = 0; a < width; ++a) dshares[j] += double{gradient[a]} * v.row(s.key_begin + j)[column + a];
+          for (int64_t a = 0; a < width; ++a)
+            dshares[j] += double{gradient[a]} * v.row(s.key_begin + j)[column + a];
           mean += shares[j] * dshares[j];
         }
         for (int64_t j = 0; j < s.keys; ++j) {

@@ -74,8 +74,8 @@ void cross_entropy(View<const float> x, View<const float> head, std::span<const 
   }
 }
 
-void adamw_step(const AdamWSettings& s, int64_t step, std::span<float> weights, std::span<const float> gradient,
-                std::span<float> first, std::span<float> second) {
+void adamw_step(const AdamWSettings& s, int64_t step, std::span<float> weights,
+                std::span<const float> gradient, std::span<float> first, std::span<float> second) {
   for (size_t i = 0; i < weights.size(); ++i) {
     const double g = double{gradient[i]} * s.gradient_scale;
     const double m = double{s.beta1} * first[i] + (1.0 - s.beta1) * g;
@@ -83,7 +83,8 @@ void adamw_step(const AdamWSettings& s, int64_t step, std::span<float> weights, 
     const double m_unbiased = m / (1.0 - std::pow(double{s.beta1}, static_cast<double>(step)));
     const double v_unbiased = v / (1.0 - std::pow(double{s.beta2}, static_cast<double>(step)));
     const double kept = weights[i] * (1.0 - double{s.learning_rate} * s.weight_decay);
-    weights[i] = static_cast<float>(kept - s.learning_rate * m_unbiased / (std::sqrt(v_unbiased) + s.epsilon));
+    weights[i] =
+        static_cast<float>(kept - s.learning_rate * m_unbiased / (std::sqrt(v_unbiased) + s.epsilon));
     first[i] = static_cast<float>(m);
     second[i] = static_cast<float>(v);
   }

@@ -26,13 +26,14 @@ void cross_entropy(View<const float> x, View<const float> head, std::span<const 
                    std::span<float> loss, View<float> dx, View<float> dhead);
 
 // Holds every row's scores at once.
-void attention_forward(const AttentionShape& shape, std::span<const AttentionSequence> sequences, View<const float> q,
-                       View<const float> k, View<const float> v, View<float> out, View<float> log_sum);
-void attention_backward(const AttentionShape& shape, std::span<const AttentionSequence> sequences, View<const float> q,
-                        View<const float> k, View<const float> v, View<const float> dout, View<float> dq,
-                        View<float> dk, View<float> dv);
+void attention_forward(const AttentionShape& shape, std::span<const AttentionSequence> sequences,
+                       View<const float> q, View<const float> k, View<const float> v, View<float> out,
+                       View<float> log_sum);
+void attention_backward(const AttentionShape& shape, std::span<const AttentionSequence> sequences,
+                        View<const float> q, View<const float> k, View<const float> v, View<const float> dout,
+                        View<float> dq, View<float> dk, View<float> dv);
 
-void adamw_step(const AdamWSettings& settings, int64_t step, std::span<float> weights, std::span<const float> gradient,
-                std::span<float> first, std::span<float> second);
+void adamw_step(const AdamWSettings& settings, int64_t step, std::span<float> weights,
+                std::span<const float> gradient, std::span<float> first, std::span<float> second);
 
 }  // namespace agora::kernels::reference

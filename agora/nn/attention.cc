@@ -1,0 +1,174 @@
+#include "agora/nn/attention.h"
+
+#include <algorithm>
+
+#include "agora/kernels/row_ops.h"
+
+namespace agora::nn {
+namespace {
+
+// Saved buffers are kept from step to step: only a change of shape takes memory.
+void reshape(Buffer<float>& buffer, int64_t rows, int64_t cols, Purpose purpose) {
+  if (buffer.rows() == rows && buffer.cols() == cols) return;
+  buffer = {};
+  buffer = Buffer<float>::uninitialised(rows, cols, purpose);
+}
+
+Buffer<float> scratch(int64_t rows, int64_t cols) {
+  return Buffer<float>::uninitialised(rows, cols, Purpose::scratch);
+}
+
+// Rows of heads as rows of their own: [T, heads * A] -> [T * heads, A].
+template <class T>
+View<T> head_rows(View<T> x, int64_t head_width) {
+  AGORA_CHECK(x.dense());
+  return {x.data, x.size() / head_width, head_width};
+}
+
+}  // namespace
+
+Attention::Attention(const std::string& name, const AttentionConfig& config, Train train)
+    : config_(config),
+      q_(name + ".q_proj", config.heads * config.head_width, config.width,
+         config.qkv_bias ? Bias::yes : Bias::no, train),
+      k_(name + ".k_proj", config.kv_heads * config.head_width, config.width,
+         config.qkv_bias ? Bias::yes : Bias::no, train),
+      v_(name + ".v_proj", config.kv_heads * config.head_width, config.width,
+         config.qkv_bias ? Bias::yes : Bias::no, train),
+      o_(name + ".o_proj", config.width, config.heads * config.head_width, Bias::no, train) {
+  AGORA_CHECK(config.kv_heads > 0 && config.heads % config.kv_heads == 0);
+  AGORA_CHECK(!config.rotary || config.head_width % 2 == 0);
+  if (!config.qk_norm) return;
+  q_norm_ = std::make_unique<RmsNorm>(name + ".q_norm", config.head_width, config.norm_epsilon, train);
+  k_norm_ = std::make_unique<RmsNorm>(name + ".k_norm", config.head_width, config.norm_epsilon, train);
+}
+
+void Attention::initialise(const Rng& rng, float deviation, float deviation_out) {
+  q_.initialise(rng, deviation);
+  k_.initialise(rng, deviation);
+  v_.initialise(rng, deviation);
+  o_.initialise(rng, deviation_out);
+}
+
+void Attention::repack(const Compute& compute) {
+  for (Linear* linear : {&q_, &k_, &v_, &o_}) linear->repack(compute);
+}
+
+void Attention::append_parameters(std::vector<Parameter*>& to) {
+  for (Linear* linear : {&q_, &k_, &v_, &o_}) linear->append_parameters(to);
+  for (RmsNorm* norm : {q_norm_.get(), k_norm_.get()}) {
+    if (norm != nullptr) norm->append_parameters(to);
+  }
+}
+
+kernels::AttentionShape Attention::shape() const {
+  return {.heads = config_.heads,
+          .kv_heads = config_.kv_heads,
+          .head_width = config_.head_width,
+          .causal = config_.causal,
+          .window = config_.window};
+}
+
+void Attention::place(const Compute& compute, const RmsNorm* norm, std::span<const int32_t> positions,
+                      View<const float> x, View<float> y, std::span<float> inverse) const {
+  if (norm != nullptr) {
+    norm->forward(compute, head_rows(x, config_.head_width), head_rows(y, config_.head_width), inverse);
+  }
+  if (config_.rotary)
+    kernels::rope(compute, y, y.cols / config_.head_width, positions, config_.rope_theta, 1);
+}
+
+void Attention::place_backward(const Compute& compute, RmsNorm* norm, std::span<const int32_t> positions,
+                               View<const float> x, std::span<const float> inverse, View<float> dy) {
+  if (config_.rotary)
+    kernels::rope(compute, dy, dy.cols / config_.head_width, positions, config_.rope_theta, -1);
+  if (norm == nullptr) return;
+  const View<float> rows = head_rows(dy, config_.head_width);
+  norm->backward(compute, head_rows(x, config_.head_width), inverse, rows, rows, Write::replace);
+}
+
+void Attention::forward(const Compute& compute, View<const float> x, const AttentionBatch& batch,
+                        View<float> y, Write write, AttentionSaved* saved) const {
+  AGORA_CHECK_EQ(x.rows, static_cast<int64_t>(batch.positions.size()));
+  const int64_t queries_width = config_.heads * config_.head_width,
+                keys_width = config_.kv_heads * config_.head_width;
+  AttentionSaved own;
+  AttentionSaved& s = saved == nullptr ? own : *saved;
+  const Purpose purpose = saved == nullptr ? Purpose::scratch : Purpose::activation;
+  reshape(s.q, x.rows, queries_width, purpose);
+  reshape(s.k, x.rows, keys_width, purpose);
+  reshape(s.v, x.rows, keys_width, purpose);
+  reshape(s.mixed, x.rows, queries_width, purpose);
+  if (saved != nullptr) {
+    reshape(s.log_sum, x.rows, config_.heads, purpose);
+    reshape(s.q_inverse, config_.qk_norm ? x.rows : 0, config_.heads, purpose);
+    reshape(s.k_inverse, config_.qk_norm ? x.rows : 0, config_.kv_heads, purpose);
+  }
+  q_.forward(compute, x, s.q.view());
+  k_.forward(compute, x, s.k.view());
+  v_.forward(compute, x, s.v.view());
+  // With norms the numbers before them are what backward needs, so the placed ones live only here.
+  const bool apart = saved != nullptr && config_.qk_norm;
+  Buffer<float> q_placed, k_placed;
+  if (apart) {
+    q_placed = scratch(x.rows, queries_width);
+    k_placed = scratch(x.rows, keys_width);
+  }
+  const View<float> q = apart ? q_placed.view() : s.q.view(), k = apart ? k_placed.view() : s.k.view();
+  place(compute, q_norm_.get(), batch.positions, s.q.view(), q, s.q_inverse.flat());
+  place(compute, k_norm_.get(), batch.positions, s.k.view(), k, s.k_inverse.flat());
+  kernels::attention_forward(compute, shape(), batch.sequences, q, k, s.v.view(), s.mixed.view(),
+                             s.log_sum.view());
+  o_.forward(compute, s.mixed.view(), y, write);
+}
+
+void Attention::forward_cached(const Compute& compute, View<const float> x, const AttentionBatch& batch,
+                               const KeyCache& cache, View<float> y, Write write) const {
+  AGORA_CHECK_EQ(x.rows, static_cast<int64_t>(batch.positions.size()));
+  AGORA_CHECK_EQ(cache.k.cols, config_.kv_heads * config_.head_width);
+  Buffer<float> q = scratch(x.rows, config_.heads * config_.head_width);
+  Buffer<float> k = scratch(x.rows, cache.k.cols), v = scratch(x.rows, cache.k.cols);
+  q_.forward(compute, x, q.view());
+  k_.forward(compute, x, k.view());
+  v_.forward(compute, x, v.view());
+  place(compute, q_norm_.get(), batch.positions, q.view(), q.view(), {});
+  place(compute, k_norm_.get(), batch.positions, k.view(), k.view(), {});
+  for (const kernels::AttentionSequence& s : batch.sequences) {
+    AGORA_CHECK(s.keys >= s.queries && s.key_begin >= 0 && s.key_begin + s.keys <= cache.k.rows);
+    for (int64_t i = 0; i < s.queries; ++i) {
+      const int64_t row = s.key_begin + s.keys - s.queries + i;
+      std::copy_n(k.row(s.query_begin + i), k.cols(), cache.k.row(row));
+      std::copy_n(v.row(s.query_begin + i), v.cols(), cache.v.row(row));
+    }
+  }
+  Buffer<float> mixed = scratch(x.rows, q.cols());
+  kernels::attention_forward(compute, shape(), batch.sequences, q.view(), cache.k, cache.v, mixed.view(), {});
+  o_.forward(compute, mixed.view(), y, write);
+}
+
+void Attention::backward(const Compute& compute, View<const float> x, const AttentionBatch& batch,
+                         const AttentionSaved& saved, View<const float> dy, View<float> dx, Write write) {
+  const int64_t rows = x.rows;
+  Buffer<float> dq =
+      scratch(rows, saved.q.cols());  // first the gradient of what o_proj was given, then that of the queries
+  o_.backward(compute, saved.mixed.view(), dy, dq.view());
+  Buffer<float> q_placed, k_placed;
+  if (config_.qk_norm) {
+    q_placed = scratch(rows, saved.q.cols());
+    k_placed = scratch(rows, saved.k.cols());
+    place(compute, q_norm_.get(), batch.positions, saved.q.view(), q_placed.view(), {});
+    place(compute, k_norm_.get(), batch.positions, saved.k.view(), k_placed.view(), {});
+  }
+  const View<const float> q = config_.qk_norm ? View<const float>(q_placed.view()) : saved.q.view();
+  const View<const float> k = config_.qk_norm ? View<const float>(k_placed.view()) : saved.k.view();
+  Buffer<float> dk = scratch(rows, saved.k.cols()), dv = scratch(rows, saved.k.cols());
+  kernels::attention_backward(compute, shape(), batch.sequences, q, k, saved.v.view(), saved.mixed.view(),
+                              saved.log_sum.view(), dq.view(), dq.view(), dk.view(), dv.view());
+  place_backward(compute, q_norm_.get(), batch.positions, saved.q.view(), saved.q_inverse.flat(), dq.view());
+  place_backward(compute, k_norm_.get(), batch.positions, saved.k.view(), saved.k_inverse.flat(), dk.view());
+  q_.backward(compute, x, dq.view(), dx, write);
+  k_.backward(compute, x, dk.view(), dx, Write::add);
+  v_.backward(compute, x, dv.view(), dx, Write::add);
+}
+
+}  // namespace agora::nn
