@@ -188,10 +188,12 @@ class Backward {
 
   void add_matrix(const Segment<T>& s, const T* a, int64_t a_panel, const T* b, View<float> c,
                   std::vector<GradientPiece<T>>& pieces) const {
-    constexpr int64_t kColumns = 256;  // with 512 rows their panels are 256 KiB: they stay in the second-level cache
+    constexpr int64_t kPanelBytes = int64_t{256} << 10;  // of B's panels in a piece: they stay in the second-level cache
     constexpr int64_t kOutputs = 64;
     if (c.empty()) return;
     const int64_t steps = steps_of<T>(s.rows);
+    const int64_t step_bytes = kStep<T> * kTileWidth * int64_t{sizeof(T)};
+    const int64_t kColumns = std::max<int64_t>(1, kPanelBytes / (step_bytes * std::min(steps, kBlockSteps))) * kTileWidth;
     for (int64_t n = 0; n < c.rows; n += kOutputs) {
       for (int64_t k = 0; k < c.cols; k += kColumns) {
         pieces.push_back({&s,

@@ -112,6 +112,7 @@ void accumulate_gradient(const Loops<T>& loops, const GradientTask<T>& task) {
       block.rows = std::min(kRows, task.outputs - row);
       block.panels = whole;
       block.c = task.c + row * task.c_row;
+      block.next_c = row + kRows < task.outputs ? block.c + kRows * task.c_row : block.c;
       block.c_row = task.c_row;
       if (whole > 0) loops.product(block);
       if (tail == 0) continue;
@@ -120,6 +121,7 @@ void accumulate_gradient(const Loops<T>& loops, const GradientTask<T>& task) {
       last.b += whole * task.b.panel_stride;
       last.panels = 1;
       last.c = edge;
+      last.next_c = nullptr;
       last.c_row = kPanelWidth;
       for (int64_t r = 0; r < block.rows; ++r) {
         std::copy_n(block.c + r * task.c_row + whole * kPanelWidth, tail, edge + r * kPanelWidth);

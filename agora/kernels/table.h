@@ -55,7 +55,10 @@ struct Block {
   int64_t panels = 0;
   int64_t steps = 0;
   bool add = false;
-  const T* next_b = nullptr;  // up to 4 panels that will be read next: brought into the cache meanwhile; may be null
+  // What will be read after this block, brought into the cache meanwhile; may be null. next_b: the next kGroupPanels panels.
+  // next_c: with `add`, the first group of columns of the C that comes next; the groups of this C fetch each other.
+  const T* next_b = nullptr;
+  const float* next_c = nullptr;
 
   // A as rows that lie one after the other (the product) ...
   void set_rows(const T* data, int64_t row_stride) {

@@ -13,11 +13,13 @@ constexpr int kRows = 6;
 constexpr int kPanels = static_cast<int>(kGroupPanels);
 
 // Lines to bring into the second-level cache while a tile is computed: `streams` lines at each of the first `steps` steps.
+// And C's tile of the same shape at `c`, if there is one.
 struct Ahead {
   const bf16* at = nullptr;
   int64_t stream_stride = 0;
   int64_t streams = 0;
   int64_t steps = 0;
+  const float* c = nullptr;
 };
 
 __m512bh as_pairs(__m512i x) {
@@ -26,6 +28,11 @@ __m512bh as_pairs(__m512i x) {
 
 template <int R, int P>
 void tile(const Block<bf16>& block, const bf16* a, const bf16* b, float* c, const Ahead& ahead) {
+  if (ahead.c != nullptr) {
+    for (int r = 0; r < R; ++r) {
+      for (int p = 0; p < P; ++p) __builtin_prefetch(ahead.c + r * block.c_row + p * kPanelWidth, 1);
+    }
+  }
   __m512 sum[R][P];
   for (int r = 0; r < R; ++r) {
     for (int p = 0; p < P; ++p) {
@@ -82,7 +89,7 @@ Ahead share(const Block<bf16>& block, int64_t index, int64_t tiles) {
 
 // All rows against up to four panels. Rows of panels (the gradient) break every 16; each run is cut into tiles of as equal
 // a height as can be, because a tile of one or two rows runs at the speed of the sums' latency.
-void product_group(const Block<bf16>& block, const bf16* b, float* c, int panels) {
+void product_group(const Block<bf16>& block, const bf16* b, float* c, const float* next_c, int panels) {
   const bool one_run = block.a_panel == kPanelWidth * block.a_row;
   const int64_t run_rows = one_run ? block.rows : kPanelWidth;
   const int64_t tiles_all = (block.rows + kRows - 1) / kRows;
@@ -94,8 +101,9 @@ void product_group(const Block<bf16>& block, const bf16* b, float* c, int panels
     for (int64_t t = 0; t < tiles; ++t) {
       const int64_t begin = t * rows / tiles;
       const int64_t height = (t + 1) * rows / tiles - begin;
-      kTiles[height - 1][panels - 1](block, a + begin * block.a_row, b, c + (run + begin) * block.c_row,
-                                     share(block, tile_index++, tiles_all));
+      Ahead ahead = share(block, tile_index++, tiles_all);
+      if (next_c != nullptr) ahead.c = next_c + (run + begin) * block.c_row;
+      kTiles[height - 1][panels - 1](block, a + begin * block.a_row, b, c + (run + begin) * block.c_row, ahead);
     }
   }
 }
@@ -105,7 +113,9 @@ void product_group(const Block<bf16>& block, const bf16* b, float* c, int panels
 void product_avx512_bf16(const Block<bf16>& block) {
   for (int64_t p = 0; p < block.panels; p += kPanels) {
     const int64_t panels = block.panels - p < kPanels ? block.panels - p : kPanels;
-    product_group(block, block.b + p * block.b_panel, block.c + p * kPanelWidth, static_cast<int>(panels));
+    float* c = block.c + p * kPanelWidth;
+    const float* next_c = p + kPanels < block.panels && block.next_c != nullptr ? c + kPanels * kPanelWidth : block.next_c;
+    product_group(block, block.b + p * block.b_panel, c, next_c, static_cast<int>(panels));
   }
 }
 
