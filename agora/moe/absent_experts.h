@@ -23,8 +23,8 @@ class AbsentExperts final : public Experts {
   }
   void restore() { expert_ = ExpertId{-1}; }
 
-  StatusOr<MixResult> mix(LayerId layer, View<const float> x, const Route& route, Keep keep, Deadline deadline,
-                          View<float> y) override;
+  StatusOr<MixResult> mix(LayerId layer, View<const float> x, const Route& route, Keep keep,
+                          Deadline deadline, View<float> y) override;
   Status mix_backward(Ticket, View<const float>, Deadline, View<float>, std::span<float>) override;
   void release(Ticket ticket) override { experts_.release(ticket); }
   Status end_step(const StepSettings& settings) override { return experts_.end_step(settings); }

@@ -65,14 +65,16 @@ class Experts {
 
   // dy [T, D] -> dx [T, D] (written whole) and dweights [choices] in the route's order: the gradient of the
   // sum by each choice's weight. The experts' own gradients are added up until end_step. Uses the ticket up.
-  // NotFound: unknown or expired ticket (call mix again).
+  // NotFound: unknown or expired ticket (call mix again). InvalidArgument: wrong shape, a value that is not
+  // finite; the ticket stays then.
   virtual Status mix_backward(Ticket ticket, View<const float> dy, Deadline deadline, View<float> dx,
                               std::span<float> dweights) = 0;
 
   // Forgets a ticket whose backward will not come.
   virtual void release(Ticket ticket) = 0;
 
-  // Ends a training step: every expert clips, steps its optimizer and clears its gradients.
+  // Ends a training step: every expert clips, steps its optimizer and clears its gradients. An error leaves
+  // all weights as they were and drops the gradients.
   virtual Status end_step(const StepSettings& settings) = 0;
 };
 

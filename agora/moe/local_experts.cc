@@ -20,6 +20,13 @@ Status check_range(std::string_view field, int64_t value, int64_t least, int64_t
       absl::StrFormat("local experts: %s must be %d to %d, it is %d", field, least, most, value));
 }
 
+Status check_finite(const Compute& compute, LayerId layer, std::string_view name, View<const float> rows) {
+  const int64_t bad = first_row_not_finite(compute, rows);
+  if (bad == rows.rows) return absl::OkStatus();
+  return absl::InvalidArgumentError(
+      absl::StrFormat("layer %d: row %d of %s holds a NaN or an infinity", layer.value, bad, name));
+}
+
 }  // namespace
 
 // What one mix() leaves behind for its backward.
@@ -81,12 +88,7 @@ Status LocalExperts::check(LayerId layer, View<const float> x, const Route& rout
   AGORA_RETURN_IF_ERROR(check_range("width of y", y.cols, config_.shape.d, config_.shape.d));
   AGORA_RETURN_IF_ERROR(check_range("rows of y", y.rows, x.rows, x.rows));
   AGORA_RETURN_IF_ERROR(validate(route, x.rows, config_.experts));
-  const int64_t bad = first_row_not_finite(compute_, x);
-  if (bad < x.rows) {
-    return absl::InvalidArgumentError(
-        absl::StrFormat("layer %d: row %d of x holds a NaN or an infinity", layer.value, bad));
-  }
-  return absl::OkStatus();
+  return check_finite(compute_, layer, "x", x);
 }
 
 std::vector<kernels::ExpertGroup> LocalExperts::groups(LayerId layer, const Dispatch& dispatch) const {
@@ -148,6 +150,7 @@ Status LocalExperts::mix_backward(Ticket ticket, View<const float> dy, Deadline,
   AGORA_RETURN_IF_ERROR(check_range("width of dx", dx.cols, d, d));
   const auto choices = static_cast<int64_t>(dweights.size());
   AGORA_RETURN_IF_ERROR(check_range("dweights", choices, kept.route.choices(), kept.route.choices()));
+  AGORA_RETURN_IF_ERROR(check_finite(compute_, kept.layer, "dy", dy));
 
   std::vector<kernels::ExpertGradients> gradients;
   for (int64_t e = 0; e < config_.experts; ++e) {
