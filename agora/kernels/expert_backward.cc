@@ -61,9 +61,9 @@ class Backward {
   }
 
   void pack_inputs(const std::vector<Segment<T>>& wave) const {
-    const std::vector<Piece> pieces = cut_rows(wave);
+    const std::vector<Piece> pieces = cut_rows(jobs_of(wave, width_d, width_d), kPackRows);
     compute_.pool->run(static_cast<int64_t>(pieces.size()), [&](int64_t i) {
-      const Segment<T>& s = wave[pieces[i].segment];
+      const Segment<T>& s = wave[pieces[i].job];
       const int64_t stride = padded_d<T>(*s.pack);
       for (int64_t r = pieces[i].row; r < pieces[i].row + pieces[i].rows; ++r) {
         loops_.round(dy_.row(s.tokens[r]), s.pack->d, stride, s.in_rows + r * stride);
@@ -85,12 +85,11 @@ class Backward {
   }
 
   void hidden_gradients(const std::vector<Segment<T>>& wave) const {
-    const std::vector<Piece> pieces = cut(
-        wave, [](const Segment<T>& s) { return padded_h(*s.pack) / kPanelWidth; },
-        [](const Segment<T>& s) { return s.pack->d; });
+    const auto panels = [](const ExpertPack& pack) { return padded_h(pack) / kPanelWidth; };
+    const std::vector<Piece> pieces = cut(jobs_of(wave, width_d, panels), compute_.pool->threads());
     compute_.pool->run(static_cast<int64_t>(pieces.size()), [&](int64_t i) {
       const Piece& piece = pieces[i];
-      const Segment<T>& s = wave[piece.segment];
+      const Segment<T>& s = wave[piece.job];
       if (s.pack->activation == Activation::linear) {
         copy_output_gradients(s, piece);
         return;
@@ -143,9 +142,8 @@ class Backward {
   }
 
   void weight_and_input_gradients(const std::vector<Segment<T>>& wave) const {
-    const std::vector<Piece> inputs = cut(
-        wave, [](const Segment<T>& s) { return s.pack->in_transposed.panels(); },
-        [](const Segment<T>& s) { return padded_w(*s.pack); });
+    const auto panels = [](const ExpertPack& pack) { return pack.in_transposed.panels(); };
+    const std::vector<Piece> inputs = cut(jobs_of(wave, padded_w, panels), compute_.pool->threads());
     std::vector<GradientPiece<T>> weights;
     for (const Segment<T>& s : wave) add_gradient_pieces(s, weights);
     const auto input_pieces = static_cast<int64_t>(inputs.size());
@@ -155,7 +153,7 @@ class Backward {
       if (i < weight_pieces) {
         accumulate_gradient(loops_, weights[i].task);
       } else if (i < weight_pieces + input_pieces) {
-        input_gradient(wave[inputs[i - weight_pieces].segment], inputs[i - weight_pieces]);
+        input_gradient(wave[inputs[i - weight_pieces].job], inputs[i - weight_pieces]);
       } else {
         small_gradients(wave[i - weight_pieces - input_pieces]);
       }

@@ -41,10 +41,10 @@ class Forward {
   }
 
   void round_inputs(const std::vector<Segment<T>>& wave) const {
-    const std::vector<Piece> pieces = cut_rows(wave);
+    const std::vector<Piece> pieces = cut_rows(jobs_of(wave, width_d, width_d), kPackRows);
     compute_.pool->run(static_cast<int64_t>(pieces.size()), [&](int64_t i) {
       const Piece& piece = pieces[i];
-      const Segment<T>& s = wave[piece.segment];
+      const Segment<T>& s = wave[piece.job];
       const int64_t stride = padded_d<T>(*s.pack);
       for (int64_t r = piece.row; r < piece.row + piece.rows; ++r) {
         loops_.round(x_.row(s.tokens[r]), s.pack->d, stride, s.in_rows + r * stride);
@@ -53,12 +53,11 @@ class Forward {
   }
 
   void in_products(const std::vector<Segment<T>>& wave) const {
-    const std::vector<Piece> pieces = cut(
-        wave, [](const Segment<T>& s) { return s.pack->in.panels(); },
-        [](const Segment<T>& s) { return s.pack->d; });
+    const auto panels = [](const ExpertPack& pack) { return pack.in.panels(); };
+    const std::vector<Piece> pieces = cut(jobs_of(wave, width_d, panels), compute_.pool->threads());
     compute_.pool->run(static_cast<int64_t>(pieces.size()), [&](int64_t i) {
       const Piece& piece = pieces[i];
-      const Segment<T>& s = wave[piece.segment];
+      const Segment<T>& s = wave[piece.job];
       const int64_t stride = padded_d<T>(*s.pack);
       product_tiles(loops_, rows_of(s.in_rows + piece.row * stride, stride, piece.rows), panels_of<T>(s.pack->in),
                     piece.panel_begin, piece.panel_end, [&](int64_t panel, int64_t panels, const float* tile) {
@@ -88,12 +87,11 @@ class Forward {
   }
 
   void down_products(const std::vector<Segment<T>>& wave) const {
-    const std::vector<Piece> pieces = cut(
-        wave, [](const Segment<T>& s) { return s.pack->down.panels(); },
-        [](const Segment<T>& s) { return s.pack->h; });
+    const auto panels = [](const ExpertPack& pack) { return pack.down.panels(); };
+    const std::vector<Piece> pieces = cut(jobs_of(wave, padded_h, panels), compute_.pool->threads());
     compute_.pool->run(static_cast<int64_t>(pieces.size()), [&](int64_t i) {
       const Piece& piece = pieces[i];
-      const Segment<T>& s = wave[piece.segment];
+      const Segment<T>& s = wave[piece.job];
       const int64_t stride = padded_h(*s.pack);
       product_tiles(loops_, rows_of(s.hidden_rows + piece.row * stride, stride, piece.rows),
                     panels_of<T>(s.pack->down), piece.panel_begin, piece.panel_end,

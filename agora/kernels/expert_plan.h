@@ -1,7 +1,7 @@
 // How a call for many experts is cut: into waves that fit a bounded scratch memory, and each stage of a wave into pieces.
 //
 //   for (const std::vector<Segment<T>>& wave : plan_waves<T>(groups, bytes_per_row)) ...
-//   std::vector<Piece> pieces = cut(wave, [](const Segment<T>& s) { return s.pack->in.panels(); }, inner_of);
+//   std::vector<Piece> pieces = cut(jobs_of(wave, inner_of, panels_of), threads);
 //
 // A segment is a run of one group's rows; a wave holds at most one segment of a group, so that weight gradients are added
 // in the order of the rows. The cut does not show in any result.
@@ -42,6 +42,7 @@ struct Segment {
   int64_t panel() const { return panel_size<T>(rows); }
 };
 
+inline int64_t width_d(const ExpertPack& pack) { return pack.d; }
 // Widths in elements, padded so that whole panels and whole steps fit. W is what the in-product gives: 2 H for swiglu.
 template <class T>
 int64_t padded_d(const ExpertPack& pack) {
@@ -87,45 +88,15 @@ std::vector<std::vector<Segment<T>>> plan_waves(std::span<const ExpertGroup> gro
   return waves;
 }
 
-// A block of a segment's rows against a run of panels.
-struct Piece {
-  int32_t segment;
-  int32_t row;
-  int32_t rows;
-  int32_t panel_begin;
-  int32_t panel_end;
-};
-
-// All pieces of a product stage. Pieces that share weights come one after the other.
-template <class T, class Panels, class Inner>
-std::vector<Piece> cut(const std::vector<Segment<T>>& wave, Panels panels_of_segment, Inner inner_of_segment) {
-  std::vector<Piece> pieces;
-  for (size_t s = 0; s < wave.size(); ++s) {
-    const int64_t panels = panels_of_segment(wave[s]);
-    const int64_t each = panels_per_piece(std::min(wave[s].rows, kBlockRows), inner_of_segment(wave[s]), panels);
-    for (int64_t p = 0; p < panels; p += each) {
-      for (int64_t row = 0; row < wave[s].rows; row += kBlockRows) {
-        pieces.push_back({static_cast<int32_t>(s), static_cast<int32_t>(row),
-                          static_cast<int32_t>(std::min(kBlockRows, wave[s].rows - row)), static_cast<int32_t>(p),
-                          static_cast<int32_t>(std::min(p + each, panels))});
-      }
-    }
-  }
-  return pieces;
+// The products of a stage, one for each segment: its rows against a matrix of its pack, given by its two sizes.
+template <class T, class Inner, class Panels>
+std::vector<Job> jobs_of(const std::vector<Segment<T>>& wave, Inner inner_of, Panels panels_of_segment) {
+  std::vector<Job> jobs;
+  for (const Segment<T>& s : wave) jobs.push_back({s.rows, inner_of(*s.pack), panels_of_segment(*s.pack)});
+  return jobs;
 }
 
-// Blocks of rows for stages that pack: every piece covers all columns.
-template <class T>
-std::vector<Piece> cut_rows(const std::vector<Segment<T>>& wave) {
-  constexpr int64_t kRows = 32;  // even: pairs of rows stay together
-  std::vector<Piece> pieces;
-  for (size_t s = 0; s < wave.size(); ++s) {
-    for (int64_t row = 0; row < wave[s].rows; row += kRows) {
-      pieces.push_back({static_cast<int32_t>(s), static_cast<int32_t>(row),
-                        static_cast<int32_t>(std::min(kRows, wave[s].rows - row)), 0, 0});
-    }
-  }
-  return pieces;
-}
+// Rows of a piece in stages that pack: even, so that pairs of rows stay together.
+constexpr int64_t kPackRows = 32;
 
 }  // namespace agora::kernels

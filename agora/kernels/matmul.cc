@@ -35,21 +35,19 @@ void matmul_as(const Compute& compute, View<const float> x, const PackedMatrix& 
   Arena arena(lease.data());
   const RowsOf<T> rows = prepare_rows<T>(compute, x, arena.take<T>(0));
   const PanelsOf<T> panels = panels_of<T>(b);
-  const int64_t row_blocks = blocks_of(x.rows, kBlockRows);
-  const int64_t each = panels_per_piece(std::min(x.rows, kBlockRows), x.cols, b.panels());
+  const Job job{x.rows, x.cols, b.panels()};
+  const std::vector<Piece> pieces = cut({&job, 1}, compute.pool->threads());
   const Loops<T>& loops = compute.table->loops<T>();
-  compute.pool->run(row_blocks * blocks_of(b.panels(), each), [&](int64_t piece) {
-    const int64_t row = piece % row_blocks * kBlockRows;
-    const int64_t count = std::min(kBlockRows, x.rows - row);
-    const int64_t begin = piece / row_blocks * each;
-    const int64_t end = std::min(begin + each, b.panels());
-    product_tiles(loops, rows_of(rows.data + row * rows.row_stride, rows.row_stride, count), panels, begin, end,
+  compute.pool->run(static_cast<int64_t>(pieces.size()), [&](int64_t i) {
+    const Piece& piece = pieces[i];
+    product_tiles(loops, rows_of(rows.data + piece.row * rows.row_stride, rows.row_stride, piece.rows), panels,
+                  piece.panel_begin, piece.panel_end,
                   [&](int64_t panel, int64_t tile_panels, const float* tile) {
                     const int64_t column = panel * kPanelWidth;
                     const int64_t columns = std::min(tile_panels * kPanelWidth, y.cols - column);
-                    for (int64_t r = 0; r < count; ++r) {
+                    for (int64_t r = 0; r < piece.rows; ++r) {
                       compute.table->write_row(tile + r * kTileWidth, nullptr, 1.0f, columns, write,
-                                               y.row(row + r) + column);
+                                               y.row(piece.row + r) + column);
                     }
                   });
   });

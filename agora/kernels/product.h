@@ -8,6 +8,8 @@
 #pragma once
 
 #include <algorithm>
+#include <span>
+#include <vector>
 
 #include "agora/kernels/table.h"
 
@@ -134,16 +136,24 @@ void accumulate_gradient(const Loops<T>& loops, const GradientTask<T>& task) {
   }
 }
 
-// How a product is cut into pieces of a parallel loop: panels of one piece, a multiple of kGroupPanels. Small enough to share
-// out, large enough that a piece (about 20 us) hides the cost of taking it. Few rows count as 16: then reading the weights
-// is the work.
-inline int64_t panels_per_piece(int64_t rows, int64_t inner, int64_t panels) {
-  constexpr int64_t kPieceProducts = 4'000'000;
-  const int64_t panel_products = std::max<int64_t>(1, std::max<int64_t>(rows, 16) * inner * kPanelWidth);
-  const int64_t wanted = round_up(std::max<int64_t>(1, kPieceProducts / panel_products), kGroupPanels);
-  const int64_t all = round_up(std::max<int64_t>(1, panels), kGroupPanels);
-  const int64_t pieces = (all + wanted - 1) / wanted;
-  return round_up((all + pieces - 1) / pieces, kGroupPanels);
-}
+// One product among those of a parallel stage, and a piece of it: a block of rows against a run of panels.
+struct Job {
+  int64_t rows;
+  int64_t inner;
+  int64_t panels;
+};
+struct Piece {
+  int32_t job;
+  int32_t row;
+  int32_t rows;
+  int32_t panel_begin;
+  int32_t panel_end;
+};
+
+// Cuts all jobs of a stage. Pieces are large at first, so that weights stream on without a break, and small at the end, so
+// that the threads finish together. Pieces that share weights come one after the other.
+std::vector<Piece> cut(std::span<const Job> jobs, int threads);
+// The same rows in blocks of `block`, all panels in one: for stages that work on whole rows.
+std::vector<Piece> cut_rows(std::span<const Job> jobs, int64_t block);
 
 }  // namespace agora::kernels
