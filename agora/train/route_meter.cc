@@ -19,7 +19,7 @@ void RouteMeter::observe(LayerId layer, const moe::MoeSaved& saved) {
                           saved.route.weight[static_cast<size_t>(i)]});
     }
     const SequenceId sequence = sequences_[static_cast<size_t>(t / batch_->length)];
-    meter_.observe(layer, sequence, tokens ? batch_->tokens[row] : 0, choices_);
+    meter_.observe(layer, sequence, tokens ? batch_->tokens[row] : kNoToken, choices_);
   }
 }
 

@@ -80,7 +80,8 @@ struct Specialisation {
   bool top_tokens_exact = true;  // false: counts are lower bounds, see TopTokens
 };
 
-// How much the answer changes without an expert: its choices masked out, the gate choosing among the rest.
+// How much the answer changes when an expert is missing: its summands do not come, as if its host had failed,
+// and a gate that normalises makes up for them with the others.
 struct ExpertAblation {
   double loss_change = 0;    // nats per token: loss without it - loss with it; positive: it was of use
   double changed_share = 0;  // share of positions whose likeliest next token changed

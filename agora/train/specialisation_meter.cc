@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <numeric>
 
 #include "agora/base/check.h"
 
@@ -64,12 +65,12 @@ SequenceId SpecialisationMeter::add_sequence(int32_t domain) {
 void SpecialisationMeter::observe(LayerId layer_id, SequenceId sequence, int32_t token,
                                   std::span<const ExpertWeight> choices) {
   AGORA_CHECK(layer_id.value >= 0 && layer_id.value < shape_.layers);
-  AGORA_CHECK(token >= 0 && token < shape_.vocab);
+  AGORA_CHECK(token >= kNoToken && token < shape_.vocab);
   Layer& layer = layers_[layer_id.value];
   AGORA_CHECK(sequence.value >= 0 && sequence.value < static_cast<int64_t>(layer.blocks.size()));
   CountBlock& block = layer.blocks[sequence.value];
   ++layer.domain_tokens[block.domain];
-  ++layer.token_totals[token];
+  if (token != kNoToken) ++layer.token_totals[token];
 
   weights_.clear();
   double total = 0;
@@ -79,7 +80,7 @@ void SpecialisationMeter::observe(LayerId layer_id, SequenceId sequence, int32_t
     ++block.choices[expert];
     layer.mass.at(expert, block.domain) += weight;
     layer.chosen_by.at(expert, block.domain) += 1;
-    top_tokens_.add(layer_id.value * shape_.experts + expert, token);
+    if (token != kNoToken) top_tokens_.add(layer_id.value * shape_.experts + expert, token);
     for (const ExpertWeight& other : choices) layer.together.at(expert, other.expert.value) += 1;
     weights_.push_back(weight);
     total += weight;
@@ -94,19 +95,18 @@ LayerSpecialisation SpecialisationMeter::specialisation_of(int64_t index, const 
   const Layer& layer = layers_[index];
   LayerSpecialisation result;
   for (const int64_t tokens : layer.domain_tokens) result.tokens += tokens;
-  result.load.resize(static_cast<size_t>(shape_.experts));
+  std::vector<int64_t> loads(static_cast<size_t>(shape_.experts));
   for (const CountBlock& block : layer.blocks) {
-    for (int64_t e = 0; e < shape_.experts; ++e) {
-      result.load[e] += block.choices[e];
-      result.choices += block.choices[e];
-    }
+    for (int64_t e = 0; e < shape_.experts; ++e) loads[e] += block.choices[e];
   }
-  result.balance = balance_of(result.load);
+  result.choices = std::accumulate(loads.begin(), loads.end(), int64_t{0});
+  for (const int64_t load : loads) {
+    result.load.push_back(static_cast<double>(load) /
+                          static_cast<double>(std::max<int64_t>(1, result.choices)));
+  }
+  result.balance = balance_of(loads);
   if (layer.tokens_weighted > 0) {
     result.balance.token_entropy = layer.entropy_sum / static_cast<double>(layer.tokens_weighted);
-  }
-  if (result.choices > 0) {
-    for (double& load : result.load) load /= static_cast<double>(result.choices);
   }
   result.mass_share = shares(layer.mass, column_totals(layer.mass));
   result.token_share = shares(layer.chosen_by, layer.domain_tokens);

@@ -24,6 +24,8 @@ namespace agora::train {
 // A sequence of tokens in the meter's eyes; beyond a limit, sequences of one domain share an id.
 using SequenceId = Id<struct SequenceTag>;
 
+constexpr int32_t kNoToken = -1;  // a row that is no token of a vocabulary: an image patch
+
 struct ExpertWeight {
   ExpertId expert;
   float weight = 0;
@@ -48,8 +50,8 @@ class SpecialisationMeter {
   // sequences of one domain share ids in turn, which only makes the test coarser. domain < domains.
   SequenceId add_sequence(int32_t domain);
 
-  // The token's choices in one layer, in any order; none is fine. Weights that are no finite number >= 0
-  // count as 0.
+  // The row's choices in one layer, in any order; none is fine. Weights that are no finite number >= 0 count
+  // as 0. token < vocab, or kNoToken.
   void observe(LayerId layer, SequenceId sequence, int32_t token, std::span<const ExpertWeight> choices);
 
   // Everything so far. Cost: kPermutations x blocks x E additions a layer.

@@ -59,6 +59,15 @@ TEST(SpecialisationMeter, WeightsThatAreNoNumberCountAsNone) {
   EXPECT_DOUBLE_EQ(layer.balance.token_entropy, 0);
 }
 
+TEST(SpecialisationMeter, RowsNeedNotBeTokens) {
+  SpecialisationMeter meter({.layers = 1, .experts = 2, .domains = 1, .vocab = 0});
+  const SequenceId sequence = meter.add_sequence(0);
+  for (int i = 0; i < 5; ++i) meter.observe(LayerId{0}, sequence, kNoToken, choose(0, 0.5f, 1, 0.5f));
+  const LayerSpecialisation layer = meter.specialisation(Rng(1)).layers[0];
+  EXPECT_EQ(layer.tokens, 5);
+  EXPECT_TRUE(layer.top_tokens[0].empty());
+}
+
 TEST(SpecialisationMeter, BlocksStayWithinTheirLimit) {
   // 1 layer x 4 experts x 2 domains with room for 24 counts: 3 blocks a domain.
   SpecialisationMeter meter({.layers = 1, .experts = 4, .domains = 2, .vocab = 1}, 24);

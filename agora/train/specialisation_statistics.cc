@@ -2,10 +2,12 @@
 
 #include <algorithm>
 #include <cmath>
+#include <numbers>
 #include <numeric>
 #include <utility>
 
 #include "agora/base/check.h"
+#include "agora/moe/balance/loads.h"
 
 namespace agora::train {
 namespace {
@@ -108,18 +110,14 @@ MutualInformation mutual_information(std::span<const CountBlock> blocks, int64_t
   return result;
 }
 
-Balance balance_of(std::span<const double> load) {
-  Balance balance;
-  const double total = sum_of(load);
-  if (load.empty() || !(total > 0)) return balance;
-  const double mean = total / static_cast<double>(load.size());
-  double squares = 0;
-  for (const double l : load) squares += (l - mean) * (l - mean);
-  balance.load_entropy = entropy_bits(load);
-  balance.load_entropy_max = std::log2(static_cast<double>(load.size()));
-  balance.max_violation = *std::ranges::max_element(load) / mean - 1;
-  balance.variation = std::sqrt(squares / static_cast<double>(load.size())) / mean;
-  return balance;
+Balance balance_of(std::span<const int64_t> loads) {
+  if (loads.empty()) return {};
+  const moe::LoadSpread spread = moe::load_spread(loads);
+  return {.load_entropy = spread.entropy / std::numbers::ln2,
+          .load_entropy_max = std::log2(static_cast<double>(loads.size())),
+          .token_entropy = 0,
+          .max_violation = spread.max_violation,
+          .variation = spread.variation};
 }
 
 Table together_lift(const Table& together) {

@@ -34,8 +34,8 @@ struct CountBlock {
 MutualInformation mutual_information(std::span<const CountBlock> blocks, int64_t experts, int64_t domains,
                                      int64_t permutations, Rng rng);
 
-// The balance of loads [E] (any unit); token_entropy is left 0.
-Balance balance_of(std::span<const double> load);
+// The balance of loads [E]; token_entropy is left 0.
+Balance balance_of(std::span<const int64_t> loads);
 
 // together [E, E] as in LayerSpecialisation -> how much more often a pair is chosen together than pairs of
 // such loads are on the average: together(a, b) / (load_a load_b), divided by the same ratio of the sums over

@@ -106,17 +106,17 @@ TEST(MutualInformation, OfNothing) {
 }
 
 TEST(BalanceOf, KnownLoads) {
-  const Balance even = balance_of(std::vector<double>{5, 5, 5, 5});
+  const Balance even = balance_of(std::vector<int64_t>{5, 5, 5, 5});
   EXPECT_DOUBLE_EQ(even.load_entropy, 2);
   EXPECT_DOUBLE_EQ(even.load_entropy_max, 2);
   EXPECT_DOUBLE_EQ(even.max_violation, 0);
   EXPECT_DOUBLE_EQ(even.variation, 0);
-  const Balance collapsed = balance_of(std::vector<double>{8, 0, 0, 0});
+  const Balance collapsed = balance_of(std::vector<int64_t>{8, 0, 0, 0});
   EXPECT_DOUBLE_EQ(collapsed.load_entropy, 0);
   EXPECT_DOUBLE_EQ(collapsed.max_violation, 3);
   EXPECT_NEAR(collapsed.variation, std::sqrt(3), 1e-12);
   EXPECT_EQ(balance_of({}).max_violation, 0);
-  EXPECT_EQ(balance_of(std::vector<double>{0, 0}).variation, 0);
+  EXPECT_EQ(balance_of(std::vector<int64_t>{0, 0}).variation, 0);
 }
 
 TEST(TogetherLift, IsOneForATop2GateThatPairsAtRandom) {

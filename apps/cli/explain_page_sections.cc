@@ -229,8 +229,8 @@ std::string expert_section(const ExplainReport& report) {
   if (report.ablation) {
     absl::StrAppendFormat(
         &out,
-        "Without it: what happens to the loss (%.4f nats per token over %s tokens) when the gate may "
-        "not choose the expert, and how many of the likeliest next tokens change. ",
+        "Without it: what happens to the loss (%.4f nats per token over %s tokens) when the expert "
+        "does not answer, and how many of the likeliest next tokens change. ",
         report.ablation->loss, with_thousands(report.ablation->tokens));
   }
   out += "Top tokens: those it gets more than their share of, and how many times more";

@@ -43,8 +43,11 @@ std::string why(const LayerTrace& layer) {
   if (layer.choices.empty()) out += "\n  no expert";
   if (layer.runner_up) {
     const train::ScoredExpert& next = *layer.runner_up;
-    absl::StrAppend(&out, "\n  not chosen, ", scored(next.expert.value, next.score, next.bias),
-                    absl::StrFormat("  (short by %.3f)", layer.margin));
+    const std::string short_by =
+        layer.margin < 0 ? absl::StrFormat("ahead by %.3f, but its group was not chosen", -layer.margin)
+                         : absl::StrFormat("short by %.3f", layer.margin);
+    absl::StrAppend(&out, "\n  not chosen, ", scored(next.expert.value, next.score, next.bias), "  (",
+                    short_by, ")");
   }
   return out;
 }
