@@ -115,7 +115,7 @@ StatusOr<std::unique_ptr<Task>> make_text_task(const TrainOptions& options, Shar
   split_validation(corpus, {.validation = 0.1, .at = characters ? SplitAt::byte : SplitAt::line});
   if (!characters) sample = tokenizer_sample(corpus, kTokenizerSampleBytes);
   if (tokenizer == nullptr) {
-    const model::TokenizerOptions wanted{kind, static_cast<int32_t>(options.vocabulary), pool.threads()};
+    const model::TokenizerOptions wanted{kind, static_cast<int32_t>(options.vocabulary)};
     AGORA_ASSIGN_OR_RETURN(tokenizer, model::Tokenizer::train(sample, wanted));
   }
   AGORA_ASSIGN_OR_RETURN(TokenCorpus tokens, tokenize(corpus, *tokenizer, pool));
