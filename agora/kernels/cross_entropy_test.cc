@@ -54,10 +54,12 @@ TEST(CrossEntropy, EqualsReferenceOnOddSizes) {
       Answer plain(p);
       reference::cross_entropy(p.x.view(), p.head.view(), p.targets, 0.25f, plain.loss, plain.dx.view(),
                                plain.dhead.view());
-      const Answer f32 = run_fused({.table = table, .pool = &pool, .precision = Precision::f32}, p, 0.25f);
-      expect_near(f32.losses(), plain.losses(), 1e-5f);
-      expect_near(f32.dx.view(), plain.dx.view(), 1e-5f);
-      expect_near(f32.dhead.view(), plain.dhead.view(), 1e-5f);
+      for_each_target([&] {
+        const Answer f32 = run_fused({.table = table, .pool = &pool, .precision = Precision::f32}, p, 0.25f);
+        expect_near(f32.losses(), plain.losses(), 1e-5f);
+        expect_near(f32.dx.view(), plain.dx.view(), 1e-5f);
+        expect_near(f32.dhead.view(), plain.dhead.view(), 1e-5f);
+      });
       const Answer half = run_fused({.table = table, .pool = &pool, .precision = Precision::bf16}, p, 0.25f);
       expect_near(half.losses(), plain.losses(), 2e-2f);
       expect_near(half.dx.view(), plain.dx.view(), 2e-2f);
@@ -122,17 +124,19 @@ TEST(CrossEntropy, GradientByFiniteDifferences) {
 }
 
 TEST(CrossEntropy, LargeLogitsStayFiniteAndNanIsSeen) {
-  base::ThreadPool pool(1);
-  const Compute compute{.table = &best_table(cpu_features()), .pool = &pool, .precision = Precision::f32};
-  Problem p{Buffer<float>(3, 1, Purpose::scratch), Buffer<float>(20, 1, Purpose::scratch), {0, 5, 19}};
-  for (int64_t v = 0; v < 20; ++v) p.head.data()[v] = static_cast<float>(v);
-  p.x.data()[0] = 1e4f;
-  p.x.data()[1] = -1e4f;
-  p.x.data()[2] = NAN;
-  const Answer a = run_fused(compute, p, 1.0f);
-  EXPECT_NEAR(a.loss[0], 19e4f, 1.0f);
-  EXPECT_NEAR(a.loss[1], 5e4f, 1.0f);
-  EXPECT_TRUE(std::isnan(a.loss[2]));
+  for_each_target([] {
+    base::ThreadPool pool(1);
+    const Compute compute{.table = &best_table(cpu_features()), .pool = &pool, .precision = Precision::f32};
+    Problem p{Buffer<float>(3, 1, Purpose::scratch), Buffer<float>(20, 1, Purpose::scratch), {0, 5, 19}};
+    for (int64_t v = 0; v < 20; ++v) p.head.data()[v] = static_cast<float>(v);
+    p.x.data()[0] = 1e4f;
+    p.x.data()[1] = -1e4f;
+    p.x.data()[2] = NAN;
+    const Answer a = run_fused(compute, p, 1.0f);
+    EXPECT_NEAR(a.loss[0], 19e4f, 1.0f);
+    EXPECT_NEAR(a.loss[1], 5e4f, 1.0f);
+    EXPECT_TRUE(std::isnan(a.loss[2]));
+  });
 }
 
 }  // namespace

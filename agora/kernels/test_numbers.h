@@ -2,6 +2,7 @@
 //
 //   Buffer<float> x = random_matrix(rng, T, D);
 //   expect_near(x.view(), y.view(), 1e-5f);      expect_same_bits(x.view(), y.view());
+//   for_each_target([&] { ... });                // once for every one of Highway's targets that runs here
 //
 // Tests only.
 #pragma once
@@ -10,8 +11,10 @@
 #include <cmath>
 
 #include "agora/base/rng.h"
+#include "agora/kernels/highway_targets.h"
 #include "agora/tensor/buffer.h"
 #include "agora/tensor/view.h"
+#include "hwy/targets.h"
 #include <gtest/gtest.h>
 
 namespace agora::kernels {
@@ -44,6 +47,16 @@ inline void expect_same_bits(tensor::View<const float> a, tensor::View<const flo
           << "row " << r << " col " << c << ": " << a.row(r)[c] << " vs. " << b.row(r)[c];
     }
   }
+}
+
+template <class Body>
+void for_each_target(const Body& body) {
+  for (const int64_t target : hwy::SupportedAndGeneratedTargets()) {
+    SCOPED_TRACE(hwy::TargetName(target));
+    hwy::GetChosenTarget().Update(target);
+    body();
+  }
+  hwy::GetChosenTarget().DeInit();  // the next call chooses anew
 }
 
 }  // namespace agora::kernels
