@@ -54,6 +54,7 @@ struct Grid {
   int cell_height;
   int width;
   int height;
+  bool leaning;  // the column labels
 };
 
 Grid grid_of(const HeatMap& map) {
@@ -64,8 +65,11 @@ Grid grid_of(const HeatMap& map) {
   grid.cell_width = numbers ? kCellWidthNumber : kCellWidthPlain;
   grid.cell_height = numbers ? kCellHeightNumber : kCellHeightPlain;
   grid.left = longest(map.row_labels) * kCharWidth + 8;
-  // Column labels lean at 45 degrees: what they need above and to the right of the last column.
-  const int lean = longest(map.column_labels) * kCharWidth * 7 / 10;
+  // Column labels that are wider than a column lean at 45 degrees: what they need above, and to the right of
+  // the last.
+  const int label_width = longest(map.column_labels) * kCharWidth;
+  grid.leaning = label_width > grid.cell_width;
+  const int lean = grid.leaning ? label_width * 7 / 10 : 6;
   grid.top = lean + 12;
   grid.width = grid.left + columns * grid.cell_width + std::max(4, lean - grid.cell_width / 2 + 6);
   grid.height = grid.top + rows * grid.cell_height + 2;
@@ -75,8 +79,11 @@ Grid grid_of(const HeatMap& map) {
 void append_labels(const HeatMap& map, const Grid& grid, std::string& out) {
   for (size_t c = 0; c < map.column_labels.size(); ++c) {
     const int x = grid.left + static_cast<int>(c) * grid.cell_width + grid.cell_width / 2;
-    absl::StrAppendFormat(&out, "<text class=\"lb\" transform=\"translate(%d %d) rotate(-45)\">%s</text>",
-                          x + 3, grid.top - 6, label(map.column_labels[c]));
+    const std::string place =
+        grid.leaning ? absl::StrFormat("transform=\"translate(%d %d) rotate(-45)\"", x + 3, grid.top - 6)
+                     : absl::StrFormat("x=\"%d\" y=\"%d\"", x, grid.top - 5);
+    absl::StrAppend(&out, "<text class=\"", grid.leaning ? "lb" : "lb n", "\" ", place, ">",
+                    label(map.column_labels[c]), "</text>");
   }
   for (size_t r = 0; r < map.row_labels.size(); ++r) {
     const int y = grid.top + static_cast<int>(r) * grid.cell_height + grid.cell_height / 2 + 4;
