@@ -4,8 +4,8 @@
 //   Compute compute{&kernels::best_table(cpu_features()), &pool, Precision::bf16, &workspace};
 //   matmul(compute, x, weight, y);
 //
-// Borrowed, copied freely. The answer does not depend on pool->threads(). Calls that share a workspace come one after the
-// other; without one every call allocates what it needs.
+// Borrowed, copied freely. The answer does not depend on pool->threads(). Calls that share a workspace come
+// one after the other; without one every call allocates what it needs.
 #pragma once
 
 #include <cstdint>

@@ -13,8 +13,8 @@ struct CpuFeatures {
   bool amx_bf16 = false;     // tiles with bf16 products, and the operating system's permission to use them
 };
 
-// Looks at the processor. Where tiles exist it asks the operating system for leave to use them (Linux: once per process,
-// asking again is harmless); without it the first tile instruction would end the process.
+// Looks at the processor. Where tiles exist it asks the operating system for leave to use them (Linux: once
+// per process, asking again is harmless); without it the first tile instruction would end the process.
 CpuFeatures cpu_features();
 
 }  // namespace agora::kernels

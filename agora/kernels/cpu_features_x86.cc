@@ -1,16 +1,16 @@
 #include <cpuid.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <cstdint>
 
 #include "agora/kernels/cpu_features.h"
+#include <sys/syscall.h>
 
 namespace agora::kernels {
 namespace {
 
 constexpr long kArchRequestXcompPermission = 0x1023;  // ARCH_REQ_XCOMP_PERM
-constexpr unsigned kTileData = 18;                     // the state component of the tiles' contents
+constexpr unsigned kTileData = 18;                    // the state component of the tiles' contents
 
 struct Leaf {
   unsigned eax = 0, ebx = 0, ecx = 0, edx = 0;
@@ -36,7 +36,7 @@ uint64_t saved_state() {
 }  // namespace
 
 CpuFeatures cpu_features() {
-  constexpr uint64_t kAvx512State = 0xe6;                      // SSE, AVX, masks, both halves of the wide registers
+  constexpr uint64_t kAvx512State = 0xe6;  // SSE, AVX, masks, both halves of the wide registers
   constexpr uint64_t kTileState = (uint64_t{1} << 17) | (uint64_t{1} << 18);
   const Leaf basic = cpuid(7, 0);
   const Leaf more = cpuid(7, 1);
@@ -45,8 +45,8 @@ CpuFeatures cpu_features() {
   const bool avx512 = bit(basic.ebx, 16) && bit(basic.ebx, 17) && bit(basic.ebx, 30) && bit(basic.ebx, 31);
   features.avx512_bf16 = avx512 && bit(more.eax, 5) && (saved & kAvx512State) == kAvx512State;
   const bool tiles = bit(basic.edx, 22) && bit(basic.edx, 24) && (saved & kTileState) == kTileState;
-  features.amx_bf16 = features.avx512_bf16 && tiles &&
-                      syscall(SYS_arch_prctl, kArchRequestXcompPermission, kTileData) == 0;
+  features.amx_bf16 =
+      features.avx512_bf16 && tiles && syscall(SYS_arch_prctl, kArchRequestXcompPermission, kTileData) == 0;
   return features;
 }
 

@@ -12,13 +12,14 @@ struct GradientPiece {
   GradientTask<T> task;
 };
 
-// One call's work in one precision. Stages of a wave: pack the inputs; dhidden and the activation's gradient; then dx, the
-// weight gradients and dweights, which need nothing of each other.
+// One call's work in one precision. Stages of a wave: pack the inputs; dhidden and the activation's gradient;
+// then dx, the weight gradients and dweights, which need nothing of each other.
 template <class T>
 class Backward {
  public:
-  Backward(const Compute& compute, View<const float> x, View<const float> dy, const T* saved, int64_t saved_row,
-           std::span<const ExpertGradients> gradients, View<float> dx, std::span<float> dweights)
+  Backward(const Compute& compute, View<const float> x, View<const float> dy, const T* saved,
+           int64_t saved_row, std::span<const ExpertGradients> gradients, View<float> dx,
+           std::span<float> dweights)
       : compute_(compute),
         loops_(compute.table->loops<T>()),
         x_(x),
@@ -79,8 +80,9 @@ class Backward {
     for (int64_t r = piece.row; r < piece.row + piece.rows; r += kStep<T>) {
       const bool second = kStep<T> == 2 && r + 1 < s.rows;
       loops_.pack_step(from.row(s.tokens[r]), second ? from.row(s.tokens[r + 1]) : nullptr,
-                       scales == nullptr ? 1.0f : scales[r], scales == nullptr || !second ? 1.0f : scales[r + 1],
-                       s.pack->d, panels + r * kPanelWidth, s.panel());
+                       scales == nullptr ? 1.0f : scales[r],
+                       scales == nullptr || !second ? 1.0f : scales[r + 1], s.pack->d,
+                       panels + r * kPanelWidth, s.panel());
     }
   }
 
@@ -124,21 +126,22 @@ class Backward {
     const ExpertPack& pack = *s.pack;
     const int64_t per_hidden = pack.activation == Activation::swiglu ? 2 : 1;
     const int64_t pre_column = panel * per_hidden * kPanelWidth;
-    loops_.activation_backward({.activation = pack.activation,
-                                .rows = piece.rows,
-                                .panels = panels,
-                                .dhidden = tile,
-                                .dhidden_row = kTileWidth,
-                                .saved = saved_ + (s.entry + piece.row) * saved_row_ + pre_column,
-                                .saved_row = saved_row_,
-                                .weights = s.weights + piece.row,
-                                .dpre = s.dpre_rows + piece.row * padded_w(pack) + pre_column,
-                                .dpre_row = padded_w(pack),
-                                .dpre_panels = s.dpre_panels + panel * per_hidden * s.panel() + piece.row * kPanelWidth,
-                                .hidden_panels = s.hidden_panels + panel * s.panel() + piece.row * kPanelWidth,
-                                .panel_stride = s.panel(),
-                                .dots = s.dots + piece.row * dots_of(pack) + panel / kGroupPanels,
-                                .dots_row = dots_of(pack)});
+    loops_.activation_backward(
+        {.activation = pack.activation,
+         .rows = piece.rows,
+         .panels = panels,
+         .dhidden = tile,
+         .dhidden_row = kTileWidth,
+         .saved = saved_ + (s.entry + piece.row) * saved_row_ + pre_column,
+         .saved_row = saved_row_,
+         .weights = s.weights + piece.row,
+         .dpre = s.dpre_rows + piece.row * padded_w(pack) + pre_column,
+         .dpre_row = padded_w(pack),
+         .dpre_panels = s.dpre_panels + panel * per_hidden * s.panel() + piece.row * kPanelWidth,
+         .hidden_panels = s.hidden_panels + panel * s.panel() + piece.row * kPanelWidth,
+         .panel_stride = s.panel(),
+         .dots = s.dots + piece.row * dots_of(pack) + panel / kGroupPanels,
+         .dots_row = dots_of(pack)});
   }
 
   void weight_and_input_gradients(const std::vector<Segment<T>>& wave) const {
@@ -186,12 +189,14 @@ class Backward {
 
   void add_matrix(const Segment<T>& s, const T* a, int64_t a_panel, const T* b, View<float> c,
                   std::vector<GradientPiece<T>>& pieces) const {
-    constexpr int64_t kPanelBytes = int64_t{256} << 10;  // of B's panels in a piece: they stay in the second-level cache
+    constexpr int64_t kPanelBytes = int64_t{256}
+                                    << 10;  // of B's panels in a piece: they stay in the second-level cache
     constexpr int64_t kOutputs = 64;
     if (c.empty()) return;
     const int64_t steps = steps_of<T>(s.rows);
     const int64_t step_bytes = kStep<T> * kTileWidth * int64_t{sizeof(T)};
-    const int64_t kColumns = std::max<int64_t>(1, kPanelBytes / (step_bytes * std::min(steps, kBlockSteps))) * kTileWidth;
+    const int64_t kColumns =
+        std::max<int64_t>(1, kPanelBytes / (step_bytes * std::min(steps, kBlockSteps))) * kTileWidth;
     for (int64_t n = 0; n < c.rows; n += kOutputs) {
       for (int64_t k = 0; k < c.cols; k += kColumns) {
         pieces.push_back({&s,
@@ -249,9 +254,9 @@ class Backward {
 };
 
 template <class T>
-void backward_as(const Compute& compute, View<const float> x, std::span<const ExpertGroup> groups, const T* saved,
-                 View<const float> dy, std::span<const ExpertGradients> gradients, View<float> dx,
-                 std::span<float> dweights) {
+void backward_as(const Compute& compute, View<const float> x, std::span<const ExpertGroup> groups,
+                 const T* saved, View<const float> dy, std::span<const ExpertGradients> gradients,
+                 View<float> dx, std::span<float> dweights) {
   Workspace own;
   Workspace& workspace = compute.workspace == nullptr ? own : *compute.workspace;
   Backward<T> backward(compute, x, dy, saved, saved_width(groups), gradients, dx, dweights);
@@ -263,14 +268,15 @@ void backward_as(const Compute& compute, View<const float> x, std::span<const Ex
 }  // namespace
 
 void experts_backward(const Compute& compute, View<const float> x, std::span<const ExpertGroup> groups,
-                      const ExpertSaved& saved, View<const float> dy, std::span<const ExpertGradients> gradients,
-                      View<float> dx, std::span<float> dweights) {
+                      const ExpertSaved& saved, View<const float> dy,
+                      std::span<const ExpertGradients> gradients, View<float> dx, std::span<float> dweights) {
   AGORA_CHECK_EQ(groups.size(), gradients.size());
   AGORA_CHECK_EQ(dx.cols, x.cols);
   AGORA_CHECK_EQ(dy.cols, x.cols);
   for (const ExpertGroup& group : groups) {
     AGORA_CHECK_EQ(group.pack->d, x.cols);
-    AGORA_CHECK(group.pack->in_transposed.precision() == compute.precision && !group.pack->in_transposed.empty());
+    AGORA_CHECK(group.pack->in_transposed.precision() == compute.precision &&
+                !group.pack->in_transposed.empty());
     AGORA_CHECK_LE(group.first_entry + group.rows, dx.rows);
     AGORA_CHECK_LE(group.first_entry + group.rows, static_cast<int64_t>(dweights.size()));
   }

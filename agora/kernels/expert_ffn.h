@@ -1,4 +1,4 @@
-// The feed-forward networks of many experts over one batch of rows, in one pass over their weights: the heart of a mixture.
+// The feed-forward networks of many experts over one batch of rows: the heart of a mixture.
 //
 //   swiglu:  E(x) = (silu(x G^T) * (x U^T)) D^T       G, U: [H, D]   D: [D, H]     (Shazeer 2020)
 //   gelu, relu:  E(x) = act(x U^T + b_U) D^T + b_D    no G; biases optional         (gelu: the tanh form)
@@ -9,9 +9,9 @@
 //   experts_forward(compute, x, groups, out, &saved);
 //   experts_backward(compute, x, groups, saved, dy, gradients, dx, dweights);
 //
-// An *entry* is one (token, expert) pair of the batch; a group is the entries of one expert, and the groups together hold
-// the entries 0 .. N-1. An entry's output is bitwise the same whatever else is in the batch, for any number of threads.
-// Any thread; the pool runs one loop at a time.
+// An *entry* is one (token, expert) pair of the batch; a group is the entries of one expert, and the groups
+// together hold the entries 0 .. N-1. An entry's output is bitwise the same whatever else is in the batch,
+// for any number of threads. Any thread; the pool runs one loop at a time.
 #pragma once
 
 #include <span>
@@ -24,8 +24,8 @@ namespace agora::kernels {
 
 enum class Activation : uint8_t { swiglu, gelu, relu, linear };
 
-// Borrowed views of one expert's f32 weights, in the layout of Hugging Face's checkpoints ([outputs, inputs]).
-// Empty views mean absent.
+// Borrowed views of one expert's f32 weights, in the layout of Hugging Face's checkpoints ([outputs,
+// inputs]). Empty views mean absent.
 struct ExpertWeights {
   View<const float> gate;       // [H, D]  swiglu only
   View<const float> up;         // [H, D]  ([D, D] for linear)
@@ -56,9 +56,10 @@ struct ExpertPack {
   std::vector<float> up_bias;
   std::vector<float> down_bias;
 };
-void repack_expert(const Compute& compute, Activation activation, const ExpertWeights& weights, bool for_backward,
-                   ExpertPack& pack);
-ExpertPack pack_expert(const Compute& compute, Activation activation, const ExpertWeights& weights, bool for_backward);
+void repack_expert(const Compute& compute, Activation activation, const ExpertWeights& weights,
+                   bool for_backward, ExpertPack& pack);
+ExpertPack pack_expert(const Compute& compute, Activation activation, const ExpertWeights& weights,
+                       bool for_backward);
 
 struct ExpertGroup {
   const ExpertPack* pack = nullptr;
@@ -76,15 +77,15 @@ struct ExpertSaved {
 };
 
 // out[entry, D] = weight(entry) * E(x[token(entry)]).  `saved` may be null when no backward will follow.
-// Cost: rows * 6 D H operations for swiglu; every weight read once per call while a group's rows fit one pass.
-void experts_forward(const Compute& compute, View<const float> x, std::span<const ExpertGroup> groups, View<float> out,
-                     ExpertSaved* saved);
+// Cost: rows * 6 D H operations for swiglu; a weight is read from memory once for every 128 rows of its group.
+void experts_forward(const Compute& compute, View<const float> x, std::span<const ExpertGroup> groups,
+                     View<float> out, ExpertSaved* saved);
 
 // dx[entry, D]     = weight(entry) * dE/dx^T . dy[token(entry)]     (the caller adds a token's entries up)
 // dweights[entry]  = dy[token(entry)] . E(x[token(entry)])
 // gradients[g]    += the weight gradients of groups[g]; a view left empty is skipped (frozen).
 void experts_backward(const Compute& compute, View<const float> x, std::span<const ExpertGroup> groups,
-                      const ExpertSaved& saved, View<const float> dy, std::span<const ExpertGradients> gradients,
-                      View<float> dx, std::span<float> dweights);
+                      const ExpertSaved& saved, View<const float> dy,
+                      std::span<const ExpertGradients> gradients, View<float> dx, std::span<float> dweights);
 
 }  // namespace agora::kernels

@@ -1,7 +1,5 @@
 #include "agora/kernels/expert_ffn.h"
 
-#include <gtest/gtest.h>
-
 #include <algorithm>
 #include <memory>
 #include <numeric>
@@ -10,6 +8,7 @@
 #include "agora/kernels/table.h"
 #include "agora/kernels/test_numbers.h"
 #include "agora/kernels/workspace.h"
+#include <gtest/gtest.h>
 
 namespace agora::kernels {
 namespace {
@@ -32,7 +31,8 @@ std::string name_of(const testing::TestParamInfo<Case>& info) {
   return std::string(info.param.table->name) + (info.param.precision == Precision::bf16 ? "_bf16" : "_f32");
 }
 
-constexpr Activation kActivations[] = {Activation::swiglu, Activation::gelu, Activation::relu, Activation::linear};
+constexpr Activation kActivations[] = {Activation::swiglu, Activation::gelu, Activation::relu,
+                                       Activation::linear};
 
 // One expert's matrices and where its gradients go.
 struct Expert {
@@ -44,13 +44,17 @@ struct Expert {
         up_bias(biases ? random_matrix(rng, 1, h) : Buffer<float>()),
         down_bias(biases && activation != Activation::linear ? random_matrix(rng, 1, d) : Buffer<float>()) {}
 
-  ExpertWeights weights() const { return {gate.view(), up.view(), down.view(), up_bias.view(), down_bias.view()}; }
+  ExpertWeights weights() const {
+    return {gate.view(), up.view(), down.view(), up_bias.view(), down_bias.view()};
+  }
 
   Activation activation;
   Buffer<float> gate, up, down, up_bias, down_bias;
 };
 
-Buffer<float> zeros_like(const Buffer<float>& x) { return Buffer<float>(x.rows(), x.cols(), Purpose::gradient); }
+Buffer<float> zeros_like(const Buffer<float>& x) {
+  return Buffer<float>(x.rows(), x.cols(), Purpose::gradient);
+}
 
 struct Gradients {
   explicit Gradients(const Expert& e)
@@ -122,7 +126,8 @@ class ExpertFfn : public testing::TestWithParam<Case> {
     for (Gradients& g : gradients) views.push_back(g.views());
     ExpertSaved saved;
     experts_forward(with, batch.x.view(), groups, results.out.view(), &saved);
-    experts_backward(with, batch.x.view(), groups, saved, batch.dy.view(), views, results.dx.view(), results.dweights);
+    experts_backward(with, batch.x.view(), groups, saved, batch.dy.view(), views, results.dx.view(),
+                     results.dweights);
     return results;
   }
 
@@ -131,7 +136,8 @@ class ExpertFfn : public testing::TestWithParam<Case> {
   std::unique_ptr<base::ThreadPool> pool_;
 };
 
-Results reference_results(const Batch& batch, const std::vector<Expert>& experts, std::vector<Gradients>& gradients) {
+Results reference_results(const Batch& batch, const std::vector<Expert>& experts,
+                          std::vector<Gradients>& gradients) {
   Results results(batch.entries, batch.x.cols());
   int64_t entry = 0;
   for (size_t e = 0; e < experts.size(); ++e) {
@@ -140,15 +146,19 @@ Results reference_results(const Batch& batch, const std::vector<Expert>& experts
       const auto x = batch.x.view().row_span(batch.token[i]);
       const auto dy = batch.dy.view().row_span(batch.token[i]);
       const std::vector<double> y = reference::expert(experts[e].activation, experts[e].weights(), x);
-      for (size_t d = 0; d < y.size(); ++d) results.out.row(entry)[d] = static_cast<float>(batch.weight[i] * y[d]);
+      for (size_t d = 0; d < y.size(); ++d)
+        results.out.row(entry)[d] = static_cast<float>(batch.weight[i] * y[d]);
       reference::expert_backward(experts[e].activation, experts[e].weights(), x, dy, batch.weight[i],
-                                 gradients[e].views(), results.dx.view().row_span(entry), &results.dweights[i]);
+                                 gradients[e].views(), results.dx.view().row_span(entry),
+                                 &results.dweights[i]);
     }
   }
   return results;
 }
 
-View<const float> as_row(const std::vector<float>& v) { return {v.data(), 1, static_cast<int64_t>(v.size())}; }
+View<const float> as_row(const std::vector<float>& v) {
+  return {v.data(), 1, static_cast<int64_t>(v.size())};
+}
 
 // Compares against the largest number of the matrix: bf16's errors are of that size wherever they fall.
 void expect_close(View<const float> a, View<const float> b, float tolerance) {
@@ -174,7 +184,8 @@ void expect_close(Gradients& a, Gradients& b, float tolerance) {
 TEST_P(ExpertFfn, EqualsReference) {
   for (const Activation activation : kActivations) {
     for (const auto& [d, h] : {std::pair<int64_t, int64_t>{16, 32}, {33, 19}, {70, 101}}) {
-      SCOPED_TRACE(testing::Message() << "activation " << static_cast<int>(activation) << " D " << d << " H " << h);
+      SCOPED_TRACE(testing::Message()
+                   << "activation " << static_cast<int>(activation) << " D " << d << " H " << h);
       std::vector<Expert> experts;
       const int64_t hidden = activation == Activation::linear ? d : h;
       for (int e = 0; e < 4; ++e) {
@@ -188,7 +199,8 @@ TEST_P(ExpertFfn, EqualsReference) {
       expect_close(results.out.view(), expected.out.view(), tolerance());
       expect_close(results.dx.view(), expected.dx.view(), tolerance());
       expect_close(as_row(results.dweights), as_row(expected.dweights), tolerance());
-      for (size_t e = 0; e < experts.size(); ++e) expect_close(gradients[e], expected_gradients[e], tolerance());
+      for (size_t e = 0; e < experts.size(); ++e)
+        expect_close(gradients[e], expected_gradients[e], tolerance());
     }
   }
 }
@@ -206,7 +218,8 @@ TEST_P(ExpertFfn, ManyRows) {
   for (size_t e = 0; e < experts.size(); ++e) expect_close(gradients[e], expected_gradients[e], tolerance());
 }
 
-// The promise of expert_ffn.h: an entry's results are the same bits whatever shares its batch, for any number of threads.
+// The promise of expert_ffn.h: an entry's results are the same bits whatever shares its batch, for any number
+// of threads.
 TEST_P(ExpertFfn, EntriesDoNotDependOnTheBatch) {
   constexpr int64_t kTokens = 40;
   const int64_t d = 50;
@@ -235,14 +248,16 @@ TEST_P(ExpertFfn, EntriesDoNotDependOnTheBatch) {
   for (int round = 0; round < 8; ++round) {
     const std::vector<int64_t> rows = {1 + rng_.below(150), rng_.below(20), 1 + rng_.below(130)};
     std::vector<int32_t> tokens;
-    for (int64_t i = 0; i < rows[0] + rows[1] + rows[2]; ++i) tokens.push_back(static_cast<int32_t>(rng_.below(kTokens)));
+    for (int64_t i = 0; i < rows[0] + rows[1] + rows[2]; ++i)
+      tokens.push_back(static_cast<int32_t>(rng_.below(kTokens)));
     const Results together = work(rows, tokens, 1 + round % 3);
     for (int64_t i = 0; i < static_cast<int64_t>(tokens.size()); ++i) {
       const int64_t e = i < rows[0] ? 0 : i < rows[0] + rows[1] ? 1 : 2;
       const Results& one = alone[static_cast<size_t>(e * kTokens + tokens[static_cast<size_t>(i)])];
       expect_same_bits(together.out.view().rows_from(i, 1), one.out.view());
       expect_same_bits(together.dx.view().rows_from(i, 1), one.dx.view());
-      expect_same_bits(View<const float>{&together.dweights[static_cast<size_t>(i)], 1, 1}, as_row(one.dweights));
+      expect_same_bits(View<const float>{&together.dweights[static_cast<size_t>(i)], 1, 1},
+                       as_row(one.dweights));
     }
   }
 }
@@ -301,8 +316,8 @@ TEST_P(ExpertGradient, FiniteDifferences) {
   Results results(batch.entries, 6);
   ExpertSaved saved;
   experts_forward(compute, batch.x.view(), batch.groups(packs), results.out.view(), &saved);
-  experts_backward(compute, batch.x.view(), batch.groups(packs), saved, batch.dy.view(), views, results.dx.view(),
-                   results.dweights);
+  experts_backward(compute, batch.x.view(), batch.groups(packs), saved, batch.dy.view(), views,
+                   results.dx.view(), results.dweights);
   const auto check = [&](float& at, double gradient, const char* what) {
     constexpr float kStepSize = 1e-2f;
     const float kept = at;
@@ -323,7 +338,8 @@ TEST_P(ExpertGradient, FiniteDifferences) {
     check_all(experts[e].up_bias, gradients[e].up_bias, "up bias");
     check_all(experts[e].down_bias, gradients[e].down_bias, "down bias");
   }
-  for (size_t i = 0; i < batch.weight.size(); ++i) check(batch.weight[i], results.dweights[i], "gate's weight");
+  for (size_t i = 0; i < batch.weight.size(); ++i)
+    check(batch.weight[i], results.dweights[i], "gate's weight");
   for (int64_t t = 0; t < 4; ++t) {
     for (int64_t d = 0; d < 6; ++d) {
       double gradient = 0.0;

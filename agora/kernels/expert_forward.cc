@@ -59,8 +59,9 @@ class Forward {
       const Piece& piece = pieces[i];
       const Segment<T>& s = wave[piece.job];
       const int64_t stride = padded_d<T>(*s.pack);
-      product_tiles(loops_, rows_of(s.in_rows + piece.row * stride, stride, piece.rows), panels_of<T>(s.pack->in),
-                    piece.panel_begin, piece.panel_end, [&](int64_t panel, int64_t panels, const float* tile) {
+      product_tiles(loops_, rows_of(s.in_rows + piece.row * stride, stride, piece.rows),
+                    panels_of<T>(s.pack->in), piece.panel_begin, piece.panel_end,
+                    [&](int64_t panel, int64_t panels, const float* tile) {
                       activate(s, piece, panel, panels, tile);
                       if (s.pack->activation == Activation::linear) {
                         write(s, piece, s.pack->up_bias, panel, panels, tile);
@@ -69,7 +70,8 @@ class Forward {
     });
   }
 
-  void activate(const Segment<T>& s, const Piece& piece, int64_t panel, int64_t panels, const float* tile) const {
+  void activate(const Segment<T>& s, const Piece& piece, int64_t panel, int64_t panels,
+                const float* tile) const {
     const ExpertPack& pack = *s.pack;
     const int64_t per_hidden = pack.activation == Activation::swiglu ? 2 : 1;
     const int64_t hidden_column = panel / per_hidden * kPanelWidth;
@@ -102,14 +104,14 @@ class Forward {
   }
 
   // out = weight * (tile + bias)
-  void write(const Segment<T>& s, const Piece& piece, const std::vector<float>& bias, int64_t panel, int64_t panels,
-             const float* tile) const {
+  void write(const Segment<T>& s, const Piece& piece, const std::vector<float>& bias, int64_t panel,
+             int64_t panels, const float* tile) const {
     const int64_t column = panel * kPanelWidth;
     const int64_t columns = std::min(panels * kPanelWidth, s.pack->d - column);
     for (int64_t r = 0; r < piece.rows; ++r) {
       const int64_t row = piece.row + r;
-      compute_.table->write_row(tile + r * kTileWidth, bias.empty() ? nullptr : bias.data() + column, s.weights[row],
-                                columns, Write::replace, out_.row(s.entry + row) + column);
+      compute_.table->write_row(tile + r * kTileWidth, bias.empty() ? nullptr : bias.data() + column,
+                                s.weights[row], columns, Write::replace, out_.row(s.entry + row) + column);
     }
   }
 
@@ -131,18 +133,19 @@ T* shaped(Buffer<T>& buffer, int64_t rows, int64_t cols) {
 }
 
 template <class T>
-void forward_as(const Compute& compute, View<const float> x, std::span<const ExpertGroup> groups, View<float> out,
-                T* saved) {
+void forward_as(const Compute& compute, View<const float> x, std::span<const ExpertGroup> groups,
+                View<float> out, T* saved) {
   Workspace own;
   Workspace& workspace = compute.workspace == nullptr ? own : *compute.workspace;
   Forward<T> forward(compute, x, out, saved, saved_width(groups));
-  for (std::vector<Segment<T>>& wave : plan_waves<T>(groups, &Forward<T>::bytes_per_row)) forward.run(wave, workspace);
+  for (std::vector<Segment<T>>& wave : plan_waves<T>(groups, &Forward<T>::bytes_per_row))
+    forward.run(wave, workspace);
 }
 
 }  // namespace
 
-void experts_forward(const Compute& compute, View<const float> x, std::span<const ExpertGroup> groups, View<float> out,
-                     ExpertSaved* saved) {
+void experts_forward(const Compute& compute, View<const float> x, std::span<const ExpertGroup> groups,
+                     View<float> out, ExpertSaved* saved) {
   for (const ExpertGroup& group : groups) {
     AGORA_CHECK_EQ(group.pack->d, x.cols);
     AGORA_CHECK(group.pack->in.precision() == compute.precision);

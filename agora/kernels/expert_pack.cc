@@ -11,7 +11,8 @@ void check_shapes(Activation activation, const ExpertWeights& weights) {
   AGORA_CHECK_EQ(!weights.down.empty(), activation != Activation::linear);
   if (gated) AGORA_CHECK(weights.gate.rows == weights.up.rows && weights.gate.cols == weights.up.cols);
   if (gated) AGORA_CHECK(weights.up_bias.empty());
-  if (!weights.down.empty()) AGORA_CHECK(weights.down.rows == weights.up.cols && weights.down.cols == weights.up.rows);
+  if (!weights.down.empty())
+    AGORA_CHECK(weights.down.rows == weights.up.cols && weights.down.cols == weights.up.rows);
   if (activation == Activation::linear) AGORA_CHECK_EQ(weights.up.rows, weights.up.cols);
 }
 
@@ -75,8 +76,8 @@ void pack_as(const Compute& compute, const ExpertWeights& weights, bool for_back
 
 }  // namespace
 
-void repack_expert(const Compute& compute, Activation activation, const ExpertWeights& weights, bool for_backward,
-                   ExpertPack& pack) {
+void repack_expert(const Compute& compute, Activation activation, const ExpertWeights& weights,
+                   bool for_backward, ExpertPack& pack) {
   check_shapes(activation, weights);
   pack.activation = activation;
   pack.d = weights.up.cols;
@@ -90,7 +91,8 @@ void repack_expert(const Compute& compute, Activation activation, const ExpertWe
   }
 }
 
-ExpertPack pack_expert(const Compute& compute, Activation activation, const ExpertWeights& weights, bool for_backward) {
+ExpertPack pack_expert(const Compute& compute, Activation activation, const ExpertWeights& weights,
+                       bool for_backward) {
   ExpertPack pack;
   repack_expert(compute, activation, weights, for_backward, pack);
   return pack;

@@ -1,10 +1,11 @@
-// How a call for many experts is cut: into waves that fit a bounded scratch memory, and each stage of a wave into pieces.
+// How a call for many experts is cut: into waves that fit a bounded scratch memory, and each stage of a wave
+// into pieces.
 //
 //   for (const std::vector<Segment<T>>& wave : plan_waves<T>(groups, bytes_per_row)) ...
 //   std::vector<Piece> pieces = cut(jobs_of(wave, inner_of, panels_of), threads);
 //
-// A segment is a run of one group's rows; a wave holds at most one segment of a group, so that weight gradients are added
-// in the order of the rows. The cut does not show in any result.
+// A segment is a run of one group's rows; a wave holds at most one segment of a group, so that weight
+// gradients are added in the order of the rows. The cut does not show in any result.
 #pragma once
 
 #include <cstdint>
@@ -16,20 +17,21 @@
 
 namespace agora::kernels {
 
-// Scratch of one wave. A few experts of a few hundred rows: the stages of a wave then find each other's results in the
-// last-level cache, while barriers between stages stay rare.
+// Scratch of one wave. A few experts of a few hundred rows: the stages of a wave then find each other's
+// results in the last-level cache, while barriers between stages stay rare.
 constexpr int64_t kWaveBytesMax = int64_t{24} << 20;
 
 template <class T>
 struct Segment {
   const ExpertPack* pack = nullptr;
-  int64_t group = 0;       // index into the call's groups
-  int64_t rows = 0;        // of this segment
-  int64_t entry = 0;       // the first one
+  int64_t group = 0;  // index into the call's groups
+  int64_t rows = 0;   // of this segment
+  int64_t entry = 0;  // the first one
   const int32_t* tokens = nullptr;
   const float* weights = nullptr;
 
-  // Scratch of the stages, in rows of the stated width or in panels whose inner dimension is the segment's rows.
+  // Scratch of the stages, in rows of the stated width or in panels whose inner dimension is the segment's
+  // rows.
   T* in_rows = nullptr;        // D: x forward, dy backward
   T* hidden_rows = nullptr;    // H
   T* dpre_rows = nullptr;      // W
@@ -43,7 +45,8 @@ struct Segment {
 };
 
 inline int64_t width_d(const ExpertPack& pack) { return pack.d; }
-// Widths in elements, padded so that whole panels and whole steps fit. W is what the in-product gives: 2 H for swiglu.
+// Widths in elements, padded so that whole panels and whole steps fit. W is what the in-product gives: 2 H
+// for swiglu.
 template <class T>
 int64_t padded_d(const ExpertPack& pack) {
   return steps_of<T>(pack.d) * kStep<T>;
@@ -57,7 +60,8 @@ inline int64_t dots_of(const ExpertPack& pack) { return round_up(pack.h, kTileWi
 int64_t saved_width(std::span<const ExpertGroup> groups);
 
 template <class T, class BytesPerRow>
-std::vector<std::vector<Segment<T>>> plan_waves(std::span<const ExpertGroup> groups, BytesPerRow bytes_per_row) {
+std::vector<std::vector<Segment<T>>> plan_waves(std::span<const ExpertGroup> groups,
+                                                BytesPerRow bytes_per_row) {
   std::vector<std::vector<Segment<T>>> waves(1);
   int64_t left = kWaveBytesMax;
   for (size_t g = 0; g < groups.size(); ++g) {
@@ -88,7 +92,8 @@ std::vector<std::vector<Segment<T>>> plan_waves(std::span<const ExpertGroup> gro
   return waves;
 }
 
-// The products of a stage, one for each segment: its rows against a matrix of its pack, given by its two sizes.
+// The products of a stage, one for each segment: its rows against a matrix of its pack, given by its two
+// sizes.
 template <class T, class Inner, class Panels>
 std::vector<Job> jobs_of(const std::vector<Segment<T>>& wave, Inner inner_of, Panels panels_of_segment) {
   std::vector<Job> jobs;

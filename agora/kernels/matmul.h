@@ -1,15 +1,15 @@
 // Matrix products against weights that are packed once and used many times.
 //
-//   PackedMatrix w = pack(compute, weight_view);            // weight: f32 [N, K], row n holds the weights of output n
-//   matmul(compute, x, w, y);                               // y[T, N]  = x[T, K] . weight^T
+//   PackedMatrix w = pack(compute, weight_view);            // weight: f32 [N, K], row n holds the weights of
+//   output n matmul(compute, x, w, y);                               // y[T, N]  = x[T, K] . weight^T
 //   PackedMatrix wt = pack_transposed(compute, weight_view);
 //   matmul(compute, dy, wt, dx);                            // dx[T, K] = dy[T, N] . weight
 //   matmul_gradient(compute, x, dy, dweight);               // dweight[N, K] += dy^T . x
 //
-// Precision: bf16 rounds x and the weights to bf16 (nearest, ties to even) and adds in f32; f32 rounds nothing.
-// A row of y is bitwise the same whatever other rows T holds and for any number of threads: every element is one sum
-// over K in ascending order of fixed blocks. dweight adds rows in ascending order of t, in fixed blocks.
-// Any thread; the pool runs one loop at a time.
+// Precision: bf16 rounds x and the weights to bf16 (nearest, ties to even) and adds in f32; f32 rounds
+// nothing. A row of y is bitwise the same whatever other rows T holds and for any number of threads: every
+// element is one sum over K in ascending order of fixed blocks. dweight adds rows in ascending order of t, in
+// fixed blocks. Any thread; the pool runs one loop at a time.
 #pragma once
 
 #include "agora/kernels/compute.h"
@@ -24,14 +24,15 @@ using tensor::Buffer;
 using tensor::Purpose;
 using tensor::View;
 
-// A matrix B of `inner` x `outputs` in panels of 16 outputs. bf16: [panel][inner / 2][16][2] (the order that AMX tiles
-// and AVX-512's bf16 dot product read); f32: [panel][inner][16]. Both are zero-padded to whole panels and, for bf16, to
-// even `inner`. Bytes: round_up(outputs, 16) * round_up(inner, 2) * (2 or 4).
+// A matrix B of `inner` x `outputs` in panels of 16 outputs. bf16: [panel][inner / 2][16][2] (the order that
+// AMX tiles and AVX-512's bf16 dot product read); f32: [panel][inner][16]. Both are zero-padded to whole
+// panels and, for bf16, to even `inner`. Bytes: round_up(outputs, 16) * round_up(inner, 2) * (2 or 4).
 class PackedMatrix {
  public:
   PackedMatrix() = default;
 
-  // Takes a new shape, keeping the memory where the size fits. The panels' contents are undefined until they are filled.
+  // Takes a new shape, keeping the memory where the size fits. The panels' contents are undefined until they
+  // are filled.
   void shape(int64_t inner, int64_t outputs, Precision precision);
 
   int64_t inner() const { return inner_; }      // length of each sum
@@ -56,7 +57,8 @@ class PackedMatrix {
   Buffer<float> f32_;
 };
 
-// weight [N, K] -> inner K, outputs N. repack() reuses the memory where the shape and precision are unchanged.
+// weight [N, K] -> inner K, outputs N. repack() reuses the memory where the shape and precision are
+// unchanged.
 PackedMatrix pack(const Compute& compute, View<const float> weight);
 void repack(const Compute& compute, View<const float> weight, PackedMatrix& packed);
 // weight [N, K] -> inner N, outputs K.

@@ -1,7 +1,5 @@
 #include "agora/kernels/matmul.h"
 
-#include <gtest/gtest.h>
-
 #include <algorithm>
 #include <cstring>
 #include <limits>
@@ -11,6 +9,7 @@
 #include "agora/kernels/table.h"
 #include "agora/kernels/test_numbers.h"
 #include "agora/kernels/workspace.h"
+#include <gtest/gtest.h>
 
 namespace agora::kernels {
 namespace {
@@ -40,7 +39,8 @@ class Matmul : public testing::TestWithParam<Case> {
     return {GetParam().table, pool_.get(), GetParam().precision, &workspace_};
   }
 
-  // Numbers that both precisions hold exactly, so that only the order of additions differs from the reference.
+  // Numbers that both precisions hold exactly, so that only the order of additions differs from the
+  // reference.
   Buffer<float> numbers(int64_t rows, int64_t cols) {
     Buffer<float> x = random_matrix(rng_, rows, cols);
     for (float& v : x.flat()) v = tensor::to_float(tensor::to_bf16(v));

@@ -33,7 +33,8 @@ void fill_from_columns(const Compute& compute, View<const float> weight, PackedM
 
 void PackedMatrix::shape(int64_t inner, int64_t outputs, Precision precision) {
   const int64_t panels = (outputs + kPanelWidth - 1) / kPanelWidth;
-  const int64_t size = panels * (precision == Precision::bf16 ? panel_size<bf16>(inner) : panel_size<float>(inner));
+  const int64_t size =
+      panels * (precision == Precision::bf16 ? panel_size<bf16>(inner) : panel_size<float>(inner));
   if (precision == Precision::bf16) {
     f32_ = {};
     if (bf16_.size() != size) bf16_ = Buffer<bf16>::uninitialised(1, size, Purpose::weight);

@@ -1,3 +1,4 @@
+#include "agora/kernels/cpu/matmul_amx.h"
 #include "agora/kernels/cpu/matmul_avx512_bf16.h"
 #include "agora/kernels/platform_tables.h"
 
@@ -5,12 +6,13 @@ namespace agora::kernels {
 
 std::vector<Table> platform_tables(const CpuFeatures& features, const Table& base) {
   std::vector<Table> tables;
-  if (features.avx512_bf16) {
-    Table table = base;
-    table.name = "avx512_bf16";
-    table.bf16_loops.product = &cpu::product_avx512_bf16;
-    tables.push_back(table);
-  }
+  const auto add = [&](std::string_view name, void (*product)(const Block<bf16>&)) {
+    tables.push_back(base);
+    tables.back().name = name;
+    tables.back().bf16_loops.product = product;
+  };
+  if (features.amx_bf16) add("amx", &cpu::product_amx);
+  if (features.avx512_bf16) add("avx512_bf16", &cpu::product_avx512_bf16);
   return tables;
 }
 

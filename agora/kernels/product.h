@@ -1,7 +1,9 @@
-// Products cut to the caches, for the inside of one piece of a parallel loop. Shared by matmul and the experts.
+// Products cut to the caches, for the inside of one piece of a parallel loop. Shared by matmul and the
+// experts.
 //
 //   product_tiles(loops, {x_rows, row_stride, rows}, {panels, panel_stride, steps}, p_begin, p_end,
-//                 [&](int64_t panel, int64_t panels, const float* tile) { ... });   // tile: rows x kTileWidth
+//                 [&](int64_t panel, int64_t panels, const float* tile) { ... });   // tile: rows x
+//                 kTileWidth
 //   accumulate_gradient(loops, dy_panels, outputs, x_panels, inputs, steps, dweight, row_stride);
 //
 // Any thread: all state is on the stack (the tile, 32 KiB).
@@ -15,11 +17,13 @@
 
 namespace agora::kernels {
 
-// Rows that share a visit of the weights: their inputs (2 KiB a row for K = 1024) and the tile stay in the second-level
-// cache beside the weights of a group, and each weight that comes from memory serves up to 256 operations.
+// Rows that share a visit of the weights: their inputs (2 KiB a row for K = 1024) and the tile stay in the
+// second-level cache beside the weights of a group, and each weight that comes from memory serves up to 256
+// operations.
 constexpr int64_t kBlockRows = 128;
 constexpr int64_t kTileWidth = kGroupPanels * kPanelWidth;
-// Inner steps at a time: a group's weights are then 64 KiB. Sums continue in the tile, so the cut is not visible in results.
+// Inner steps at a time: a group's weights are then 64 KiB. Sums continue in the tile, so the cut is not
+// visible in results.
 constexpr int64_t kBlockSteps = 256;
 
 template <class T>
@@ -52,8 +56,8 @@ inline int64_t block_steps(int64_t steps) {
   return std::max<int64_t>(1, (steps + blocks - 1) / blocks);
 }
 
-// Calls finish(first panel, panels, tile) for every group of up to four panels of [panel_begin, panel_end), once its sums are
-// complete. panel_begin is a multiple of kGroupPanels.
+// Calls finish(first panel, panels, tile) for every group of up to four panels of [panel_begin, panel_end),
+// once its sums are complete. panel_begin is a multiple of kGroupPanels.
 template <class T, class Finish>
 void product_tiles(const Loops<T>& loops, const RowsOf<T>& a, const PanelsOf<T>& b, int64_t panel_begin,
                    int64_t panel_end, Finish&& finish) {
@@ -77,15 +81,17 @@ void product_tiles(const Loops<T>& loops, const RowsOf<T>& a, const PanelsOf<T>&
       block.next_b = more_steps    ? block.b + steps_each * kStepSize
                      : more_panels ? b.data + (panel + kGroupPanels) * b.panel_stride
                                    : nullptr;
-      if (more_steps && (block.panels < kGroupPanels || step + 2 * steps_each > b.steps)) block.next_b = nullptr;
+      if (more_steps && (block.panels < kGroupPanels || step + 2 * steps_each > b.steps))
+        block.next_b = nullptr;
       loops.product(block);
     }
     finish(panel, block.panels, static_cast<const float*>(tile));
   }
 }
 
-// c[outputs, columns] += A^T . B for a run of outputs. A and B are packed with the rows of the batch as inner dimension: A's
-// panels hold the outputs (as stored in dy), B's the columns. Rows of the batch are added in ascending order.
+// c[outputs, columns] += A^T . B for a run of outputs. A and B are packed with the rows of the batch as inner
+// dimension: A's panels hold the outputs (as stored in dy), B's the columns. Rows of the batch are added in
+// ascending order.
 template <class T>
 struct GradientTask {
   PanelsOf<T> a;  // of dy: panel_stride may skip panels (gate and up in turn)
@@ -110,7 +116,8 @@ void accumulate_gradient(const Loops<T>& loops, const GradientTask<T>& task) {
     block.steps = std::min(steps_each, task.b.steps - step);
     block.add = true;
     for (int64_t row = 0; row < task.outputs; row += kRows) {
-      block.set_panels(task.a.data + row / kPanelWidth * task.a.panel_stride + step * kStepSize, task.a.panel_stride);
+      block.set_panels(task.a.data + row / kPanelWidth * task.a.panel_stride + step * kStepSize,
+                       task.a.panel_stride);
       block.rows = std::min(kRows, task.outputs - row);
       block.panels = whole;
       block.c = task.c + row * task.c_row;
@@ -150,8 +157,8 @@ struct Piece {
   int32_t panel_end;
 };
 
-// Cuts all jobs of a stage. Pieces are large at first, so that weights stream on without a break, and small at the end, so
-// that the threads finish together. Pieces that share weights come one after the other.
+// Cuts all jobs of a stage. Pieces are large at first, so that weights stream on without a break, and small
+// at the end, so that the threads finish together. Pieces that share weights come one after the other.
 std::vector<Piece> cut(std::span<const Job> jobs, int threads);
 // The same rows in blocks of `block`, all panels in one: for stages that work on whole rows.
 std::vector<Piece> cut_rows(std::span<const Job> jobs, int64_t block);

@@ -2,12 +2,12 @@
 //
 //   const Table& table = best_table(cpu_features());
 //   const Table* forced = find_table("portable", cpu_features());        // nullptr: unknown here
-//   for (const Table* each : all_tables(cpu_features())) ...             // every table that this machine can run
+//   for (const Table* each : all_tables(cpu_features())) ...             // all that this machine can run
 //
-// Names: "amx", "avx512_bf16", "portable" (the best of the next), "portable_avx3", "portable_avx2" and other targets,
-// "reference" (plain loops). All read the same packed panels and round alike to bf16; they differ in the order of a few
-// additions, so results of two tables agree to rounding, while each table is exact about the promises of matmul.h.
-// Any thread. Tables are constants.
+// Names: "amx", "avx512_bf16", "portable" (the best of the next), "portable_avx3", "portable_avx2" and other
+// targets, "reference" (plain loops). All read the same packed panels and round alike to bf16; they differ in
+// the order of a few additions, so results of two tables agree to rounding, while each table is exact about
+// the promises of matmul.h. Any thread. Tables are constants.
 #pragma once
 
 #include <span>
@@ -24,7 +24,8 @@ namespace agora::kernels {
 constexpr int64_t kPanelWidth = 16;  // outputs of one panel: a row of an AMX tile, a register of AVX-512
 constexpr int64_t kGroupPanels = 4;  // panels that a register block spans
 
-// Inner elements that lie together in a panel, [inner / kStep][16][kStep]: pairs for bf16, as the dot products want them.
+// Inner elements that lie together in a panel, [inner / kStep][16][kStep]: pairs for bf16, as the dot
+// products want them.
 template <class T>
 inline constexpr int64_t kStep = sizeof(T) == 2 ? 2 : 1;
 
@@ -39,11 +40,13 @@ constexpr int64_t panel_size(int64_t inner) {  // elements
   return steps_of<T>(inner) * kStep<T> * kPanelWidth;
 }
 
-// One block of a product: C[rows, 16 * panels] = A[rows, steps] . B, or C += it. Every element is one sum that takes the steps
-// in ascending order, starting from 0 or from C; it does not depend on `rows` or `panels`.
+// One block of a product: C[rows, 16 * panels] = A[rows, steps] . B, or C += it. Every element is one sum
+// that takes the steps in ascending order, starting from 0 or from C; it does not depend on `rows` or
+// `panels`.
 template <class T>
 struct Block {
-  const T* a = nullptr;  // step s of row r: kStep elements at a + (r / 16) * a_panel + (r % 16) * a_row + s * a_step
+  const T* a =
+      nullptr;  // step s of row r: kStep elements at a + (r / 16) * a_panel + (r % 16) * a_row + s * a_step
   int64_t a_row = 0;
   int64_t a_step = kStep<T>;
   int64_t a_panel = 0;
@@ -55,8 +58,9 @@ struct Block {
   int64_t panels = 0;
   int64_t steps = 0;
   bool add = false;
-  // What will be read after this block, brought into the cache meanwhile; may be null. next_b: the next kGroupPanels panels.
-  // next_c: with `add`, the first group of columns of the C that comes next; the groups of this C fetch each other.
+  // What will be read after this block, brought into the cache meanwhile; may be null. next_b: the next
+  // kGroupPanels panels. next_c: with `add`, the first group of columns of the C that comes next; the groups
+  // of this C fetch each other.
   const T* next_b = nullptr;
   const float* next_c = nullptr;
 
@@ -76,8 +80,8 @@ struct Block {
   }
 };
 
-// Rows of an activation's work; columns are those of whole hidden panels. `pre` holds the products before the activation:
-// for swiglu 16 gate columns, 16 up columns, and so on; otherwise one column for each hidden one.
+// Rows of an activation's work; columns are those of whole hidden panels. `pre` holds the products before the
+// activation: for swiglu 16 gate columns, 16 up columns, and so on; otherwise one column for each hidden one.
 template <class T>
 struct ActivationForward {
   Activation activation;
@@ -114,9 +118,11 @@ struct Loops {
   void (*product)(const Block<T>&);
   // y[0 .. n) = x rounded to T; up to y[n_padded) zero.
   void (*round)(const float* x, int64_t n, int64_t n_padded, T* y);
-  // Up to 16 rows of a weight become a panel: row r is output r, columns are the inner dimension (padded with zeros).
+  // Up to 16 rows of a weight become a panel: row r is output r, columns are the inner dimension (padded with
+  // zeros).
   void (*pack_rows)(const float* w, int64_t row_stride, int64_t rows, int64_t columns, T* panel);
-  // kStep rows become one step of many panels: columns are outputs. row1 is read for bf16 only and null for zeros.
+  // kStep rows become one step of many panels: columns are outputs. row1 is read for bf16 only and null for
+  // zeros.
   void (*pack_step)(const float* row0, const float* row1, float scale0, float scale1, int64_t columns, T* out,
                     int64_t panel_stride);
   void (*activation_forward)(const ActivationForward<T>&);

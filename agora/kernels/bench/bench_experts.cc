@@ -88,13 +88,14 @@ class Mixture {
   ExpertSaved saved_;
 };
 
-BenchLine line_of(const Roofline& limit, const ExpertShape& shape, int threads, const char* pass, double operations,
-                  double bytes, double seconds) {
+BenchLine line_of(const Roofline& limit, const ExpertShape& shape, int threads, const char* pass,
+                  double operations, double bytes, double seconds) {
   BenchLine line;
   const double attainable = limit.attainable(operations, bytes);
   const bool memory_bound = attainable < limit.bf16_rate;
   line.name = memory_bound ? "expert_few_rows_bandwidth_share" : "expert_bf16_roofline_share";
-  line.shape = absl::StrFormat("D=%d H=%d experts=%d rows=%d %s", shape.d, shape.h, shape.experts, shape.rows, pass);
+  line.shape =
+      absl::StrFormat("D=%d H=%d experts=%d rows=%d %s", shape.d, shape.h, shape.experts, shape.rows, pass);
   line.threads = threads;
   line.value = operations / seconds * 1e-9;
   line.unit = "GFLOP/s";
@@ -137,7 +138,8 @@ std::vector<BenchLine> bench_experts(const Table& table, const CpuFeatures& feat
           options.seconds_per_case, 2);
       // Weights are bf16 and read once a pass; gradients are f32, read and written.
       lines.push_back(line_of(limit, shape, threads, "forward", operations, 2 * weights, forward));
-      lines.push_back(line_of(limit, shape, threads, "forward+backward", 3 * operations, (2 + 2 + 8) * weights, both));
+      lines.push_back(
+          line_of(limit, shape, threads, "forward+backward", 3 * operations, (2 + 2 + 8) * weights, both));
     }
   }
   return lines;

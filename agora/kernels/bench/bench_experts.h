@@ -28,8 +28,9 @@ struct ExpertBenchOptions {
   double seconds_per_case = 0.5;
 };
 
-// For each number of threads and shape, forward and forward with backward: operations a second against the roofline.
-// Named expert_bf16_roofline_share, or expert_few_rows_bandwidth_share where memory is the lower roof.
+// For each number of threads and shape, forward and forward with backward: operations a second against the
+// roofline. Named expert_bf16_roofline_share, or expert_few_rows_bandwidth_share where memory is the lower
+// roof.
 std::vector<BenchLine> bench_experts(const Table& table, const CpuFeatures& features,
                                      const ExpertBenchOptions& options = {});
 

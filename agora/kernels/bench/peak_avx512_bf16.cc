@@ -8,8 +8,9 @@
 
 namespace agora::kernels {
 
-// 24 sums; each step reads 4 vectors that nobody has read before, and 6 inputs from a small part that stays close: the
-// least traffic that 32 registers allow, so this is the rate that a product of large matrices can reach.
+// 24 sums; each step reads 4 vectors that nobody has read before, and 6 inputs from a small part that stays
+// close: the least traffic that 32 registers allow, so this is the rate that a product of large matrices can
+// reach.
 double peak_avx512_bf16(const void* set, float* sink) {
   constexpr int kRows = 6;
   constexpr int kVectors = 4;

@@ -7,7 +7,8 @@
 
 namespace agora::kernels {
 
-// Reads `set` (kPeakSetBytes, 64-byte aligned) once and multiplies it; `sink` [1024] gets the sums. Returns operations done.
+// Reads `set` (kPeakSetBytes, 64-byte aligned) once and multiplies it; `sink` [1024] gets the sums. Returns
+// operations done.
 using PeakLoop = double (*)(const void* set, float* sink);
 constexpr int64_t kPeakSetBytes = int64_t{1} << 20;
 

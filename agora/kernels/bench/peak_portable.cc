@@ -2,7 +2,8 @@
 
 #include "agora/kernels/bench/peak_loop.h"
 
-#define HWY_DISABLED_TARGETS (HWY_SVE | HWY_SVE2 | HWY_SVE_256 | HWY_SVE2_128 | HWY_RVV | HWY_AVX3_DL | HWY_SSSE3)
+#define HWY_DISABLED_TARGETS \
+  (HWY_SVE | HWY_SVE2 | HWY_SVE_256 | HWY_SVE2_128 | HWY_RVV | HWY_AVX3_DL | HWY_SSSE3)
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "agora/kernels/bench/peak_portable.cc"
 #include "hwy/foreach_target.h"  // IWYU pragma: keep
@@ -34,7 +35,8 @@ double PeakLoopOf(const void* set, float* sink) {
       sum[r][1] = hn::MulAdd(a, b1, sum[r][1]);
     }
   }
-  for (int64_t i = 0; i < kRows * kVectors; ++i) hn::StoreU(sum[i / kVectors][i % kVectors], d, sink + kLanes * i);
+  for (int64_t i = 0; i < kRows * kVectors; ++i)
+    hn::StoreU(sum[i / kVectors][i % kVectors], d, sink + kLanes * i);
   return 2.0 * static_cast<double>(kLanes * kRows * kVectors * kSteps);
 }
 

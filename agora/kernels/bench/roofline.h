@@ -11,8 +11,9 @@
 namespace agora::kernels {
 
 struct Roofline {
-  const char* instruction = "";   // the best one for bf16 products here
-  double bf16_rate = 0.0;         // operations a second, its operands coming from a 1 MiB set in the second-level cache
+  const char* instruction = "";  // the best one for bf16 products here
+  double bf16_rate =
+      0.0;  // operations a second, its operands coming from a 1 MiB set in the second-level cache
   double memory_bandwidth = 0.0;  // bytes a second, reading a large set on huge pages with software prefetch
 
   // For work that does `operations` and must move `bytes` through memory.

@@ -1,4 +1,5 @@
-// Activations of the experts' feed-forward, forward and backward. Included once per target by cpu/portable.cc.
+// Activations of the experts' feed-forward, forward and backward. Included once per target by
+// cpu/portable.cc.
 //
 // Every number is computed by the same operations whatever its place in a row or a batch.
 #if defined(AGORA_KERNELS_CPU_ACTIVATION_PORTABLE_INL_H_) == defined(HWY_TARGET_TOGGLE)
@@ -98,14 +99,19 @@ void ForwardRows(const ActivationForward<T>& work) {
 template <class T>
 void ForwardActivation(const ActivationForward<T>& work) {
   switch (work.activation) {
-    case Activation::swiglu: return ForwardRows<Activation::swiglu>(work);
-    case Activation::gelu: return ForwardRows<Activation::gelu>(work);
-    case Activation::relu: return ForwardRows<Activation::relu>(work);
-    case Activation::linear: return ForwardRows<Activation::linear>(work);
+    case Activation::swiglu:
+      return ForwardRows<Activation::swiglu>(work);
+    case Activation::gelu:
+      return ForwardRows<Activation::gelu>(work);
+    case Activation::relu:
+      return ForwardRows<Activation::relu>(work);
+    case Activation::linear:
+      return ForwardRows<Activation::linear>(work);
   }
 }
 
-// What one vector of one row gives: weight * gradient before the activation (gate and up for swiglu), and act(pre).
+// What one vector of one row gives: weight * gradient before the activation (gate and up for swiglu), and
+// act(pre).
 struct Gradient {
   VA first;
   VA second;
@@ -159,7 +165,8 @@ void BackwardStep(const ActivationBackward<T>& work, int64_t row, int64_t rows) 
     const int64_t lane = c % kPanelWidth;
     const int64_t at = panel * kPanelWidth * kPerHidden + lane;
     const VA dhidden0 = hn::LoadU(d, work.dhidden + row * work.dhidden_row + c);
-    const Gradient g0 = GradientAt<kActivation>(work.saved + row * work.saved_row + at, dhidden0, weight0, dot0);
+    const Gradient g0 =
+        GradientAt<kActivation>(work.saved + row * work.saved_row + at, dhidden0, weight0, dot0);
     T* dpre0 = work.dpre + row * work.dpre_row + at;
     StoreRounded(d, g0.first, dpre0);
     if constexpr (kPerHidden == 2) StoreRounded(d, g0.second, dpre0 + kPanelWidth);
@@ -191,10 +198,14 @@ void BackwardRows(const ActivationBackward<T>& work) {
 template <class T>
 void BackwardActivation(const ActivationBackward<T>& work) {
   switch (work.activation) {
-    case Activation::swiglu: return BackwardRows<Activation::swiglu>(work);
-    case Activation::gelu: return BackwardRows<Activation::gelu>(work);
-    case Activation::relu: return BackwardRows<Activation::relu>(work);
-    case Activation::linear: return BackwardRows<Activation::linear>(work);
+    case Activation::swiglu:
+      return BackwardRows<Activation::swiglu>(work);
+    case Activation::gelu:
+      return BackwardRows<Activation::gelu>(work);
+    case Activation::relu:
+      return BackwardRows<Activation::relu>(work);
+    case Activation::linear:
+      return BackwardRows<Activation::linear>(work);
   }
 }
 

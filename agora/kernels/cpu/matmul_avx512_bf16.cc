@@ -7,13 +7,13 @@
 namespace agora::kernels::cpu {
 namespace {
 
-// 6 rows x 4 panels: 24 sums, 4 weights and 1 input fill 29 of 32 registers; each weight loaded serves 6 products. Two dot
-// products a cycle of latency 5-6 need at least 12 sums.
+// 6 rows x 4 panels: 24 sums, 4 weights and 1 input fill 29 of 32 registers; each weight loaded serves 6
+// products. Two dot products a cycle of latency 5-6 need at least 12 sums.
 constexpr int kRows = 6;
 constexpr int kPanels = static_cast<int>(kGroupPanels);
 
-// Lines to bring into the second-level cache while a tile is computed: `streams` lines at each of the first `steps` steps.
-// And C's tile of the same shape at `c`, if there is one.
+// Lines to bring into the second-level cache while a tile is computed: `streams` lines at each of the first
+// `steps` steps. And C's tile of the same shape at `c`, if there is one.
 struct Ahead {
   const bf16* at = nullptr;
   int64_t stream_stride = 0;
@@ -49,7 +49,8 @@ void tile(const Block<bf16>& block, const bf16* a, const bf16* b, float* c, cons
       int32_t pair;
       std::memcpy(&pair, a_at + r * a_row, sizeof(pair));
       const __m512i input = _mm512_set1_epi32(pair);
-      for (int p = 0; p < P; ++p) sum[r][p] = _mm512_dpbf16_ps(sum[r][p], as_pairs(input), as_pairs(weights[p]));
+      for (int p = 0; p < P; ++p)
+        sum[r][p] = _mm512_dpbf16_ps(sum[r][p], as_pairs(input), as_pairs(weights[p]));
     }
   };
   constexpr int64_t kLine = 2 * kPanelWidth;
@@ -87,8 +88,9 @@ Ahead share(const Block<bf16>& block, int64_t index, int64_t tiles) {
   return {block.next_b + panel * block.b_panel + begin * 2 * kPanelWidth, 0, 1, count};
 }
 
-// All rows against up to four panels. Rows of panels (the gradient) break every 16; each run is cut into tiles of as equal
-// a height as can be, because a tile of one or two rows runs at the speed of the sums' latency.
+// All rows against up to four panels. Rows of panels (the gradient) break every 16; each run is cut into
+// tiles of as equal a height as can be, because a tile of one or two rows runs at the speed of the sums'
+// latency.
 void product_group(const Block<bf16>& block, const bf16* b, float* c, const float* next_c, int panels) {
   const bool one_run = block.a_panel == kPanelWidth * block.a_row;
   const int64_t run_rows = one_run ? block.rows : kPanelWidth;
@@ -103,7 +105,8 @@ void product_group(const Block<bf16>& block, const bf16* b, float* c, const floa
       const int64_t height = (t + 1) * rows / tiles - begin;
       Ahead ahead = share(block, tile_index++, tiles_all);
       if (next_c != nullptr) ahead.c = next_c + (run + begin) * block.c_row;
-      kTiles[height - 1][panels - 1](block, a + begin * block.a_row, b, c + (run + begin) * block.c_row, ahead);
+      kTiles[height - 1][panels - 1](block, a + begin * block.a_row, b, c + (run + begin) * block.c_row,
+                                     ahead);
     }
   }
 }
@@ -114,7 +117,8 @@ void product_avx512_bf16(const Block<bf16>& block) {
   for (int64_t p = 0; p < block.panels; p += kPanels) {
     const int64_t panels = block.panels - p < kPanels ? block.panels - p : kPanels;
     float* c = block.c + p * kPanelWidth;
-    const float* next_c = p + kPanels < block.panels && block.next_c != nullptr ? c + kPanels * kPanelWidth : block.next_c;
+    const float* next_c =
+        p + kPanels < block.panels && block.next_c != nullptr ? c + kPanels * kPanelWidth : block.next_c;
     product_group(block, block.b + p * block.b_panel, c, next_c, static_cast<int>(panels));
   }
 }

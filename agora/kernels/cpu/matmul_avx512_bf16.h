@@ -1,4 +1,5 @@
-// The product of bf16 panels with AVX-512's dot product of pairs (vdpbf16ps). Only on processors that have it.
+// The product of bf16 panels with AVX-512's dot product of pairs (vdpbf16ps). Only on processors that have
+// it.
 #pragma once
 
 #include "agora/kernels/table.h"

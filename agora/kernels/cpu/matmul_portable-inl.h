@@ -1,7 +1,8 @@
 // The product of panels for every processor that Highway knows. Included once per target by cpu/portable.cc.
 //
-// f32: a fused multiply-add for each inner element. bf16: each pair is widened to two f32 numbers (a shift, a mask) and
-// added low element first. So a bf16 element's sum takes the inner dimension in ascending order, like the f32 one.
+// f32: a fused multiply-add for each inner element. bf16: each pair is widened to two f32 numbers (a shift, a
+// mask) and added low element first. So a bf16 element's sum takes the inner dimension in ascending order,
+// like the f32 one.
 #if defined(AGORA_KERNELS_CPU_MATMUL_PORTABLE_INL_H_) == defined(HWY_TARGET_TOGGLE)
 #ifdef AGORA_KERNELS_CPU_MATMUL_PORTABLE_INL_H_
 #undef AGORA_KERNELS_CPU_MATMUL_PORTABLE_INL_H_
@@ -35,7 +36,8 @@ constexpr int kTileRows = kPanelVectors >= 4 ? 3 : 6;
 
 // Adds one step: sum[r][v] += a[r] * b[v].
 template <int R, int V>
-HWY_INLINE void MultiplyStep(const float* a, int64_t a_row, const float* b, int64_t b_panel, VF (&sum)[R][V]) {
+HWY_INLINE void MultiplyStep(const float* a, int64_t a_row, const float* b, int64_t b_panel,
+                             VF (&sum)[R][V]) {
   const DF d;
   for (int v = 0; v < V; ++v) {
     const VF weight = hn::LoadU(d, b + v / kPanelVectors * b_panel + v % kPanelVectors * kLanes);
@@ -93,12 +95,18 @@ void MultiplyTile(const Block<T>& block, const T* a, const T* b, float* c) {
 template <class T, int V>
 void MultiplyRows(const Block<T>& block, int64_t rows, const T* a, const T* b, float* c) {
   switch (rows) {
-    case 1: return MultiplyTile<T, 1, V>(block, a, b, c);
-    case 2: return MultiplyTile<T, 2, V>(block, a, b, c);
-    case 3: return MultiplyTile<T, 3, V>(block, a, b, c);
-    case 4: return MultiplyTile<T, 4, V>(block, a, b, c);
-    case 5: return MultiplyTile<T, 5, V>(block, a, b, c);
-    default: return MultiplyTile<T, 6, V>(block, a, b, c);
+    case 1:
+      return MultiplyTile<T, 1, V>(block, a, b, c);
+    case 2:
+      return MultiplyTile<T, 2, V>(block, a, b, c);
+    case 3:
+      return MultiplyTile<T, 3, V>(block, a, b, c);
+    case 4:
+      return MultiplyTile<T, 4, V>(block, a, b, c);
+    case 5:
+      return MultiplyTile<T, 5, V>(block, a, b, c);
+    default:
+      return MultiplyTile<T, 6, V>(block, a, b, c);
   }
 }
 

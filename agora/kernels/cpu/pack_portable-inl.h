@@ -16,8 +16,8 @@ namespace agora::kernels::HWY_NAMESPACE {
 
 namespace hn = hwy::HWY_NAMESPACE;
 
-// The bits of x rounded to bf16 as tensor::to_bf16 does (nearest, ties to even, NaN stays NaN), in the upper half of each
-// lane; the lower half is undefined.
+// The bits of x rounded to bf16 as tensor::to_bf16 does (nearest, ties to even, NaN stays NaN), in the upper
+// half of each lane; the lower half is undefined.
 template <class D, class V = hn::Vec<D>>
 HWY_INLINE hn::Vec<hn::RebindToUnsigned<D>> RoundedBits(D, V x) {
   const hn::RebindToUnsigned<D> du;
@@ -32,7 +32,8 @@ HWY_INLINE hn::Vec<hn::RebindToUnsigned<D>> RoundedBits(D, V x) {
 template <class D, class V = hn::Vec<D>>
 HWY_INLINE hn::Vec<hn::RebindToUnsigned<D>> RoundedPairs(D d, V low, V high) {
   const hn::RebindToUnsigned<D> du;
-  return hn::Or(hn::ShiftRight<16>(RoundedBits(d, low)), hn::And(RoundedBits(d, high), hn::Set(du, 0xffff0000u)));
+  return hn::Or(hn::ShiftRight<16>(RoundedBits(d, low)),
+                hn::And(RoundedBits(d, high), hn::Set(du, 0xffff0000u)));
 }
 
 // y[i] = x[i] rounded, Lanes(d) numbers.
@@ -123,8 +124,8 @@ void PackRows(const float* w, int64_t row_stride, int64_t rows, int64_t columns,
   }
 }
 
-inline void PackStep(const float* row0, const float* row1, float scale0, float scale1, int64_t columns, bf16* out,
-                     int64_t panel_stride) {
+inline void PackStep(const float* row0, const float* row1, float scale0, float scale1, int64_t columns,
+                     bf16* out, int64_t panel_stride) {
   const hn::CappedTag<float, static_cast<size_t>(kPanelWidth)> d;
   const hn::RebindToUnsigned<decltype(d)> du;
   const auto lanes = static_cast<int64_t>(hn::Lanes(d));

@@ -5,12 +5,11 @@
   (HWY_SVE | HWY_SVE2 | HWY_SVE_256 | HWY_SVE2_128 | HWY_RVV | HWY_AVX3_DL | HWY_SSSE3)
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "agora/kernels/cpu/portable.cc"
-#include "hwy/foreach_target.h"  // IWYU pragma: keep
-#include "hwy/highway.h"
-
 #include "agora/kernels/cpu/activation_portable-inl.h"
 #include "agora/kernels/cpu/matmul_portable-inl.h"
 #include "agora/kernels/cpu/pack_portable-inl.h"
+#include "hwy/foreach_target.h"  // IWYU pragma: keep
+#include "hwy/highway.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace agora::kernels::HWY_NAMESPACE {
@@ -29,16 +28,22 @@ Loops<T> LoopsOf() {
 
 std::string_view NameOf() {
   switch (HWY_TARGET) {
-    case HWY_AVX3: return "portable_avx3";
-    case HWY_AVX2: return "portable_avx2";
-    case HWY_SSE4: return "portable_sse4";
-    case HWY_NEON: return "portable_neon";
-    default: return "portable_plain";
+    case HWY_AVX3:
+      return "portable_avx3";
+    case HWY_AVX2:
+      return "portable_avx2";
+    case HWY_SSE4:
+      return "portable_sse4";
+    case HWY_NEON:
+      return "portable_neon";
+    default:
+      return "portable_plain";
   }
 }
 
 Table TableOf() {
-  return {.name = NameOf(), .bf16_loops = LoopsOf<bf16>(), .f32_loops = LoopsOf<float>(), .write_row = &WriteRow};
+  return {
+      .name = NameOf(), .bf16_loops = LoopsOf<bf16>(), .f32_loops = LoopsOf<float>(), .write_row = &WriteRow};
 }
 
 }  // namespace agora::kernels::HWY_NAMESPACE

@@ -21,10 +21,14 @@ ValueAndSlope gelu(double x) {
 
 ValueAndSlope activate(Activation activation, double x) {
   switch (activation) {
-    case Activation::swiglu: return silu(x);
-    case Activation::gelu: return gelu(x);
-    case Activation::relu: return x > 0.0 ? ValueAndSlope{x, 1.0} : ValueAndSlope{0.0, 0.0};
-    case Activation::linear: return {x, 1.0};
+    case Activation::swiglu:
+      return silu(x);
+    case Activation::gelu:
+      return gelu(x);
+    case Activation::relu:
+      return x > 0.0 ? ValueAndSlope{x, 1.0} : ValueAndSlope{0.0, 0.0};
+    case Activation::linear:
+      return {x, 1.0};
   }
   return {x, 1.0};
 }

@@ -55,8 +55,8 @@ std::vector<double> expert(Activation activation, const ExpertWeights& weights, 
 }
 
 void expert_backward(Activation activation, const ExpertWeights& weights, std::span<const float> x,
-                     std::span<const float> dy, float weight, const ExpertGradients& gradients, std::span<float> dx,
-                     float* dweight) {
+                     std::span<const float> dy, float weight, const ExpertGradients& gradients,
+                     std::span<float> dx, float* dweight) {
   const Inside inside = inside_of(activation, weights, x);
   const std::vector<double> y = output_of(weights, inside);
   const auto width = static_cast<int64_t>(x.size());

@@ -16,9 +16,10 @@ namespace agora::kernels::reference {
 // E(x); x has D numbers.
 std::vector<double> expert(Activation activation, const ExpertWeights& weights, std::span<const float> x);
 
-// The gradient of weight * (E(x) . dy): written to dx [D] and dweight, added to the gradients that are not empty.
+// The gradient of weight * (E(x) . dy): written to dx [D] and dweight, added to the gradients that are not
+// empty.
 void expert_backward(Activation activation, const ExpertWeights& weights, std::span<const float> x,
-                     std::span<const float> dy, float weight, const ExpertGradients& gradients, std::span<float> dx,
-                     float* dweight);
+                     std::span<const float> dy, float weight, const ExpertGradients& gradients,
+                     std::span<float> dx, float* dweight);
 
 }  // namespace agora::kernels::reference

@@ -87,7 +87,8 @@ void activation_backward(const ActivationBackward<T>& work) {
     for (int64_t c = 0; c < work.panels * kPanelWidth; ++c) {
       const int64_t panel = c / kPanelWidth;
       const int64_t at = gated ? 2 * c - c % kPanelWidth : c;
-      const int64_t in_panel = r / kStep<T> * kStep<T> * kPanelWidth + c % kPanelWidth * kStep<T> + r % kStep<T>;
+      const int64_t in_panel =
+          r / kStep<T> * kStep<T> * kPanelWidth + c % kPanelWidth * kStep<T> + r % kStep<T>;
       const double dhidden = there ? work.dhidden[r * work.dhidden_row + c] : 0.0f;
       const double weight = there ? work.weights[r] : 0.0f;
       const T* saved = work.saved + r * work.saved_row + at;
