@@ -77,7 +77,7 @@ struct ExpertSaved {
 };
 
 // out[entry, D] = weight(entry) * E(x[token(entry)]).  `saved` may be null when no backward will follow.
-// Cost: rows * 6 D H operations for swiglu; a weight is read from memory once for every 128 rows of its group.
+// Cost: rows * 6 D H operations for swiglu; a weight is read once for every 128 rows of its group.
 void experts_forward(const Compute& compute, View<const float> x, std::span<const ExpertGroup> groups,
                      View<float> out, ExpertSaved* saved);
 

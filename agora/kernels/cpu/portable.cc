@@ -1,15 +1,18 @@
 #include "agora/kernels/cpu/portable.h"
 
-// Targets whose vectors have no size at compile time, and those that would double another one's code.
-#define HWY_DISABLED_TARGETS \
-  (HWY_SVE | HWY_SVE2 | HWY_SVE_256 | HWY_SVE2_128 | HWY_RVV | HWY_AVX3_DL | HWY_SSSE3)
+#include "agora/kernels/highway_targets.h"
+
+// The order of these is their meaning.
+// clang-format off
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "agora/kernels/cpu/portable.cc"
+#include "hwy/foreach_target.h"
+#include "hwy/highway.h"
+
 #include "agora/kernels/cpu/activation_portable-inl.h"
 #include "agora/kernels/cpu/matmul_portable-inl.h"
 #include "agora/kernels/cpu/pack_portable-inl.h"
-#include "hwy/foreach_target.h"  // IWYU pragma: keep
-#include "hwy/highway.h"
+// clang-format on
 
 HWY_BEFORE_NAMESPACE();
 namespace agora::kernels::HWY_NAMESPACE {
