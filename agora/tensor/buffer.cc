@@ -4,6 +4,10 @@
 
 #include <cstdlib>
 #include <cstring>
+#include <unordered_map>
+#include <vector>
+
+#include "agora/base/mutex.h"
 
 namespace agora::tensor {
 namespace {
@@ -28,6 +32,68 @@ void raise(std::atomic<int64_t>& peak, int64_t value) {
 
 int64_t round_up(int64_t bytes, int64_t unit) { return (bytes + unit - 1) / unit * unit; }
 
+// Large blocks that were released and wait to be used again. The same scratch is taken and released many times a step; asking
+// the operating system for it anew would clear its pages each time, an eighth of a training step. Like malloc's own lists,
+// one for the process.
+class SpareBlocks {
+ public:
+  // nullptr: none that fits without wasting more than a quarter of it.
+  void* take(int64_t bytes) {
+    const base::MutexLock lock(mutex_);
+    size_t best = blocks_.size();
+    for (size_t i = 0; i < blocks_.size(); ++i) {
+      const bool fits = blocks_[i].bytes >= bytes && blocks_[i].bytes - bytes <= bytes / 4;
+      if (fits && (best == blocks_.size() || blocks_[i].bytes < blocks_[best].bytes)) best = i;
+    }
+    if (best == blocks_.size()) return nullptr;
+    void* data = blocks_[best].data;
+    sizes_[data] = blocks_[best].bytes;
+    bytes_ -= blocks_[best].bytes;
+    blocks_.erase(blocks_.begin() + static_cast<int64_t>(best));
+    return data;
+  }
+
+  // Keeps the block, and lets the oldest ones go while there are too many bytes.
+  void give(void* data, int64_t bytes) {
+    const base::MutexLock lock(mutex_);
+    if (const auto known = sizes_.find(data); known != sizes_.end()) {
+      bytes = known->second;  // it was taken for something smaller
+      sizes_.erase(known);
+    }
+    blocks_.push_back({data, bytes});
+    bytes_ += bytes;
+    while (bytes_ > kSpareBytesMax) {
+      bytes_ -= blocks_.front().bytes;
+      std::free(blocks_.front().data);
+      blocks_.erase(blocks_.begin());
+    }
+  }
+
+ private:
+  static constexpr int64_t kSpareBytesMax = int64_t{256} << 20;
+
+  struct Block {
+    void* data;
+    int64_t bytes;
+  };
+  base::Mutex mutex_;
+  std::vector<Block> blocks_ ABSL_GUARDED_BY(mutex_);  // the oldest first
+  std::unordered_map<void*, int64_t> sizes_ ABSL_GUARDED_BY(mutex_);  // in use, of blocks that came from here
+  int64_t bytes_ ABSL_GUARDED_BY(mutex_) = 0;
+};
+
+SpareBlocks& spare_blocks() {
+  static auto* blocks = new SpareBlocks;  // never destroyed: buffers of static life may be released after main()
+  return *blocks;
+}
+
+void* allocate_huge(int64_t bytes) {
+  if (void* data = spare_blocks().take(bytes)) return data;
+  void* data = std::aligned_alloc(kHugePage, static_cast<size_t>(bytes));
+  if (data != nullptr) madvise(data, static_cast<size_t>(bytes), MADV_HUGEPAGE);
+  return data;
+}
+
 }  // namespace
 
 namespace internal {
@@ -37,8 +103,7 @@ void* allocate(int64_t bytes, Purpose purpose, Contents contents) {
   if (bytes == 0) return nullptr;
   void* data = nullptr;
   if (bytes >= kHugePage) {
-    data = std::aligned_alloc(kHugePage, static_cast<size_t>(round_up(bytes, kHugePage)));
-    if (data != nullptr) madvise(data, static_cast<size_t>(round_up(bytes, kHugePage)), MADV_HUGEPAGE);
+    data = allocate_huge(round_up(bytes, kHugePage));
   } else {
     data = std::aligned_alloc(kAlignment, static_cast<size_t>(round_up(bytes, kAlignment)));
   }
@@ -54,7 +119,11 @@ void release(void* data, int64_t bytes, Purpose purpose) {
   if (data == nullptr) return;
   count.bytes[static_cast<size_t>(purpose)].fetch_sub(bytes, std::memory_order_relaxed);
   count.total.fetch_sub(bytes, std::memory_order_relaxed);
-  std::free(data);
+  if (bytes >= kHugePage) {
+    spare_blocks().give(data, round_up(bytes, kHugePage));
+  } else {
+    std::free(data);
+  }
 }
 
 }  // namespace internal

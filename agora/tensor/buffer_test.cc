@@ -1,0 +1,54 @@
+#include "agora/tensor/buffer.h"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <vector>
+
+namespace agora::tensor {
+namespace {
+
+TEST(Buffer, IsZeroAlignedAndCounted) {
+  const int64_t before = memory_count().bytes[static_cast<size_t>(Purpose::gradient)];
+  {
+    const Buffer<float> buffer(3, 100, Purpose::gradient);
+    EXPECT_EQ(reinterpret_cast<uintptr_t>(buffer.data()) % 64, 0u);
+    for (const float x : buffer.flat()) EXPECT_EQ(x, 0.0f);
+    EXPECT_EQ(memory_count().bytes[static_cast<size_t>(Purpose::gradient)], before + 1200);
+  }
+  EXPECT_EQ(memory_count().bytes[static_cast<size_t>(Purpose::gradient)], before);
+}
+
+TEST(Buffer, IsZeroAlsoInMemoryThatWasUsedBefore) {
+  constexpr int64_t kNumbers = int64_t{1} << 20;  // 4 MiB: a block that is kept for reuse
+  for (int round = 0; round < 3; ++round) {
+    Buffer<float> buffer(1, kNumbers, Purpose::scratch);
+    for (const float x : buffer.flat()) ASSERT_EQ(x, 0.0f);
+    std::ranges::fill(buffer.flat(), 7.0f);
+  }
+}
+
+TEST(Buffer, BlocksOfManySizesDoNotOverlap) {
+  std::vector<Buffer<float>> held;
+  for (int round = 0; round < 60; ++round) {
+    const int64_t numbers = (int64_t{1} << 19) + 40'000 * (round % 7);
+    held.push_back(Buffer<float>::uninitialised(1, numbers, Purpose::scratch));
+    std::ranges::fill(held.back().flat(), static_cast<float>(round));
+    if (held.size() > 5) held.erase(held.begin() + round % 5);
+    for (const Buffer<float>& buffer : held) {
+      ASSERT_EQ(buffer.flat().front(), buffer.flat().back());
+    }
+  }
+}
+
+TEST(View, PartsShareTheRows) {
+  Buffer<float> buffer(4, 6, Purpose::scratch);
+  const View<float> part = buffer.view().rows_from(1, 2).columns(2, 3);
+  part.row(1)[2] = 5.0f;
+  EXPECT_EQ(buffer.row(2)[4], 5.0f);
+  EXPECT_EQ(part.size(), 6);
+  EXPECT_FALSE(part.dense());
+}
+
+}  // namespace
+}  // namespace agora::tensor
