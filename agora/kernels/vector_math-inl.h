@@ -44,7 +44,11 @@ HWY_INLINE V Exp(D d, V x) {
   // 2^(n - 1), then twice that: n reaches 128, one above the largest exponent.
   const auto bits = hn::ShiftLeft<23>(hn::Add(hn::ConvertTo(di, n), hn::Set(di, 126)));
   const V scaled = hn::Mul(p, hn::BitCast(d, bits));
+#if HWY_TARGET == HWY_SCALAR
+  return hn::IfThenElse(hn::IsNaN(x), x, hn::Add(scaled, scaled));  // the plain min and max drop it
+#else
   return hn::Add(scaled, scaled);
+#endif
 }
 
 #if HWY_TARGET == HWY_AVX2 || HWY_TARGET == HWY_AVX3
