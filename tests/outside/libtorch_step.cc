@@ -1,11 +1,13 @@
 // libtorch_step: how fast libtorch trains the model that `agora bench engine` trains: the yardstick of
-// [train_step_vs_libtorch]. The same mathematics, written as one writes it for libtorch: composed operators, autograd, the
-// usual loop over experts (index_select, three linears, index_add), clip_grad_norm_, torch::optim::AdamW.
+// [train_step_vs_libtorch]. The same mathematics, written as one writes it for libtorch: composed operators,
+// autograd, the usual loop over experts (index_select, three linears, index_add), clip_grad_norm_,
+// torch::optim::AdamW.
 //
 //   build-outside/libtorch_step --threads 1,2 --dtype f32,bf16 --hidden 512
 //
-// Prints one JSON object a line for every pair of thread count and dtype (see README.md). bf16 means what it means in
-// libtorch's own autocast: weights, gradients, optimizer, norms, softmax and residual stream stay f32, products run in bf16.
+// Prints one JSON object a line for every pair of thread count and dtype (see README.md). bf16 means what it
+// means in libtorch's own autocast: weights, gradients, optimizer, norms, softmax and residual stream stay
+// f32, products run in bf16.
 #include <malloc.h>
 #include <torch/torch.h>
 #include <unistd.h>
@@ -215,7 +217,8 @@ double seconds_since(std::chrono::steady_clock::time_point start) {
   return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
 }
 
-// Trains on one batch of random tokens, again and again: the loss must fall, which shows that the step is a whole one.
+// Trains on one batch of random tokens, again and again: the loss must fall, which shows that the step is a
+// whole one.
 Measured measure(const Settings& s, torch::Dtype dtype) {
   torch::manual_seed(s.seed);
   Model model(s, dtype);
@@ -227,7 +230,8 @@ Measured measure(const Settings& s, torch::Dtype dtype) {
 
   Measured measured;
   const auto step = [&] {
-    // Dropping the gradients is faster than zeroing them: backward then hands its results over instead of adding.
+    // Dropping the gradients is faster than zeroing them: backward then hands its results over instead of
+    // adding.
     for (const Tensor& parameter : model.parameters()) parameter.mutable_grad() = Tensor();
     const Tensor loss = model.loss(input, target);
     loss.backward();
@@ -304,9 +308,9 @@ torch::Dtype dtype_named(const std::string& name) {
   throw std::invalid_argument("--dtype " + name + ": f32 or bf16");
 }
 
-// OpenBLAS (f32 products) looks at the processor when it is loaded, unless the environment names one: a name inherited from
-// elsewhere may halve its speed, so it is dropped and the program started again. The allocator keeps what it has: giving
-// pages back to the system and asking again costs a tenth of every step.
+// OpenBLAS (f32 products) looks at the processor when it is loaded, unless the environment names one: a name
+// inherited from elsewhere may halve its speed, so it is dropped and the program started again. The allocator
+// keeps what it has: giving pages back to the system and asking again costs a tenth of every step.
 void let_libraries_do_their_best(char** argv) {
   mallopt(M_MMAP_THRESHOLD, 1 << 30);
   mallopt(M_TRIM_THRESHOLD, -1);

@@ -1,0 +1,134 @@
+// Every kind of bad input: one clear sentence, exit code 2, and nothing that was saved is lost.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <cstring>
+
+#include "tests/e2e/small_run.h"
+
+namespace agora::e2e {
+namespace {
+
+using ::testing::AllOf;
+using ::testing::HasSubstr;
+
+class BadInput : public ::testing::Test {
+ protected:
+  std::string path(const std::string& name) const { return (scratch_ / name).string(); }
+
+  void expect_refused(const std::vector<std::string>& arguments, const std::string& says, int64_t file_bytes_max = 0) {
+    const Outcome outcome = run_agora(arguments, file_bytes_max);
+    EXPECT_EQ(outcome.exit_code, 2) << outcome.err;
+    EXPECT_THAT(outcome.err, AllOf(HasSubstr("agora: "), HasSubstr(says)));
+  }
+
+  // A trained model in path("run").
+  void train() {
+    write_two_domains(scratch_ / "data");
+    const Outcome outcome = run_agora(small_train(path("data"), path("run")));
+    ASSERT_EQ(outcome.exit_code, 0) << outcome.err;
+  }
+
+  void change(const std::string& file, size_t at, const std::string& bytes) {
+    std::string content = read_file(path(file));
+    ASSERT_LE(at + bytes.size(), content.size());
+    content.replace(at, bytes.size(), bytes);
+    write_file(path(file), content);
+  }
+
+  void replace(const std::string& file, const std::string& from, const std::string& to) {
+    std::string content = read_file(path(file));
+    const size_t at = content.find(from);
+    ASSERT_NE(at, std::string::npos);
+    content.replace(at, from.size(), to);
+    write_file(path(file), content);
+  }
+
+  ScratchFolder scratch_;
+};
+
+TEST_F(BadInput, DataThatIsNotThereOrNotText) {
+  expect_refused(small_train(path("nowhere"), path("run")), "nowhere");
+  std::filesystem::create_directories(scratch_ / "empty");
+  expect_refused(small_train(path("empty"), path("run")), "empty");
+  write_file(scratch_ / "binary" / "a.bin", std::string(100'000, '\0'));
+  expect_refused(small_train(path("binary"), path("run")), "binary");
+  write_file(scratch_ / "nothing" / "a.txt", "");
+  expect_refused(small_train(path("nothing"), path("run")), "nothing");
+  write_file(scratch_ / "short" / "a.txt", "too short");
+  expect_refused(small_train(path("short"), path("run")), "");
+}
+
+TEST_F(BadInput, OddTextIsTextAllTheSame) {
+  write_file(scratch_ / "odd" / "line.txt", std::string(300'000, 'x') + "\xff\xfe no utf-8 \xc3");
+  EXPECT_EQ(run_agora(small_train(path("odd"), path("run"))).exit_code, 0);
+}
+
+TEST_F(BadInput, FlagsAndRecipes) {
+  EXPECT_EQ(run_agora({"train", "--no-such-flag"}).exit_code, 2);
+  EXPECT_EQ(run_agora({"no-such-command"}).exit_code, 2);
+  EXPECT_EQ(run_agora({}).exit_code, 2);
+  EXPECT_EQ(run_agora({"--help"}).exit_code, 0);
+  expect_refused({"train", path("no-recipe")}, "expected a recipe");
+  write_file(scratch_ / "recipe.toml", "no-such-flag = 3\n");
+  EXPECT_EQ(run_agora({"train", path("recipe.toml")}).exit_code, 2);
+  write_two_domains(scratch_ / "data");
+  const auto with = [&](const std::string& flag, const std::string& value) {
+    return small_train(path("data"), path("run"), {flag, value});
+  };
+  expect_refused(with("--width", "33"), "head");
+  expect_refused(with("--chosen", "9"), "9");
+  expect_refused(with("--precision", "f64"), "bf16 or f32");
+  expect_refused(with("--selection", "best"), "top_k");
+  expect_refused(with("--learning-rate", "-1"), "learning-rate");
+  expect_refused(with("--tokenizer", "words"), "bpe");
+}
+
+TEST_F(BadInput, ModelsThatAreTornAlteredOrWrong) {
+  train();
+  expect_refused({"ask", path("nowhere"), "x"}, "expected a model folder");
+  const std::string file = path("run") + "/model.safetensors";
+  const std::string good = read_file(file);
+  write_file(file, good.substr(0, good.size() - 5));
+  expect_refused({"ask", path("run"), "x"}, "model.safetensors");
+  std::string altered = good;
+  altered[altered.size() - 3] = static_cast<char>(altered[altered.size() - 3] ^ 1);
+  write_file(file, altered);
+  expect_refused({"ask", path("run"), "x"}, "hash");
+  write_file(file, std::string(8, '\xff') + "{}");
+  expect_refused({"inspect", file}, "model.safetensors");
+  write_file(file, good);
+  EXPECT_EQ(run_agora({"ask", path("run"), "x", "--tokens", "2"}).exit_code, 0);
+
+  replace("run/config.json", "\"hidden_size\": 32", "\"hidden_size\": 64");
+  expect_refused({"ask", path("run"), "x"}, "expected");
+  replace("run/config.json", "\"hidden_size\": 64", "\"hidden_size\": \"big\"");
+  expect_refused({"ask", path("run"), "x"}, "hidden_size");
+  write_file(scratch_ / "run" / "config.json", "{");
+  expect_refused({"ask", path("run"), "x"}, "config.json");
+}
+
+TEST_F(BadInput, AFullDiskLosesNothingThatWasSaved) {
+  train();
+  const std::string before = read_file(path("run") + "/model.safetensors");
+  // The run is extended; the file limit stands for the full disk.
+  const Outcome outcome =
+      run_agora({"train", "--json", "--resume", path("run"), "--steps", "50"}, /*file_bytes_max=*/20'000);
+  EXPECT_EQ(outcome.exit_code, 2) << outcome.err;
+  EXPECT_THAT(outcome.err, HasSubstr("--resume"));
+  EXPECT_EQ(read_file(path("run") + "/model.safetensors"), before);
+  EXPECT_EQ(run_agora({"train", "--json", "--resume", path("run"), "--steps", "50"}).exit_code, 0);
+}
+
+TEST_F(BadInput, AskingForTheImpossible) {
+  train();
+  expect_refused({"ask", path("run"), "x", "--temperature", "-1"}, "temperature");
+  expect_refused({"ask", path("run"), "x", "--top-p", "0"}, "top-p");
+  EXPECT_EQ(run_agora({"ask", path("run"), "x", "--tokens", "0"}).exit_code, 2);
+  expect_refused({"train", "--resume", path("nowhere")}, "expected the folder of a training run");
+  expect_refused({"explain", path("run"), "x", "--html", path("no-folder") + "/page.html", "--rows", "100"},
+                 "page.html");
+}
+
+}  // namespace
+}  // namespace agora::e2e

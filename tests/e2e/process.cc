@@ -1,0 +1,94 @@
+#include "tests/e2e/process.h"
+
+#include <fcntl.h>
+#include <signal.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cstdlib>
+#include <fstream>
+#include <sstream>
+
+namespace agora::e2e {
+namespace {
+
+constexpr useconds_t kPollUs = 2000;
+
+void redirect(const std::string& path, int to) {
+  const int file = ::open(path.c_str(), O_WRONLY | O_CREAT | O_TRUNC, 0644);
+  dup2(file, to);
+  close(file);
+}
+
+}  // namespace
+
+ScratchFolder::ScratchFolder() {
+  std::string name = (std::filesystem::temp_directory_path() / "agora-e2e-XXXXXX").string();
+  path_ = mkdtemp(name.data());
+}
+
+ScratchFolder::~ScratchFolder() {
+  std::error_code ignored;
+  std::filesystem::remove_all(path_, ignored);
+}
+
+Process Process::start(const std::vector<std::string>& arguments, const ScratchFolder& scratch,
+                       int64_t file_bytes_max) {
+  Process process;
+  process.out_ = (scratch / "stdout").string();
+  process.err_ = (scratch / "stderr").string();
+  process.child_ = fork();
+  if (process.child_ != 0) return process;
+  redirect(process.out_, STDOUT_FILENO);
+  redirect(process.err_, STDERR_FILENO);
+  if (file_bytes_max > 0) {
+    signal(SIGXFSZ, SIG_IGN);  // so that write() says EFBIG, as it says ENOSPC on a full disk
+    const rlimit limit{static_cast<rlim_t>(file_bytes_max), static_cast<rlim_t>(file_bytes_max)};
+    setrlimit(RLIMIT_FSIZE, &limit);
+  }
+  std::vector<char*> words{const_cast<char*>(AGORA_BINARY)};
+  for (const std::string& word : arguments) words.push_back(const_cast<char*>(word.c_str()));
+  words.push_back(nullptr);
+  execv(AGORA_BINARY, words.data());
+  _exit(127);
+}
+
+bool Process::wait_for_output(const std::string& text) {
+  for (;;) {
+    if (read_file(out_).find(text) != std::string::npos) return true;
+    if (ended_ || waitpid(child_, &state_, WNOHANG) == child_) {
+      ended_ = true;
+      return read_file(out_).find(text) != std::string::npos;
+    }
+    usleep(kPollUs);
+  }
+}
+
+void Process::interrupt() {
+  if (!ended_) kill(child_, SIGINT);
+}
+
+Outcome Process::finish() {
+  if (!ended_) waitpid(child_, &state_, 0);
+  ended_ = true;
+  return {WIFEXITED(state_) ? WEXITSTATUS(state_) : 128 + WTERMSIG(state_), read_file(out_), read_file(err_)};
+}
+
+Outcome run_agora(const std::vector<std::string>& arguments, int64_t file_bytes_max) {
+  const ScratchFolder scratch;
+  return Process::start(arguments, scratch, file_bytes_max).finish();
+}
+
+void write_file(const std::filesystem::path& path, const std::string& content) {
+  std::filesystem::create_directories(path.parent_path());
+  std::ofstream(path, std::ios::binary) << content;
+}
+
+std::string read_file(const std::filesystem::path& path) {
+  std::ostringstream text;
+  text << std::ifstream(path, std::ios::binary).rdbuf();
+  return text.str();
+}
+
+}  // namespace agora::e2e

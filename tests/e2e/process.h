@@ -1,0 +1,57 @@
+// Runs the real binary as a user would and looks at what comes out.
+//
+//   Outcome o = run_agora({"inspect", "nothing"});     o.exit_code == 2, o.err
+//   Process p = Process::start({...});  p.wait_for_output("step");  p.interrupt();  Outcome o = p.finish();
+#pragma once
+
+#include <sys/types.h>
+
+#include <filesystem>
+#include <string>
+#include <vector>
+
+namespace agora::e2e {
+
+struct Outcome {
+  int exit_code = -1;  // 128 + number for a signal
+  std::string out;
+  std::string err;
+};
+
+// A folder that is empty at first and gone at the end.
+class ScratchFolder {
+ public:
+  ScratchFolder();
+  ~ScratchFolder();
+  std::filesystem::path operator/(const std::string& name) const { return path_ / name; }
+  std::string str() const { return path_.string(); }
+
+ private:
+  std::filesystem::path path_;
+};
+
+class Process {
+ public:
+  // Standard output and error go to files in `scratch`. file_bytes_max: what it may write to one file; 0: no limit.
+  static Process start(const std::vector<std::string>& arguments, const ScratchFolder& scratch,
+                       int64_t file_bytes_max = 0);
+
+  // Until its standard output holds the text, or it has ended. False: it ended without.
+  bool wait_for_output(const std::string& text);
+  void interrupt();
+  Outcome finish();
+
+ private:
+  pid_t child_ = 0;
+  std::string out_;
+  std::string err_;
+  bool ended_ = false;
+  int state_ = 0;
+};
+
+Outcome run_agora(const std::vector<std::string>& arguments, int64_t file_bytes_max = 0);
+
+void write_file(const std::filesystem::path& path, const std::string& content);
+std::string read_file(const std::filesystem::path& path);
+
+}  // namespace agora::e2e
