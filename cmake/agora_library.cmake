@@ -1,7 +1,8 @@
 # agora_library(NAME SRCS a.cc ... [DEPS target ...] [PRIVATE_DEPS target ...])
 #
-# One folder, one static library agora_NAME. Every *_test.cc in the folder (and in its sub-folders) becomes the program
-# NAME_test, which CTest runs case by case; sub-folders that are libraries themselves have their own.
+# One folder, one static library agora_NAME. Every *_test.cc in the folder (and in its sub-folders) becomes
+# the program NAME_test, which CTest runs case by case; sub-folders that are libraries themselves have their
+# own.
 function(agora_library name)
   cmake_parse_arguments(ARG "" "" "SRCS;DEPS;PRIVATE_DEPS" ${ARGN})
   if(ARG_SRCS)

@@ -1,4 +1,5 @@
-# What a build can choose. No option changes a public header: options add targets, warnings or instrumentation only.
+# What a build can choose. No option changes a public header: options add targets, warnings or instrumentation
+# only.
 
 option(AGORA_TESTS "Build the tests" ON)
 option(AGORA_FUZZ "Build the fuzz targets (needs clang)" OFF)

@@ -3,8 +3,8 @@
 //   Mutex mutex;   int count ABSL_GUARDED_BY(mutex) = 0;   Condition changed;
 //   MutexLock lock(mutex);   while (count == 0) changed.wait(mutex);
 //
-// Not absl::Mutex: Debian's abseil is built without ThreadSanitizer, which then can not see that its locks order
-// anything and reports races that are none. Any thread.
+// Not absl::Mutex: Debian's abseil is built without ThreadSanitizer, which then can not see that its locks
+// order anything and reports races that are none. Any thread.
 #pragma once
 
 #include <condition_variable>

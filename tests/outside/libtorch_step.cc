@@ -9,7 +9,6 @@
 // means in libtorch's own autocast: weights, gradients, optimizer, norms, softmax and residual stream stay
 // f32, products run in bf16.
 #include <malloc.h>
-#include <torch/torch.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -22,6 +21,8 @@
 #include <stdexcept>
 #include <string>
 #include <vector>
+
+#include <torch/torch.h>
 
 namespace {
 
@@ -75,7 +76,8 @@ struct Positions {
 Positions make_positions(const Settings& s, torch::Dtype dtype) {
   const int64_t half = s.head_width() / 2;
   const Tensor exponent = torch::arange(half, torch::kFloat32) / static_cast<double>(half);
-  const Tensor angle = torch::outer(torch::arange(s.sequence, torch::kFloat32), torch::pow(kRopeTheta, -exponent));
+  const Tensor angle =
+      torch::outer(torch::arange(s.sequence, torch::kFloat32), torch::pow(kRopeTheta, -exponent));
   const Tensor both = torch::cat({angle, angle}, -1);
   const Tensor mask = torch::full({s.sequence, s.sequence}, -INFINITY).triu(1).to(dtype);
   return {both.cos(), both.sin(), mask};
@@ -84,7 +86,8 @@ Positions make_positions(const Settings& s, torch::Dtype dtype) {
 // x [batch, heads, sequence, A]
 Tensor rope(const Tensor& x, const Positions& positions) {
   const int64_t half = x.size(-1) / 2;
-  const Tensor turned = torch::cat({-x.index({"...", Slice(half, None)}), x.index({"...", Slice(None, half)})}, -1);
+  const Tensor turned =
+      torch::cat({-x.index({"...", Slice(half, None)}), x.index({"...", Slice(None, half)})}, -1);
   return x * positions.cosine + turned * positions.sine;
 }
 
@@ -118,7 +121,8 @@ class Model {
                          weight(s_.width, s_.width), gain(s_.head_width()),      gain(s_.head_width())};
       block.router = weight(s_.experts, s_.width);
       for (int64_t e = 0; e < s_.experts; ++e) {
-        block.experts.push_back({weight(s_.hidden, s_.width), weight(s_.hidden, s_.width), weight(s_.width, s_.hidden)});
+        block.experts.push_back(
+            {weight(s_.hidden, s_.width), weight(s_.hidden, s_.width), weight(s_.width, s_.hidden)});
       }
       blocks_.push_back(std::move(block));
     }
@@ -255,14 +259,15 @@ Measured measure(const Settings& s, torch::Dtype dtype) {
 
 void print(const Settings& s, const std::string& threads, const std::string& dtype, const Measured& m) {
   const double tokens = static_cast<double>(s.batch * s.sequence);
-  std::printf("{\"name\":\"libtorch_step\",\"threads\":%s,\"dtype\":\"%s\",\"tokens_per_s\":%.1f,"
-              "\"tokens_per_s_best\":%.1f,\"steps\":%zu,\"loss_first\":%.4f,\"loss_last\":%.4f,"
-              "\"layers\":%lld,\"width\":%lld,\"hidden\":%lld,\"experts\":%lld,\"top_k\":%lld,"
-              "\"sequence\":%lld,\"batch\":%lld,\"vocab\":%lld}\n",
-              threads.c_str(), dtype.c_str(), tokens / m.step_s[m.step_s.size() / 2], tokens / m.step_s.front(),
-              m.step_s.size(), m.loss_first, m.loss_last, (long long)s.layers, (long long)s.width,
-              (long long)s.hidden, (long long)s.experts, (long long)s.top_k, (long long)s.sequence,
-              (long long)s.batch, (long long)s.vocab);
+  std::printf(
+      "{\"name\":\"libtorch_step\",\"threads\":%s,\"dtype\":\"%s\",\"tokens_per_s\":%.1f,"
+      "\"tokens_per_s_best\":%.1f,\"steps\":%zu,\"loss_first\":%.4f,\"loss_last\":%.4f,"
+      "\"layers\":%lld,\"width\":%lld,\"hidden\":%lld,\"experts\":%lld,\"top_k\":%lld,"
+      "\"sequence\":%lld,\"batch\":%lld,\"vocab\":%lld}\n",
+      threads.c_str(), dtype.c_str(), tokens / m.step_s[m.step_s.size() / 2], tokens / m.step_s.front(),
+      m.step_s.size(), m.loss_first, m.loss_last, (long long)s.layers, (long long)s.width,
+      (long long)s.hidden, (long long)s.experts, (long long)s.top_k, (long long)s.sequence,
+      (long long)s.batch, (long long)s.vocab);
   std::fflush(stdout);
 }
 
@@ -277,9 +282,10 @@ std::vector<std::string> split(const std::string& list) {
 Settings parse(int argc, char** argv) {
   Settings s;
   const std::map<std::string, int64_t*> numbers = {
-      {"--layers", &s.layers}, {"--width", &s.width},       {"--heads", &s.heads}, {"--kv-heads", &s.kv_heads},
-      {"--hidden", &s.hidden}, {"--experts", &s.experts},   {"--top-k", &s.top_k}, {"--vocab", &s.vocab},
-      {"--batch", &s.batch},   {"--sequence", &s.sequence}, {"--seed", &s.seed}};
+      {"--layers", &s.layers},     {"--width", &s.width},   {"--heads", &s.heads},
+      {"--kv-heads", &s.kv_heads}, {"--hidden", &s.hidden}, {"--experts", &s.experts},
+      {"--top-k", &s.top_k},       {"--vocab", &s.vocab},   {"--batch", &s.batch},
+      {"--sequence", &s.sequence}, {"--seed", &s.seed}};
   for (int i = 1; i < argc; i += 2) {
     const std::string name = argv[i];
     if (i + 1 == argc) throw std::invalid_argument(name + " needs a value");
