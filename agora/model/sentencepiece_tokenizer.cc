@@ -127,31 +127,19 @@ class SentencePieceTokenizer final : public Tokenizer {
 
   StatusOr<std::vector<int32_t>> encode(std::string_view text) const override {
     std::vector<int32_t> ids;
-    ids.reserve(text.size() / 2);
     Seen seen;
-    size_t unit = 0;        // where the unit at hand starts
-    bool in_spaces = true;  // of the unit: no other character yet
-    for (size_t i = 0; i < text.size();) {
-      const Utf8Char c = utf8_at(text, i);
-      const auto bytes = static_cast<size_t>(std::max(c.bytes, 1));
-      const bool by_bytes = goes_by_bytes(c);
-      const bool starts_word = c.code == ' ' && !in_spaces;
-      const bool starts_line = c.code == '\n' && i > 0 && text[i - 1] != '\n';
-      if (by_bytes || starts_word || starts_line || i - unit >= kUnitBytesMax) {
-        append_unit(text.substr(unit, i - unit), seen, ids);
-        unit = i;
-        in_spaces = true;
-      }
-      if (by_bytes) {
-        for (size_t b = 0; b < bytes; ++b) ids.push_back(byte_ids_[static_cast<uint8_t>(text[i + b])]);
-        unit = i + bytes;
-      } else {
-        in_spaces = in_spaces && c.code == ' ';
-      }
-      i += bytes;
-    }
-    append_unit(text.substr(unit), seen, ids);
+    append_text(text, seen, ids);
     return ids;
+  }
+
+  StatusOr<EncodedTexts> encode_all(std::span<const std::string_view> texts) const override {
+    EncodedTexts encoded;
+    Seen seen;
+    for (const std::string_view text : texts) {
+      append_text(text, seen, encoded.ids);
+      encoded.ends.push_back(encoded.ids.size());
+    }
+    return encoded;
   }
 
   Status save(const std::string& dir) const override {
@@ -182,6 +170,31 @@ class SentencePieceTokenizer final : public Tokenizer {
     } else if (piece.type != ModelOutline::kControl && piece.type != ModelOutline::kUnknown) {
       bytes = with_spaces(piece.text);
     }
+  }
+
+  void append_text(std::string_view text, Seen& seen, std::vector<int32_t>& ids) const {
+    size_t unit = 0;        // where the unit at hand starts
+    bool in_spaces = true;  // of the unit: no other character yet
+    for (size_t i = 0; i < text.size();) {
+      const Utf8Char c = utf8_at(text, i);
+      const auto bytes = static_cast<size_t>(std::max(c.bytes, 1));
+      const bool by_bytes = goes_by_bytes(c);
+      const bool starts_word = c.code == ' ' && !in_spaces;
+      const bool starts_line = c.code == '\n' && i > 0 && text[i - 1] != '\n';
+      if (by_bytes || starts_word || starts_line || i - unit >= kUnitBytesMax) {
+        append_unit(text.substr(unit, i - unit), seen, ids);
+        unit = i;
+        in_spaces = true;
+      }
+      if (by_bytes) {
+        for (size_t b = 0; b < bytes; ++b) ids.push_back(byte_ids_[static_cast<uint8_t>(text[i + b])]);
+        unit = i + bytes;
+      } else {
+        in_spaces = in_spaces && c.code == ' ';
+      }
+      i += bytes;
+    }
+    append_unit(text.substr(unit), seen, ids);
   }
 
   void append_unit(std::string_view unit, Seen& seen, std::vector<int32_t>& ids) const {

@@ -62,6 +62,16 @@ StatusOr<std::unique_ptr<Tokenizer>> Tokenizer::train(std::string_view sample,
   return open_sentencepiece(std::move(model), "the trained tokenizer");
 }
 
+StatusOr<EncodedTexts> Tokenizer::encode_all(std::span<const std::string_view> texts) const {
+  EncodedTexts encoded;
+  for (const std::string_view text : texts) {
+    AGORA_ASSIGN_OR_RETURN(const std::vector<int32_t> ids, encode(text));
+    encoded.ids.insert(encoded.ids.end(), ids.begin(), ids.end());
+    encoded.ends.push_back(encoded.ids.size());
+  }
+  return encoded;
+}
+
 std::string Tokenizer::decode(std::span<const int32_t> ids) const {
   std::string text;
   for (const int32_t id : ids) text += token_bytes(id);

@@ -29,6 +29,11 @@ struct TokenizerOptions {
   int32_t vocabulary = 4096;  // of unigram and bpe: at most, a small text gives fewer pieces; at least 320
 };
 
+struct EncodedTexts {
+  std::vector<int32_t> ids;  // of all texts, one after the other
+  std::vector<size_t> ends;  // by text: where its ids end
+};
+
 class Tokenizer {
  public:
   static StatusOr<std::unique_ptr<Tokenizer>> train(std::string_view sample, const TokenizerOptions& options);
@@ -39,6 +44,8 @@ class Tokenizer {
   virtual int32_t vocab_size() const = 0;
   // Fails only for `characters`, on a character that the training text did not have.
   virtual StatusOr<std::vector<int32_t>> encode(std::string_view text) const = 0;
+  // Each text by itself; cheaper than one call for each, because words come again. Errors as encode().
+  virtual StatusOr<EncodedTexts> encode_all(std::span<const std::string_view> texts) const;
   // The bytes of one token; empty for control tokens and for ids out of range (a model may have padded its
   // vocabulary).
   virtual std::string_view token_bytes(int32_t id) const = 0;

@@ -11,7 +11,7 @@
 
 #include <cstdint>
 #include <span>
-#include <string>
+#include <utility>
 #include <vector>
 
 #include "agora/base/result.h"
@@ -45,16 +45,20 @@ class BatchSampler {
   void restore(Rng::State state) { rng_ = Rng(state); }
 
  private:
-  BatchSampler(const BatchShape& shape, Rng rng) : shape_(shape), rng_(rng) {}
-
   struct Source {
     int32_t domain;
     std::span<const int32_t> tokens;
-    uint64_t starts_end;  // a draw below this, and not below the previous source's, belongs to this source
+    int64_t starts;  // positions at which a sequence may start
   };
+  BatchSampler(const BatchShape& shape, DomainShare share, Rng rng)
+      : shape_(shape), share_(share), rng_(rng) {}
+  std::pair<const Source*, int64_t> draw();
+
   BatchShape shape_;
+  DomainShare share_;
   Rng rng_;
   std::vector<Source> sources_;
+  int64_t starts_total_ = 0;
 };
 
 // Windows of `length` that follow each other, in batches; together they predict every token but the first

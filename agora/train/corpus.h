@@ -27,6 +27,7 @@ struct Domain {
   std::string name;
   std::vector<Document> train;
   std::vector<Document> validation;  // empty until split_validation()
+  int64_t files = 0;                 // that were read for it
   int64_t bytes_train() const;
   int64_t bytes_validation() const;
 };

@@ -31,8 +31,9 @@ StatusOr<Corpus> read_text_files(const std::string& dir, const TextLimits& limit
 constexpr TextLimits kMachineLimits = {
     .domain_bytes_max = 4'000'000, .file_bytes_max = 200'000, .domain_bytes_min = 100'000};
 
-// The text of this machine by kind: "c headers", "python", "perl", "manual pages", "documentation", "cmake",
-// "configuration". A kind that is absent or too small is left out. root is "/" but for tests.
+// The text of this machine by kind: "c headers", "python", "perl", "shell", "manual pages", "documentation",
+// "changelogs", "cmake". A kind that is absent or too small is left out, with a note. root is "/" but for
+// tests.
 StatusOr<Corpus> read_machine_text(const TextLimits& limits = kMachineLimits, const std::string& root = "/");
 
 }  // namespace agora::train
