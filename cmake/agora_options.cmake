@@ -3,7 +3,6 @@
 
 option(AGORA_TESTS "Build the tests" ON)
 option(AGORA_FUZZ "Build the fuzz targets (needs clang)" OFF)
-option(AGORA_OUTSIDE "Build the yardsticks that link other people's programs (see tools/outside)" OFF)
 set(AGORA_SANITIZE "" CACHE STRING "Sanitizers to build with: 'address,undefined' or 'thread'")
 
 if(NOT CMAKE_BUILD_TYPE)
