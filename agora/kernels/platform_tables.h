@@ -7,7 +7,7 @@
 
 namespace agora::kernels {
 
-// The best first; each is `base` with other products. Empty where nothing beats `base`.
-std::vector<Table> platform_tables(const CpuFeatures& features, const Table& base);
+// The best first. Empty where nothing beats the portable ones.
+std::vector<Table> platform_tables(const CpuFeatures& features);
 
 }  // namespace agora::kernels

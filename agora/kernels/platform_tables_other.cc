@@ -2,6 +2,6 @@
 
 namespace agora::kernels {
 
-std::vector<Table> platform_tables(const CpuFeatures&, const Table&) { return {}; }
+std::vector<Table> platform_tables(const CpuFeatures&) { return {}; }
 
 }  // namespace agora::kernels

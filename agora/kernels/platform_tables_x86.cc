@@ -1,13 +1,14 @@
 #include "agora/kernels/cpu/matmul_amx.h"
 #include "agora/kernels/cpu/matmul_avx512_bf16.h"
+#include "agora/kernels/cpu/portable.h"
 #include "agora/kernels/platform_tables.h"
 
 namespace agora::kernels {
 
-std::vector<Table> platform_tables(const CpuFeatures& features, const Table& base) {
+std::vector<Table> platform_tables(const CpuFeatures& features) {
   std::vector<Table> tables;
   const auto add = [&](std::string_view name, void (*product)(const Block<bf16>&)) {
-    tables.push_back(base);
+    tables.push_back(cpu::native_rounding_table());
     tables.back().name = name;
     tables.back().bf16_loops.product = product;
   };

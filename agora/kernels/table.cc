@@ -12,7 +12,7 @@ namespace {
 // Every table for these features, the best first.
 std::vector<Table> build(const CpuFeatures& features) {
   const std::vector<Table> portable = cpu::portable_tables();
-  std::vector<Table> all = platform_tables(features, portable.front());
+  std::vector<Table> all = platform_tables(features);
   all.insert(all.end(), portable.begin(), portable.end());
   all.push_back(reference::table());
   return all;

@@ -68,7 +68,7 @@ HWY_INLINE Slope Activate(VA x) {
   }
 }
 
-template <Activation kActivation, class T>
+template <class Rounding, Activation kActivation, class T>
 void ForwardRow(const ActivationForward<T>& work, const float* pre, T* saved, T* hidden) {
   const DA d;
   constexpr int64_t kPerHidden = kActivation == Activation::swiglu ? 2 : 1;
@@ -77,36 +77,37 @@ void ForwardRow(const ActivationForward<T>& work, const float* pre, T* saved, T*
     VA x = hn::LoadU(d, pre + at);
     if constexpr (kActivation == Activation::swiglu) {
       const VA up = hn::LoadU(d, pre + at + kPanelWidth);
-      if (saved != nullptr) StoreRounded(d, x, saved + at);
-      if (saved != nullptr) StoreRounded(d, up, saved + at + kPanelWidth);
-      StoreRounded(d, hn::Mul(Silu(x).value, up), hidden + c);
+      if (saved != nullptr) StoreRounded<Rounding>(d, x, saved + at);
+      if (saved != nullptr) StoreRounded<Rounding>(d, up, saved + at + kPanelWidth);
+      StoreRounded<Rounding>(d, hn::Mul(Silu(x).value, up), hidden + c);
     } else {
       if (work.bias != nullptr) x = hn::Add(x, hn::LoadU(d, work.bias + c));
-      if (saved != nullptr) StoreRounded(d, x, saved + at);
-      StoreRounded(d, Activate<kActivation>(x).value, hidden + c);
+      if (saved != nullptr) StoreRounded<Rounding>(d, x, saved + at);
+      StoreRounded<Rounding>(d, Activate<kActivation>(x).value, hidden + c);
     }
   }
 }
 
-template <Activation kActivation, class T>
+template <class Rounding, Activation kActivation, class T>
 void ForwardRows(const ActivationForward<T>& work) {
   for (int64_t r = 0; r < work.rows; ++r) {
     T* saved = work.saved == nullptr ? nullptr : work.saved + r * work.saved_row;
-    ForwardRow<kActivation>(work, work.pre + r * work.pre_row, saved, work.hidden + r * work.hidden_row);
+    ForwardRow<Rounding, kActivation>(work, work.pre + r * work.pre_row, saved,
+                                      work.hidden + r * work.hidden_row);
   }
 }
 
-template <class T>
+template <class Rounding, class T>
 void ForwardActivation(const ActivationForward<T>& work) {
   switch (work.activation) {
     case Activation::swiglu:
-      return ForwardRows<Activation::swiglu>(work);
+      return ForwardRows<Rounding, Activation::swiglu>(work);
     case Activation::gelu:
-      return ForwardRows<Activation::gelu>(work);
+      return ForwardRows<Rounding, Activation::gelu>(work);
     case Activation::relu:
-      return ForwardRows<Activation::relu>(work);
+      return ForwardRows<Rounding, Activation::relu>(work);
     case Activation::linear:
-      return ForwardRows<Activation::linear>(work);
+      return ForwardRows<Rounding, Activation::linear>(work);
   }
 }
 
@@ -141,14 +142,18 @@ HWY_INLINE Gradient GradientAt(const T* saved, VA dhidden, VA weight, VA& dot) {
 }
 
 // Rows r .. r + kStep - 1 of a vector into a panel's step.
+template <class Rounding>
 HWY_INLINE void StoreStep(VA low, VA high, bf16* panel) {
   const hn::RebindToUnsigned<DA> du;
-  hn::StoreU(RoundedPairs(DA(), low, high), du, reinterpret_cast<uint32_t*>(panel));
+  hn::StoreU(Rounding::Pairs(DA(), low, high), du, reinterpret_cast<uint32_t*>(panel));
 }
-HWY_INLINE void StoreStep(VA low, VA, float* panel) { hn::StoreU(low, DA(), panel); }
+template <class Rounding>
+HWY_INLINE void StoreStep(VA low, VA, float* panel) {
+  hn::StoreU(low, DA(), panel);
+}
 
 // One step of rows: `rows` of them are there (1 or kStep); what is missing counts as zero.
-template <Activation kActivation, class T>
+template <class Rounding, Activation kActivation, class T>
 void BackwardStep(const ActivationBackward<T>& work, int64_t row, int64_t rows) {
   const DA d;
   constexpr int64_t kPerHidden = kActivation == Activation::swiglu ? 2 : 1;
@@ -168,44 +173,44 @@ void BackwardStep(const ActivationBackward<T>& work, int64_t row, int64_t rows) 
     const Gradient g0 =
         GradientAt<kActivation>(work.saved + row * work.saved_row + at, dhidden0, weight0, dot0);
     T* dpre0 = work.dpre + row * work.dpre_row + at;
-    StoreRounded(d, g0.first, dpre0);
-    if constexpr (kPerHidden == 2) StoreRounded(d, g0.second, dpre0 + kPanelWidth);
+    StoreRounded<Rounding>(d, g0.first, dpre0);
+    if constexpr (kPerHidden == 2) StoreRounded<Rounding>(d, g0.second, dpre0 + kPanelWidth);
     Gradient g1{zero, zero, zero};
     if (both) {
       const VA dhidden1 = hn::LoadU(d, work.dhidden + row1 * work.dhidden_row + c);
       g1 = GradientAt<kActivation>(work.saved + row1 * work.saved_row + at, dhidden1, weight1, dot1);
       T* dpre1 = work.dpre + row1 * work.dpre_row + at;
-      StoreRounded(d, g1.first, dpre1);
-      if constexpr (kPerHidden == 2) StoreRounded(d, g1.second, dpre1 + kPanelWidth);
+      StoreRounded<Rounding>(d, g1.first, dpre1);
+      if constexpr (kPerHidden == 2) StoreRounded<Rounding>(d, g1.second, dpre1 + kPanelWidth);
     }
     const int64_t in_step = step_at + lane * kStep<T>;
     T* dpre_panel = work.dpre_panels + panel * kPerHidden * work.panel_stride + in_step;
-    StoreStep(g0.first, g1.first, dpre_panel);
-    if constexpr (kPerHidden == 2) StoreStep(g0.second, g1.second, dpre_panel + work.panel_stride);
-    StoreStep(g0.hidden, g1.hidden, work.hidden_panels + panel * work.panel_stride + in_step);
+    StoreStep<Rounding>(g0.first, g1.first, dpre_panel);
+    if constexpr (kPerHidden == 2) StoreStep<Rounding>(g0.second, g1.second, dpre_panel + work.panel_stride);
+    StoreStep<Rounding>(g0.hidden, g1.hidden, work.hidden_panels + panel * work.panel_stride + in_step);
   }
   work.dots[row * work.dots_row] = hn::GetLane(hn::SumOfLanes(d, dot0));
   if (both) work.dots[row1 * work.dots_row] = hn::GetLane(hn::SumOfLanes(d, dot1));
 }
 
-template <Activation kActivation, class T>
+template <class Rounding, Activation kActivation, class T>
 void BackwardRows(const ActivationBackward<T>& work) {
   for (int64_t r = 0; r < work.rows; r += kStep<T>) {
-    BackwardStep<kActivation>(work, r, HWY_MIN(kStep<T>, work.rows - r));
+    BackwardStep<Rounding, kActivation>(work, r, HWY_MIN(kStep<T>, work.rows - r));
   }
 }
 
-template <class T>
+template <class Rounding, class T>
 void BackwardActivation(const ActivationBackward<T>& work) {
   switch (work.activation) {
     case Activation::swiglu:
-      return BackwardRows<Activation::swiglu>(work);
+      return BackwardRows<Rounding, Activation::swiglu>(work);
     case Activation::gelu:
-      return BackwardRows<Activation::gelu>(work);
+      return BackwardRows<Rounding, Activation::gelu>(work);
     case Activation::relu:
-      return BackwardRows<Activation::relu>(work);
+      return BackwardRows<Rounding, Activation::relu>(work);
     case Activation::linear:
-      return BackwardRows<Activation::linear>(work);
+      return BackwardRows<Rounding, Activation::linear>(work);
   }
 }
 

@@ -2,6 +2,7 @@
 
 #include <immintrin.h>
 
+#include <algorithm>
 #include <cstring>
 
 namespace agora::kernels::cpu {
@@ -12,14 +13,31 @@ namespace {
 constexpr int kRows = 6;
 constexpr int kPanels = static_cast<int>(kGroupPanels);
 
-// Lines to bring into the second-level cache while a tile is computed: `streams` lines at each of the first
-// `steps` steps. And C's tile of the same shape at `c`, if there is one.
+constexpr int64_t kLine = 2 * kPanelWidth;  // elements of a cache line: one step of a panel
+
+// What a tile brings into the caches while it computes: `lines` lines, its share of the next four panels,
+// spread evenly over the `steps` of the tile so that they do not crowd out the loads of the products; and C's
+// tile of the same shape at `c`, if there is one.
 struct Ahead {
   const bf16* at = nullptr;
-  int64_t stream_stride = 0;
-  int64_t streams = 0;
+  const bf16* panel_end = nullptr;
+  int64_t panel = 0;  // elements from panel to panel
+  int64_t gap = 0;    // from the end of a panel's steps to the next panel
+  int64_t lines = 0;
   int64_t steps = 0;
+  int64_t due = 0;  // in parts of 1 / steps of a line
   const float* c = nullptr;
+
+  void step() {
+    for (due += lines; due >= steps; due -= steps) {
+      _mm_prefetch(at, _MM_HINT_T1);
+      at += kLine;
+      if (at == panel_end) {
+        at += gap;
+        panel_end += panel;
+      }
+    }
+  }
 };
 
 __m512bh as_pairs(__m512i x) {
@@ -27,7 +45,7 @@ __m512bh as_pairs(__m512i x) {
 }
 
 template <int R, int P>
-void tile(const Block<bf16>& block, const bf16* a, const bf16* b, float* c, const Ahead& ahead) {
+void tile(const Block<bf16>& block, const bf16* a, const bf16* b, float* c, Ahead ahead) {
   if (ahead.c != nullptr) {
     for (int r = 0; r < R; ++r) {
       for (int p = 0; p < P; ++p) __builtin_prefetch(ahead.c + r * block.c_row + p * kPanelWidth, 1);
@@ -53,20 +71,20 @@ void tile(const Block<bf16>& block, const bf16* a, const bf16* b, float* c, cons
         sum[r][p] = _mm512_dpbf16_ps(sum[r][p], as_pairs(input), as_pairs(weights[p]));
     }
   };
-  constexpr int64_t kLine = 2 * kPanelWidth;
-  int64_t s = 0;
-  for (; s < ahead.steps; ++s) {
-    const bf16* next = ahead.at + s * kLine;
-    for (int64_t i = 0; i < ahead.streams; ++i, next += ahead.stream_stride) _mm_prefetch(next, _MM_HINT_T1);
-    step(a + s * a_step, b + s * kLine);
+  if (ahead.lines > 0) {
+    for (int64_t s = 0; s < block.steps; ++s) {
+      ahead.step();
+      step(a + s * a_step, b + s * kLine);
+    }
+  } else {
+    for (int64_t s = 0; s < block.steps; ++s) step(a + s * a_step, b + s * kLine);
   }
-  for (; s < block.steps; ++s) step(a + s * a_step, b + s * kLine);
   for (int r = 0; r < R; ++r) {
     for (int p = 0; p < P; ++p) _mm512_storeu_ps(c + r * block.c_row + p * kPanelWidth, sum[r][p]);
   }
 }
 
-using TileFunction = void (*)(const Block<bf16>&, const bf16*, const bf16*, float*, const Ahead&);
+using TileFunction = void (*)(const Block<bf16>&, const bf16*, const bf16*, float*, Ahead);
 
 constexpr TileFunction kTiles[kRows][kPanels] = {
     {tile<1, 1>, tile<1, 2>, tile<1, 3>, tile<1, 4>}, {tile<2, 1>, tile<2, 2>, tile<2, 3>, tile<2, 4>},
@@ -74,18 +92,20 @@ constexpr TileFunction kTiles[kRows][kPanels] = {
     {tile<5, 1>, tile<5, 2>, tile<5, 3>, tile<5, 4>}, {tile<6, 1>, tile<6, 2>, tile<6, 3>, tile<6, 4>},
 };
 
-// The share of the next four panels that tile `index` of `tiles` brings in.
+// The share of tile `index` of `tiles`: as equal as can be, so that memory is never idle.
 Ahead share(const Block<bf16>& block, int64_t index, int64_t tiles) {
-  if (block.next_b == nullptr) return {};
-  if (tiles < kPanels) return index == 0 ? Ahead{block.next_b, block.b_panel, kPanels, block.steps} : Ahead{};
-  const int64_t tiles_per_panel = tiles / kPanels;
-  const int64_t panel = index / tiles_per_panel;
-  if (panel >= kPanels) return {};
-  const int64_t steps = (block.steps + tiles_per_panel - 1) / tiles_per_panel;
-  const int64_t begin = index % tiles_per_panel * steps;
-  if (begin >= block.steps) return {};
-  const int64_t count = begin + steps <= block.steps ? steps : block.steps - begin;
-  return {block.next_b + panel * block.b_panel + begin * 2 * kPanelWidth, 0, 1, count};
+  Ahead ahead;
+  if (block.next_b == nullptr || block.steps == 0) return ahead;
+  const int64_t all = kPanels * block.steps;
+  const int64_t begin = index * all / tiles;
+  ahead.lines = (index + 1) * all / tiles - begin;
+  ahead.steps = block.steps;
+  const int64_t panel = begin / block.steps;
+  ahead.at = block.next_b + panel * block.b_panel + begin % block.steps * kLine;
+  ahead.panel_end = block.next_b + panel * block.b_panel + block.steps * kLine;
+  ahead.panel = block.b_panel;
+  ahead.gap = block.b_panel - block.steps * kLine;
+  return ahead;
 }
 
 // All rows against up to four panels. Rows of panels (the gradient) break every 16; each run is cut into

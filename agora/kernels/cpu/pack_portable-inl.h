@@ -16,33 +16,60 @@ namespace agora::kernels::HWY_NAMESPACE {
 
 namespace hn = hwy::HWY_NAMESPACE;
 
-// The bits of x rounded to bf16 as tensor::to_bf16 does (nearest, ties to even, NaN stays NaN), in the upper
-// half of each lane; the lower half is undefined.
-template <class D, class V = hn::Vec<D>>
-HWY_INLINE hn::Vec<hn::RebindToUnsigned<D>> RoundedBits(D, V x) {
-  const hn::RebindToUnsigned<D> du;
-  const auto bits = hn::BitCast(du, x);
-  const auto odd = hn::And(hn::ShiftRight<16>(bits), hn::Set(du, 1));
-  const auto rounded = hn::Add(bits, hn::Add(odd, hn::Set(du, 0x7fff)));
-  const auto quiet = hn::Or(bits, hn::Set(du, 0x400000));
-  return hn::IfThenElse(hn::RebindMask(du, hn::IsNaN(x)), quiet, rounded);
-}
+// Rounds to bf16 as tensor::to_bf16 does: nearest, ties to even, NaN stays NaN.
+struct PlainRounding {
+  // The rounded bits in the upper half of each lane; the lower half is undefined.
+  template <class D, class V = hn::Vec<D>>
+  static HWY_INLINE hn::Vec<hn::RebindToUnsigned<D>> Bits(D, V x) {
+    const hn::RebindToUnsigned<D> du;
+    const auto bits = hn::BitCast(du, x);
+    const auto odd = hn::And(hn::ShiftRight<16>(bits), hn::Set(du, 1));
+    const auto rounded = hn::Add(bits, hn::Add(odd, hn::Set(du, 0x7fff)));
+    const auto quiet = hn::Or(bits, hn::Set(du, 0x400000));
+    return hn::IfThenElse(hn::RebindMask(du, hn::IsNaN(x)), quiet, rounded);
+  }
 
-// Two rounded vectors as pairs: `low` in the lower half of each lane, `high` in the upper.
-template <class D, class V = hn::Vec<D>>
-HWY_INLINE hn::Vec<hn::RebindToUnsigned<D>> RoundedPairs(D d, V low, V high) {
-  const hn::RebindToUnsigned<D> du;
-  return hn::Or(hn::ShiftRight<16>(RoundedBits(d, low)),
-                hn::And(RoundedBits(d, high), hn::Set(du, 0xffff0000u)));
-}
+  template <class D, class V = hn::Vec<D>>
+  static HWY_INLINE hn::Vec<hn::Rebind<uint16_t, D>> Half(D d, V x) {
+    return hn::TruncateTo(hn::Rebind<uint16_t, D>(), hn::ShiftRight<16>(Bits(d, x)));
+  }
+
+  // `low` in the lower half of each lane, `high` in the upper.
+  template <class D, class V = hn::Vec<D>>
+  static HWY_INLINE hn::Vec<hn::RebindToUnsigned<D>> Pairs(D d, V low, V high) {
+    const hn::RebindToUnsigned<D> du;
+    return hn::Or(hn::ShiftRight<16>(Bits(d, low)), hn::And(Bits(d, high), hn::Set(du, 0xffff0000u)));
+  }
+};
+
+// The same by one instruction of AVX512-BF16, which this version of Highway does not know. It takes numbers
+// below 2^-126 for zero, as that processor's dot product does when it reads them.
+#if HWY_TARGET == HWY_AVX3
+struct NativeRounding {
+  template <class D, class V = hn::Vec<D>>
+  static HWY_INLINE hn::Vec<hn::Rebind<uint16_t, D>> Half(D, V x) {
+    static_assert(hn::MaxLanes(D()) == 16);
+    hn::Vec<hn::Rebind<uint16_t, D>> half;
+    asm("vcvtneps2bf16 %1, %0" : "=v"(half.raw) : "v"(x.raw));
+    return half;
+  }
+
+  template <class D, class V = hn::Vec<D>>
+  static HWY_INLINE hn::Vec<hn::RebindToUnsigned<D>> Pairs(D d, V low, V high) {
+    const hn::RebindToUnsigned<D> du;
+    return hn::Or(hn::PromoteTo(du, Half(d, low)), hn::ShiftLeft<16>(hn::PromoteTo(du, Half(d, high))));
+  }
+};
+#else
+using NativeRounding = PlainRounding;
+#endif
 
 // y[i] = x[i] rounded, Lanes(d) numbers.
-template <class D, class V = hn::Vec<D>>
+template <class Rounding, class D, class V = hn::Vec<D>>
 HWY_INLINE void StoreRounded(D d, V x, bf16* y) {
-  const hn::Rebind<uint16_t, D> d16;
-  hn::StoreU(hn::TruncateTo(d16, hn::ShiftRight<16>(RoundedBits(d, x))), d16, reinterpret_cast<uint16_t*>(y));
+  hn::StoreU(Rounding::Half(d, x), hn::Rebind<uint16_t, D>(), reinterpret_cast<uint16_t*>(y));
 }
-template <class D, class V = hn::Vec<D>>
+template <class Rounding, class D, class V = hn::Vec<D>>
 HWY_INLINE void StoreRounded(D d, V x, float* y) {
   hn::StoreU(x, d, y);
 }
@@ -60,15 +87,17 @@ HWY_INLINE hn::Vec<D> LoadWide(D d, const float* x) {
   return hn::LoadU(d, x);
 }
 
-inline void Round(const float* x, int64_t n, int64_t n_padded, bf16* y) {
+template <class Rounding>
+void Round(const float* x, int64_t n, int64_t n_padded, bf16* y) {
   const hn::ScalableTag<float> d;
   const auto lanes = static_cast<int64_t>(hn::Lanes(d));
   int64_t i = 0;
-  for (; i + lanes <= n; i += lanes) StoreRounded(d, hn::LoadU(d, x + i), y + i);
+  for (; i + lanes <= n; i += lanes) StoreRounded<Rounding>(d, hn::LoadU(d, x + i), y + i);
   for (; i < n; ++i) y[i] = tensor::to_bf16(x[i]);
   for (; i < n_padded; ++i) y[i] = bf16{};
 }
-inline void Round(const float* x, int64_t n, int64_t n_padded, float* y) {
+template <class Rounding>
+void Round(const float* x, int64_t n, int64_t n_padded, float* y) {
   std::memcpy(y, x, static_cast<size_t>(n) * sizeof(float));
   for (int64_t i = n; i < n_padded; ++i) y[i] = 0.0f;
 }
@@ -98,7 +127,7 @@ HWY_INLINE void Transpose4(const uint32_t* in, int64_t in_row, uint32_t* out, in
 #endif
 
 // A panel is the transpose of its rows in words of 32 bits, each a step: a pair of bf16 or one f32.
-template <class T>
+template <class Rounding, class T>
 void PackRows(const float* w, int64_t row_stride, int64_t rows, int64_t columns, T* panel) {
   constexpr int64_t kChunk = 64;  // steps at a time: 16 rows of them stay in the first-level cache
   HWY_ALIGN T staged[kPanelWidth][kChunk * kStep<T>] = {};
@@ -109,7 +138,7 @@ void PackRows(const float* w, int64_t row_stride, int64_t rows, int64_t columns,
     const int64_t column = s * kStep<T>;
     const int64_t numbers = HWY_MIN(count * kStep<T>, columns - column);
     for (int64_t r = 0; r < rows; ++r) {
-      Round(w + r * row_stride + column, numbers, count_padded * kStep<T>, staged[r]);
+      Round<Rounding>(w + r * row_stride + column, numbers, count_padded * kStep<T>, staged[r]);
     }
     HWY_ALIGN uint32_t turned[4 * kPanelWidth];
     const auto* words = reinterpret_cast<const uint32_t*>(staged);
@@ -124,8 +153,9 @@ void PackRows(const float* w, int64_t row_stride, int64_t rows, int64_t columns,
   }
 }
 
-inline void PackStep(const float* row0, const float* row1, float scale0, float scale1, int64_t columns,
-                     bf16* out, int64_t panel_stride) {
+template <class Rounding>
+void PackStep(const float* row0, const float* row1, float scale0, float scale1, int64_t columns, bf16* out,
+              int64_t panel_stride) {
   const hn::CappedTag<float, static_cast<size_t>(kPanelWidth)> d;
   const hn::RebindToUnsigned<decltype(d)> du;
   const auto lanes = static_cast<int64_t>(hn::Lanes(d));
@@ -144,14 +174,15 @@ inline void PackStep(const float* row0, const float* row1, float scale0, float s
     }
     for (int64_t i = 0; i < kPanelWidth; i += lanes) {
       const auto pairs =
-          RoundedPairs(d, hn::Mul(s0, hn::LoadU(d, low + i)), hn::Mul(s1, hn::LoadU(d, high + i)));
+          Rounding::Pairs(d, hn::Mul(s0, hn::LoadU(d, low + i)), hn::Mul(s1, hn::LoadU(d, high + i)));
       hn::StoreU(pairs, du, reinterpret_cast<uint32_t*>(out) + i);
     }
   }
 }
 
-inline void PackStep(const float* row0, const float*, float scale0, float, int64_t columns, float* out,
-                     int64_t panel_stride) {
+template <class Rounding>
+void PackStep(const float* row0, const float*, float scale0, float, int64_t columns, float* out,
+              int64_t panel_stride) {
   for (int64_t c = 0; c < columns; c += kPanelWidth, out += panel_stride) {
     const int64_t whole = HWY_MIN(kPanelWidth, columns - c);
     for (int64_t i = 0; i < whole; ++i) out[i] = scale0 * row0[c + i];

@@ -17,15 +17,15 @@
 HWY_BEFORE_NAMESPACE();
 namespace agora::kernels::HWY_NAMESPACE {
 
-template <class T>
+template <class T, class Rounding>
 Loops<T> LoopsOf() {
   return {
       .product = &Product<T>,
-      .round = &Round,
-      .pack_rows = &PackRows<T>,
-      .pack_step = &PackStep,
-      .activation_forward = &ForwardActivation<T>,
-      .activation_backward = &BackwardActivation<T>,
+      .round = &Round<Rounding>,
+      .pack_rows = &PackRows<Rounding, T>,
+      .pack_step = &PackStep<Rounding>,
+      .activation_forward = &ForwardActivation<Rounding, T>,
+      .activation_backward = &BackwardActivation<Rounding, T>,
   };
 }
 
@@ -44,10 +44,16 @@ std::string_view NameOf() {
   }
 }
 
-Table TableOf() {
-  return {
-      .name = NameOf(), .bf16_loops = LoopsOf<bf16>(), .f32_loops = LoopsOf<float>(), .write_row = &WriteRow};
+template <class Rounding>
+Table TableWith() {
+  return {.name = NameOf(),
+          .bf16_loops = LoopsOf<bf16, Rounding>(),
+          .f32_loops = LoopsOf<float, Rounding>(),
+          .write_row = &WriteRow};
 }
+
+Table TableOf() { return TableWith<PlainRounding>(); }
+Table NativeTableOf() { return TableWith<NativeRounding>(); }
 
 }  // namespace agora::kernels::HWY_NAMESPACE
 HWY_AFTER_NAMESPACE();
@@ -56,6 +62,7 @@ HWY_AFTER_NAMESPACE();
 namespace agora::kernels {
 
 HWY_EXPORT(TableOf);
+HWY_EXPORT(NativeTableOf);
 
 namespace cpu {
 
@@ -68,6 +75,8 @@ std::vector<Table> portable_tables() {
   }
   return tables;
 }
+
+Table native_rounding_table() { return HWY_DYNAMIC_DISPATCH(NativeTableOf)(); }
 
 }  // namespace cpu
 }  // namespace agora::kernels

@@ -10,4 +10,7 @@ namespace agora::kernels::cpu {
 // The best first. Never empty: the last one runs anywhere.
 std::vector<Table> portable_tables();
 
+// The best of them with the processor's own rounding to bf16. Only where CpuFeatures says avx512_bf16.
+Table native_rounding_table();
+
 }  // namespace agora::kernels::cpu
