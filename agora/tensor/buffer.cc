@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "agora/base/mutex.h"
+#include "agora/tensor/middle_blocks.h"
 
 namespace agora::tensor {
 namespace {
@@ -22,6 +23,11 @@ struct Count {
 Count count;
 
 constexpr int64_t kAlignment = 64;              // one cache line, one AVX-512 register
+#ifdef __SANITIZE_ADDRESS__
+constexpr int64_t kMiddle = INT64_MAX;  // blocks of their own, so that the sanitizer sees their ends
+#else
+constexpr int64_t kMiddle = int64_t{64} << 10;  // from this size on, blocks share huge pages
+#endif
 constexpr int64_t kHugePage = int64_t{2} << 20;  // from this size on, ask for 2 MiB pages: 10-20 % of bandwidth
 
 void raise(std::atomic<int64_t>& peak, int64_t value) {
@@ -104,6 +110,8 @@ void* allocate(int64_t bytes, Purpose purpose, Contents contents) {
   void* data = nullptr;
   if (bytes >= kHugePage) {
     data = allocate_huge(round_up(bytes, kHugePage));
+  } else if (bytes >= kMiddle) {
+    data = middle_blocks().take(bytes);
   } else {
     data = std::aligned_alloc(kAlignment, static_cast<size_t>(round_up(bytes, kAlignment)));
   }
@@ -121,6 +129,8 @@ void release(void* data, int64_t bytes, Purpose purpose) {
   count.total.fetch_sub(bytes, std::memory_order_relaxed);
   if (bytes >= kHugePage) {
     spare_blocks().give(data, round_up(bytes, kHugePage));
+  } else if (bytes >= kMiddle) {
+    middle_blocks().give(data, bytes);
   } else {
     std::free(data);
   }

@@ -28,6 +28,20 @@ TEST(Buffer, IsZeroAlsoInMemoryThatWasUsedBefore) {
   }
 }
 
+TEST(Buffer, MiddleBlocksDoNotOverlapAndAreUsedAgain) {
+  std::vector<Buffer<float>> held;
+  uint32_t random = 1;
+  for (int round = 0; round < 3000; ++round) {
+    random = random * 1664525u + 1013904223u;
+    const int64_t numbers = 16'000 + (random >> 8) % 400'000;  // 64 KiB .. 1.6 MiB
+    held.push_back(Buffer<float>::uninitialised(1, numbers, Purpose::scratch));
+    ASSERT_EQ(reinterpret_cast<uintptr_t>(held.back().data()) % 64, 0u);
+    held.back().flat().front() = held.back().flat().back() = static_cast<float>(round);
+    if (held.size() > 40) held.erase(held.begin() + random % 40);
+    for (const Buffer<float>& buffer : held) ASSERT_EQ(buffer.flat().front(), buffer.flat().back());
+  }
+}
+
 TEST(Buffer, BlocksOfManySizesDoNotOverlap) {
   std::vector<Buffer<float>> held;
   for (int round = 0; round < 60; ++round) {
