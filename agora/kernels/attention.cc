@@ -136,7 +136,11 @@ void AttentionRows(const AttentionPlan& plan, int64_t row_begin, int64_t row_end
     const RowState& state = m.states[r];
     const float factor = seen.begin == seen.end ? 0.0f : 1.0f / state.sum;
     float* to = plan.of_row(out, row);
-    for (int64_t i = 0; i < head_width; ++i) to[i] = m.mixed[r * m.width + static_cast<size_t>(i)] * factor;
+    const float* mixed = m.mixed + r * m.width;
+    ForEachVector(Floats(), static_cast<size_t>(head_width), [&](size_t i, auto part) HWY_ATTR {
+      const Floats d;
+      Put(d, hn::Mul(Get(d, mixed + i, part), hn::Set(d, factor)), to + i, part);
+    });
     if (!log_sum.empty()) log_sum.row(plan.query(row))[plan.head(row)] = state.greatest + std::log(state.sum);
   }
 }

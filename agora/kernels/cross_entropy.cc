@@ -63,12 +63,15 @@ namespace {
 
 HWY_EXPORT(SoftmaxLossRow);
 
-// Rows of one piece: at a vocabulary of 4,096 their logits, 512 KiB, stay in a core's second cache between
-// the three passes.
-constexpr int64_t kRowsOfPiece = 32;
-// Bytes of the logits' gradient that wait for the head's gradient: at a vocabulary of 4,096, 512 rows in
+// Bytes of logits of one piece. At a vocabulary of 4,096 these are 128 rows: each weight of the head that
+// comes from beyond the second cache serves 256 operations, which is what AMX needs; the passes over a row of
+// logits find it in the first cache.
+constexpr int64_t kPieceBytes = int64_t{2} << 20;
+constexpr int64_t kPieceRowsMin = 32;  // with a large vocabulary: a thread then holds 32 rows of logits
+constexpr int64_t kPieceRowsMax = 128;
+// Bytes of the logits' gradient that wait for the head's gradient: at a vocabulary of 4,096, 1,024 rows in
 // bf16.
-constexpr int64_t kStripeBytes = int64_t{4} << 20;
+constexpr int64_t kStripeBytes = int64_t{8} << 20;
 
 int64_t panels_in(int64_t columns) { return (columns + kPanelWidth - 1) / kPanelWidth; }
 
@@ -92,11 +95,13 @@ class FusedLoss {
   // Rows in stripes: first each row's loss and gradients of logits and of x, then the stripe's share of the
   // head's gradient.
   void run() {
-    const int64_t vocabulary = head_.outputs(), panels = panels_in(vocabulary),
-                  width_panels = panels_in(x_.cols);
-    const int64_t rows_fit =
-        kStripeBytes / (panels * kPanelWidth * int64_t{sizeof(T)}) / kRowsOfPiece * kRowsOfPiece;
-    const int64_t stripe = dx_.empty() ? x_.rows : std::clamp<int64_t>(rows_fit, kRowsOfPiece, 1024);
+    const int64_t panels = panels_in(head_.outputs()), width_panels = panels_in(x_.cols);
+    const int64_t logits = panels * kPanelWidth;
+    const int64_t piece_fits =
+        kPieceBytes / (logits * int64_t{sizeof(float)}) / kPieceRowsMin * kPieceRowsMin;
+    const int64_t piece = std::clamp(piece_fits, kPieceRowsMin, kPieceRowsMax);
+    const int64_t stripe_fits = kStripeBytes / (logits * int64_t{sizeof(T)}) / piece * piece;
+    const int64_t stripe = dx_.empty() ? x_.rows : std::clamp<int64_t>(stripe_fits, piece, 1024);
     Workspace own;
     Workspace& workspace = compute_.workspace == nullptr ? own : *compute_.workspace;
     const int64_t packed = dx_.empty() ? 0 : panel_size<T>(std::min(stripe, x_.rows));
@@ -106,8 +111,7 @@ class FusedLoss {
       stripe_begin_ = begin;
       stripe_rows_ = std::min(stripe, x_.rows - begin);
       x_panels_ = logit_panels_ + panels * panel_size<T>(stripe_rows_);
-      compute_.pool->run_ranges(stripe_rows_, kRowsOfPiece,
-                                [&](int64_t first, int64_t end) { rows(first, end); });
+      compute_.pool->run_ranges(stripe_rows_, piece, [&](int64_t first, int64_t end) { rows(first, end); });
       if (!dx_.empty()) head_gradient();
     }
   }
@@ -162,8 +166,8 @@ class FusedLoss {
                                                 scale_);
   }
 
-  // Rows first .. of the stripe into panels whose inner dimension is the stripe's rows. kRowsOfPiece is even:
-  // no two pieces share a step.
+  // Rows first .. of the stripe into panels whose inner dimension is the stripe's rows. Pieces begin at even
+  // rows: no two share a step.
   void pack(int64_t first, int64_t count, View<const float> from, T* panels) {
     for (int64_t r = 0; r < count; r += kStep<T>) {
       const float* second = kStep<T> == 2 && r + 1 < count ? from.row(r + 1) : nullptr;

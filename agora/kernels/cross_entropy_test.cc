@@ -77,18 +77,18 @@ TEST(CrossEntropy, SameBitsAloneAndForAnyThreads) {
   for (const Precision precision : {Precision::bf16, Precision::f32}) {
     const Compute alone{.table = &table, .pool = &one, .precision = precision};
     const Compute shared{.table = &table, .pool = &three, .precision = precision};
-    const Problem p = random_problem(rng, 300, 24, 9000);
+    const Problem p = random_problem(rng, 600, 24, 9000);
     const Answer a = run_fused(alone, p, 0.01f), b = run_fused(shared, p, 0.01f);
     expect_same_bits(a.losses(), b.losses());
     expect_same_bits(a.dx.view(), b.dx.view());
     expect_same_bits(a.dhead.view(), b.dhead.view());
 
     const PackedMatrix head = pack(alone, p.head.view());
-    std::vector<float> losses_only(300);
+    std::vector<float> losses_only(600);
     cross_entropy(alone, p.x.view(), head, {}, p.targets, 0.01f, losses_only, {}, {});
-    expect_same_bits({losses_only.data(), 1, 300}, a.losses());
+    expect_same_bits({losses_only.data(), 1, 600}, a.losses());
     for (int round = 0; round < 20; ++round) {
-      const auto begin = static_cast<int64_t>(rng.below(299)), count = 1 + int64_t{rng.below(300 - begin)};
+      const auto begin = static_cast<int64_t>(rng.below(599)), count = 1 + int64_t{rng.below(600 - begin)};
       const std::span<const int32_t> targets = std::span(p.targets).subspan(begin, count);
       std::vector<float> loss(static_cast<size_t>(count));
       cross_entropy(alone, p.x.view().rows_from(begin, count), head, {}, targets, 0.01f, loss, {}, {});
