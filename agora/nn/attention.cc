@@ -25,6 +25,14 @@ View<T> head_rows(View<T> x, int64_t head_width) {
   return {x.data, x.size() / head_width, head_width};
 }
 
+// Every row belongs to one sequence: a row of none would be read before it is written.
+void check_batch(View<const float> x, const AttentionBatch& batch) {
+  int64_t queries = 0;
+  for (const kernels::AttentionSequence& s : batch.sequences) queries += s.queries;
+  AGORA_CHECK_EQ(queries, x.rows);
+  AGORA_CHECK_EQ(x.rows, static_cast<int64_t>(batch.positions.size()));
+}
+
 }  // namespace
 
 Attention::Attention(const std::string& name, const AttentionConfig& config, Train train)
@@ -89,7 +97,7 @@ void Attention::place_backward(const Compute& compute, RmsNorm* norm, std::span<
 
 void Attention::forward(const Compute& compute, View<const float> x, const AttentionBatch& batch,
                         View<float> y, Write write, AttentionSaved* saved) const {
-  AGORA_CHECK_EQ(x.rows, static_cast<int64_t>(batch.positions.size()));
+  check_batch(x, batch);
   const int64_t queries_width = config_.heads * config_.head_width,
                 keys_width = config_.kv_heads * config_.head_width;
   AttentionSaved own;
@@ -124,7 +132,7 @@ void Attention::forward(const Compute& compute, View<const float> x, const Atten
 
 void Attention::forward_cached(const Compute& compute, View<const float> x, const AttentionBatch& batch,
                                const KeyCache& cache, View<float> y, Write write) const {
-  AGORA_CHECK_EQ(x.rows, static_cast<int64_t>(batch.positions.size()));
+  check_batch(x, batch);
   AGORA_CHECK_EQ(cache.k.cols, config_.kv_heads * config_.head_width);
   Buffer<float> q = scratch(x.rows, config_.heads * config_.head_width);
   Buffer<float> k = scratch(x.rows, cache.k.cols), v = scratch(x.rows, cache.k.cols);
@@ -148,6 +156,7 @@ void Attention::forward_cached(const Compute& compute, View<const float> x, cons
 
 void Attention::backward(const Compute& compute, View<const float> x, const AttentionBatch& batch,
                          const AttentionSaved& saved, View<const float> dy, View<float> dx, Write write) {
+  check_batch(x, batch);
   const int64_t rows = x.rows;
   Buffer<float> dq =
       scratch(rows, saved.q.cols());  // first the gradient of what o_proj was given, then that of the queries

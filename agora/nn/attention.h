@@ -38,9 +38,9 @@ struct AttentionConfig {
   float rope_theta = 10000.0f;
 };
 
-// Which rows of x are which sequences, and each row's position. Whole sequences: keys == queries and
-// key_begin == query_begin. With a cache: keys counts the filled rows and the new ones, key_begin is the
-// sequence's first row in the cache.
+// Which rows of x are which sequences, and each row's position. Every row belongs to one sequence. Whole
+// sequences: keys == queries and key_begin == query_begin. With a cache: keys counts the filled rows and the
+// new ones, key_begin is the sequence's first row in the cache.
 struct AttentionBatch {
   std::span<const kernels::AttentionSequence> sequences;
   std::span<const int32_t> positions;  // [T]
