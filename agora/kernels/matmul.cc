@@ -41,8 +41,11 @@ void matmul_as(const Compute& compute, View<const float> x, const PackedMatrix& 
   const Loops<T>& loops = compute.table->loops<T>();
   compute.pool->run(static_cast<int64_t>(pieces.size()), [&](int64_t i) {
     const Piece& piece = pieces[i];
-    product_tiles(loops, rows_of(rows.data + piece.row * rows.row_stride, rows.row_stride, piece.rows),
-                  panels, piece.panel_begin, piece.panel_end,
+    const RowsOf<T> a = rows_of(rows.data + piece.row * rows.row_stride, rows.row_stride, piece.rows);
+    const int64_t whole = panels.steps <= kBlockSteps ? b.outputs() / kPanelWidth : 0;
+    const int64_t direct_end = std::clamp<int64_t>(whole, piece.panel_begin, piece.panel_end);
+    product_direct(loops, a, panels, piece.panel_begin, direct_end, y.row(piece.row), y.row_stride, write);
+    product_tiles(loops, a, panels, direct_end, piece.panel_end,
                   [&](int64_t panel, int64_t tile_panels, const float* tile) {
                     const int64_t column = panel * kPanelWidth;
                     const int64_t columns = std::min(tile_panels * kPanelWidth, y.cols - column);
@@ -70,10 +73,10 @@ void pack_batch(const Compute& compute, View<const float> x, int64_t begin, int6
 
 template <class T>
 void gradient_as(const Compute& compute, View<const float> x, View<const float> dy, View<float> dweight) {
-  constexpr int64_t kSlabRows = 2048;  // rows packed at a time: bounds the memory
+  constexpr int64_t kSlabRows = 1024;  // packed at a time: bounds the memory, and the panels stay in the caches
   constexpr int64_t kColumnPanels =
       16;  // of a piece: with 512 rows their panels are 256 KiB, in second-level cache
-  constexpr int64_t kOutputsMin = 64;  // of a piece
+  constexpr int64_t kOutputsMin = 32;     // of a piece
   const int64_t x_panels = blocks_of(x.cols, kPanelWidth);
   const int64_t dy_panels = blocks_of(dy.cols, kPanelWidth);
   const int64_t slab = std::min(x.rows, kSlabRows);

@@ -89,6 +89,28 @@ void product_tiles(const Loops<T>& loops, const RowsOf<T>& a, const PanelsOf<T>&
   }
 }
 
+// The same without a tile of its own, for products whose steps are one block: whole panels go straight to c.
+template <class T>
+void product_direct(const Loops<T>& loops, const RowsOf<T>& a, const PanelsOf<T>& b, int64_t panel_begin,
+                    int64_t panel_end, float* c, int64_t c_row, Write write) {
+  Block<T> block;
+  block.set_rows(a.data, a.row_stride);
+  block.b_panel = b.panel_stride;
+  block.c_row = c_row;
+  block.rows = a.rows;
+  block.steps = b.steps;
+  block.add = write == Write::add;
+  for (int64_t panel = panel_begin; panel < panel_end; panel += kGroupPanels) {
+    const bool more = panel + 2 * kGroupPanels <= panel_end;
+    block.panels = std::min(kGroupPanels, panel_end - panel);
+    block.b = b.data + panel * b.panel_stride;
+    block.next_b = more ? block.b + kGroupPanels * b.panel_stride : nullptr;
+    block.c = c + panel * kPanelWidth;
+    block.next_c = more ? block.c + kTileWidth : nullptr;
+    loops.product(block);
+  }
+}
+
 // c[outputs, columns] += A^T . B for a run of outputs. A and B are packed with the rows of the batch as inner
 // dimension: A's panels hold the outputs (as stored in dy), B's the columns. Rows of the batch are added in
 // ascending order.
