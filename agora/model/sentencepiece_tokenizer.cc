@@ -7,7 +7,6 @@
 #include <unordered_set>
 #include <utility>
 
-#include "agora/base/check.h"
 #include "agora/base/text.h"
 #include "agora/base/utf8.h"
 #include "agora/model/sentencepiece_bridge.h"
@@ -187,7 +186,7 @@ class SentencePieceTokenizer final : public Tokenizer {
         in_spaces = true;
       }
       if (by_bytes) {
-        for (size_t b = 0; b < bytes; ++b) ids.push_back(byte_ids_[static_cast<uint8_t>(text[i + b])]);
+        append_bytes(text.substr(i, bytes), ids);
         unit = i + bytes;
       } else {
         in_spaces = in_spaces && c.code == ' ';
@@ -197,11 +196,19 @@ class SentencePieceTokenizer final : public Tokenizer {
     append_unit(text.substr(unit), seen, ids);
   }
 
+  void append_bytes(std::string_view bytes, std::vector<int32_t>& ids) const {
+    for (const char byte : bytes) ids.push_back(byte_ids_[static_cast<uint8_t>(byte)]);
+  }
+
   void append_unit(std::string_view unit, Seen& seen, std::vector<int32_t>& ids) const {
     if (unit.empty()) return;
     const auto [found, is_new] = seen.try_emplace(unit, Range{ids.size(), 0});
     if (is_new) {
-      AGORA_CHECK(pieces_.append_ids(unit, ids));
+      const size_t begin = ids.size();
+      if (!pieces_.append_ids(unit, ids) || decode(std::span(ids).subspan(begin)) != unit) {
+        ids.resize(begin);  // a model from elsewhere may have no piece for a character: its bytes always do
+        append_bytes(unit, ids);
+      }
       found->second.count = ids.size() - found->second.begin;
     } else {
       for (size_t i = 0; i < found->second.count; ++i) ids.push_back(ids[found->second.begin + i]);

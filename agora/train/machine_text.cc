@@ -47,7 +47,7 @@ bool is_shell(std::string_view path) {
 }
 bool is_changelog(std::string_view path) { return file_name(path).starts_with("changelog"); }
 bool is_documentation(std::string_view path) {
-  constexpr std::string_view kNames[] = {"copyright", "NEWS", "README", "TODO", "AUTHORS", "FAQ", "THANKS"};
+  constexpr std::string_view kNames[] = {"copyright", "NEWS", "README", "AUTHORS", "FAQ", "THANKS"};
   constexpr std::string_view kEndings[] = {".txt", ".md", ".rst", ".txt.gz", ".md.gz", ".rst.gz", ".info.gz"};
   const std::string_view name = file_name(path);
   const auto opens = [name](std::string_view start) { return name.starts_with(start); };
