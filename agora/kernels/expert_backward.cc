@@ -99,6 +99,7 @@ class Backward {
       const int64_t stride = padded_d<T>(*s.pack);
       product_tiles(loops_, rows_of(s.in_rows + piece.row * stride, stride, piece.rows),
                     panels_of<T>(s.pack->down_transposed), piece.panel_begin, piece.panel_end,
+                    rows_of(s.dpre_rows + piece.row * padded_w(*s.pack), padded_w(*s.pack), piece.rows),
                     [&](int64_t panel, int64_t panels, const float* tile) {
                       activate_backward(s, piece, panel, panels, tile);
                     });
@@ -167,6 +168,7 @@ class Backward {
     const int64_t stride = padded_w(*s.pack);
     product_tiles(loops_, rows_of(s.dpre_rows + piece.row * stride, stride, piece.rows),
                   panels_of<T>(s.pack->in_transposed), piece.panel_begin, piece.panel_end,
+                  rows_of(dx_.row(s.entry + piece.row), dx_.row_stride, piece.rows),
                   [&](int64_t panel, int64_t panels, const float* tile) {
                     const int64_t column = panel * kPanelWidth;
                     const int64_t columns = std::min(panels * kPanelWidth, s.pack->d - column);

@@ -6,30 +6,13 @@
 
 #include "agora/kernels/reference/expert_ffn.h"
 #include "agora/kernels/table.h"
+#include "agora/kernels/table_cases.h"
 #include "agora/kernels/test_numbers.h"
 #include "agora/kernels/workspace.h"
 #include <gtest/gtest.h>
 
 namespace agora::kernels {
 namespace {
-
-struct Case {
-  const Table* table;
-  Precision precision;
-};
-
-std::vector<Case> cases() {
-  std::vector<Case> result;
-  for (const Table* table : all_tables(cpu_features())) {
-    result.push_back({table, Precision::bf16});
-    result.push_back({table, Precision::f32});
-  }
-  return result;
-}
-
-std::string name_of(const testing::TestParamInfo<Case>& info) {
-  return std::string(info.param.table->name) + (info.param.precision == Precision::bf16 ? "_bf16" : "_f32");
-}
 
 constexpr Activation kActivations[] = {Activation::swiglu, Activation::gelu, Activation::relu,
                                        Activation::linear};
@@ -103,7 +86,7 @@ struct Results {
   std::vector<float> dweights;
 };
 
-class ExpertFfn : public testing::TestWithParam<Case> {
+class ExpertFfn : public testing::TestWithParam<TableCase> {
  protected:
   Compute compute(int threads = 1) {
     if (pool_ == nullptr || pool_->threads() != threads) pool_ = std::make_unique<base::ThreadPool>(threads);
@@ -282,7 +265,7 @@ TEST_P(ExpertFfn, GradientsDoNotDependOnThreads) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Tables, ExpertFfn, testing::ValuesIn(cases()), name_of);
+INSTANTIATE_TEST_SUITE_P(Tables, ExpertFfn, testing::ValuesIn(table_cases()), name_of_case);
 
 // The gradient of sum(out * dy) by finite differences, in f32 with the best table.
 class ExpertGradient : public testing::TestWithParam<Activation> {};

@@ -59,8 +59,10 @@ class Forward {
       const Piece& piece = pieces[i];
       const Segment<T>& s = wave[piece.job];
       const int64_t stride = padded_d<T>(*s.pack);
+      T* saved = saved_ == nullptr ? nullptr : saved_ + (s.entry + piece.row) * saved_row_;
       product_tiles(loops_, rows_of(s.in_rows + piece.row * stride, stride, piece.rows),
                     panels_of<T>(s.pack->in), piece.panel_begin, piece.panel_end,
+                    rows_of(saved, saved_row_, piece.rows),
                     [&](int64_t panel, int64_t panels, const float* tile) {
                       activate(s, piece, panel, panels, tile);
                       if (s.pack->activation == Activation::linear) {
@@ -97,6 +99,7 @@ class Forward {
       const int64_t stride = padded_h(*s.pack);
       product_tiles(loops_, rows_of(s.hidden_rows + piece.row * stride, stride, piece.rows),
                     panels_of<T>(s.pack->down), piece.panel_begin, piece.panel_end,
+                    rows_of(out_.row(s.entry + piece.row), out_.row_stride, piece.rows),
                     [&](int64_t panel, int64_t panels, const float* tile) {
                       write(s, piece, s.pack->down_bias, panel, panels, tile);
                     });

@@ -46,6 +46,7 @@ void matmul_as(const Compute& compute, View<const float> x, const PackedMatrix& 
     const int64_t direct_end = std::clamp<int64_t>(whole, piece.panel_begin, piece.panel_end);
     product_direct(loops, a, panels, piece.panel_begin, direct_end, y.row(piece.row), y.row_stride, write);
     product_tiles(loops, a, panels, direct_end, piece.panel_end,
+                  rows_of(y.row(piece.row), y.row_stride, piece.rows),
                   [&](int64_t panel, int64_t tile_panels, const float* tile) {
                     const int64_t column = panel * kPanelWidth;
                     const int64_t columns = std::min(tile_panels * kPanelWidth, y.cols - column);
@@ -73,10 +74,11 @@ void pack_batch(const Compute& compute, View<const float> x, int64_t begin, int6
 
 template <class T>
 void gradient_as(const Compute& compute, View<const float> x, View<const float> dy, View<float> dweight) {
-  constexpr int64_t kSlabRows = 1024;  // packed at a time: bounds the memory, and the panels stay in the caches
+  constexpr int64_t kSlabRows =
+      1024;  // packed at a time: bounds the memory, and the panels stay in the caches
   constexpr int64_t kColumnPanels =
       16;  // of a piece: with 512 rows their panels are 256 KiB, in second-level cache
-  constexpr int64_t kOutputsMin = 32;     // of a piece
+  constexpr int64_t kOutputsMin = 32;  // of a piece
   const int64_t x_panels = blocks_of(x.cols, kPanelWidth);
   const int64_t dy_panels = blocks_of(dy.cols, kPanelWidth);
   const int64_t slab = std::min(x.rows, kSlabRows);

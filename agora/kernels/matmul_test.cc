@@ -7,6 +7,7 @@
 
 #include "agora/kernels/reference/matmul.h"
 #include "agora/kernels/table.h"
+#include "agora/kernels/table_cases.h"
 #include "agora/kernels/test_numbers.h"
 #include "agora/kernels/workspace.h"
 #include <gtest/gtest.h>
@@ -14,25 +15,7 @@
 namespace agora::kernels {
 namespace {
 
-struct Case {
-  const Table* table;
-  Precision precision;
-};
-
-std::vector<Case> cases() {
-  std::vector<Case> result;
-  for (const Table* table : all_tables(cpu_features())) {
-    result.push_back({table, Precision::bf16});
-    result.push_back({table, Precision::f32});
-  }
-  return result;
-}
-
-std::string name_of(const testing::TestParamInfo<Case>& info) {
-  return std::string(info.param.table->name) + (info.param.precision == Precision::bf16 ? "_bf16" : "_f32");
-}
-
-class Matmul : public testing::TestWithParam<Case> {
+class Matmul : public testing::TestWithParam<TableCase> {
  protected:
   Compute compute(int threads = 1) {
     if (pool_ == nullptr || pool_->threads() != threads) pool_ = std::make_unique<base::ThreadPool>(threads);
@@ -180,7 +163,7 @@ TEST_P(Matmul, PacksLikeTheReference) {
   same(pack_transposed(here, weight.view()), pack_transposed(plain, weight.view()));
 }
 
-INSTANTIATE_TEST_SUITE_P(Tables, Matmul, testing::ValuesIn(cases()), name_of);
+INSTANTIATE_TEST_SUITE_P(Tables, Matmul, testing::ValuesIn(table_cases()), name_of_case);
 
 TEST(Table, FindsByName) {
   const CpuFeatures features = cpu_features();

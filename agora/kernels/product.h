@@ -56,11 +56,12 @@ inline int64_t block_steps(int64_t steps) {
   return std::max<int64_t>(1, (steps + blocks - 1) / blocks);
 }
 
-// Calls finish(first panel, panels, tile) for every group of up to four panels of [panel_begin, panel_end),
-// once its sums are complete. panel_begin is a multiple of kGroupPanels.
-template <class T, class Finish>
+// `out` says where finish will write its columns (for panel p from column 16 p on), so that they are fetched
+// in time; its data may be null. Calls finish(first panel, panels, tile) for every group of up to four panels
+// of [panel_begin, panel_end), once its sums are complete. panel_begin is a multiple of kGroupPanels.
+template <class T, class U, class Finish>
 void product_tiles(const Loops<T>& loops, const RowsOf<T>& a, const PanelsOf<T>& b, int64_t panel_begin,
-                   int64_t panel_end, Finish&& finish) {
+                   int64_t panel_end, const RowsOf<U>& out, Finish&& finish) {
   alignas(64) float tile[kBlockRows * kTileWidth];
   constexpr int64_t kStepSize = kStep<T> * kPanelWidth;
   const int64_t steps_each = block_steps(b.steps);
@@ -83,6 +84,10 @@ void product_tiles(const Loops<T>& loops, const RowsOf<T>& a, const PanelsOf<T>&
                                    : nullptr;
       if (more_steps && (block.panels < kGroupPanels || step + 2 * steps_each > b.steps))
         block.next_b = nullptr;
+      const bool written_next = !more_steps && out.data != nullptr;
+      block.next_rows = written_next ? next_rows_of(out.data + panel * kPanelWidth, out.row_stride,
+                                                    block.panels * kPanelWidth)
+                                     : NextRows{};
       loops.product(block);
     }
     finish(panel, block.panels, static_cast<const float*>(tile));
@@ -106,7 +111,7 @@ void product_direct(const Loops<T>& loops, const RowsOf<T>& a, const PanelsOf<T>
     block.b = b.data + panel * b.panel_stride;
     block.next_b = more ? block.b + kGroupPanels * b.panel_stride : nullptr;
     block.c = c + panel * kPanelWidth;
-    block.next_c = more ? block.c + kTileWidth : nullptr;
+    block.next_rows = more ? next_rows_of(block.c + kTileWidth, c_row, kTileWidth) : NextRows{};
     loops.product(block);
   }
 }
@@ -143,7 +148,9 @@ void accumulate_gradient(const Loops<T>& loops, const GradientTask<T>& task) {
       block.rows = std::min(kRows, task.outputs - row);
       block.panels = whole;
       block.c = task.c + row * task.c_row;
-      block.next_c = row + kRows < task.outputs ? block.c + kRows * task.c_row : block.c;
+      const bool more = row + kRows < task.outputs;
+      block.next_rows =
+          more ? next_rows_of(block.c + kRows * task.c_row, task.c_row, kTileWidth) : NextRows{};
       block.c_row = task.c_row;
       if (whole > 0) loops.product(block);
       if (tail == 0) continue;
@@ -152,7 +159,7 @@ void accumulate_gradient(const Loops<T>& loops, const GradientTask<T>& task) {
       last.b += whole * task.b.panel_stride;
       last.panels = 1;
       last.c = edge;
-      last.next_c = nullptr;
+      last.next_rows = {};
       last.c_row = kPanelWidth;
       for (int64_t r = 0; r < block.rows; ++r) {
         std::copy_n(block.c + r * task.c_row + whole * kPanelWidth, tail, edge + r * kPanelWidth);

@@ -40,6 +40,21 @@ constexpr int64_t panel_size(int64_t inner) {  // elements
   return steps_of<T>(inner) * kStep<T> * kPanelWidth;
 }
 
+// Memory that will be written soon, row r of it with row r of the block at hand.
+struct NextRows {
+  const void* data = nullptr;  // null: none
+  int64_t row_bytes = 0;       // from row to row
+  int64_t lines = 0;           // cache lines of each row
+
+  const char* row(int64_t r) const { return static_cast<const char*>(data) + r * row_bytes; }
+};
+// `columns` of U from `data` on.
+template <class U>
+NextRows next_rows_of(const U* data, int64_t row_stride, int64_t columns) {
+  constexpr auto kSize = static_cast<int64_t>(sizeof(U));
+  return {data, row_stride * kSize, (columns * kSize + 63) / 64};
+}
+
 // One block of a product: C[rows, 16 * panels] = A[rows, steps] . B, or C += it. Every element is one sum
 // that takes the steps in ascending order, starting from 0 or from C; it does not depend on `rows` or
 // `panels`.
@@ -58,11 +73,10 @@ struct Block {
   int64_t panels = 0;
   int64_t steps = 0;
   bool add = false;
-  // What will be read after this block, brought into the cache meanwhile; may be null. next_b: the next
-  // kGroupPanels panels. next_c: with `add`, the first group of columns of the C that comes next; the groups
-  // of this C fetch each other.
+  // What comes after this block, brought into the cache meanwhile: the next kGroupPanels panels (may be
+  // null), and the rows that are written next. Groups of panels within a block fetch each other's C.
   const T* next_b = nullptr;
-  const float* next_c = nullptr;
+  NextRows next_rows;
 
   // A as rows that lie one after the other (the product) ...
   void set_rows(const T* data, int64_t row_stride) {

@@ -182,10 +182,11 @@ template <class Work>
 void measure(const Options& options, const Shape& shape, const char* pass, double operations, Work work) {
   double seconds = best_seconds(options, shape, false, work);
   if (options.threads > 1) seconds = std::min(seconds, best_seconds(options, shape, true, work));
-  std::printf("{\"name\": \"onednn_experts\", \"shape\": \"D=%ld H=%ld experts=%ld rows=%ld %s\", "
-              "\"threads\": %d, \"value\": %.1f, \"unit\": \"GFLOP/s\"}\n",
-              static_cast<long>(shape.d), static_cast<long>(shape.h), static_cast<long>(shape.experts),
-              static_cast<long>(shape.rows), pass, options.threads, operations / seconds * 1e-9);
+  std::printf(
+      "{\"name\": \"onednn_experts\", \"shape\": \"D=%ld H=%ld experts=%ld rows=%ld %s\", "
+      "\"threads\": %d, \"value\": %.1f, \"unit\": \"GFLOP/s\"}\n",
+      static_cast<long>(shape.d), static_cast<long>(shape.h), static_cast<long>(shape.experts),
+      static_cast<long>(shape.rows), pass, options.threads, operations / seconds * 1e-9);
   std::fflush(stdout);
 }
 

@@ -120,7 +120,7 @@ class TileProduct {
     const int64_t panels = std::min<int64_t>(2, block_.panels - panel);
     const bool add = block_.add || step > 0;
     const bool whole = rows == kBlockTileRows;
-    fetch_next_c(c, row, rows, panel);
+    fetch_next_rows(c, row, rows, panel);
     alignas(64) float edge[kBlockTileRows * 2 * kPanelWidth];
     float* sums = whole ? c : edge;
     const int64_t sums_row = whole ? block_.c_row : 2 * kPanelWidth;
@@ -222,17 +222,16 @@ class TileProduct {
     }
   }
 
-  // The sums that come next when C is added to: the next pair of panels, at the end of a row the first of the
-  // next rows.
-  void fetch_next_c(const float* c, int64_t row, int64_t rows, int64_t panel) {
-    if (block_.next_c == nullptr) return;
+  // What is written next: while C is added to, its next pair of panels; at the end of a row what the block
+  // says.
+  void fetch_next_rows(const float* c, int64_t row, int64_t rows, int64_t panel) {
     const bool more = panel + 2 < block_.panels;
-    const bool last_rows = row + kBlockTileRows >= block_.rows;
-    const float* next = more ? c + 2 * kPanelWidth : last_rows ? block_.next_c : c - panel * kPanelWidth;
-    if (!more && !last_rows) next += kBlockTileRows * block_.c_row;
+    if (more && !block_.add) return;
+    const NextRows next =
+        more ? next_rows_of(c + 2 * kPanelWidth, block_.c_row, 2 * kPanelWidth) : block_.next_rows;
     for (int64_t r = 0; r < rows; ++r) {
-      __builtin_prefetch(next + r * block_.c_row, 1);
-      __builtin_prefetch(next + r * block_.c_row + kPanelWidth, 1);
+      const char* at = next.row(more ? r : row + r);
+      for (int64_t line = 0; line < next.lines; ++line) __builtin_prefetch(at + 64 * line, 1);
     }
   }
 

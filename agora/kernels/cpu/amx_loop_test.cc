@@ -125,7 +125,7 @@ TEST(AmxLoop, PanelsEqualReference) {
       block.panels = 3;
       block.steps = steps;
       block.add = true;
-      block.next_c = next.data();
+      block.next_rows = next_rows_of(next.data(), 64, 64);
       expect_equal_products(block, rng);
     }
   }

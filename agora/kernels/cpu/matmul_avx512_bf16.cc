@@ -12,6 +12,7 @@ namespace {
 // products. Two dot products a cycle of latency 5-6 need at least 12 sums.
 constexpr int kRows = 6;
 constexpr int kPanels = static_cast<int>(kGroupPanels);
+constexpr int64_t kTileColumns = kPanels * kPanelWidth;
 
 constexpr int64_t kLine = 2 * kPanelWidth;  // elements of a cache line: one step of a panel
 
@@ -26,7 +27,7 @@ struct Ahead {
   int64_t lines = 0;
   int64_t steps = 0;
   int64_t due = 0;  // in parts of 1 / steps of a line
-  const float* c = nullptr;
+  NextRows rows;
 
   void step() {
     for (due += lines; due >= steps; due -= steps) {
@@ -46,10 +47,9 @@ __m512bh as_pairs(__m512i x) {
 
 template <int R, int P>
 void tile(const Block<bf16>& block, const bf16* a, const bf16* b, float* c, Ahead ahead) {
-  if (ahead.c != nullptr) {
-    for (int r = 0; r < R; ++r) {
-      for (int p = 0; p < P; ++p) __builtin_prefetch(ahead.c + r * block.c_row + p * kPanelWidth, 1);
-    }
+  for (int r = 0; r < R; ++r) {
+    for (int64_t line = 0; line < ahead.rows.lines; ++line)
+      __builtin_prefetch(ahead.rows.row(r) + 64 * line, 1);
   }
   __m512 sum[R][P];
   for (int r = 0; r < R; ++r) {
@@ -111,7 +111,7 @@ Ahead share(const Block<bf16>& block, int64_t index, int64_t tiles) {
 // All rows against up to four panels. Rows of panels (the gradient) break every 16; each run is cut into
 // tiles of as equal a height as can be, because a tile of one or two rows runs at the speed of the sums'
 // latency.
-void product_group(const Block<bf16>& block, const bf16* b, float* c, const float* next_c, int panels) {
+void product_group(const Block<bf16>& block, const bf16* b, float* c, const NextRows& next_rows, int panels) {
   const bool one_run = block.a_panel == kPanelWidth * block.a_row;
   const int64_t run_rows = one_run ? block.rows : kPanelWidth;
   const int64_t tiles_all = (block.rows + kRows - 1) / kRows;
@@ -124,7 +124,7 @@ void product_group(const Block<bf16>& block, const bf16* b, float* c, const floa
       const int64_t begin = t * rows / tiles;
       const int64_t height = (t + 1) * rows / tiles - begin;
       Ahead ahead = share(block, tile_index++, tiles_all);
-      if (next_c != nullptr) ahead.c = next_c + (run + begin) * block.c_row;
+      ahead.rows = {next_rows.row(run + begin), next_rows.row_bytes, next_rows.lines};
       kTiles[height - 1][panels - 1](block, a + begin * block.a_row, b, c + (run + begin) * block.c_row,
                                      ahead);
     }
@@ -137,9 +137,10 @@ void product_avx512_bf16(const Block<bf16>& block) {
   for (int64_t p = 0; p < block.panels; p += kPanels) {
     const int64_t panels = block.panels - p < kPanels ? block.panels - p : kPanels;
     float* c = block.c + p * kPanelWidth;
-    const float* next_c =
-        p + kPanels < block.panels && block.next_c != nullptr ? c + kPanels * kPanelWidth : block.next_c;
-    product_group(block, block.b + p * block.b_panel, c, next_c, static_cast<int>(panels));
+    const NextRows next = p + kPanels < block.panels
+                              ? next_rows_of(c + kTileColumns, block.c_row, kTileColumns)
+                              : block.next_rows;
+    product_group(block, block.b + p * block.b_panel, c, next, static_cast<int>(panels));
   }
 }
 
