@@ -152,7 +152,7 @@ StatusOr<train::Ablation> ablation_of(model::LocalModel& model, const kernels::C
 
 std::vector<std::pair<std::string, std::string>> model_summary(const model::ModelConfig& config) {
   return {{"parameters", with_thousands(config.parameters())},
-          {"active for a token", with_thousands(config.parameters_active())},
+          {"active a token", with_thousands(config.parameters_active())},
           {"layers", absl::StrCat(config.num_hidden_layers)},
           {"width D", absl::StrCat(config.hidden_size)},
           {"experts in a layer", absl::StrCat(config.gate.candidates(), ", ", config.gate.chosen,

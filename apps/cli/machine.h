@@ -10,6 +10,7 @@
 #include "agora/base/thread_pool.h"
 #include "agora/kernels/compute.h"
 #include "agora/kernels/table.h"
+#include "agora/kernels/workspace.h"
 
 namespace agora::cli {
 
@@ -27,6 +28,7 @@ class Machine {
 
  private:
   base::ThreadPool pool_;
+  kernels::Workspace workspace_;
   const kernels::Table* table_;
 };
 
