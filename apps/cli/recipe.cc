@@ -25,7 +25,8 @@ StatusOr<std::vector<std::string>> flags_of(const fs::path& file) {
 }  // namespace
 
 StatusOr<std::vector<std::string>> with_recipe(std::vector<std::string> args) {
-  if (args.size() < 2 || args[0] != "train" || args[1].starts_with("-")) return args;
+  if (args.size() < 2 || args[1].starts_with("-")) return args;
+  if (args[0] != "train" && args[0] != "classic") return args;
   fs::path file = args[1];
   std::error_code ignored;
   if (fs::is_directory(file, ignored)) file /= "config.toml";

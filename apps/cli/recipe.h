@@ -12,7 +12,7 @@
 
 namespace agora::cli {
 
-// Replaces the positional recipe after `train` by the flags its file holds. Arguments without a recipe come back as they
+// Replaces the positional recipe after `train` or `classic` by the flags its file holds. Arguments without a recipe come back as they
 // were. NotFound or InvalidArgument names the file.
 StatusOr<std::vector<std::string>> with_recipe(std::vector<std::string> args);
 

@@ -2,7 +2,7 @@
 // search.
 //
 //   std::vector<double> w = start;
-//   const Objective value = [&](std::span<const double> w, std::span<double> gradient) { ...; return value; };
+//   const Objective value = [&](std::span<const double> w, std::span<double> gradient) { ...; return v; };
 //   MinimiseReport report = minimise(value, {.iterations_max = 200}, w);
 //
 // The value never rises from one iteration to the next. The same start gives the same end. Any thread.
