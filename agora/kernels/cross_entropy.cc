@@ -127,6 +127,7 @@ class FusedLoss {
     for (int64_t r = 0; r < count; ++r)
       loops_.round(x.row(r), x.cols, x_stride, rounded.data() + r * x_stride);
     product_tiles(loops_, rows_of<T>(rounded.data(), x_stride, count), panels_of<T>(head_), 0, head_.panels(),
+                  RowsOf<float>{logits.data(), row_stride, count},
                   [&](int64_t panel, int64_t panels, const float* tile) {
                     for (int64_t r = 0; r < count; ++r) {
                       std::copy_n(tile + r * kTileWidth, panels * kPanelWidth,
@@ -142,7 +143,8 @@ class FusedLoss {
     }
     const View<float> dx = dx_.rows_from(stripe_begin_ + first, count);
     product_tiles(loops_, rows_of<T>(rounded.data(), row_stride, count), panels_of<T>(head_transposed_), 0,
-                  head_transposed_.panels(), [&](int64_t panel, int64_t panels, const float* tile) {
+                  head_transposed_.panels(), RowsOf<float>{dx.data, dx.row_stride, count},
+                  [&](int64_t panel, int64_t panels, const float* tile) {
                     const int64_t column = panel * kPanelWidth;
                     const int64_t columns = std::min(panels * kPanelWidth, dx.cols - column);
                     for (int64_t r = 0; r < count; ++r) {
