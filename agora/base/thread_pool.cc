@@ -91,11 +91,11 @@ ThreadPool::~ThreadPool() {
 
 void ThreadPool::run(int64_t pieces, absl::FunctionRef<void(int64_t)> body) {
   if (pieces <= 0) return;
-  MutexLock one_loop(shared_->caller);
-  if (threads_ == 1 || pieces == 1) {
+  if (threads_ == 1 || pieces == 1) {  // nothing to share
     for (int64_t piece = 0; piece < pieces; ++piece) body(piece);
     return;
   }
+  MutexLock one_loop(shared_->caller);
   shared_->pieces = pieces;
   shared_->body = &body;
   shared_->next.store(0, std::memory_order_relaxed);

@@ -6,7 +6,8 @@
 //
 // Which thread takes which piece is not fixed, so a piece must not depend on it: results are the same for any number of
 // threads as long as each output is written by one piece. run() may be called from any thread, one loop at a time: a second
-// caller waits. A piece must not call run() on the same pool. No exception may leave a piece.
+// caller waits. A piece must not call run() on the same pool, but it may on a pool of one thread, which runs everything where
+// it is called. No exception may leave a piece.
 #pragma once
 
 #include <cstdint>

@@ -190,20 +190,23 @@ Ticket LocalExperts::give_ticket(std::unique_ptr<Kept> kept) {
   return ticket;
 }
 
+// An expert is a piece: its loops are too short to share.
 Status LocalExperts::end_step(const StepSettings& settings) {
-  std::vector<double> norms(experts_.size(), 0.0);
-  for (size_t i = 0; i < experts_.size(); ++i) {
-    if (touched_[i] == 0) continue;
-    const StatusOr<double> norm = experts_[i]->gradient_norm(compute_);
-    if (!norm.ok()) {
-      drop_gradients();
-      return norm.status();
-    }
-    norms[i] = *norm;
+  base::ThreadPool here(1);
+  const Compute alone{compute_.table, &here, compute_.precision};
+  const auto count = static_cast<int64_t>(experts_.size());
+  std::vector<StatusOr<double>> norms(experts_.size(), 0.0);
+  compute_.pool->run(count, [&](int64_t i) {
+    if (touched_[i] != 0) norms[i] = experts_[i]->gradient_norm(alone);
+  });
+  for (const StatusOr<double>& norm : norms) {
+    if (norm.ok()) continue;
+    drop_gradients();
+    return norm.status();
   }
-  for (size_t i = 0; i < experts_.size(); ++i) {
-    if (touched_[i] != 0) experts_[i]->step(compute_, settings, norms[i]);
-  }
+  compute_.pool->run(count, [&](int64_t i) {
+    if (touched_[i] != 0) experts_[i]->step(alone, settings, *norms[i]);
+  });
   touched_.assign(experts_.size(), 0);
   return absl::OkStatus();
 }

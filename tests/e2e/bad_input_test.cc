@@ -76,7 +76,7 @@ TEST_F(BadInput, FlagsAndRecipes) {
   const auto with = [&](const std::string& flag, const std::string& value) {
     return small_train(path("data"), path("run"), {flag, value});
   };
-  expect_refused(with("--width", "33"), "head");
+  expect_refused(with("--kv-heads", "3"), "num_key_value_heads");
   expect_refused(with("--chosen", "9"), "9");
   expect_refused(with("--precision", "f64"), "bf16 or f32");
   expect_refused(with("--selection", "best"), "top_k");
@@ -94,7 +94,7 @@ TEST_F(BadInput, ModelsThatAreTornAlteredOrWrong) {
   std::string altered = good;
   altered[altered.size() - 3] = static_cast<char>(altered[altered.size() - 3] ^ 1);
   write_file(file, altered);
-  expect_refused({"ask", path("run"), "x"}, "hash");
+  expect_refused({"ask", path("run"), "x"}, "SHA-256");
   write_file(file, std::string(8, '\xff') + "{}");
   expect_refused({"inspect", file}, "model.safetensors");
   write_file(file, good);

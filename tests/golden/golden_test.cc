@@ -41,7 +41,7 @@ class Golden : public ::testing::Test {
     options_.batch = 4;
     options_.steps = 10;
     options_.warmup = 3;
-    options_.learning_rate = 1e-2f;
+    options_.learning_rate = 4e-3f;
     options_.noise = 0.1f;
     options_.aux_loss = 0.01f;
     options_.z_loss = 0.001f;
@@ -93,7 +93,7 @@ class Golden : public ::testing::Test {
 };
 
 // Written by this test on an AVX-512 machine.
-constexpr std::array<double, 10> kLosses = {2.4849, 2.4, 2.3, 2.3, 2.3, 2.3, 2.3, 2.3, 2.3, 2.3};
+constexpr std::array<double, 10> kLosses = {2.49510, 2.47008, 2.42760, 2.30019, 2.31234, 2.35671, 2.28211, 2.40240, 2.31545, 2.43167};
 
 TEST_F(Golden, TenStepsHaveTheLossesThatAreWrittenHere) {
   const Run run = train(1, kernels::Precision::f32, 1, 0);
