@@ -3,22 +3,26 @@
 #include <immintrin.h>
 
 #include <algorithm>
+#include <array>
 #include <cstring>
+#include <utility>
 
 namespace agora::kernels::cpu {
 namespace {
 
-// 6 rows x 4 panels: 24 sums, 4 weights and 1 input fill 29 of 32 registers; each weight loaded serves 6
-// products. Two dot products a cycle of latency 5-6 need at least 12 sums.
+// 6 rows x 4 panels: 24 sums, 4 weights and 1 input fill 29 of 32 registers. Two dot products a cycle of
+// latency 5-6 need at least 12 sums.
 constexpr int kRows = 6;
 constexpr int kPanels = static_cast<int>(kGroupPanels);
-constexpr int64_t kTileColumns = kPanels * kPanelWidth;
-
+// Up to 12 rows run as one tile over 2 panels: then reading the weights is the work, and memory gives two
+// streams its full bandwidth where four lose a quarter of it (measured on Zen 5).
+constexpr int kFewRows = 12;
+constexpr int kFewRowsPanels = 2;
 constexpr int64_t kLine = 2 * kPanelWidth;  // elements of a cache line: one step of a panel
 
 // What a tile brings into the caches while it computes: `lines` lines, its share of the next four panels,
-// spread evenly over the `steps` of the tile so that they do not crowd out the loads of the products; and C's
-// tile of the same shape at `c`, if there is one.
+// spread evenly over the `steps` of the tile so that they do not crowd out the loads of the products; and the
+// rows that are written next.
 struct Ahead {
   const bf16* at = nullptr;
   const bf16* panel_end = nullptr;
@@ -31,7 +35,7 @@ struct Ahead {
 
   void step() {
     for (due += lines; due >= steps; due -= steps) {
-      _mm_prefetch(at, _MM_HINT_T1);
+      _mm_prefetch(at, _MM_HINT_T0);
       at += kLine;
       if (at == panel_end) {
         at += gap;
@@ -86,61 +90,78 @@ void tile(const Block<bf16>& block, const bf16* a, const bf16* b, float* c, Ahea
 
 using TileFunction = void (*)(const Block<bf16>&, const bf16*, const bf16*, float*, Ahead);
 
-constexpr TileFunction kTiles[kRows][kPanels] = {
-    {tile<1, 1>, tile<1, 2>, tile<1, 3>, tile<1, 4>}, {tile<2, 1>, tile<2, 2>, tile<2, 3>, tile<2, 4>},
-    {tile<3, 1>, tile<3, 2>, tile<3, 3>, tile<3, 4>}, {tile<4, 1>, tile<4, 2>, tile<4, 3>, tile<4, 4>},
-    {tile<5, 1>, tile<5, 2>, tile<5, 3>, tile<5, 4>}, {tile<6, 1>, tile<6, 2>, tile<6, 3>, tile<6, 4>},
-};
+template <int... I>
+constexpr std::array<TileFunction, sizeof...(I)> tiles_of(std::integer_sequence<int, I...>) {
+  return {tile<I / kPanels + 1, I % kPanels + 1>...};
+}
+template <int... I>
+constexpr std::array<TileFunction, sizeof...(I)> few_row_tiles_of(std::integer_sequence<int, I...>) {
+  return {tile<I / kFewRowsPanels + 1, I % kFewRowsPanels + 1>...};
+}
+constexpr auto kTiles = tiles_of(std::make_integer_sequence<int, kRows * kPanels>());
+constexpr auto kFewRowTiles = few_row_tiles_of(std::make_integer_sequence<int, kFewRows * kFewRowsPanels>());
 
-// The share of tile `index` of `tiles`: as equal as can be, so that memory is never idle.
-Ahead share(const Block<bf16>& block, int64_t index, int64_t tiles) {
+// Tiles of up to `rows` x `panels`.
+struct Shape {
+  int64_t rows;
+  int64_t panels;
+  const TileFunction* tiles;
+
+  TileFunction tile_of(int64_t r, int64_t p) const { return tiles[(r - 1) * panels + p - 1]; }
+};
+constexpr Shape kShape{kRows, kPanels, kTiles.data()};
+constexpr Shape kFewRowShape{kFewRows, kFewRowsPanels, kFewRowTiles.data()};
+
+// The share of tile `index` of `tiles`: as equal as can be, so that memory is never idle. In 32 bits, which
+// divide twice as fast: with few rows a tile takes only 2,000 cycles.
+Ahead share(const Block<bf16>& block, uint32_t index, uint32_t tiles) {
   Ahead ahead;
   if (block.next_b == nullptr || block.steps == 0) return ahead;
-  const int64_t all = kPanels * block.steps;
-  const int64_t begin = index * all / tiles;
+  const auto steps = static_cast<uint32_t>(block.steps);
+  const uint32_t all = static_cast<uint32_t>(kGroupPanels) * steps;
+  const uint32_t begin = index * all / tiles;
   ahead.lines = (index + 1) * all / tiles - begin;
   ahead.steps = block.steps;
-  const int64_t panel = begin / block.steps;
-  ahead.at = block.next_b + panel * block.b_panel + begin % block.steps * kLine;
+  const uint32_t panel = begin / steps;
+  ahead.at = block.next_b + panel * block.b_panel + begin % steps * kLine;
   ahead.panel_end = block.next_b + panel * block.b_panel + block.steps * kLine;
   ahead.panel = block.b_panel;
   ahead.gap = block.b_panel - block.steps * kLine;
   return ahead;
 }
 
-// All rows against up to four panels. Rows of panels (the gradient) break every 16; each run is cut into
-// tiles of as equal a height as can be, because a tile of one or two rows runs at the speed of the sums'
-// latency.
-void product_group(const Block<bf16>& block, const bf16* b, float* c, const NextRows& next_rows, int panels) {
-  const bool one_run = block.a_panel == kPanelWidth * block.a_row;
-  const int64_t run_rows = one_run ? block.rows : kPanelWidth;
-  const int64_t tiles_all = (block.rows + kRows - 1) / kRows;
-  int64_t tile_index = 0;
-  for (int64_t run = 0; run < block.rows; run += run_rows) {
-    const int64_t rows = run + run_rows <= block.rows ? run_rows : block.rows - run;
-    const int64_t tiles = (rows + kRows - 1) / kRows;
-    const bf16* a = block.a + run / kPanelWidth * block.a_panel;
-    for (int64_t t = 0; t < tiles; ++t) {
-      const int64_t begin = t * rows / tiles;
-      const int64_t height = (t + 1) * rows / tiles - begin;
-      Ahead ahead = share(block, tile_index++, tiles_all);
-      ahead.rows = {next_rows.row(run + begin), next_rows.row_bytes, next_rows.lines};
-      kTiles[height - 1][panels - 1](block, a + begin * block.a_row, b, c + (run + begin) * block.c_row,
-                                     ahead);
-    }
-  }
-}
+int64_t parts_of(int64_t n, int64_t part) { return (n + part - 1) / part; }
 
 }  // namespace
 
+// Rows of panels (the gradient) break every 16; each run is cut into tiles of as equal a height as can be,
+// because a tile of few rows runs at the speed of the sums' latency.
 void product_avx512_bf16(const Block<bf16>& block) {
-  for (int64_t p = 0; p < block.panels; p += kPanels) {
-    const int64_t panels = block.panels - p < kPanels ? block.panels - p : kPanels;
+  const Shape& shape = block.rows <= kFewRows ? kFewRowShape : kShape;
+  const bool one_run = block.a_panel == kPanelWidth * block.a_row;
+  const int64_t run_rows = one_run ? block.rows : kPanelWidth;
+  const int64_t tiles_all =
+      parts_of(block.rows, run_rows) * parts_of(run_rows, shape.rows) * parts_of(block.panels, shape.panels);
+  const int64_t columns = shape.panels * kPanelWidth;
+  int64_t index = 0;
+  for (int64_t p = 0; p < block.panels; p += shape.panels) {
+    const auto panels = std::min(shape.panels, block.panels - p);
+    const bf16* b = block.b + p * block.b_panel;
     float* c = block.c + p * kPanelWidth;
-    const NextRows next = p + kPanels < block.panels
-                              ? next_rows_of(c + kTileColumns, block.c_row, kTileColumns)
-                              : block.next_rows;
-    product_group(block, block.b + p * block.b_panel, c, next, static_cast<int>(panels));
+    const bool more = p + shape.panels < block.panels;
+    const NextRows next = more ? next_rows_of(c + columns, block.c_row, columns) : block.next_rows;
+    for (int64_t run = 0; run < block.rows; run += run_rows) {
+      const int64_t rows = std::min(run_rows, block.rows - run);
+      const int64_t tiles = parts_of(rows, shape.rows);
+      for (int64_t t = 0; t < tiles; ++t, ++index) {
+        const int64_t row = t * rows / tiles;
+        const int64_t height = (t + 1) * rows / tiles - row;
+        Ahead ahead = share(block, static_cast<uint32_t>(index), static_cast<uint32_t>(tiles_all));
+        ahead.rows = {next.row(run + row), next.row_bytes, next.lines};
+        shape.tile_of(height, panels)(block, block.a + run / kPanelWidth * block.a_panel + row * block.a_row,
+                                      b, c + (run + row) * block.c_row, ahead);
+      }
+    }
   }
 }
 
