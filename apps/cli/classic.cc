@@ -141,8 +141,10 @@ StatusOr<ClassicReport> run_classic(const ClassicOptions& options) {
     AGORA_ASSIGN_OR_RETURN(parts, speaker_folds(data.train));
   }
   base::ThreadPool pool(options.threads > 0 ? options.threads : base::processors_available());
-  AGORA_ASSIGN_OR_RETURN(const ClassicModel network,
-                         equal_network(options.model, options.network_decay, data.train));
+  ClassicModel network = options.model;
+  network.expert_decay = options.network_decay;
+  network.iterations = options.network_iterations;
+  AGORA_ASSIGN_OR_RETURN(network, equal_network(options.model, network, data.train));
   ClassicReport report;
   AGORA_ASSIGN_OR_RETURN(report.mixture, score(options.model, parts, options.seeds, pool));
   AGORA_ASSIGN_OR_RETURN(report.network, score(network, parts, options.seeds, pool));
@@ -181,6 +183,7 @@ void add_classic_command(CLI::App& app, CommandResult& result) {
   c->add_option("--gate-decay", o.model.gate_decay, "ridge on the gate's weights");
   c->add_option("--network-decay", o.network_decay, "ridge on the single network's weights");
   c->add_option("--iterations", o.model.iterations, "of L-BFGS or of EM, at most");
+  c->add_option("--network-iterations", o.network_iterations, "of L-BFGS for the single network, at most");
   c->add_option("--members", o.model.members, "mixtures (and networks) whose answers a committee averages");
   c->add_option("--seeds", o.seeds, "trials");
   c->add_option("--threads", o.threads, "0: one per processor; the answers do not depend on it");

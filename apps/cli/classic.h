@@ -18,10 +18,11 @@ struct ClassicOptions {
   std::string recipe = "vowel";
   std::string data;
   ClassicModel model;
-  double network_decay = 8;     // of the network beside it, chosen as carefully as the mixture's own
-  int seeds = 10;               // trials, with seeds 0, 1, ...
-  int threads = 0;              // 0: one per processor
-  bool cross_validate = false;  // leave each training speaker out in turn; the test rows are not looked at
+  double network_decay = 8;      // of the network beside it, chosen as carefully as the mixture's own
+  int network_iterations = 200;  // of L-BFGS, likewise
+  int seeds = 10;                // trials, with seeds 0, 1, ...
+  int threads = 0;               // 0: one per processor
+  bool cross_validate = false;   // leave each training speaker out in turn; the test rows are not looked at
 };
 
 // Shares of test rows named right, one number a seed (cross-validated: the mean over the speakers).

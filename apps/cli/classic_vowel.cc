@@ -132,16 +132,15 @@ StatusOr<Answers> train_and_answer(const ClassicModel& model, const Examples& tr
   return answers;
 }
 
-StatusOr<ClassicModel> equal_network(const ClassicModel& model, double decay, const Examples& train) {
-  ClassicModel sizing = model;
+StatusOr<ClassicModel> equal_network(const ClassicModel& mixture, ClassicModel network,
+                                     const Examples& train) {
+  ClassicModel sizing = mixture;
   sizing.members = 1;
   sizing.iterations = 0;
   AGORA_ASSIGN_OR_RETURN(const Answers sized, train_and_answer(sizing, train, train, 0));
   // hidden * (inputs + 1 + outputs) + outputs parameters in all
   const auto per_unit = static_cast<double>(train.width() + 1 + train.outputs());
-  ClassicModel network = model;
   network.method = ClassicMethod::network;
-  network.expert_decay = decay;
   const double units = static_cast<double>(sized.parameters - train.outputs()) / per_unit;
   network.hidden = std::max(1, static_cast<int>(std::lround(units)));
   return network;

@@ -60,8 +60,10 @@ struct Answers {
 StatusOr<Answers> train_and_answer(const ClassicModel& model, const Examples& train, const Examples& test,
                                    uint64_t seed);
 
-// The network whose parameters come closest to those of one member of `model` on such rows.
-StatusOr<ClassicModel> equal_network(const ClassicModel& model, double decay, const Examples& train);
+// The network whose parameters come closest to those of one member of `mixture` on such rows; `network` gives
+// all but its method and units.
+StatusOr<ClassicModel> equal_network(const ClassicModel& mixture, ClassicModel network,
+                                     const Examples& train);
 
 // One part of the training rows for each speaker: a fold leaves that speaker out. The rows of a speaker
 // follow each other, 11 vowels by 6 frames. InvalidArgument: rows that are no multiple of that, or fewer than
