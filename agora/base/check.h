@@ -1,4 +1,5 @@
-// Checks for bugs of ours: on in release too, never reachable from input (input errors are Status, see result.h).
+// Checks for bugs of ours: on in release too, never reachable from input (input errors are Status, see
+// result.h).
 //
 //   AGORA_CHECK(ready_);
 //   AGORA_CHECK_EQ(x.cols, weight.cols);     // prints both values
@@ -12,7 +13,8 @@
 
 namespace agora::base {
 
-[[noreturn]] inline void check_failed(const char* file, int line, const char* what, const std::string& values) {
+[[noreturn]] inline void check_failed(const char* file, int line, const char* what,
+                                      const std::string& values) {
   std::fprintf(stderr, "%s:%d: check failed: %s%s\n", file, line, what, values.c_str());
   std::abort();
 }
@@ -29,11 +31,11 @@ template <class A, class B>
 #define AGORA_CHECK(condition) \
   ((condition) ? void() : ::agora::base::check_failed(__FILE__, __LINE__, #condition, ""))
 
-#define AGORA_CHECK_OP_(a, op, b)                                                               \
-  do {                                                                                          \
-    const auto& agora_a_ = (a);                                                                 \
-    const auto& agora_b_ = (b);                                                                 \
-    if (!(agora_a_ op agora_b_))                                                                \
+#define AGORA_CHECK_OP_(a, op, b)                                                                    \
+  do {                                                                                               \
+    const auto& agora_a_ = (a);                                                                      \
+    const auto& agora_b_ = (b);                                                                      \
+    if (!(agora_a_ op agora_b_))                                                                     \
       ::agora::base::check_failed_values(__FILE__, __LINE__, #a " " #op " " #b, agora_a_, agora_b_); \
   } while (false)
 

@@ -1,4 +1,5 @@
-// Time as a thing that is given: code that needs a clock takes a Clock, so that tests and the simulator own time.
+// Time as a thing that is given: code that needs a clock takes a Clock, so that tests and the simulator own
+// time.
 //
 //   void Meter::tick(const Clock& clock);     RealClock real;
 //

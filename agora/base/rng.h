@@ -30,7 +30,7 @@ class Rng {
   uint32_t below(uint32_t bound);  // uniform in [0, bound), unbiased; bound > 0
   float uniform();                 // in [0, 1), 24 bits
   double uniform_double();         // in [0, 1), 53 bits
-  float normal();                  // mean 0, deviation 1; two uniforms a call (Box-Muller), nothing kept between calls
+  float normal();  // mean 0, deviation 1; two uniforms a call (Box-Muller), nothing kept between calls
 
   Rng fork(std::string_view name) const;
   Rng fork(uint64_t number) const;

@@ -12,8 +12,8 @@
 namespace agora::base {
 namespace {
 
-// How long a worker spins for the next loop before it sleeps. The loops of one training step follow each other within
-// microseconds; a sleep and a wake cost more than that.
+// How long a worker spins for the next loop before it sleeps. The loops of one training step follow each
+// other within microseconds; a sleep and a wake cost more than that.
 constexpr int kSpins = 2000;
 
 inline void relax() {
@@ -25,7 +25,8 @@ inline void relax() {
 }  // namespace
 
 struct ThreadPool::Shared {
-  // A loop is published by raising `generation`; workers take pieces from `next` until `pieces`, then report in `idle`.
+  // A loop is published by raising `generation`; workers take pieces from `next` until `pieces`, then report
+  // in `idle`.
   std::atomic<uint64_t> generation{0};
   std::atomic<int64_t> next{0};
   std::atomic<int> running{0};
@@ -80,7 +81,8 @@ struct ThreadPool::Shared {
 
 ThreadPool::ThreadPool(int threads) : threads_(threads), shared_(std::make_unique<Shared>()) {
   AGORA_CHECK_GE(threads, 1);
-  for (int i = 1; i < threads; ++i) shared_->workers.emplace_back([shared = shared_.get()] { shared->work(); });
+  for (int i = 1; i < threads; ++i)
+    shared_->workers.emplace_back([shared = shared_.get()] { shared->work(); });
 }
 
 ThreadPool::~ThreadPool() {

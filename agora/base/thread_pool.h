@@ -4,10 +4,10 @@
 //   pool.run(pieces, [&](int64_t piece) { ... });              // returns when every piece is done
 //   pool.run_ranges(n, grain, [&](int64_t begin, int64_t end) { ... });
 //
-// Which thread takes which piece is not fixed, so a piece must not depend on it: results are the same for any number of
-// threads as long as each output is written by one piece. run() may be called from any thread, one loop at a time: a second
-// caller waits. A piece must not call run() on the same pool, but it may on a pool of one thread, which runs everything where
-// it is called. No exception may leave a piece.
+// Which thread takes which piece is not fixed, so a piece must not depend on it: results are the same for any
+// number of threads as long as each output is written by one piece. run() may be called from any thread, one
+// loop at a time: a second caller waits. A piece must not call run() on the same pool, but it may on a pool
+// of one thread, which runs everything where it is called. No exception may leave a piece.
 #pragma once
 
 #include <cstdint>
@@ -30,7 +30,8 @@ class ThreadPool {
 
   void run(int64_t pieces, absl::FunctionRef<void(int64_t piece)> body);
 
-  // Splits [0, n) into ranges of `grain` (the last may be shorter); the split does not depend on the number of threads.
+  // Splits [0, n) into ranges of `grain` (the last may be shorter); the split does not depend on the number
+  // of threads.
   void run_ranges(int64_t n, int64_t grain, absl::FunctionRef<void(int64_t begin, int64_t end)> body);
 
  private:

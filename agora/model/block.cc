@@ -40,10 +40,10 @@ void copy_rows(View<const float> from, View<float> to) { std::copy_n(from.data, 
 
 }  // namespace
 
-StatusOr<std::unique_ptr<Block>> Block::create(const ModelConfig& config, LayerId layer, moe::Experts& experts,
-                                               Train train) {
-  AGORA_ASSIGN_OR_RETURN(auto mixture, moe::MoeLayer::create(block_name(layer) + ".mlp", layer, mixture_config(config),
-                                                             experts, train));
+StatusOr<std::unique_ptr<Block>> Block::create(const ModelConfig& config, LayerId layer,
+                                               moe::Experts& experts, Train train) {
+  AGORA_ASSIGN_OR_RETURN(auto mixture, moe::MoeLayer::create(block_name(layer) + ".mlp", layer,
+                                                             mixture_config(config), experts, train));
   return std::unique_ptr<Block>(new Block(config, layer, train, std::move(mixture)));
 }
 
@@ -51,7 +51,8 @@ Block::Block(const ModelConfig& config, LayerId layer, Train train, std::unique_
     : layer_(layer),
       attention_norm_(block_name(layer) + ".input_layernorm", config.hidden_size, config.rms_norm_eps, train),
       attention_(block_name(layer) + ".self_attn", attention_config(config), train),
-      mixture_norm_(block_name(layer) + ".post_attention_layernorm", config.hidden_size, config.rms_norm_eps, train),
+      mixture_norm_(block_name(layer) + ".post_attention_layernorm", config.hidden_size, config.rms_norm_eps,
+                    train),
       mixture_(std::move(mixture)) {}
 
 void Block::initialise(const Rng& rng, float deviation, float deviation_out) {
@@ -83,14 +84,15 @@ StatusOr<moe::MoeStats> Block::forward(const Pass& pass, const nn::AttentionBatc
   tape.mixture_inverse.resize(static_cast<size_t>(x.rows));
   mixture_norm_.forward(pass.compute, x, normed, tape.mixture_inverse);
   const View<float> y = mixed_.shape(x.rows, x.cols);
-  AGORA_ASSIGN_OR_RETURN(auto stats, mixture_->forward(pass.compute, normed, pass.call, moe::Keep::for_backward, y,
-                                                       tape.mixture));
+  AGORA_ASSIGN_OR_RETURN(auto stats, mixture_->forward(pass.compute, normed, pass.call,
+                                                       moe::Keep::for_backward, y, tape.mixture));
   if (pass.observer != nullptr) pass.observer->observe(layer_, tape.mixture);
   kernels::add(pass.compute, y, x);
   return stats;
 }
 
-Status Block::infer(const Pass& pass, const nn::AttentionBatch& batch, const nn::KeyCache* cache, View<float> x) {
+Status Block::infer(const Pass& pass, const nn::AttentionBatch& batch, const nn::KeyCache* cache,
+                    View<float> x) {
   const View<float> normed = scratch_.shape(x.rows, x.cols);
   attention_norm_.forward(pass.compute, x, normed, {});
   if (cache == nullptr) {

@@ -1,7 +1,7 @@
 // One block of the trunk: x += attention(norm(x)), then x += mixture(norm(x)).
 //
-//   block.forward(pass, attention_batch, x, &tape);         // in place on the residual stream
-//   block.backward(pass, attention_batch, tape, dx);        // in place on its gradient; adds to the gradients
+//   block.forward(pass, attention_batch, x, tape);     // in place on the residual stream
+//   block.backward(pass, attention_batch, tape, dx);   // in place on its gradient; adds to the gradients
 //
 // One thread at a time.
 #pragma once
@@ -10,9 +10,9 @@
 #include <vector>
 
 #include "agora/model/config.h"
+#include "agora/moe/batch_rows.h"
 #include "agora/moe/experts.h"
 #include "agora/moe/layer.h"
-#include "agora/moe/batch_rows.h"
 #include "agora/nn/attention.h"
 #include "agora/nn/rms_norm.h"
 
@@ -24,7 +24,8 @@ using tensor::Purpose;
 using tensor::Train;
 using tensor::View;
 
-// Sees what every gate decided: explain() and the meters. Called after each layer's forward pass, in layer order.
+// Sees what every gate decided: explain() and the meters. Called after each layer's forward pass, in layer
+// order.
 class RouteObserver {
  public:
   virtual ~RouteObserver() = default;
@@ -34,8 +35,8 @@ class RouteObserver {
 // What a pass through the model is given besides the input.
 struct Pass {
   Compute compute;
-  moe::MoeCall call = {};              // the gates' mode, noise, deadline
-  RouteObserver* observer = nullptr;   // borrowed; null: nobody looks
+  moe::MoeCall call = {};             // the gates' mode, noise, deadline
+  RouteObserver* observer = nullptr;  // borrowed; null: nobody looks
 };
 
 using moe::BatchRows;
@@ -53,8 +54,8 @@ struct BlockTape {
 class Block {
  public:
   // experts must outlive the block. InvalidArgument: the configuration of the mixture.
-  static StatusOr<std::unique_ptr<Block>> create(const ModelConfig& config, LayerId layer, moe::Experts& experts,
-                                                 Train train);
+  static StatusOr<std::unique_ptr<Block>> create(const ModelConfig& config, LayerId layer,
+                                                 moe::Experts& experts, Train train);
 
   void initialise(const Rng& rng, float deviation, float deviation_out);
   void repack(const Compute& compute);
@@ -62,7 +63,8 @@ class Block {
   moe::MoeLayer& mixture() { return *mixture_; }
 
   // Whole sequences, kept for backward().
-  StatusOr<moe::MoeStats> forward(const Pass& pass, const nn::AttentionBatch& batch, View<float> x, BlockTape& tape);
+  StatusOr<moe::MoeStats> forward(const Pass& pass, const nn::AttentionBatch& batch, View<float> x,
+                                  BlockTape& tape);
   Status backward(const Pass& pass, const nn::AttentionBatch& batch, BlockTape& tape, View<float> dx);
 
   // No backward follows. With a cache (not null) the rows are appended to their sequences.

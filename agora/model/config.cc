@@ -2,10 +2,10 @@
 
 #include <algorithm>
 #include <cmath>
-#include <nlohmann/json.hpp>
 
 #include "absl/strings/str_cat.h"
 #include "agora/weights/atomic_file.h"
+#include <nlohmann/json.hpp>
 
 namespace agora::model {
 namespace {
@@ -31,7 +31,8 @@ constexpr Name<kernels::Activation> kActivations[] = {{kernels::Activation::swig
                                                       {kernels::Activation::gelu, "gelu_pytorch_tanh"},
                                                       {kernels::Activation::relu, "relu"},
                                                       {kernels::Activation::linear, "linear"}};
-constexpr Name<FrontendKind> kFrontends[] = {{FrontendKind::text, "text"}, {FrontendKind::patches, "patches"}};
+constexpr Name<FrontendKind> kFrontends[] = {{FrontendKind::text, "text"},
+                                             {FrontendKind::patches, "patches"}};
 constexpr Name<HeadKind> kHeads[] = {{HeadKind::next_token, "next_token"}, {HeadKind::classes, "classes"}};
 
 template <class Enum, size_t N>
@@ -178,22 +179,26 @@ void read_shared_keys(Reader& reader, ModelConfig& config) {
 
 Status expect_range(const char* key, int64_t value, int64_t low, int64_t high) {
   if (value >= low && value <= high) return absl::OkStatus();
-  return absl::InvalidArgumentError(
-      absl::StrCat("config key \"", key, "\": expected a number from ", low, " to ", high, ", found ", value));
+  return absl::InvalidArgumentError(absl::StrCat("config key \"", key, "\": expected a number from ", low,
+                                                 " to ", high, ", found ", value));
 }
 
 Status expect_divides(const char* part, int64_t small, const char* whole, int64_t large) {
   if (small > 0 && large % small == 0) return absl::OkStatus();
-  return absl::InvalidArgumentError(absl::StrCat("config keys \"", whole, "\" = ", large, " and \"", part, "\" = ",
-                                                 small, ": expected the first to be a multiple of the second"));
+  return absl::InvalidArgumentError(absl::StrCat("config keys \"", whole, "\" = ", large, " and \"", part,
+                                                 "\" = ", small,
+                                                 ": expected the first to be a multiple of the second"));
 }
 
 int64_t expert_parameters(const ModelConfig& config, int64_t hidden) {
   switch (config.activation) {
-    case kernels::Activation::swiglu: return 3 * config.hidden_size * hidden;
+    case kernels::Activation::swiglu:
+      return 3 * config.hidden_size * hidden;
     case kernels::Activation::gelu:
-    case kernels::Activation::relu: return 2 * config.hidden_size * hidden + hidden + config.hidden_size;
-    case kernels::Activation::linear: return config.hidden_size * config.hidden_size + config.hidden_size;
+    case kernels::Activation::relu:
+      return 2 * config.hidden_size * hidden + hidden + config.hidden_size;
+    case kernels::Activation::linear:
+      return config.hidden_size * config.hidden_size + config.hidden_size;
   }
   return 0;
 }
@@ -240,21 +245,23 @@ Status validate(const ModelConfig& config) {
   AGORA_RETURN_IF_ERROR(expect_range("num_key_value_heads", config.num_key_value_heads, 1, kSizeMax));
   AGORA_RETURN_IF_ERROR(expect_range("head_dim", config.head_dim, 2, 1024));
   AGORA_RETURN_IF_ERROR(expect_divides("2", 2, "head_dim", config.head_dim));
-  AGORA_RETURN_IF_ERROR(expect_divides("num_key_value_heads", config.num_key_value_heads, "num_attention_heads",
-                                       config.num_attention_heads));
+  AGORA_RETURN_IF_ERROR(expect_divides("num_key_value_heads", config.num_key_value_heads,
+                                       "num_attention_heads", config.num_attention_heads));
   AGORA_RETURN_IF_ERROR(expect_range("max_position_embeddings", config.max_position_embeddings, 1, kSizeMax));
   AGORA_RETURN_IF_ERROR(expect_range("moe_intermediate_size", config.moe_intermediate_size, 1, kSizeMax));
-  AGORA_RETURN_IF_ERROR(expect_range("shared_expert_intermediate_size", config.shared_expert_intermediate_size, 0,
-                                     kSizeMax));
+  AGORA_RETURN_IF_ERROR(
+      expect_range("shared_expert_intermediate_size", config.shared_expert_intermediate_size, 0, kSizeMax));
   if (!(config.rms_norm_eps > 0) || !(config.rope_theta > 0)) {
-    return absl::InvalidArgumentError(absl::StrCat("config: expected rms_norm_eps and rope_theta above 0, found ",
-                                                   config.rms_norm_eps, " and ", config.rope_theta));
+    return absl::InvalidArgumentError(
+        absl::StrCat("config: expected rms_norm_eps and rope_theta above 0, found ", config.rms_norm_eps,
+                     " and ", config.rope_theta));
   }
   if (config.frontend == FrontendKind::patches) {
     AGORA_RETURN_IF_ERROR(expect_range("patch", config.patches.patch, 1, 4096));
     AGORA_RETURN_IF_ERROR(expect_range("image_height", config.patches.height, config.patches.patch, 1 << 16));
     AGORA_RETURN_IF_ERROR(expect_range("image_width", config.patches.width, config.patches.patch, 1 << 16));
-    AGORA_RETURN_IF_ERROR(expect_divides("patch", config.patches.patch, "image_height", config.patches.height));
+    AGORA_RETURN_IF_ERROR(
+        expect_divides("patch", config.patches.patch, "image_height", config.patches.height));
     AGORA_RETURN_IF_ERROR(expect_divides("patch", config.patches.patch, "image_width", config.patches.width));
   }
   return moe::validate(config.gate);

@@ -4,9 +4,9 @@
 //   AGORA_RETURN_IF_ERROR(validate(config));
 //   write_config(config, "model/config.json");
 //
-// The native shape is Qwen3-MoE's: every layer is attention with QK-norm, then a mixture of SwiGLU experts. What that
-// family has no key for (another gate, frontend or head) stands under the key "agora", so that a plain language model's
-// file opens in other people's programs. A value type; any thread.
+// The native shape is Qwen3-MoE's: every layer is attention with QK-norm, then a mixture of SwiGLU experts.
+// What that family has no key for (another gate, frontend or head) stands under the key "agora", so that a
+// plain language model's file opens in other people's programs. A value type; any thread.
 #pragma once
 
 #include <cstdint>
@@ -35,14 +35,14 @@ struct ModelConfig {
   std::string model_type = "qwen3_moe";
   FrontendKind frontend = FrontendKind::text;
   HeadKind head = HeadKind::next_token;
-  int64_t vocab_size = 0;               // V; for HeadKind::classes the number of classes
-  int64_t hidden_size = 0;              // D
-  int64_t num_hidden_layers = 0;        // L
+  int64_t vocab_size = 0;         // V; for HeadKind::classes the number of classes
+  int64_t hidden_size = 0;        // D
+  int64_t num_hidden_layers = 0;  // L
   int64_t num_attention_heads = 0;
   int64_t num_key_value_heads = 0;
   int64_t head_dim = 0;
-  int64_t max_position_embeddings = 0;  // rows of the longest sequence
-  int64_t moe_intermediate_size = 0;    // H
+  int64_t max_position_embeddings = 0;          // rows of the longest sequence
+  int64_t moe_intermediate_size = 0;            // H
   int64_t shared_expert_intermediate_size = 0;  // 0: no shared expert
   bool shared_expert_gate = false;              // Qwen2-MoE's sigmoid gate on the shared expert
   float rms_norm_eps = 1e-6f;
@@ -56,13 +56,14 @@ struct ModelConfig {
   moe::GateDescriptor gate;
   float router_aux_loss_coef = 0.0f;  // Switch loss
   float router_z_loss_coef = 0.0f;
-  float selection_bias_rate = 0.0f;   // how far one step moves the selection bias
+  float selection_bias_rate = 0.0f;  // how far one step moves the selection bias
   PatchShape patches;
 
   // Parameters in all, and those that one token meets.
   int64_t parameters() const;
   int64_t parameters_active() const;
-  // First deviation of what writes to the residual stream: 1 / sqrt(2 L) of the others' (GPT-2, Radford 2019).
+  // First deviation of what writes to the residual stream: 1 / sqrt(2 L) of the others' (GPT-2, Radford
+  // 2019).
   float residual_deviation() const;
 };
 
@@ -73,7 +74,8 @@ Status validate(const ModelConfig& config);
 StatusOr<moe::Score> score_named(const std::string& name);
 StatusOr<moe::Selection> selection_named(const std::string& name);
 
-// NotFound, InvalidArgument (not JSON, a key missing or of the wrong type, an unknown model_type; names file and key).
+// NotFound, InvalidArgument (not JSON, a key missing or of the wrong type, an unknown model_type; names file
+// and key).
 StatusOr<ModelConfig> read_config(const std::string& path);
 StatusOr<ModelConfig> parse_config(std::string_view json, const std::string& where);
 std::string format_config(const ModelConfig& config);

@@ -35,7 +35,8 @@ TEST(Config, ComesBackAsItWasWritten) {
 // What transformers writes for Qwen3MoeForCausalLM, with small sizes.
 TEST(Config, ReadsAConfigOfOthers) {
   const auto config = parse_config(R"({
-    "architectures": ["Qwen3MoeForCausalLM"], "attention_bias": false, "attention_dropout": 0.0, "bos_token_id": 1,
+    "architectures": ["Qwen3MoeForCausalLM"], "attention_bias": false, "attention_dropout": 0.0,
+    "bos_token_id": 1,
     "decoder_sparse_step": 1, "eos_token_id": 2, "head_dim": 8, "hidden_act": "silu", "hidden_size": 32,
     "initializer_range": 0.02, "intermediate_size": 96, "max_position_embeddings": 64, "mlp_only_layers": [],
     "model_type": "qwen3_moe", "moe_intermediate_size": 16, "norm_topk_prob": true, "num_attention_heads": 4,
@@ -66,7 +67,8 @@ TEST(Config, SaysWhichKeyIsWrongAndWhatWasExpected) {
   EXPECT_THAT(message("\"num_experts_per_tok\": 2", "\"num_experts_per_tok\": 9"), HasSubstr("9"));
   EXPECT_THAT(message("qwen3_moe", "bert"), HasSubstr("found bert"));
   EXPECT_THAT(message("sigmoid", "tanh"), HasSubstr("softmax, sigmoid"));
-  EXPECT_THAT(std::string(parse_config("[1, 2", "c.json").status().message()), HasSubstr("expected a JSON object"));
+  EXPECT_THAT(std::string(parse_config("[1, 2", "c.json").status().message()),
+              HasSubstr("expected a JSON object"));
 }
 
 }  // namespace

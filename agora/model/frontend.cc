@@ -57,9 +57,9 @@ class PatchFrontend final : public Frontend {
   Status forward(const Compute& compute, const Batch& batch, View<float> x) const override {
     const int64_t expected = batch.rows() * shape_.pixels();
     if (batch.length != shape_.rows() || static_cast<int64_t>(batch.patches.size()) != expected) {
-      return absl::InvalidArgumentError(absl::StrCat("image input: expected ", shape_.rows(), " patches of ",
-                                                     shape_.pixels(), " pixels an image, found ", batch.length,
-                                                     " rows and ", batch.patches.size(), " numbers"));
+      return absl::InvalidArgumentError(absl::StrCat(
+          "image input: expected ", shape_.rows(), " patches of ", shape_.pixels(),
+          " pixels an image, found ", batch.length, " rows and ", batch.patches.size(), " numbers"));
     }
     positions_.forward(compute, positions_of(batch), x);
     projection_.forward(compute, pixels_of(batch), x, nn::Write::add);

@@ -11,8 +11,9 @@ using tensor::Purpose;
 class NextTokenHead final : public Head {
  public:
   NextTokenHead(const ModelConfig& config, tensor::Parameter* table, Train train)
-      : head_(config.tie_word_embeddings ? nn::Head(*table)
-                                         : nn::Head("lm_head", config.vocab_size, config.hidden_size, train)) {}
+      : head_(config.tie_word_embeddings
+                  ? nn::Head(*table)
+                  : nn::Head("lm_head", config.vocab_size, config.hidden_size, train)) {}
 
   void initialise(const Rng& rng, float deviation) override { head_.initialise(rng, deviation); }
   void repack(const Compute& compute) override { head_.repack(compute); }
@@ -58,7 +59,8 @@ class ClassHead final : public Head {
     return sum;
   }
 
-  void logits(const Compute& compute, const Batch& batch, View<const float> rows, View<float> out) const override {
+  void logits(const Compute& compute, const Batch& batch, View<const float> rows,
+              View<float> out) const override {
     const Buffer<float> pooled = pool(batch, rows);
     linear_.forward(compute, pooled.view(), out);
   }

@@ -4,8 +4,8 @@
 //   LossSum loss = head->loss(compute, batch, rows, 1.0f / counted, row_loss, drows);   // and the gradients
 //   head->logits(compute, batch, rows, out);                                           // answers
 //
-// An *answer* is a row for HeadKind::next_token (T of them) and a sequence for HeadKind::classes (B). logits() from any
-// thread; the rest by one thread at a time.
+// An *answer* is a row for HeadKind::next_token (T of them) and a sequence for HeadKind::classes (B).
+// logits() from any thread; the rest by one thread at a time.
 #pragma once
 
 #include <memory>
@@ -31,13 +31,14 @@ class Head {
 
   virtual int64_t answers(const Batch& batch) const = 0;
 
-  // rows [T, D] after the last norm. answer_loss [answers] or empty. drows [T, D] is written with the gradient of
-  // scale * (sum of losses), and the head's gradients are added to; empty: no gradients.
+  // rows [T, D] after the last norm. answer_loss [answers] or empty. drows [T, D] is written with the
+  // gradient of scale * (sum of losses), and the head's gradients are added to; empty: no gradients.
   virtual LossSum loss(const Compute& compute, const Batch& batch, View<const float> rows, float scale,
                        std::span<float> answer_loss, View<float> drows) = 0;
 
   // out [answers, V].
-  virtual void logits(const Compute& compute, const Batch& batch, View<const float> rows, View<float> out) const = 0;
+  virtual void logits(const Compute& compute, const Batch& batch, View<const float> rows,
+                      View<float> out) const = 0;
 
   virtual void append_parameters(std::vector<tensor::Parameter*>& to) = 0;
 };

@@ -7,7 +7,6 @@
 namespace agora::model {
 namespace {
 
-
 struct Layout {
   std::vector<kernels::AttentionSequence> sequences;
   std::vector<int32_t> positions;
@@ -28,7 +27,8 @@ Layout whole_sequences(const Batch& batch) {
 
 Status check_length(const ModelConfig& config, int64_t length) {
   if (length <= config.max_position_embeddings) return absl::OkStatus();
-  return absl::OutOfRangeError(absl::StrCat("the model takes sequences of up to ", config.max_position_embeddings,
+  return absl::OutOfRangeError(absl::StrCat("the model takes sequences of up to ",
+                                            config.max_position_embeddings,
                                             " rows (max_position_embeddings), found ", length));
 }
 
@@ -42,7 +42,8 @@ SequenceCache::SequenceCache(const ModelConfig& config, int64_t rows) : capacity
   }
 }
 
-StatusOr<std::unique_ptr<Model>> Model::create(const ModelConfig& config, moe::Experts& experts, Train train) {
+StatusOr<std::unique_ptr<Model>> Model::create(const ModelConfig& config, moe::Experts& experts,
+                                               Train train) {
   AGORA_RETURN_IF_ERROR(validate(config));
   std::unique_ptr<Model> model(new Model(config, train));
   for (int64_t l = 0; l < config.num_hidden_layers; ++l) {
@@ -60,7 +61,8 @@ Model::Model(const ModelConfig& config, Train train)
 
 void Model::initialise(const Rng& rng) {
   frontend_->initialise(rng, config_.initializer_range);
-  for (const auto& block : blocks_) block->initialise(rng, config_.initializer_range, config_.residual_deviation());
+  for (const auto& block : blocks_)
+    block->initialise(rng, config_.initializer_range, config_.residual_deviation());
   head_->initialise(rng, config_.initializer_range);
 }
 

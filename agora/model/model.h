@@ -5,7 +5,7 @@
 //   Pass pass{.compute = compute};
 //   AGORA_ASSIGN_OR_RETURN(LossSum loss, model->learn(pass, batch, scale, tape));     // forward and backward
 //   AGORA_ASSIGN_OR_RETURN(LossSum loss, model->evaluate(pass, batch, {}, {}));
-//   AGORA_RETURN_IF_ERROR(model->extend(pass, tokens, cache, logits));                // answering, with a key cache
+//   AGORA_RETURN_IF_ERROR(model->extend(pass, tokens, cache, logits));   // answering, with a key cache
 //
 // One thread at a time.
 #pragma once
@@ -24,7 +24,8 @@ namespace agora::model {
 // What a forward pass leaves for its backward. Reused from step to step.
 struct Tape {
   std::vector<BlockTape> blocks;
-  BatchRows<float> x{Purpose::activation};     // [T, D] the residual stream: at the end what the last norm was given
+  BatchRows<float> x{
+      Purpose::activation};  // [T, D] the residual stream: at the end what the last norm was given
   BatchRows<float> rows{Purpose::activation};  // [T, D] after the last norm
   BatchRows<float> dx{Purpose::activation};    // [T, D] the gradient of the residual stream
   std::vector<float> inverse;                  // [T] of the last norm
@@ -45,7 +46,8 @@ struct SequenceCache {
 class Model {
  public:
   // experts must outlive the model. InvalidArgument: see validate(config).
-  static StatusOr<std::unique_ptr<Model>> create(const ModelConfig& config, moe::Experts& experts, Train train);
+  static StatusOr<std::unique_ptr<Model>> create(const ModelConfig& config, moe::Experts& experts,
+                                                 Train train);
 
   const ModelConfig& config() const { return config_; }
   void initialise(const Rng& rng);
@@ -58,16 +60,18 @@ class Model {
   void use_experts(moe::Experts& experts);
   Block& block(LayerId layer) { return *blocks_[static_cast<size_t>(layer.value)]; }
 
-  // Forward and backward of scale * (sum of the answers' losses) plus the gates' own losses; gradients are added to.
+  // Forward and backward of scale * (sum of the answers' losses) plus the gates' own losses; gradients are
+  // added to.
   StatusOr<nn::LossSum> learn(const Pass& pass, const Batch& batch, float scale, Tape& tape);
 
   // Losses without gradients. answer_loss [answers] or empty; answers (best guesses) or empty.
   StatusOr<nn::LossSum> evaluate(const Pass& pass, const Batch& batch, std::span<float> answer_loss,
                                  std::span<int32_t> best);
 
-  // Appends tokens to a sequence and gives the scores of what follows the last one, logits [V]: bitwise those of a whole
-  // pass over the sequence. OutOfRange: the cache is full.
-  Status extend(const Pass& pass, std::span<const int32_t> tokens, SequenceCache& cache, std::span<float> logits);
+  // Appends tokens to a sequence and gives the scores of what follows the last one, logits [V]: bitwise those
+  // of a whole pass over the sequence. OutOfRange: the cache is full.
+  Status extend(const Pass& pass, std::span<const int32_t> tokens, SequenceCache& cache,
+                std::span<float> logits);
 
  private:
   Model(const ModelConfig& config, Train train);

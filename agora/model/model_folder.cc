@@ -26,7 +26,8 @@ moe::LocalExpertsConfig experts_config(const ModelConfig& config, Train train, i
   return experts;
 }
 
-StatusOr<LocalModel> make_empty(const ModelConfig& config, const Compute& compute, Train train, int64_t parts) {
+StatusOr<LocalModel> make_empty(const ModelConfig& config, const Compute& compute, Train train,
+                                int64_t parts) {
   AGORA_RETURN_IF_ERROR(validate(config));
   LocalModel model;
   AGORA_ASSIGN_OR_RETURN(model.experts,
@@ -54,8 +55,8 @@ std::vector<tensor::Parameter*> LocalModel::tensors() {
   return all;
 }
 
-StatusOr<LocalModel> make_model(const ModelConfig& config, const Compute& compute, Train train, const Rng& rng,
-                                int64_t parts) {
+StatusOr<LocalModel> make_model(const ModelConfig& config, const Compute& compute, Train train,
+                                const Rng& rng, int64_t parts) {
   AGORA_ASSIGN_OR_RETURN(LocalModel model, make_empty(config, compute, train, parts));
   model.model->initialise(rng);
   model.experts->initialise(rng);
@@ -65,8 +66,9 @@ StatusOr<LocalModel> make_model(const ModelConfig& config, const Compute& comput
 
 StatusOr<LocalModel> load_model(const std::string& dir, const Compute& compute, Train train) {
   if (!std::filesystem::exists(dir + kConfigFile)) {
-    return absl::NotFoundError(absl::StrCat(dir, ": expected a model folder (config.json, model.safetensors), found ",
-                                            std::filesystem::exists(dir) ? "no config.json in it" : "nothing there"));
+    return absl::NotFoundError(
+        absl::StrCat(dir, ": expected a model folder (config.json, model.safetensors), found ",
+                     std::filesystem::exists(dir) ? "no config.json in it" : "nothing there"));
   }
   AGORA_ASSIGN_OR_RETURN(const ModelConfig config, read_config(dir + kConfigFile));
   AGORA_ASSIGN_OR_RETURN(const auto files, weights::WeightFolder::open(dir));
@@ -92,8 +94,8 @@ Status save_model(LocalModel& model, const std::string& dir) {
     if (p->rank == 2) shape.insert(shape.begin(), p->value.rows());
     specs.push_back({p->name, tensor::DType::f32, shape});
   }
-  AGORA_ASSIGN_OR_RETURN(auto writer,
-                         weights::WeightFolderWriter::create(dir, specs, weights::kShardBytesMax, {{"format", "pt"}}));
+  AGORA_ASSIGN_OR_RETURN(auto writer, weights::WeightFolderWriter::create(dir, specs, weights::kShardBytesMax,
+                                                                          {{"format", "pt"}}));
   for (const tensor::Parameter* p : tensors) AGORA_RETURN_IF_ERROR(writer->add(p->name, p->value.view()));
   AGORA_RETURN_IF_ERROR(writer->finish());
   return model.tokenizer == nullptr ? absl::OkStatus() : model.tokenizer->save(dir);

@@ -1,10 +1,11 @@
-// A model as a folder: config.json, safetensors, tokenizer; read into a trunk with its experts in this process.
+// A model as a folder: config.json, safetensors, tokenizer; read into a trunk with its experts in this
+// process.
 //
 //   AGORA_ASSIGN_OR_RETURN(LocalModel m, load_model("runs/machine_text", compute, Train::no));
 //   m.model->evaluate(...);   m.tokenizer->encode(...);
 //
-//   AGORA_ASSIGN_OR_RETURN(LocalModel fresh, make_model(config, compute, Train::yes));     // weights from rng
-//   AGORA_RETURN_IF_ERROR(save_model(fresh, dir));      // into an existing folder (weights/atomic_file.h: AtomicFolder)
+//   AGORA_ASSIGN_OR_RETURN(LocalModel fresh, make_model(config, compute, Train::yes, rng));
+//   AGORA_RETURN_IF_ERROR(save_model(fresh, dir));   // into an existing folder
 //
 // One thread at a time.
 #pragma once
@@ -21,8 +22,9 @@ namespace agora::model {
 
 struct LocalModel {
   std::unique_ptr<moe::LocalExperts> experts;
-  std::unique_ptr<Model> model;          // borrows experts
-  std::shared_ptr<const Tokenizer> tokenizer;  // shared with the data it was made from; null for models of images
+  std::unique_ptr<Model> model;  // borrows experts
+  std::shared_ptr<const Tokenizer>
+      tokenizer;  // shared with the data it was made from; null for models of images
 
   const ModelConfig& config() const { return model->config(); }
   void repack(const Compute& compute);
@@ -33,11 +35,11 @@ struct LocalModel {
 };
 
 // First weights are drawn from rng. InvalidArgument: see validate(config). parts: see LocalExpertsConfig.
-StatusOr<LocalModel> make_model(const ModelConfig& config, const Compute& compute, Train train, const Rng& rng,
-                                int64_t parts = 1);
+StatusOr<LocalModel> make_model(const ModelConfig& config, const Compute& compute, Train train,
+                                const Rng& rng, int64_t parts = 1);
 
-// NotFound: no such folder or tensor; InvalidArgument: a tensor of another shape than the config says; DataLoss: a torn or
-// altered file, or a value that is not finite, with the tensor's name.
+// NotFound: no such folder or tensor; InvalidArgument: a tensor of another shape than the config says;
+// DataLoss: a torn or altered file, or a value that is not finite, with the tensor's name.
 StatusOr<LocalModel> load_model(const std::string& dir, const Compute& compute, Train train);
 
 // Writes config.json, model.safetensors (f32, with content hashes) and the tokenizer.

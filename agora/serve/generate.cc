@@ -25,7 +25,9 @@ Generation::Generation(model::Model& model, const model::Pass& pass, std::vector
       cache_(model.config(), model.config().max_position_embeddings),
       logits_(static_cast<size_t>(model.config().vocab_size)) {}
 
-Status Generation::read(std::span<const int32_t> tokens) { return model_.extend(pass_, tokens, cache_, logits_); }
+Status Generation::read(std::span<const int32_t> tokens) {
+  return model_.extend(pass_, tokens, cache_, logits_);
+}
 
 Status Generation::make_room() {
   const auto kept = std::max<int64_t>(cache_.capacity / 2, 1);

@@ -3,8 +3,8 @@
 //   AGORA_ASSIGN_OR_RETURN(auto g, Generation::start(*m.model, pass, prompt_ids, sampler_settings));
 //   AGORA_ASSIGN_OR_RETURN(int32_t token, g->next());          // as often as you like
 //
-// Keys are cached: a token costs one row through the model. When the sequence is as long as the model takes, the oldest
-// half is forgotten and the rest is read again. One thread at a time.
+// Keys are cached: a token costs one row through the model. When the sequence is as long as the model takes,
+// the oldest half is forgotten and the rest is read again. One thread at a time.
 #pragma once
 
 #include <memory>
@@ -17,9 +17,11 @@ namespace agora::serve {
 
 class Generation {
  public:
-  // prompt: at least one token; if longer than the model takes, its last tokens are used. Model must outlive it.
+  // prompt: at least one token; if longer than the model takes, its last tokens are used. Model must outlive
+  // it.
   static StatusOr<std::unique_ptr<Generation>> start(model::Model& model, const model::Pass& pass,
-                                                     std::vector<int32_t> prompt, const SamplerSettings& settings);
+                                                     std::vector<int32_t> prompt,
+                                                     const SamplerSettings& settings);
 
   StatusOr<int32_t> next();
 

@@ -17,14 +17,16 @@ Status expect(bool holds, const char* name, const char* range, double value) {
 }  // namespace
 
 Status validate(const SamplerSettings& s) {
-  AGORA_RETURN_IF_ERROR(expect(s.temperature >= 0 && s.temperature <= 100, "temperature", "0 to 100", s.temperature));
+  AGORA_RETURN_IF_ERROR(
+      expect(s.temperature >= 0 && s.temperature <= 100, "temperature", "0 to 100", s.temperature));
   AGORA_RETURN_IF_ERROR(expect(s.top_p > 0 && s.top_p <= 1, "top-p", "above 0, at most 1", s.top_p));
   AGORA_RETURN_IF_ERROR(expect(s.top_k >= 0, "top-k", "0 (all) or more", static_cast<double>(s.top_k)));
   return expect(s.repetition_penalty >= 1 && s.repetition_penalty <= 10, "repetition-penalty", "1 to 10",
                 s.repetition_penalty);
 }
 
-Sampler::Sampler(const SamplerSettings& settings) : settings_(settings), rng_(Rng(settings.seed).fork("sampler")) {}
+Sampler::Sampler(const SamplerSettings& settings)
+    : settings_(settings), rng_(Rng(settings.seed).fork("sampler")) {}
 
 void Sampler::penalise(std::span<const int32_t> history) {
   if (settings_.repetition_penalty == 1.0f) return;

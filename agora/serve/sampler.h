@@ -3,8 +3,8 @@
 //   Sampler sampler({.temperature = 0.8f, .top_p = 0.95f, .seed = 7});
 //   int32_t token = sampler.sample(logits, history);
 //
-// Order of work: repetition penalty, temperature, top-k, top-p (Holtzman 2020), draw. Temperature 0 takes the best (the
-// lower number on a tie). The same seed and scores give the same tokens. One thread at a time.
+// Order of work: repetition penalty, temperature, top-k, top-p (Holtzman 2020), draw. Temperature 0 takes the
+// best (the lower number on a tie). The same seed and scores give the same tokens. One thread at a time.
 #pragma once
 
 #include <cstdint>
@@ -18,9 +18,10 @@ namespace agora::serve {
 
 struct SamplerSettings {
   float temperature = 0.8f;
-  float top_p = 1.0f;               // keep the likeliest tokens that hold this share; (0, 1]
-  int64_t top_k = 0;                // keep this many; 0: all
-  float repetition_penalty = 1.0f;  // scores of tokens seen before are divided by it (Keskar 2019, CTRL); >= 1
+  float top_p = 1.0f;  // keep the likeliest tokens that hold this share; (0, 1]
+  int64_t top_k = 0;   // keep this many; 0: all
+  float repetition_penalty =
+      1.0f;  // scores of tokens seen before are divided by it (Keskar 2019, CTRL); >= 1
   int64_t repetition_window = 256;  // how far back "seen before" looks
   uint64_t seed = 1;
 };

@@ -1,7 +1,5 @@
 #include "agora/tensor/buffer.h"
 
-#include <sys/mman.h>
-
 #include <cstdlib>
 #include <cstring>
 #include <unordered_map>
@@ -9,6 +7,7 @@
 
 #include "agora/base/mutex.h"
 #include "agora/tensor/middle_blocks.h"
+#include <sys/mman.h>
 
 namespace agora::tensor {
 namespace {
@@ -22,13 +21,14 @@ struct Count {
 };
 Count count;
 
-constexpr int64_t kAlignment = 64;              // one cache line, one AVX-512 register
+constexpr int64_t kAlignment = 64;  // one cache line, one AVX-512 register
 #ifdef __SANITIZE_ADDRESS__
 constexpr int64_t kMiddle = INT64_MAX;  // blocks of their own, so that the sanitizer sees their ends
 #else
 constexpr int64_t kMiddle = int64_t{64} << 10;  // from this size on, blocks share huge pages
 #endif
-constexpr int64_t kHugePage = int64_t{2} << 20;  // from this size on, ask for 2 MiB pages: 10-20 % of bandwidth
+constexpr int64_t kHugePage = int64_t{2}
+                              << 20;  // from this size on, ask for 2 MiB pages: 10-20 % of bandwidth
 
 void raise(std::atomic<int64_t>& peak, int64_t value) {
   int64_t seen = peak.load(std::memory_order_relaxed);
@@ -38,9 +38,9 @@ void raise(std::atomic<int64_t>& peak, int64_t value) {
 
 int64_t round_up(int64_t bytes, int64_t unit) { return (bytes + unit - 1) / unit * unit; }
 
-// Large blocks that were released and wait to be used again. The same scratch is taken and released many times a step; asking
-// the operating system for it anew would clear its pages each time, an eighth of a training step. Like malloc's own lists,
-// one for the process.
+// Large blocks that were released and wait to be used again. The same scratch is taken and released many
+// times a step; asking the operating system for it anew would clear its pages each time, an eighth of a
+// training step. Like malloc's own lists, one for the process.
 class SpareBlocks {
  public:
   // nullptr: none that fits without wasting more than a quarter of it.
@@ -83,13 +83,14 @@ class SpareBlocks {
     int64_t bytes;
   };
   base::Mutex mutex_;
-  std::vector<Block> blocks_ ABSL_GUARDED_BY(mutex_);  // the oldest first
+  std::vector<Block> blocks_ ABSL_GUARDED_BY(mutex_);                 // the oldest first
   std::unordered_map<void*, int64_t> sizes_ ABSL_GUARDED_BY(mutex_);  // in use, of blocks that came from here
   int64_t bytes_ ABSL_GUARDED_BY(mutex_) = 0;
 };
 
 SpareBlocks& spare_blocks() {
-  static auto* blocks = new SpareBlocks;  // never destroyed: buffers of static life may be released after main()
+  static auto* blocks =
+      new SpareBlocks;  // never destroyed: buffers of static life may be released after main()
   return *blocks;
 }
 
@@ -115,7 +116,8 @@ void* allocate(int64_t bytes, Purpose purpose, Contents contents) {
   } else {
     data = std::aligned_alloc(kAlignment, static_cast<size_t>(round_up(bytes, kAlignment)));
   }
-  if (data == nullptr) base::check_failed_values(__FILE__, __LINE__, "out of memory: bytes asked for", bytes, 0);
+  if (data == nullptr)
+    base::check_failed_values(__FILE__, __LINE__, "out of memory: bytes asked for", bytes, 0);
   if (contents == Contents::zero) std::memset(data, 0, static_cast<size_t>(bytes));
   const auto p = static_cast<size_t>(purpose);
   raise(count.peak[p], count.bytes[p].fetch_add(bytes, std::memory_order_relaxed) + bytes);

@@ -1,7 +1,8 @@
-// Buffer owns a matrix: 64-byte aligned, zeroed, huge pages where it is large. Every byte is counted by purpose.
+// Buffer owns a matrix: 64-byte aligned, zeroed, huge pages where it is large. Every byte is counted by
+// purpose.
 //
 //   Buffer<float> y(T, D, Purpose::activation);      y.view(), y.row(t)
-//   auto scratch = Buffer<float>::uninitialised(T, D, Purpose::scratch);   // for what is written whole before it is read
+//   auto scratch = Buffer<float>::uninitialised(T, D, Purpose::scratch);  // written whole before it is read
 //
 // Moves, does not copy. One writer at a time. Allocation failure aborts with the size asked for.
 #pragma once
@@ -18,8 +19,8 @@ namespace agora::tensor {
 enum class Purpose : uint8_t { weight, optimizer, activation, gradient, scratch };
 constexpr int kPurposes = 5;
 
-// Bytes held now and at the highest point, by purpose and in all. The process's own count: `agora train` prints it
-// beside the peak that the operating system saw.
+// Bytes held now and at the highest point, by purpose and in all. The process's own count: `agora train`
+// prints it beside the peak that the operating system saw.
 struct MemoryCount {
   std::array<int64_t, kPurposes> bytes{};
   std::array<int64_t, kPurposes> bytes_peak{};

@@ -1,10 +1,12 @@
-// View borrows a matrix: rows of equal length, each row contiguous. It owns nothing and costs nothing to copy.
+// View borrows a matrix: rows of equal length, each row contiguous. It owns nothing and costs nothing to
+// copy.
 //
 //   View<const float> x{data, T, D};          // dense
 //   View<float> left = y.columns(0, D / 2);   // a part of it: row_stride stays
 //   x.row(t)[d]
 //
-// The owner (tensor/buffer.h) must outlive the view. A View<T> turns into a View<const T> by itself. Any thread.
+// The owner (tensor/buffer.h) must outlive the view. A View<T> turns into a View<const T> by itself. Any
+// thread.
 #pragma once
 
 #include <cstdint>
@@ -27,11 +29,7 @@ struct View {
   View(T* d, int64_t r, int64_t c, int64_t stride) : data(d), rows(r), cols(c), row_stride(stride) {}
 
   // NOLINTNEXTLINE(google-explicit-constructor): borrowing read-only is always safe
-  operator View<const T>() const
-    requires(!std::is_const_v<T>)
-  {
-    return {data, rows, cols, row_stride};
-  }
+  operator View<const T>() const requires(!std::is_const_v<T>) { return {data, rows, cols, row_stride}; }
 
   T* row(int64_t r) const { return data + r * row_stride; }
   std::span<T> row_span(int64_t r) const { return {row(r), static_cast<size_t>(cols)}; }

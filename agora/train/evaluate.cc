@@ -11,7 +11,8 @@ int64_t share(const Task& task, size_t d, int64_t rows_max) {
   if (rows_max == 0) return 0;
   int64_t rows = 0;
   for (const DomainSummary& domain : task.domains()) rows += domain.rows_validation;
-  const double part = static_cast<double>(task.domains()[d].rows_validation) / static_cast<double>(std::max<int64_t>(rows, 1));
+  const double part = static_cast<double>(task.domains()[d].rows_validation) /
+                      static_cast<double>(std::max<int64_t>(rows, 1));
   return std::max<int64_t>(1, static_cast<int64_t>(static_cast<double>(rows_max) * part));
 }
 
@@ -29,7 +30,8 @@ Status score_batch(model::Model& model, const model::Pass& pass, const model::Ba
 
 double Score::perplexity() const { return std::exp(loss()); }
 
-StatusOr<Evaluation> evaluate(model::Model& model, const model::Pass& pass, const Task& task, int64_t rows_max) {
+StatusOr<Evaluation> evaluate(model::Model& model, const model::Pass& pass, const Task& task,
+                              int64_t rows_max) {
   Evaluation evaluation;
   evaluation.total.name = "all";
   for (size_t d = 0; d < task.domains().size(); ++d) {

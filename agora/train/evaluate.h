@@ -16,14 +16,16 @@ namespace agora::train {
 
 struct Score {
   std::string name;
-  double loss_sum = 0;     // nats
-  int64_t answers = 0;     // tokens, or images
-  int64_t wrong = 0;       // best guesses that missed; counted for classes only
-  int64_t bytes = 0;       // of the text behind the answers; 0 for images or a part of the data
+  double loss_sum = 0;  // nats
+  int64_t answers = 0;  // tokens, or images
+  int64_t wrong = 0;    // best guesses that missed; counted for classes only
+  int64_t bytes = 0;    // of the text behind the answers; 0 for images or a part of the data
 
   double loss() const { return answers == 0 ? 0.0 : loss_sum / static_cast<double>(answers); }
   double perplexity() const;
-  double error() const { return answers == 0 ? 0.0 : static_cast<double>(wrong) / static_cast<double>(answers); }
+  double error() const {
+    return answers == 0 ? 0.0 : static_cast<double>(wrong) / static_cast<double>(answers);
+  }
 };
 
 struct Evaluation {
@@ -32,6 +34,7 @@ struct Evaluation {
 };
 
 // rows_max rows in all, shared between the domains by their size; 0: every validation row.
-StatusOr<Evaluation> evaluate(model::Model& model, const model::Pass& pass, const Task& task, int64_t rows_max);
+StatusOr<Evaluation> evaluate(model::Model& model, const model::Pass& pass, const Task& task,
+                              int64_t rows_max);
 
 }  // namespace agora::train

@@ -22,7 +22,8 @@ StatusOr<std::string> find_file(const std::string& dir, const std::string& prefi
   for (const auto& entry : std::filesystem::directory_iterator(dir, error)) {
     if (entry.path().filename().string().starts_with(prefix)) return entry.path().string();
   }
-  return absl::NotFoundError(absl::StrCat(dir, ": expected a file named ", prefix, "... (IDX, may be gzip), found none"));
+  return absl::NotFoundError(
+      absl::StrCat(dir, ": expected a file named ", prefix, "... (IDX, may be gzip), found none"));
 }
 
 StatusOr<LabelledImages> read_part(const std::string& dir, const std::string& part) {
@@ -33,11 +34,11 @@ StatusOr<LabelledImages> read_part(const std::string& dir, const std::string& pa
   AGORA_ASSIGN_OR_RETURN(data.labels, read_idx(labels));
   if (data.images.shape.size() != 3 || data.labels.shape.size() != 1 ||
       data.images.shape[0] != data.labels.shape[0] || data.count() == 0) {
-    return absl::InvalidArgumentError(
-        absl::StrCat(images, " and ", labels, ": expected images [N, height, width] and as many labels [N], found ",
-                     data.images.shape.size(), " and ", data.labels.shape.size(), " dimensions and ",
-                     data.images.shape.empty() ? 0 : data.images.shape[0], " and ",
-                     data.labels.shape.empty() ? 0 : data.labels.shape[0], " entries"));
+    return absl::InvalidArgumentError(absl::StrCat(
+        images, " and ", labels, ": expected images [N, height, width] and as many labels [N], found ",
+        data.images.shape.size(), " and ", data.labels.shape.size(), " dimensions and ",
+        data.images.shape.empty() ? 0 : data.images.shape[0], " and ",
+        data.labels.shape.empty() ? 0 : data.labels.shape[0], " entries"));
   }
   return data;
 }
@@ -172,13 +173,15 @@ class ImageTask final : public Task {
 }  // namespace
 
 StatusOr<std::unique_ptr<Task>> make_image_task(const TrainOptions& options) {
-  if (options.data.empty()) return absl::InvalidArgumentError("--data: expected a folder with IDX files (MNIST)");
+  if (options.data.empty())
+    return absl::InvalidArgumentError("--data: expected a folder with IDX files (MNIST)");
   AGORA_ASSIGN_OR_RETURN(LabelledImages train, read_part(options.data, "train"));
   AGORA_ASSIGN_OR_RETURN(LabelledImages test, read_part(options.data, "t10k"));
   for (const int axis : {1, 2}) {
     if (train.images.shape[axis] == test.images.shape[axis]) continue;
-    return absl::InvalidArgumentError(absl::StrCat(options.data, ": expected test images of the training images' size, ",
-                                                   train.images.shape[axis], ", found ", test.images.shape[axis]));
+    return absl::InvalidArgumentError(
+        absl::StrCat(options.data, ": expected test images of the training images' size, ",
+                     train.images.shape[axis], ", found ", test.images.shape[axis]));
   }
   return std::make_unique<ImageTask>(options, std::move(train), std::move(test));
 }

@@ -18,20 +18,24 @@ constexpr int64_t kWarmupMin = 30;
 Status validate(const TrainOptions& o) {
   AGORA_RETURN_IF_ERROR(expect(o.steps >= 0, "steps", "0 (by time) or more", static_cast<double>(o.steps)));
   AGORA_RETURN_IF_ERROR(expect(o.minutes > 0 || o.steps > 0, "minutes", "a number above 0", o.minutes));
-  AGORA_RETURN_IF_ERROR(expect(o.steps > 0 || o.warmup >= kWarmupMin, "warmup", "30 steps or more unless --steps is given",
-                               static_cast<double>(o.warmup)));
-  AGORA_RETURN_IF_ERROR(expect(o.batch >= 1 && o.batch <= 65536, "batch", "1 to 65536", static_cast<double>(o.batch)));
+  AGORA_RETURN_IF_ERROR(expect(o.steps > 0 || o.warmup >= kWarmupMin, "warmup",
+                               "30 steps or more unless --steps is given", static_cast<double>(o.warmup)));
   AGORA_RETURN_IF_ERROR(
-      expect(o.sequence >= 1 && o.sequence <= (1 << 20), "sequence", "1 to 1048576", static_cast<double>(o.sequence)));
-  AGORA_RETURN_IF_ERROR(
-      expect(o.learning_rate > 0 && o.learning_rate < 10, "learning-rate", "above 0, below 10", o.learning_rate));
-  AGORA_RETURN_IF_ERROR(expect(o.learning_rate_end >= 0 && o.learning_rate_end <= 1, "learning-rate-end", "0 to 1",
-                               o.learning_rate_end));
+      expect(o.batch >= 1 && o.batch <= 65536, "batch", "1 to 65536", static_cast<double>(o.batch)));
+  AGORA_RETURN_IF_ERROR(expect(o.sequence >= 1 && o.sequence <= (1 << 20), "sequence", "1 to 1048576",
+                               static_cast<double>(o.sequence)));
+  AGORA_RETURN_IF_ERROR(expect(o.learning_rate > 0 && o.learning_rate < 10, "learning-rate",
+                               "above 0, below 10", o.learning_rate));
+  AGORA_RETURN_IF_ERROR(expect(o.learning_rate_end >= 0 && o.learning_rate_end <= 1, "learning-rate-end",
+                               "0 to 1", o.learning_rate_end));
   AGORA_RETURN_IF_ERROR(expect(o.heads >= 1, "heads", "1 or more", static_cast<double>(o.heads)));
   AGORA_RETURN_IF_ERROR(expect(o.gradient_norm_max > 0, "gradient-norm-max", "above 0", o.gradient_norm_max));
-  AGORA_RETURN_IF_ERROR(expect(o.validate_every >= 1, "validate-every", "1 or more", static_cast<double>(o.validate_every)));
-  AGORA_RETURN_IF_ERROR(expect(o.save_every >= 1, "save-every", "1 or more", static_cast<double>(o.save_every)));
-  AGORA_RETURN_IF_ERROR(expect(o.shift >= 0 && o.shift <= 64, "shift", "0 to 64", static_cast<double>(o.shift)));
+  AGORA_RETURN_IF_ERROR(
+      expect(o.validate_every >= 1, "validate-every", "1 or more", static_cast<double>(o.validate_every)));
+  AGORA_RETURN_IF_ERROR(
+      expect(o.save_every >= 1, "save-every", "1 or more", static_cast<double>(o.save_every)));
+  AGORA_RETURN_IF_ERROR(
+      expect(o.shift >= 0 && o.shift <= 64, "shift", "0 to 64", static_cast<double>(o.shift)));
   AGORA_RETURN_IF_ERROR(expect(o.vocabulary >= 2 && o.vocabulary <= 1'000'000, "vocabulary", "2 to 1000000",
                                static_cast<double>(o.vocabulary)));
   return expect(o.threads >= 0 && o.threads <= 1024, "threads", "0 (all) to 1024", o.threads);

@@ -1,12 +1,12 @@
 #include "agora/train/run_folder.h"
 
 #include <filesystem>
-#include <nlohmann/json.hpp>
 
 #include "absl/strings/str_cat.h"
 #include "agora/weights/atomic_file.h"
 #include "agora/weights/safetensors.h"
 #include "agora/weights/strict_json.h"
+#include <nlohmann/json.hpp>
 
 namespace agora::train {
 namespace {
@@ -22,7 +22,8 @@ std::string second_name(const tensor::Parameter& p) { return "second:" + p.name;
 
 Json format_state(const TrainState& state) {
   Json options;
-  for_each_option(state.options, [&](const char* name, const auto& field, const char*) { options[name] = field; });
+  for_each_option(state.options,
+                  [&](const char* name, const auto& field, const char*) { options[name] = field; });
   return Json{{"step", state.step},
               {"steps", state.steps},
               {"seconds", state.seconds},
@@ -63,7 +64,8 @@ Status save_optimizer(model::LocalModel& model, const std::string& dir) {
   return writer->finish();
 }
 
-Status load_moment(const weights::SafetensorsFile& file, const std::string& name, tensor::Buffer<float>& moment) {
+Status load_moment(const weights::SafetensorsFile& file, const std::string& name,
+                   tensor::Buffer<float>& moment) {
   const weights::TensorRef* tensor = file.find(name);
   if (tensor == nullptr) {
     return absl::DataLossError(absl::StrCat(file.path(), ": expected the tensor ", name, ", found none"));
@@ -77,14 +79,16 @@ Status save_run(const TrainState& state, model::LocalModel& model, const std::st
   AGORA_ASSIGN_OR_RETURN(auto folder, weights::AtomicFolder::create(dir));
   AGORA_RETURN_IF_ERROR(model::save_model(model, folder->path()));
   AGORA_RETURN_IF_ERROR(save_optimizer(model, folder->path()));
-  AGORA_RETURN_IF_ERROR(weights::write_file_atomic(folder->path() + kStateFile, format_state(state).dump(2) + "\n"));
+  AGORA_RETURN_IF_ERROR(
+      weights::write_file_atomic(folder->path() + kStateFile, format_state(state).dump(2) + "\n"));
   return folder->commit();
 }
 
 StatusOr<TrainState> read_run_state(const std::string& dir) {
   if (!std::filesystem::exists(dir + kStateFile)) {
-    return absl::NotFoundError(absl::StrCat(dir, ": expected the folder of a training run (training_state.json), found ",
-                                            std::filesystem::exists(dir) ? "another kind of folder" : "nothing there"));
+    return absl::NotFoundError(
+        absl::StrCat(dir, ": expected the folder of a training run (training_state.json), found ",
+                     std::filesystem::exists(dir) ? "another kind of folder" : "nothing there"));
   }
   AGORA_ASSIGN_OR_RETURN(const std::string text, weights::read_file(dir + kStateFile, kStateBytesMax));
   AGORA_ASSIGN_OR_RETURN(const nlohmann::json json, weights::parse_json(text, dir + kStateFile));

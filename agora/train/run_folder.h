@@ -1,6 +1,6 @@
 // A training run on disk: the model's folder with the state of training in it.
 //
-//   AGORA_RETURN_IF_ERROR(save_run(state, model, "runs/machine_text"));      // appears whole, or the old one stays
+//   AGORA_RETURN_IF_ERROR(save_run(state, model, "runs/machine_text"));   // whole, or the old one stays
 //   AGORA_ASSIGN_OR_RETURN(TrainState state, read_run_state("runs/machine_text"));
 //   AGORA_ASSIGN_OR_RETURN(LocalModel model, load_run("runs/machine_text", compute));
 //
@@ -14,7 +14,8 @@
 
 namespace agora::train {
 
-// ResourceExhausted, PermissionDenied, ...: what the disk said; the folder's earlier content is then untouched.
+// ResourceExhausted, PermissionDenied, ...: what the disk said; the folder's earlier content is then
+// untouched.
 Status save_run(const TrainState& state, model::LocalModel& model, const std::string& dir);
 
 // NotFound: no run there; InvalidArgument: not a state this program wrote; names file and key.

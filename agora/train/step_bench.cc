@@ -57,12 +57,13 @@ TrainOptions step_bench_options() {
   return options;
 }
 
-StatusOr<StepRate> measure_steps(const TrainOptions& options, const kernels::Compute& compute, const Clock& clock,
-                                 double seconds) {
+StatusOr<StepRate> measure_steps(const TrainOptions& options, const kernels::Compute& compute,
+                                 const Clock& clock, double seconds) {
   RandomTask task(options);
   AGORA_ASSIGN_OR_RETURN(const model::ModelConfig config, config_of(options));
-  AGORA_ASSIGN_OR_RETURN(model::LocalModel model, model::make_model(task.shape(config), compute, tensor::Train::yes,
-                                                                    Rng(options.seed).fork("weights")));
+  AGORA_ASSIGN_OR_RETURN(
+      model::LocalModel model,
+      model::make_model(task.shape(config), compute, tensor::Train::yes, Rng(options.seed).fork("weights")));
   Trainer trainer(options, compute, task, model);
   for (int64_t i = 0; i < kWarmSteps; ++i) AGORA_RETURN_IF_ERROR(trainer.step().status());
   std::vector<double> times;

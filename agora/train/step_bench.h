@@ -1,6 +1,6 @@
 // How fast a whole training step is: the model of `agora bench engine`, on random tokens.
 //
-//   AGORA_ASSIGN_OR_RETURN(StepRate rate, measure_steps(step_bench_options(), compute, clock, /*seconds=*/6));
+//   AGORA_ASSIGN_OR_RETURN(StepRate rate, measure_steps(step_bench_options(), compute, clock, 6));
 //
 // One thread at a time.
 #pragma once
@@ -22,7 +22,7 @@ struct StepRate {
 TrainOptions step_bench_options();
 
 // Forward, backward, clipping, optimizer, balance; after a warm-up, for about so many seconds.
-StatusOr<StepRate> measure_steps(const TrainOptions& options, const kernels::Compute& compute, const Clock& clock,
-                                 double seconds);
+StatusOr<StepRate> measure_steps(const TrainOptions& options, const kernels::Compute& compute,
+                                 const Clock& clock, double seconds);
 
 }  // namespace agora::train

@@ -56,7 +56,8 @@ class Task {
 
 using SharedTokenizer = std::shared_ptr<const model::Tokenizer>;
 
-// Text in domains: options.data, or the machine's own. tokenizer: the resumed run's; null: one is made from the text.
+// Text in domains: options.data, or the machine's own. tokenizer: the resumed run's; null: one is made from
+// the text.
 StatusOr<std::unique_ptr<Task>> make_text_task(const TrainOptions& options, SharedTokenizer tokenizer,
                                                base::ThreadPool& pool);
 

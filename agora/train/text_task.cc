@@ -9,14 +9,16 @@
 namespace agora::train {
 namespace {
 
-constexpr int64_t kTokenizerSampleBytes = 3'000'000;  // enough for some thousand pieces; more only takes longer
+constexpr int64_t kTokenizerSampleBytes =
+    3'000'000;  // enough for some thousand pieces; more only takes longer
 
 StatusOr<model::TokenizerKind> tokenizer_kind(const std::string& name) {
   if (name == "bpe") return model::TokenizerKind::bpe;
   if (name == "unigram") return model::TokenizerKind::unigram;
   if (name == "char") return model::TokenizerKind::characters;
   if (name == "bytes") return model::TokenizerKind::bytes;
-  return absl::InvalidArgumentError(absl::StrCat("--tokenizer: expected bpe, unigram, char or bytes, found ", name));
+  return absl::InvalidArgumentError(
+      absl::StrCat("--tokenizer: expected bpe, unigram, char or bytes, found ", name));
 }
 
 StatusOr<Corpus> read_corpus(const TrainOptions& options) {
@@ -56,7 +58,8 @@ class TextTask final : public Task {
         fingerprint_(fingerprint_of(tokens_)) {
     for (const DomainTokens& domain : tokens_.domains) {
       domains_.push_back({domain.name, domain.bytes_train, domain.bytes_validation,
-                          static_cast<int64_t>(domain.train.size()), static_cast<int64_t>(domain.validation.size())});
+                          static_cast<int64_t>(domain.train.size()),
+                          static_cast<int64_t>(domain.validation.size())});
     }
   }
 
@@ -108,7 +111,8 @@ StatusOr<std::unique_ptr<Task>> make_text_task(const TrainOptions& options, Shar
                                                base::ThreadPool& pool) {
   AGORA_ASSIGN_OR_RETURN(const model::TokenizerKind kind, tokenizer_kind(options.tokenizer));
   AGORA_ASSIGN_OR_RETURN(Corpus corpus, read_corpus(options));
-  // Characters are for comparisons with nanoGPT, which makes its vocabulary from all of the text and cuts it exactly.
+  // Characters are for comparisons with nanoGPT, which makes its vocabulary from all of the text and cuts it
+  // exactly.
   const bool characters = kind == model::TokenizerKind::characters;
   std::string sample;
   if (characters) sample = tokenizer_sample(corpus, INT64_MAX);

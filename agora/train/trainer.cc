@@ -34,7 +34,8 @@ optim::Schedule schedule_of(const TrainState& state) {
 
 }  // namespace
 
-Trainer::Trainer(const TrainOptions& options, const kernels::Compute& compute, Task& task, model::LocalModel& model)
+Trainer::Trainer(const TrainOptions& options, const kernels::Compute& compute, Task& task,
+                 model::LocalModel& model)
     : compute_(compute), task_(task), model_(model), trunk_(model.model->parameters()) {
   state_.options = options;
   state_.steps = options.steps;
@@ -86,8 +87,8 @@ StatusOr<StepReport> Trainer::step() {
   return report;
 }
 
-// The trunk's gradients are looked at before the experts move, and the experts look at theirs before any of them moves: a
-// step happens whole or not at all.
+// The trunk's gradients are looked at before the experts move, and the experts look at theirs before any of
+// them moves: a step happens whole or not at all.
 Status Trainer::move_parameters(StepReport& report) {
   const TrainOptions& o = state_.options;
   report.learning_rate = rate();
@@ -128,7 +129,9 @@ void Trainer::balance(StepReport& report) {
   }
 }
 
-StatusOr<Evaluation> Trainer::validate(int64_t rows_max) { return evaluate(*model_.model, pass(), task_, rows_max); }
+StatusOr<Evaluation> Trainer::validate(int64_t rows_max) {
+  return evaluate(*model_.model, pass(), task_, rows_max);
+}
 
 Status Trainer::save(const std::string& dir) { return save_run(state_, model_, dir); }
 

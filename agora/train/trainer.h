@@ -4,9 +4,9 @@
 //   while (!trainer.done()) { AGORA_ASSIGN_OR_RETURN(StepReport report, trainer.step()); ... }
 //   AGORA_RETURN_IF_ERROR(trainer.save(dir));
 //
-// A step is deterministic: the same options, data and state give the same bits for any number of threads, also when the
-// run was saved and resumed between. Time decides one thing only: with options.steps == 0 the number of steps is fixed
-// once, by plan_steps(), and then saved with the run. One thread at a time.
+// A step is deterministic: the same options, data and state give the same bits for any number of threads,
+// also when the run was saved and resumed between. Time decides one thing only: with options.steps == 0 the
+// number of steps is fixed once, by plan_steps(), and then saved with the run. One thread at a time.
 #pragma once
 
 #include <string>
@@ -19,12 +19,12 @@
 namespace agora::train {
 
 struct StepReport {
-  int64_t step = 0;             // counts from 1
-  double loss = 0;              // nats per answer, before the step
-  double gate_loss = 0;         // the gates' own losses, all layers
-  double max_violation = 0;     // MaxVio, mean over the layers
-  double routing_entropy = 0;   // nats, mean over the layers
-  double gradient_norm = 0;     // of the trunk, before clipping
+  int64_t step = 0;            // counts from 1
+  double loss = 0;             // nats per answer, before the step
+  double gate_loss = 0;        // the gates' own losses, all layers
+  double max_violation = 0;    // MaxVio, mean over the layers
+  double routing_entropy = 0;  // nats, mean over the layers
+  double gradient_norm = 0;    // of the trunk, before clipping
   float learning_rate = 0;
   int64_t rows = 0;
 };
@@ -49,8 +49,8 @@ class Trainer {
   // Goes on where a checkpoint was: options, counters and data cursor; the tensors are read by load_run().
   void restore(const TrainState& state);
 
-  // Forward, backward, clip, optimizer, balance. InvalidArgument: a loss or gradient that is not finite, named; the weights
-  // are then those before the step.
+  // Forward, backward, clip, optimizer, balance. InvalidArgument: a loss or gradient that is not finite,
+  // named; the weights are then those before the step.
   StatusOr<StepReport> step();
 
   // steps() == 0 until the number is known.
@@ -58,7 +58,8 @@ class Trainer {
   int64_t steps_done() const { return state_.step; }
   bool done() const { return state_.steps > 0 && state_.step >= state_.steps; }
   bool needs_plan() const { return state_.steps == 0 && state_.step >= kStepsBeforePlan; }
-  // Fixes the number of steps: as many as fit into the seconds that are left at this rate, never fewer than the warm-up.
+  // Fixes the number of steps: as many as fit into the seconds that are left at this rate, never fewer than
+  // the warm-up.
   void plan_steps(double seconds_left, double seconds_per_step);
   void add_seconds(double seconds) { state_.seconds += seconds; }
 

@@ -2,7 +2,6 @@
 
 #include <cstdio>
 #include <iostream>
-#include <nlohmann/json.hpp>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
@@ -10,6 +9,8 @@
 #include "agora/model/model_folder.h"
 #include "agora/serve/generate.h"
 #include "agora/serve/stop.h"
+#include <nlohmann/json.hpp>
+
 #include "apps/cli/command.h"
 #include "apps/cli/machine.h"
 
@@ -87,11 +88,13 @@ Status ask(const AskFlags& flags, const Interrupt& interrupt) {
   AGORA_ASSIGN_OR_RETURN(const kernels::Compute compute, machine.compute(flags.precision));
   AGORA_ASSIGN_OR_RETURN(model::LocalModel model, model::load_model(flags.model, compute, tensor::Train::no));
   if (model.tokenizer == nullptr) {
-    return absl::InvalidArgumentError(absl::StrCat(flags.model, ": expected a model of text, found one of images"));
+    return absl::InvalidArgumentError(
+        absl::StrCat(flags.model, ": expected a model of text, found one of images"));
   }
   AGORA_ASSIGN_OR_RETURN(const std::string prompt, prompt_of(flags));
   AGORA_ASSIGN_OR_RETURN(std::vector<int32_t> ids, model.tokenizer->encode(prompt));
-  if (ids.empty()) ids.push_back(std::max(model.tokenizer->eos_id(), 0));  // an empty prompt: the start of a text
+  if (ids.empty())
+    ids.push_back(std::max(model.tokenizer->eos_id(), 0));  // an empty prompt: the start of a text
   AGORA_ASSIGN_OR_RETURN(const auto generation, serve::Generation::start(*model.model, {.compute = compute},
                                                                          std::move(ids), flags.sampler));
   if (!flags.json) std::cout << prompt << std::flush;

@@ -1,10 +1,11 @@
 #include <unistd.h>
 
 #include <iostream>
-#include <nlohmann/json.hpp>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include <nlohmann/json.hpp>
+
 #include "apps/cli/bench_engine.h"
 #include "apps/cli/command.h"
 #include "apps/cli/terminal_device.h"
@@ -19,14 +20,18 @@ struct BenchFlags {
 };
 
 void print_line(const BenchLine& line) {
-  nlohmann::ordered_json json{{"name", line.name}, {"case", line.shape}, {"threads", line.threads},
-                              {"value", line.value}, {"unit", line.unit}};
+  nlohmann::ordered_json json{{"name", line.name},
+                              {"case", line.shape},
+                              {"threads", line.threads},
+                              {"value", line.value},
+                              {"unit", line.unit}};
   if (line.yardstick_value > 0) {
     json["yardstick"] = line.yardstick;
     json["yardstick_value"] = line.yardstick_value;
     json["ratio"] = line.ratio;
   } else {
-    json["yardstick"] = line.yardstick.empty() ? nlohmann::ordered_json() : nlohmann::ordered_json(line.yardstick);
+    json["yardstick"] =
+        line.yardstick.empty() ? nlohmann::ordered_json() : nlohmann::ordered_json(line.yardstick);
     json["yardstick_value"] = nullptr;
     json["ratio"] = nullptr;
   }
@@ -34,12 +39,18 @@ void print_line(const BenchLine& line) {
 }
 
 void print_table(const std::vector<BenchLine>& lines) {
-  TerminalTable table({{"bench"}, {"case"}, {"threads", Align::right}, {"value", Align::right}, {"unit"},
-                       {"yardstick"}, {"yardstick's", Align::right}, {"ratio", Align::right}});
+  TerminalTable table({{"bench"},
+                       {"case"},
+                       {"threads", Align::right},
+                       {"value", Align::right},
+                       {"unit"},
+                       {"yardstick"},
+                       {"yardstick's", Align::right},
+                       {"ratio", Align::right}});
   for (const BenchLine& line : lines) {
     const bool compared = line.yardstick_value > 0;
-    table.add_row({line.name, line.shape, absl::StrCat(line.threads), absl::StrFormat("%.4g", line.value), line.unit,
-                   line.yardstick, compared ? absl::StrFormat("%.4g", line.yardstick_value) : "",
+    table.add_row({line.name, line.shape, absl::StrCat(line.threads), absl::StrFormat("%.4g", line.value),
+                   line.unit, line.yardstick, compared ? absl::StrFormat("%.4g", line.yardstick_value) : "",
                    compared ? absl::StrFormat("%.2f", line.ratio) : ""});
   }
   std::cout << table.text(inspect_terminal(STDOUT_FILENO).columns);
@@ -52,8 +63,8 @@ Status bench(const BenchFlags& flags) {
     if (flags.json) {
       print_line(line);
     } else {
-      std::cerr << absl::StrFormat("%s %s, %d threads: %.4g %s\n", line.name, line.shape, line.threads, line.value,
-                                   line.unit);
+      std::cerr << absl::StrFormat("%s %s, %d threads: %.4g %s\n", line.name, line.shape, line.threads,
+                                   line.value, line.unit);
     }
   };
   AGORA_RETURN_IF_ERROR(bench_engine(flags.engine, show));
@@ -70,7 +81,8 @@ void add_bench_command(CLI::App& app, CommandResult& result) {
   CLI::App* engine = command->add_subcommand("engine", "Expert kernels, a training step, start-up, memory");
   engine->option_defaults()->always_capture_default();
   engine->add_option("--only", flags->engine.only, "lines whose names begin so");
-  engine->add_option("--outside", flags->engine.outside, "folder of other people's programs; empty: build-outside (tools/outside)");
+  engine->add_option("--outside", flags->engine.outside,
+                     "folder of other people's programs; empty: build-outside (tools/outside)");
   engine->add_option("--seconds", flags->engine.seconds, "for each measurement")->check(CLI::PositiveNumber);
   engine->add_flag("--json", flags->json, "one JSON object a line");
   engine->callback([flags, &result] { result.exit_code = report(bench(*flags)); });

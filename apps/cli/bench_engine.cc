@@ -11,6 +11,7 @@
 #include "agora/base/clock.h"
 #include "agora/kernels/bench/bench_experts.h"
 #include "agora/train/step_bench.h"
+
 #include "apps/cli/machine.h"
 #include "apps/cli/outside_program.h"
 #include "apps/cli/training_summary.h"
@@ -22,7 +23,7 @@ using kernels::BenchLine;
 using Show = absl::FunctionRef<void(const BenchLine&)>;
 
 constexpr int kStartUps = 21;
-constexpr double kStartUpMsMax = 20;    // what is promised of `agora --help`
+constexpr double kStartUpMsMax = 20;     // what is promised of `agora --help`
 constexpr double kMemoryRatioMax = 1.3;  // and of training
 
 bool wanted(const EngineBench& bench, std::string_view name) { return name.starts_with(bench.only); }
@@ -35,9 +36,10 @@ std::string own_path() {
 // Programs that are not built are said once and leave their lines without a ratio.
 std::vector<nlohmann::json> outside(const EngineBench& bench, const std::string& program,
                                     std::vector<std::string> arguments) {
-  const std::string dir = bench.outside.empty()
-                              ? (std::filesystem::path(own_path()).parent_path().parent_path() / "build-outside").string()
-                              : bench.outside;
+  const std::string dir =
+      bench.outside.empty()
+          ? (std::filesystem::path(own_path()).parent_path().parent_path() / "build-outside").string()
+          : bench.outside;
   arguments.insert(arguments.begin(), dir + "/" + program);
   const auto lines = run_json(arguments);
   if (lines.ok()) return *lines;
@@ -54,7 +56,8 @@ BenchLine finished(BenchLine line) {
 void show_experts(const EngineBench& bench, const Machine& machine, Show show) {
   kernels::ExpertBenchOptions options;
   options.seconds_per_case = bench.seconds / 4;
-  const std::vector<BenchLine> lines = kernels::bench_experts(machine.table(), kernels::cpu_features(), options);
+  const std::vector<BenchLine> lines =
+      kernels::bench_experts(machine.table(), kernels::cpu_features(), options);
   for (const BenchLine& line : lines) {
     if (wanted(bench, line.name)) show(line);
   }
@@ -97,8 +100,9 @@ Status show_train_step(const EngineBench& bench, Show show) {
                            train::measure_steps(options, compute, RealClock(), 3 * bench.seconds));
     BenchLine line;
     line.name = "train_step_vs_libtorch";
-    line.shape = absl::StrFormat("L%d D%d E%d K%d H%d S%d B%d", options.layers, options.width, options.experts,
-                                 options.chosen, options.hidden, options.sequence, options.batch);
+    line.shape =
+        absl::StrFormat("L%d D%d E%d K%d H%d S%d B%d", options.layers, options.width, options.experts,
+                        options.chosen, options.hidden, options.sequence, options.batch);
     line.threads = threads;
     line.value = rate.rows_per_second;
     line.unit = "tokens/s";

@@ -12,9 +12,10 @@ namespace agora::cli {
 using kernels::BenchLine;
 
 struct EngineBench {
-  std::string only;     // lines whose names begin so; empty: all
-  std::string outside;  // where other people's programs are; those that are not there leave a line without ratio
-  double seconds = 2;   // for each measurement
+  std::string only;  // lines whose names begin so; empty: all
+  std::string
+      outside;  // where other people's programs are; those that are not there leave a line without ratio
+  double seconds = 2;  // for each measurement
 };
 
 // Calls show() with each line as soon as it is measured.

@@ -1,12 +1,14 @@
 // How the sub-commands are wired: each adds itself to the app; its callback leaves an exit code behind.
 //
-//   CommandResult result;   add_train_command(app, interrupt, result);   app.parse(...);   return result.exit_code;
+//   CommandResult result;   add_train_command(app, interrupt, result);
+//   app.parse(...);   return result.exit_code;
 #pragma once
 
-#include <CLI/CLI.hpp>
 #include <atomic>
 
 #include "agora/base/result.h"
+#include <CLI/CLI.hpp>
+
 #include "apps/cli/exit_code.h"
 
 namespace agora::cli {

@@ -3,13 +3,14 @@
 #include <algorithm>
 #include <filesystem>
 #include <iostream>
-#include <nlohmann/json.hpp>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
 #include "agora/model/config.h"
 #include "agora/weights/weight_folder.h"
+#include <nlohmann/json.hpp>
+
 #include "apps/cli/command.h"
 #include "apps/cli/terminal_device.h"
 #include "apps/cli/terminal_table.h"
@@ -96,7 +97,8 @@ void print_text(const Contents& contents, bool all) {
 
 Status inspect(const InspectFlags& flags) {
   if (!fs::exists(flags.path)) {
-    return absl::NotFoundError(absl::StrCat(flags.path, ": expected a model folder or a .safetensors file, found nothing"));
+    return absl::NotFoundError(
+        absl::StrCat(flags.path, ": expected a model folder or a .safetensors file, found nothing"));
   }
   AGORA_ASSIGN_OR_RETURN(const Contents contents, open(flags.path));
   if (flags.json) {

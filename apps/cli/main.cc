@@ -1,6 +1,7 @@
 // agora: one binary; main() wires everything.
 #include <csignal>
 
+#include "apps/cli/classic.h"
 #include "apps/cli/command.h"
 #include "apps/cli/recipe.h"
 
@@ -8,7 +9,8 @@ namespace {
 
 agora::cli::Interrupt interrupt{false};  // a signal handler can reach nothing but a global
 
-// The first signal asks; the second, when the answer takes too long, ends the process as it would have at first.
+// The first signal asks; the second, when the answer takes too long, ends the process as it would have at
+// first.
 extern "C" void on_signal(int signal_number) {
   interrupt.store(true);
   std::signal(signal_number, SIG_DFL);
@@ -33,6 +35,7 @@ int run(int argc, char** argv) {
   add_explain_command(app, result);
   add_eval_command(app, result);
   add_inspect_command(app, result);
+  add_classic_command(app, result);
   add_bench_command(app, result);
 
   auto args = with_recipe({argv + 1, argv + argc});

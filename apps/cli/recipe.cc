@@ -1,9 +1,9 @@
 #include "apps/cli/recipe.h"
 
-#include <CLI/CLI.hpp>
 #include <filesystem>
 
 #include "absl/strings/str_cat.h"
+#include <CLI/CLI.hpp>
 
 namespace agora::cli {
 namespace {
@@ -17,7 +17,8 @@ StatusOr<std::vector<std::string>> flags_of(const fs::path& file) {
       for (const std::string& input : item.inputs) flags.push_back(absl::StrCat("--", item.name, "=", input));
     }
   } catch (const std::exception& error) {
-    return absl::InvalidArgumentError(absl::StrCat(file.string(), ": expected `flag = value` lines (TOML): ", error.what()));
+    return absl::InvalidArgumentError(
+        absl::StrCat(file.string(), ": expected `flag = value` lines (TOML): ", error.what()));
   }
   return flags;
 }
@@ -31,7 +32,8 @@ StatusOr<std::vector<std::string>> with_recipe(std::vector<std::string> args) {
   std::error_code ignored;
   if (fs::is_directory(file, ignored)) file /= "config.toml";
   if (!fs::is_regular_file(file, ignored)) {
-    return absl::NotFoundError(absl::StrCat(args[1], ": expected a recipe (a folder with config.toml) or a TOML file; "
+    return absl::NotFoundError(absl::StrCat(args[1],
+                                            ": expected a recipe (a folder with config.toml) or a TOML file; "
                                             "the recipes that come with agora are in recipes/"));
   }
   AGORA_ASSIGN_OR_RETURN(const std::vector<std::string> flags, flags_of(file));

@@ -1,6 +1,7 @@
 // A recipe is a folder with config.toml, or such a file by itself: flags written down.
 //
-//   args = with_recipe({"train", "recipes/text", "--seed", "2"});    // {"train", "--steps", "2000", ..., "--seed", "2"}
+//   args = with_recipe({"train", "recipes/text", "--seed", "2"});
+//   // {"train", "--steps=2000", ..., "--seed", "2"}
 //
 // The names in the file are the names of the flags; what stands on the command line wins.
 #pragma once
@@ -12,8 +13,8 @@
 
 namespace agora::cli {
 
-// Replaces the positional recipe after `train` or `classic` by the flags its file holds. Arguments without a recipe come back as they
-// were. NotFound or InvalidArgument names the file.
+// Replaces the positional recipe after `train` or `classic` by the flags its file holds. Arguments without a
+// recipe come back as they were. NotFound or InvalidArgument names the file.
 StatusOr<std::vector<std::string>> with_recipe(std::vector<std::string> args);
 
 }  // namespace agora::cli

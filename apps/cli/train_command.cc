@@ -4,6 +4,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+
 #include "apps/cli/command.h"
 #include "apps/cli/terminal_device.h"
 #include "apps/cli/terminal_table.h"
@@ -36,11 +37,12 @@ void print_comparison(const std::vector<Variant>& variants, bool classes) {
                        {"seconds", Align::right}});
   for (const Variant& v : variants) {
     const train::Score& total = v.result.evaluation.total;
-    table.add_row({v.twin == "none" ? "mixture" : absl::StrCat(v.twin, " twin"), absl::StrCat(v.seed),
-                   with_thousands(v.result.parameters), with_thousands(v.result.parameters_active),
-                   with_thousands(v.result.steps),
-                   classes ? absl::StrFormat("%.2f %%", 100 * total.error()) : absl::StrFormat("%.4f", total.loss()),
-                   absl::StrFormat("%.0f", v.result.seconds)});
+    table.add_row(
+        {v.twin == "none" ? "mixture" : absl::StrCat(v.twin, " twin"), absl::StrCat(v.seed),
+         with_thousands(v.result.parameters), with_thousands(v.result.parameters_active),
+         with_thousands(v.result.steps),
+         classes ? absl::StrFormat("%.2f %%", 100 * total.error()) : absl::StrFormat("%.4f", total.loss()),
+         absl::StrFormat("%.0f", v.result.seconds)});
   }
   std::cout << "\n" << table.text(inspect_terminal(STDOUT_FILENO).columns);
 }
@@ -60,7 +62,8 @@ Status train_variants(const TrainFlags& flags, const Interrupt& interrupt) {
       train::TrainOptions options = flags.options;
       options.twin = twin;
       options.seed = seed;
-      if (several) options.name = absl::StrCat(options.name, "-", twin == "none" ? "mixture" : twin, "-seed", seed);
+      if (several)
+        options.name = absl::StrCat(options.name, "-", twin == "none" ? "mixture" : twin, "-seed", seed);
       if (several && !options.out.empty()) options.out = absl::StrCat(options.out, "/", options.name);
       task->restart(options);
       AGORA_ASSIGN_OR_RETURN(RunResult result, start_run(options, machine, *task, view, interrupt));
@@ -86,8 +89,10 @@ void add_train_command(CLI::App& app, const Interrupt& interrupt, CommandResult&
   for_each_option(flags->options, [&](const char* name, auto& field, const char* help) {
     command->add_option(absl::StrCat("--", name), field, help);
   });
-  command->add_option("--resume", flags->resume, "go on with the run in this folder (--data, --steps, --threads may change)");
-  command->add_option("--twins", flags->twins, "train each of these in turn and print a table: none,dense,wide")
+  command->add_option("--resume", flags->resume,
+                      "go on with the run in this folder (--data, --steps, --threads may change)");
+  command
+      ->add_option("--twins", flags->twins, "train each of these in turn and print a table: none,dense,wide")
       ->delimiter(',')
       ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
   command->add_option("--seeds", flags->seeds, "likewise with each of these seeds: 1,2,3")
@@ -95,7 +100,8 @@ void add_train_command(CLI::App& app, const Interrupt& interrupt, CommandResult&
       ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
   command->add_flag("--json", flags->json, "JSON lines instead of text");
   command->footer(
-      "RECIPE is a folder with config.toml, or a TOML file: lines of `flag = value` with these flags' names.\n"
+      "RECIPE is a folder with config.toml, or a TOML file: lines of `flag = value` with these flags' "
+      "names.\n"
       "Flags after it win. Ctrl-C saves and says how to go on.");
   command->callback([flags, &interrupt, &result] { result.exit_code = report(train(*flags, interrupt)); });
 }

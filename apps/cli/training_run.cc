@@ -4,11 +4,12 @@
 
 #include <filesystem>
 #include <iostream>
-#include <nlohmann/json.hpp>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "agora/base/clock.h"
+#include <nlohmann/json.hpp>
+
 #include "apps/cli/terminal_progress.h"
 #include "apps/cli/terminal_table.h"
 #include "apps/cli/training_summary.h"
@@ -20,15 +21,17 @@ namespace fs = std::filesystem;
 using Json = nlohmann::ordered_json;
 
 constexpr double kNs = 1e-9;
-constexpr int64_t kWarmSteps = 5;          // not counted when the rate is measured: caches and pages are cold
+constexpr int64_t kWarmSteps = 5;  // not counted when the rate is measured: caches and pages are cold
 constexpr double kShareForTraining = 0.93;  // of the planned time; validation and saving take the rest
 
 // options.out, or the first of runs/NAME, runs/NAME-2, ... that is not there yet.
 StatusOr<std::string> new_folder(const train::TrainOptions& options) {
   if (!options.out.empty()) {
     if (fs::exists(options.out + "/training_state.json")) {
-      return absl::InvalidArgumentError(absl::StrCat("--out ", options.out, ": a run is there already; go on with it by "
-                                                     "--resume ", options.out, ", or name another folder"));
+      return absl::InvalidArgumentError(absl::StrCat("--out ", options.out,
+                                                     ": a run is there already; go on with it by "
+                                                     "--resume ",
+                                                     options.out, ", or name another folder"));
     }
     return options.out;
   }
@@ -122,7 +125,8 @@ class RunLoop {
               {"gradient_norm", report.gradient_norm},
               {"learning_rate", report.learning_rate},
               {"rows_per_second", progress.rows_per_second}};
-    if (report.step % trainer_.state().options.validate_every == 0) line["loss_validation"] = *loss_validation_;
+    if (report.step % trainer_.state().options.validate_every == 0)
+      line["loss_validation"] = *loss_validation_;
     std::cout << line.dump() << std::endl;
   }
 
@@ -135,8 +139,10 @@ class RunLoop {
   Status with_saved(const Status& status) const {
     const bool kept = saved_ || steps_at_start_ > 0;
     return Status(status.code(), absl::StrCat(std::string(status.message()),
-                                              kept ? absl::StrCat(". What was saved in ", dir_, " is untouched: go on with "
-                                                                  "agora train --resume ", dir_)
+                                              kept ? absl::StrCat(". What was saved in ", dir_,
+                                                                  " is untouched: go on with "
+                                                                  "agora train --resume ",
+                                                                  dir_)
                                                    : ". Nothing had been saved yet"));
   }
 
@@ -179,8 +185,8 @@ void print_model(const train::Trainer& trainer, const model::ModelConfig& config
   std::cout << std::flush;
 }
 
-StatusOr<RunResult> run(train::Trainer& trainer, train::Task& task, const std::string& dir, std::string_view kernels,
-                        const RunView& view, const Interrupt& interrupt) {
+StatusOr<RunResult> run(train::Trainer& trainer, train::Task& task, const std::string& dir,
+                        std::string_view kernels, const RunView& view, const Interrupt& interrupt) {
   print_model(trainer, trainer.model().config(), dir, kernels, view);
   AGORA_ASSIGN_OR_RETURN(RunResult result, RunLoop(trainer, dir, view, interrupt).run());
   if (view.json) {
@@ -204,8 +210,8 @@ StatusOr<RunResult> run(train::Trainer& trainer, train::Task& task, const std::s
 
 }  // namespace
 
-StatusOr<RunResult> start_run(train::TrainOptions options, Machine& machine, train::Task& task, const RunView& view,
-                              const Interrupt& interrupt) {
+StatusOr<RunResult> start_run(train::TrainOptions options, Machine& machine, train::Task& task,
+                              const RunView& view, const Interrupt& interrupt) {
   AGORA_ASSIGN_OR_RETURN(model::ModelConfig config, train::config_of(options));
   AGORA_ASSIGN_OR_RETURN(const kernels::Compute compute, machine.compute(options.precision));
   AGORA_ASSIGN_OR_RETURN(const std::string dir, new_folder(options));
@@ -218,8 +224,8 @@ StatusOr<RunResult> start_run(train::TrainOptions options, Machine& machine, tra
   return run(trainer, task, dir, machine.table().name, view, interrupt);
 }
 
-StatusOr<RunResult> resume_run(const std::string& dir, const train::TrainOptions& changed, const RunView& view,
-                               const Interrupt& interrupt) {
+StatusOr<RunResult> resume_run(const std::string& dir, const train::TrainOptions& changed,
+                               const RunView& view, const Interrupt& interrupt) {
   AGORA_ASSIGN_OR_RETURN(train::TrainState state, train::read_run_state(dir));
   if (!changed.data.empty()) state.options.data = changed.data;
   if (changed.threads > 0) state.options.threads = changed.threads;
@@ -229,7 +235,8 @@ StatusOr<RunResult> resume_run(const std::string& dir, const train::TrainOptions
   AGORA_ASSIGN_OR_RETURN(model::LocalModel model, train::load_run(dir, compute));
   AGORA_ASSIGN_OR_RETURN(const auto task, train::make_task(state.options, model.tokenizer, machine.pool()));
   if (task->fingerprint() != state.fingerprint) {
-    std::cerr << "agora: the data has changed since the run was saved: it goes on, on the new data, but not as if it "
+    std::cerr << "agora: the data has changed since the run was saved: it goes on, on the new data, but not "
+                 "as if it "
                  "had never stopped\n";
     state.fingerprint = task->fingerprint();
   }
@@ -242,8 +249,11 @@ void print_data(const train::Task& task, const RunView& view) {
   if (view.json) {
     Json domains = Json::array();
     for (const train::DomainSummary& d : task.domains()) {
-      domains.push_back({{"name", d.name}, {"bytes_train", d.bytes_train}, {"bytes_validation", d.bytes_validation},
-                         {"rows_train", d.rows_train}, {"rows_validation", d.rows_validation}});
+      domains.push_back({{"name", d.name},
+                         {"bytes_train", d.bytes_train},
+                         {"bytes_validation", d.bytes_validation},
+                         {"rows_train", d.rows_train},
+                         {"rows_validation", d.rows_validation}});
     }
     std::cout << Json{{"event", "data"}, {"domains", domains}, {"notes", task.notes()}}.dump() << std::endl;
     return;
@@ -260,7 +270,8 @@ void print_data(const train::Task& task, const RunView& view) {
   std::cout << table.text(inspect_terminal(STDOUT_FILENO).columns);
   constexpr size_t kNotesShown = 5;
   const auto& notes = task.notes();
-  for (size_t i = 0; i < std::min(notes.size(), kNotesShown); ++i) std::cout << "  note: " << notes[i] << "\n";
+  for (size_t i = 0; i < std::min(notes.size(), kNotesShown); ++i)
+    std::cout << "  note: " << notes[i] << "\n";
   if (notes.size() > kNotesShown) std::cout << "  ... and " << notes.size() - kNotesShown << " more notes\n";
   std::cout << std::flush;
 }

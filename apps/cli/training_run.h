@@ -9,6 +9,7 @@
 
 #include "agora/train/run_folder.h"
 #include "agora/train/trainer.h"
+
 #include "apps/cli/command.h"
 #include "apps/cli/machine.h"
 
@@ -16,8 +17,8 @@ namespace agora::cli {
 
 // How to show it.
 struct RunView {
-  bool json = false;     // JSON lines on standard output, nothing else there
-  bool summary = true;   // sample, perplexities and experts at the end
+  bool json = false;    // JSON lines on standard output, nothing else there
+  bool summary = true;  // sample, perplexities and experts at the end
 };
 
 struct RunResult {
@@ -32,13 +33,13 @@ struct RunResult {
 };
 
 // Trains from the first step. The folder is options.out, or a new one under runs/.
-StatusOr<RunResult> start_run(train::TrainOptions options, Machine& machine, train::Task& task, const RunView& view,
-                              const Interrupt& interrupt);
+StatusOr<RunResult> start_run(train::TrainOptions options, Machine& machine, train::Task& task,
+                              const RunView& view, const Interrupt& interrupt);
 
-// Goes on where the run in `dir` was saved. `changed` holds the options of the command line; of those, data, steps,
-// threads count. The rest is the run's own.
-StatusOr<RunResult> resume_run(const std::string& dir, const train::TrainOptions& changed, const RunView& view,
-                               const Interrupt& interrupt);
+// Goes on where the run in `dir` was saved. `changed` holds the options of the command line; of those, data,
+// steps, threads count. The rest is the run's own.
+StatusOr<RunResult> resume_run(const std::string& dir, const train::TrainOptions& changed,
+                               const RunView& view, const Interrupt& interrupt);
 
 // What was read, as a table (or JSON), with what was skipped.
 void print_data(const train::Task& task, const RunView& view);

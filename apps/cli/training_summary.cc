@@ -6,13 +6,14 @@
 #include <cmath>
 #include <fstream>
 #include <iostream>
-#include <nlohmann/json.hpp>
 #include <numeric>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "agora/serve/generate.h"
 #include "agora/tensor/buffer.h"
+#include <nlohmann/json.hpp>
+
 #include "apps/cli/explain_gather.h"
 #include "apps/cli/terminal_device.h"
 #include "apps/cli/terminal_table.h"
@@ -43,10 +44,12 @@ struct Memory {
   int64_t peak(tensor::Purpose purpose) const { return count.bytes_peak[static_cast<size_t>(purpose)]; }
   // What training can not do without: everything but scratch.
   int64_t needed() const {
-    return peak(tensor::Purpose::weight) + peak(tensor::Purpose::optimizer) + peak(tensor::Purpose::activation) +
-           peak(tensor::Purpose::gradient);
+    return peak(tensor::Purpose::weight) + peak(tensor::Purpose::optimizer) +
+           peak(tensor::Purpose::activation) + peak(tensor::Purpose::gradient);
   }
-  double ratio() const { return needed() == 0 ? 0 : static_cast<double>(resident) / static_cast<double>(needed()); }
+  double ratio() const {
+    return needed() == 0 ? 0 : static_cast<double>(resident) / static_cast<double>(needed());
+  }
 };
 
 std::string megabytes(int64_t bytes) { return absl::StrFormat("%.0f MB", static_cast<double>(bytes) / 1e6); }
@@ -54,7 +57,8 @@ std::string megabytes(int64_t bytes) { return absl::StrFormat("%.0f MB", static_
 void print_memory() {
   const Memory memory;
   std::cout << absl::StrFormat(
-      "Memory: weights %s, optimizer %s, activations %s, gradients %s; peak of the process %s, %.2fx their sum\n",
+      "Memory: weights %s, optimizer %s, activations %s, gradients %s; peak of the process %s, %.2fx their "
+      "sum\n",
       megabytes(memory.peak(tensor::Purpose::weight)), megabytes(memory.peak(tensor::Purpose::optimizer)),
       megabytes(memory.peak(tensor::Purpose::activation)), megabytes(memory.peak(tensor::Purpose::gradient)),
       megabytes(memory.resident), memory.ratio());
@@ -65,8 +69,11 @@ double bits_per_byte(const train::Score& score) {
 }
 
 Json json_of(const train::Score& score) {
-  Json json{{"name", score.name},       {"loss", score.loss()}, {"perplexity", score.perplexity()},
-            {"answers", score.answers}, {"wrong", score.wrong}};
+  Json json{{"name", score.name},
+            {"loss", score.loss()},
+            {"perplexity", score.perplexity()},
+            {"answers", score.answers},
+            {"wrong", score.wrong}};
   if (score.bytes > 0) json["bits_per_byte"] = bits_per_byte(score);
   return json;
 }
@@ -78,10 +85,11 @@ void print_table(const train::Evaluation& evaluation, bool classes) {
                        {classes ? "" : "bits/byte", Align::right},
                        {classes ? "images" : "tokens", Align::right}});
   const auto add = [&](const train::Score& s) {
-    table.add_row({s.name, absl::StrFormat("%.4f", s.loss()),
-                   classes ? absl::StrFormat("%.2f %%", 100 * s.error()) : absl::StrFormat("%.2f", s.perplexity()),
-                   classes || s.bytes == 0 ? "" : absl::StrFormat("%.3f", bits_per_byte(s)),
-                   with_thousands(s.answers)});
+    table.add_row(
+        {s.name, absl::StrFormat("%.4f", s.loss()),
+         classes ? absl::StrFormat("%.2f %%", 100 * s.error()) : absl::StrFormat("%.2f", s.perplexity()),
+         classes || s.bytes == 0 ? "" : absl::StrFormat("%.3f", bits_per_byte(s)),
+         with_thousands(s.answers)});
   };
   for (const train::Score& score : evaluation.domains) add(score);
   if (evaluation.domains.size() > 1) add(evaluation.total);
@@ -113,10 +121,12 @@ Status print_experts(train::Trainer& trainer, const train::Task& task, int colum
   TerminalTable table(titles);
   for (size_t d = 0; d < task.domains().size(); ++d) {
     std::vector<std::string> row{task.domains()[d].name};
-    for (const train::LayerSpecialisation& layer : all.layers) row.push_back(strongest(layer, static_cast<int64_t>(d)));
+    for (const train::LayerSpecialisation& layer : all.layers)
+      row.push_back(strongest(layer, static_cast<int64_t>(d)));
     table.add_row(row);
   }
-  std::cout << "\nWhich experts serve which domain (expert:share of the gate's weight)\n" << table.text(columns);
+  std::cout << "\nWhich experts serve which domain (expert:share of the gate's weight)\n"
+            << table.text(columns);
   return absl::OkStatus();
 }
 

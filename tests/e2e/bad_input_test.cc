@@ -1,8 +1,8 @@
 // Every kind of bad input: one clear sentence, exit code 2, and nothing that was saved is lost.
+#include <cstring>
+
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-
-#include <cstring>
 
 #include "tests/e2e/small_run.h"
 
@@ -16,7 +16,8 @@ class BadInput : public ::testing::Test {
  protected:
   std::string path(const std::string& name) const { return (scratch_ / name).string(); }
 
-  void expect_refused(const std::vector<std::string>& arguments, const std::string& says, int64_t file_bytes_max = 0) {
+  void expect_refused(const std::vector<std::string>& arguments, const std::string& says,
+                      int64_t file_bytes_max = 0) {
     const Outcome outcome = run_agora(arguments, file_bytes_max);
     EXPECT_EQ(outcome.exit_code, 2) << outcome.err;
     EXPECT_THAT(outcome.err, AllOf(HasSubstr("agora: "), HasSubstr(says)));

@@ -4,11 +4,11 @@
 //   Process p = Process::start({...});  p.wait_for_output("step");  p.interrupt();  Outcome o = p.finish();
 #pragma once
 
-#include <sys/types.h>
-
 #include <filesystem>
 #include <string>
 #include <vector>
+
+#include <sys/types.h>
 
 namespace agora::e2e {
 
@@ -32,7 +32,8 @@ class ScratchFolder {
 
 class Process {
  public:
-  // Standard output and error go to files in `scratch`. file_bytes_max: what it may write to one file; 0: no limit.
+  // Standard output and error go to files in `scratch`. file_bytes_max: what it may write to one file; 0: no
+  // limit.
   static Process start(const std::vector<std::string>& arguments, const ScratchFolder& scratch,
                        int64_t file_bytes_max = 0);
 

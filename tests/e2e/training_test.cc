@@ -1,18 +1,18 @@
 // Train, stop, go on, ask, explain, evaluate, inspect: the whole binary on real files.
+#include <sstream>
+
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-
 #include <nlohmann/json.hpp>
-#include <sstream>
 
 #include "tests/e2e/small_run.h"
 
 namespace agora::e2e {
 namespace {
 
+using nlohmann::json;
 using ::testing::HasSubstr;
 using ::testing::Not;
-using nlohmann::json;
 
 std::vector<json> json_lines(const std::string& text) {
   std::vector<json> lines;
@@ -62,14 +62,16 @@ TEST_F(Training, InterruptedAndResumedItIsTheSameRunToTheLastBit) {
   ASSERT_THAT(stopped.out, HasSubstr("interrupted"));
   const Outcome resumed = run_agora({"train", "--json", "--resume", folder("parts")});
   ASSERT_EQ(resumed.exit_code, 0) << resumed.err;
-  EXPECT_EQ(read_file(folder("whole") + "/model.safetensors"), read_file(folder("parts") + "/model.safetensors"));
+  EXPECT_EQ(read_file(folder("whole") + "/model.safetensors"),
+            read_file(folder("parts") + "/model.safetensors"));
   EXPECT_EQ(read_file(folder("whole") + "/optimizer.safetensors"),
             read_file(folder("parts") + "/optimizer.safetensors"));
 }
 
 TEST_F(Training, AModelAnswersTheSameForTheSameSeed) {
   train("run");
-  const std::vector<std::string> ask = {"ask", folder("run"), "apple of", "--json", "--tokens", "30", "--seed", "4"};
+  const std::vector<std::string> ask = {"ask",      folder("run"), "apple of", "--json",
+                                        "--tokens", "30",          "--seed",   "4"};
   const Outcome one = run_agora(ask);
   ASSERT_EQ(one.exit_code, 0) << one.err;
   EXPECT_EQ(json::parse(one.out).at("answer"), json::parse(run_agora(ask).out).at("answer"));
@@ -80,8 +82,8 @@ TEST_F(Training, AModelAnswersTheSameForTheSameSeed) {
 
 TEST_F(Training, ExplainsATextAndTheData) {
   train("run");
-  const Outcome text = run_agora({"explain", folder("run"), "apple 49 </script>", "--domains", "--json", "--rows",
-                                  "2000", "--ablation-rows", "256", "--html", folder("page.html")});
+  const Outcome text = run_agora({"explain", folder("run"), "apple 49 </script>", "--domains", "--json",
+                                  "--rows", "2000", "--ablation-rows", "256", "--html", folder("page.html")});
   ASSERT_EQ(text.exit_code, 0) << text.err;
   const json report = json::parse(text.out);
   EXPECT_EQ(report.at("text").size(), 18u);

@@ -1,7 +1,6 @@
-// Ten training steps whose losses are written down: in one process, for any number of threads, with a stop in the middle,
-// they are the same to the last bit; from one machine to another they agree to the rounding of its kernels.
-#include <gtest/gtest.h>
-
+// Ten training steps whose losses are written down: in one process, for any number of threads, with a stop in
+// the middle, they are the same to the last bit; from one machine to another they agree to the rounding of
+// its kernels.
 #include <array>
 #include <filesystem>
 #include <fstream>
@@ -9,6 +8,7 @@
 #include "agora/kernels/table.h"
 #include "agora/train/run_folder.h"
 #include "agora/train/trainer.h"
+#include <gtest/gtest.h>
 
 namespace agora::train {
 namespace {
@@ -93,12 +93,14 @@ class Golden : public ::testing::Test {
 };
 
 // Written by this test on an AVX-512 machine.
-constexpr std::array<double, 10> kLosses = {2.49510, 2.47008, 2.42760, 2.30019, 2.31234, 2.35671, 2.28211, 2.40240, 2.31545, 2.43167};
+constexpr std::array<double, 10> kLosses = {2.49510, 2.47008, 2.42760, 2.30019, 2.31234,
+                                            2.35671, 2.28211, 2.40240, 2.31545, 2.43167};
 
 TEST_F(Golden, TenStepsHaveTheLossesThatAreWrittenHere) {
   const Run run = train(1, kernels::Precision::f32, 1, 0);
   ASSERT_EQ(run.losses.size(), kLosses.size());
-  for (size_t i = 0; i < kLosses.size(); ++i) EXPECT_NEAR(run.losses[i], kLosses[i], 2e-4) << "step " << i + 1;
+  for (size_t i = 0; i < kLosses.size(); ++i)
+    EXPECT_NEAR(run.losses[i], kLosses[i], 2e-4) << "step " << i + 1;
 }
 
 TEST_F(Golden, TheNumberOfThreadsChangesNoBit) {
