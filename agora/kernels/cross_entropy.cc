@@ -110,7 +110,7 @@ class FusedLoss {
     for (int64_t begin = 0; begin < x_.rows; begin += stripe) {
       stripe_begin_ = begin;
       stripe_rows_ = std::min(stripe, x_.rows - begin);
-      x_panels_ = logit_panels_ + panels * panel_size<T>(stripe_rows_);
+      if (!dx_.empty()) x_panels_ = logit_panels_ + panels * panel_size<T>(stripe_rows_);
       compute_.pool->run_ranges(stripe_rows_, piece, [&](int64_t first, int64_t end) { rows(first, end); });
       if (!dx_.empty()) head_gradient();
     }

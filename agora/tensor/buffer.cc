@@ -76,7 +76,7 @@ class SpareBlocks {
   }
 
  private:
-  static constexpr int64_t kSpareBytesMax = int64_t{256} << 20;
+  static constexpr int64_t kSpareBytesMax = int64_t{64} << 20;
 
   struct Block {
     void* data;

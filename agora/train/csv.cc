@@ -103,9 +103,9 @@ Number parse_number(std::string_view field, float* value) {
   return error == std::errc() && std::isfinite(*value) ? Number::finite : Number::unusable;
 }
 
-class TableBuilder {
+class CsvBuilder {
  public:
-  explicit TableBuilder(Table* table) : table_(table) {}
+  explicit CsvBuilder(CsvTable* table) : table_(table) {}
 
   Status read_names(CsvReader& in) {
     std::unordered_set<std::string> seen;
@@ -187,21 +187,21 @@ class TableBuilder {
     return value;
   }
 
-  Table* table_;
+  CsvTable* table_;
   std::vector<Status> unusable_;  // by column: its first number that no float holds
 };
 
 }  // namespace
 
-StatusOr<Table> parse_csv(std::string_view text, const std::string& file) {
+StatusOr<CsvTable> parse_csv(std::string_view text, const std::string& file) {
   constexpr std::string_view kByteOrderMark = "\xef\xbb\xbf";
   if (text.starts_with(kByteOrderMark)) text.remove_prefix(kByteOrderMark.size());
   CsvReader in(text, file);
   if (in.at_end())
     return absl::InvalidArgumentError(concat(file, ": it is empty, expected a line of column names"));
-  Table table;
+  CsvTable table;
   table.file = file;
-  TableBuilder builder(&table);
+  CsvBuilder builder(&table);
   AGORA_RETURN_IF_ERROR(builder.read_names(in));
   AGORA_RETURN_IF_ERROR(builder.read_numbers(in));
   if (table.rows == 0)
@@ -210,13 +210,13 @@ StatusOr<Table> parse_csv(std::string_view text, const std::string& file) {
   return table;
 }
 
-StatusOr<Table> read_csv(const std::string& path) {
+StatusOr<CsvTable> read_csv(const std::string& path) {
   AGORA_ASSIGN_OR_RETURN(const FileStart start, read_start(path, kCsvBytesMax));
   if (!start.more) return parse_csv(start.bytes, path);
   return absl::InvalidArgumentError(concat(path, ": it has more than ", kCsvBytesMax, " bytes"));
 }
 
-StatusOr<int64_t> Table::column(std::string_view name) const {
+StatusOr<int64_t> CsvTable::column(std::string_view name) const {
   std::string names;
   for (size_t i = 0; i < columns.size(); ++i) {
     if (columns[i].name == name) return static_cast<int64_t>(i);
@@ -226,7 +226,7 @@ StatusOr<int64_t> Table::column(std::string_view name) const {
                                            columns.size() > 20 ? ", ..." : ""));
 }
 
-StatusOr<int64_t> Table::number_column(std::string_view name) const {
+StatusOr<int64_t> CsvTable::number_column(std::string_view name) const {
   AGORA_ASSIGN_OR_RETURN(const int64_t index, column(name));
   const Column& found = columns[static_cast<size_t>(index)];
   if (found.first_text.empty()) return index;

@@ -1,6 +1,6 @@
 // Tables of numbers from CSV with a header line.
 //
-//   AGORA_ASSIGN_OR_RETURN(Table table, read_csv("vowel.train"));
+//   AGORA_ASSIGN_OR_RETURN(CsvTable table, read_csv("vowel.train"));
 //   AGORA_ASSIGN_OR_RETURN(int64_t y, table.number_column("y"));
 //   float v = table.at(row, y);
 //
@@ -28,7 +28,7 @@ struct Column {
   std::string first_text;               // where it was seen that these are no numbers: line 7, "abc"
 };
 
-struct Table {
+struct CsvTable {
   std::string file;
   std::vector<Column> columns;
   int64_t rows = 0;
@@ -41,7 +41,7 @@ struct Table {
   StatusOr<int64_t> number_column(std::string_view name) const;  // and that it is not one of categories
 };
 
-StatusOr<Table> read_csv(const std::string& path);  // plain or gzip
-StatusOr<Table> parse_csv(std::string_view text, const std::string& file);
+StatusOr<CsvTable> read_csv(const std::string& path);  // plain or gzip
+StatusOr<CsvTable> parse_csv(std::string_view text, const std::string& file);
 
 }  // namespace agora::train

@@ -21,7 +21,7 @@ constexpr int kVowels = 11;
 constexpr int64_t kRowsPerSpeaker = kVowels * 6;
 
 StatusOr<Examples> read_rows(const std::string& path) {
-  AGORA_ASSIGN_OR_RETURN(const train::Table table, train::read_csv(path));
+  AGORA_ASSIGN_OR_RETURN(const train::CsvTable table, train::read_csv(path));
   AGORA_ASSIGN_OR_RETURN(const int64_t y, table.number_column("y"));
   std::vector<int64_t> inputs;
   for (const train::Column& column : table.columns) {

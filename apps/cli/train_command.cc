@@ -1,3 +1,4 @@
+#include <malloc.h>
 #include <unistd.h>
 
 #include <iostream>
@@ -56,6 +57,7 @@ Status train_variants(const TrainFlags& flags, const Interrupt& interrupt) {
   const bool several = twins.size() * seeds.size() > 1;
   RunView view{.json = flags.json, .summary = !several};
   print_data(*task, view);
+  malloc_trim(0);  // the text and what the tokenizer was made from are gone: their pages go too
   std::vector<Variant> variants;
   for (const std::string& twin : twins) {
     for (const uint64_t seed : seeds) {
