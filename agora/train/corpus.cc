@@ -148,6 +148,10 @@ StatusOr<TokenCorpus> tokenize(const Corpus& corpus, const model::Tokenizer& tok
     append_tokens(groups[g], *encoded[g], tokenizer.eos_id());
     encoded[g] = model::EncodedTexts();
   }
+  for (DomainTokens& domain : tokens.domains) {  // they stay for the whole run
+    domain.train.shrink_to_fit();
+    domain.validation.shrink_to_fit();
+  }
   return tokens;
 }
 
