@@ -1,8 +1,7 @@
 // Small products of matrices in a core's first cache, the inner loops of attention.
 //
-//   Product({.data = q, .row_step = width}, kt, 64, rows, 64, width, s, 64, Write::replace);     // s = q .
-//   kt Product({.data = p, .row_step = 1, .inner_step = 64}, ...);                                  // p^T .
-//   x
+//   Product({.data = q, .row_step = width}, kt, 64, rows, 64, width, s, 64, Write::replace);   // s = q . kt
+//   Product({.data = p, .row_step = 1, .inner_step = 64}, ...);                                // p^T . x
 //
 // Every element is one chain of multiply-adds in ascending order of the inner index, whatever tile it falls
 // in: a row's result does not depend on its neighbours. Included after hwy/highway.h, once per target. Any

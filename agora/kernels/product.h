@@ -2,8 +2,7 @@
 // experts.
 //
 //   product_tiles(loops, {x_rows, row_stride, rows}, {panels, panel_stride, steps}, p_begin, p_end,
-//                 [&](int64_t panel, int64_t panels, const float* tile) { ... });   // tile: rows x
-//                 kTileWidth
+//                 out, [&](int64_t panel, int64_t panels, const float* tile) { ... });   // rows x kTileWidth
 //   accumulate_gradient(loops, dy_panels, outputs, x_panels, inputs, steps, dweight, row_stride);
 //
 // Any thread: all state is on the stack (the tile, 32 KiB).

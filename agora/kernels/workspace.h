@@ -1,9 +1,8 @@
 // Memory that kernels use within a call and want again in the next one, so that no call waits for fresh
 // pages.
 //
-//   Workspace workspace;   compute.workspace = &workspace;       // the caller's, once for the program
-//   Workspace::Lease lease = workspace.lease(bytes);             // in a kernel; given back when the lease
-//   ends
+//   Workspace workspace;   compute.workspace = &workspace;   // the caller's, once for the program
+//   Workspace::Lease lease = workspace.lease(bytes);         // in a kernel; goes back when the lease ends
 //
 // Leases nest like calls do: the last one out is the first one back. It never shrinks; its size is the
 // largest need seen at each depth. One thread at a time: calls that share a Workspace come one after the

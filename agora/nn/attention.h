@@ -3,10 +3,9 @@
 //
 //   Attention attention("model.layers.0.self_attn", config, Train::yes);
 //   attention.repack(compute);
-//   attention.forward(compute, x, batch, y, Write::add, &saved);           // whole sequences; saved for
-//   backward attention.backward(compute, x, batch, saved, dy, dx, Write::replace);  // adds to the gradients
-//   attention.forward_cached(compute, x, batch, cache, y, Write::add);     // appends to a key cache; same
-//   bits
+//   attention.forward(compute, x, batch, y, Write::add, &saved);            // whole sequences
+//   attention.backward(compute, x, batch, saved, dy, dx, Write::replace);   // adds to the gradients
+//   attention.forward_cached(compute, x, batch, cache, y, Write::add);      // with a key cache; same bits
 //
 // Parameters by Hugging Face's names: NAME.{q,k,v,o}_proj.weight, NAME.{q,k,v}_proj.bias if qkv_bias,
 // NAME.{q,k}_norm.weight [head_width] if qk_norm (Qwen3).

@@ -1,8 +1,7 @@
 // Losses: each gives a number per row and, if asked, the gradient of scale * (sum of the rows' losses).
 //
-//   const int64_t counted = count_targets(targets);                                  // targets >= 0
-//   LossSum s = cross_entropy(compute, x, head, targets, 1.0f / counted, {}, dx);    // s.mean(); head's
-//   gradient added to
+//   const int64_t counted = count_targets(targets);                                 // targets >= 0
+//   LossSum s = cross_entropy(compute, x, head, targets, 1.0f / counted, {}, dx);   // s.mean()
 //
 // Pass scale = 1 / (all rows of the step) to train on the mean, also when a step is made of several batches.
 // Sums are in f64 in ascending order of rows. One thread at a time.

@@ -2,10 +2,9 @@
 // limits.
 //
 //   DomainReader reader(limits);
-//   reader.add_folder("python", "/usr/lib/python3", [](const std::string& path) { return
-//   path.ends_with(".py"); }); reader.read("python");                  // what add_folder() and add_file()
-//   have collected so far Corpus corpus = reader.take();          // notes say what was left out, one line
-//   for each reason
+//   reader.add_folder("python", "/usr/lib/python3", [](const std::string& p) { return p.ends_with(".py"); });
+//   reader.read("python");             // what add_folder() and add_file() have collected so far
+//   Corpus corpus = reader.take();     // notes say what was left out, one line for each reason
 //
 // One thread.
 #pragma once

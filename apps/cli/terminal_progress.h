@@ -1,10 +1,9 @@
 // The progress line of a training run: rewritten in place on a terminal, an occasional line elsewhere.
 //
 //   TerminalProgress progress(std::cerr, inspect_terminal(STDERR_FILENO), clock);
-//   progress.show({.step = 120, .steps = 2000, .loss = 3.1, ...});     // after each step; cheap when nothing
-//   is due progress.print("saved build/model");                              // a line of its own, the
-//   progress line stays last progress.finish();                                                // the last
-//   state stays on the screen
+//   progress.show({.step = 120, .steps = 2000, .loss = 3.1, ...});   // after each step; cheap if none is due
+//   progress.print("saved runs/text");                               // a line of its own above it
+//   progress.finish();                                               // the last state stays on the screen
 //
 //   step 120/2000   6%  loss 3.104  validation 3.214  52,100 rows/s  balance 0.31  3 min 05 s left
 //

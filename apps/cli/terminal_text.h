@@ -1,9 +1,8 @@
 // How text stands on a terminal: what can be shown of any bytes, how many columns it takes, cut and padded to
 // a width.
 //
-//   std::string safe = visible_text(token);            // "\x1b[2J" -> "␛[2J", "\xff" -> "\xff" in four
-//   characters std::string cell = fit(safe, 12, Align::left);     // exactly 12 columns, cut with … where
-//   longer
+//   std::string safe = visible_text(token);           // an escape becomes ␛, a stray byte \xff in letters
+//   std::string cell = fit(safe, 12, Align::left);    // exactly 12 columns, cut with … where longer
 //
 // Any thread (pure functions).
 #pragma once
