@@ -1,6 +1,6 @@
 // What did not arrive is made good: a gate that normalises scales the arrived sum up to the whole weight.
 //
-//   std::vector<float> scale = missing_scale(route, arrived);   // [T] all weights / arrived weights, or empty
+//   std::vector<float> scale = missing_scale(route, arrived);  // [T] all weights / arrived weights, or empty
 //   if (!scale.empty()) scale_rows(compute, scale, y, y);
 //   if (!scale.empty()) missing_backward(route, arrived, scale, dweights);
 //
