@@ -1,6 +1,7 @@
 #include "agora/kernels/expert_ffn.h"
 
 #include <algorithm>
+#include <map>
 #include <memory>
 #include <numeric>
 
@@ -89,8 +90,9 @@ struct Results {
 class ExpertFfn : public testing::TestWithParam<TableCase> {
  protected:
   Compute compute(int threads = 1) {
-    if (pool_ == nullptr || pool_->threads() != threads) pool_ = std::make_unique<base::ThreadPool>(threads);
-    return {GetParam().table, pool_.get(), GetParam().precision, &workspace_};
+    std::unique_ptr<base::ThreadPool>& pool = pools_[threads];
+    if (pool == nullptr) pool = std::make_unique<base::ThreadPool>(threads);
+    return {GetParam().table, pool.get(), GetParam().precision, &workspace_};
   }
   // Of sums near 1: f32 adds rounding of sums only; bf16 rounds inputs, weights and the hidden row to 8 bits.
   float tolerance() const { return GetParam().precision == Precision::f32 ? 1e-4f : 6e-2f; }
@@ -116,7 +118,7 @@ class ExpertFfn : public testing::TestWithParam<TableCase> {
 
   Rng rng_{23};
   Workspace workspace_;
-  std::unique_ptr<base::ThreadPool> pool_;
+  std::map<int, std::unique_ptr<base::ThreadPool>> pools_;  // by their threads
 };
 
 Results reference_results(const Batch& batch, const std::vector<Expert>& experts,

@@ -12,14 +12,17 @@
 #include "agora/kernels/workspace.h"
 #include <gtest/gtest.h>
 
+#include <map>
+
 namespace agora::kernels {
 namespace {
 
 class Matmul : public testing::TestWithParam<TableCase> {
  protected:
   Compute compute(int threads = 1) {
-    if (pool_ == nullptr || pool_->threads() != threads) pool_ = std::make_unique<base::ThreadPool>(threads);
-    return {GetParam().table, pool_.get(), GetParam().precision, &workspace_};
+    std::unique_ptr<base::ThreadPool>& pool = pools_[threads];
+    if (pool == nullptr) pool = std::make_unique<base::ThreadPool>(threads);
+    return {GetParam().table, pool.get(), GetParam().precision, &workspace_};
   }
 
   // Numbers that both precisions hold exactly, so that only the order of additions differs from the
@@ -32,7 +35,7 @@ class Matmul : public testing::TestWithParam<TableCase> {
 
   Rng rng_{17};
   Workspace workspace_;
-  std::unique_ptr<base::ThreadPool> pool_;
+  std::map<int, std::unique_ptr<base::ThreadPool>> pools_;  // by their threads
 };
 
 constexpr float kTolerance = 2e-5f;  // f32 sums of up to 600 products of deviation 1, times 1 + |y|

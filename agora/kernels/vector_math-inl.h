@@ -4,8 +4,7 @@
 //   auto y = Exp(d, x);                            // <= 2 units in the last place
 //   auto tail = LoadPartial(d, p, n);              // the first n < Lanes(d) numbers, zeros behind
 //   StorePartial(d, tail, p, n);
-//   ForEachVector(d, n, [&](size_t i, auto part) HWY_ATTR { Put(d, Exp(d, Get(d, x + i, part)), y + i, part);
-//   });
+//   ForEachVector(d, n, [&](size_t i, auto p) HWY_ATTR { Put(d, Exp(d, Get(d, x + i, p)), y + i, p); });
 //
 // Included after hwy/highway.h, once per target. Any thread.
 #if defined(AGORA_KERNELS_VECTOR_MATH_INL_H_) == defined(HWY_TARGET_TOGGLE)
@@ -44,7 +43,7 @@ HWY_INLINE V Exp(D d, V x) {
   // 2^(n - 1), then twice that: n reaches 128, one above the largest exponent.
   const auto bits = hn::ShiftLeft<23>(hn::Add(hn::ConvertTo(di, n), hn::Set(di, 126)));
   const V scaled = hn::Mul(p, hn::BitCast(d, bits));
-#if HWY_TARGET == HWY_SCALAR
+#if HWY_TARGET == HWY_SCALAR || HWY_TARGET == HWY_EMU128
   return hn::IfThenElse(hn::IsNaN(x), x, hn::Add(scaled, scaled));  // the plain min and max drop it
 #else
   return hn::Add(scaled, scaled);
