@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstring>
 #include <limits>
+#include <map>
 #include <memory>
 
 #include "agora/kernels/reference/matmul.h"
@@ -11,8 +12,6 @@
 #include "agora/kernels/test_numbers.h"
 #include "agora/kernels/workspace.h"
 #include <gtest/gtest.h>
-
-#include <map>
 
 namespace agora::kernels {
 namespace {

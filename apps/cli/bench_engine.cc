@@ -63,14 +63,18 @@ void show_experts(const EngineBench& bench, const Machine& machine, Show show) {
   }
   constexpr const char* kName = "expert_bf16_vs_onednn";
   if (!wanted(bench, kName)) return;
-  const std::vector<nlohmann::json> theirs = outside(bench, "onednn_experts", {});
+  std::vector<nlohmann::json> theirs;
+  for (const int threads : options.threads) {
+    const auto some = outside(bench, "onednn_experts", {"--threads", absl::StrCat(threads)});
+    theirs.insert(theirs.end(), some.begin(), some.end());
+  }
   for (BenchLine line : lines) {
     line.name = kName;
     line.yardstick = "oneDNN";
     line.yardstick_value = 0;
     for (const nlohmann::json& their : theirs) {
-      if (their.value("case", "") != line.shape || their.value("threads", 0) != line.threads) continue;
-      line.yardstick_value = their.value("operations_per_s", 0.0);
+      if (their.value("shape", "") != line.shape || their.value("threads", 0) != line.threads) continue;
+      line.yardstick_value = their.value("value", 0.0);
     }
     show(finished(line));
   }
