@@ -10,7 +10,6 @@
 #include "agora/weights/atomic_file.h"
 #include "agora/weights/hash.h"
 #include "agora/weights/strict_json.h"
-#include <sys/stat.h>
 
 namespace agora::model {
 
@@ -21,11 +20,6 @@ namespace {
 
 constexpr char kConfigFile[] = "/tokenizer_config.json";
 constexpr char kModelFile[] = "/tokenizer.model";
-
-bool exists(const std::string& path) {
-  struct stat info {};
-  return ::stat(path.c_str(), &info) == 0;
-}
 
 // One entry of the config's list of characters; empty if it is not usable.
 std::string character_from(const nlohmann::json& entry) {
@@ -117,7 +111,9 @@ StatusOr<std::unique_ptr<Tokenizer>> parse_tokenizer_config(std::string_view tex
 }
 
 StatusOr<std::unique_ptr<Tokenizer>> Tokenizer::load(const std::string& dir) {
-  if (!exists(dir + kConfigFile)) return read_sentencepiece(nlohmann::json::object(), dir + kModelFile);
+  if (!weights::file_exists(dir + kConfigFile)) {
+    return read_sentencepiece(nlohmann::json::object(), dir + kModelFile);
+  }
   AGORA_ASSIGN_OR_RETURN(const std::string text, weights::read_file(dir + kConfigFile, kTokenizerBytesMax));
   return parse_tokenizer_config(text, dir);
 }

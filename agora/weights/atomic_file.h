@@ -73,6 +73,9 @@ class AtomicFolder {
 
 Status write_file_atomic(const std::string& path, std::string_view content);
 
+// Something is there by this name, and may be looked at.
+bool file_exists(const std::string& path);
+
 // The whole file. Larger than bytes_max, a folder, missing, unreadable: an error that says which.
 StatusOr<std::string> read_file(const std::string& path, int64_t bytes_max);
 

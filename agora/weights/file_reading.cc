@@ -29,6 +29,11 @@ StatusOr<struct stat> stat_regular_file(const FileDescriptor& file, const std::s
 
 }  // namespace
 
+bool file_exists(const std::string& path) {
+  struct stat info {};
+  return ::stat(path.c_str(), &info) == 0;
+}
+
 StatusOr<std::string> read_file(const std::string& path, int64_t bytes_max) {
   // Without O_NONBLOCK, opening a pipe that nobody writes to would wait for ever.
   const FileDescriptor file(::open(path.c_str(), O_RDONLY | O_NONBLOCK | O_CLOEXEC));

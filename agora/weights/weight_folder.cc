@@ -4,9 +4,9 @@
 #include <utility>
 
 #include "agora/base/text.h"
+#include "agora/weights/atomic_file.h"
 #include "agora/weights/safetensors_header.h"
 #include "agora/weights/strict_json.h"
-#include <sys/stat.h>
 
 namespace agora::weights {
 
@@ -17,11 +17,6 @@ namespace {
 
 constexpr char kSingleFile[] = "model.safetensors";
 constexpr char kIndexFile[] = "model.safetensors.index.json";
-
-bool exists(const std::string& path) {
-  struct stat info {};
-  return ::stat(path.c_str(), &info) == 0;
-}
 
 using TensorsByShard = std::map<std::string, std::vector<std::string>>;
 
@@ -62,7 +57,7 @@ StatusOr<std::unique_ptr<WeightFolder>> WeightFolder::open(const std::string& di
   folder->dir_ = dir;
   const std::string single = concat(dir, "/", kSingleFile);
   const std::string index = concat(dir, "/", kIndexFile);
-  if (exists(index)) {
+  if (file_exists(index)) {
     AGORA_ASSIGN_OR_RETURN(const std::string text, read_file(index, kIndexBytesMax));
     AGORA_ASSIGN_OR_RETURN(const TensorsByShard shards, parse_weight_index(text, index));
     for (const auto& [shard, names] : shards) {
@@ -75,7 +70,7 @@ StatusOr<std::unique_ptr<WeightFolder>> WeightFolder::open(const std::string& di
       AGORA_RETURN_IF_ERROR(folder->add_file(std::move(file)));
     }
   } else {
-    if (!exists(single)) {
+    if (!file_exists(single)) {
       return absl::InvalidArgumentError(
           concat(dir, " holds no model: expected ", kSingleFile, " or ", kIndexFile, " in it"));
     }
