@@ -5,6 +5,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "agora/weights/atomic_file.h"
+#include "agora/weights/strict_json.h"
 #include <nlohmann/json.hpp>
 
 namespace agora::model {
@@ -56,7 +57,7 @@ StatusOr<Enum> value_named(const Name<Enum> (&names)[N], const std::string& name
 // Reads keys of one JSON object into fields; the first mistake is kept and ends the reading.
 class Reader {
  public:
-  Reader(const Json& object, std::string where) : object_(object), where_(std::move(where)) {}
+  Reader(const nlohmann::json& object, std::string where) : object_(object), where_(std::move(where)) {}
 
   const Status& status() const { return status_; }
 
@@ -101,7 +102,7 @@ class Reader {
                                                       std::string(came.substr(0, 80))));
   }
 
-  const Json& object_;
+  const nlohmann::json& object_;
   std::string where_;
   Status status_;
 };
@@ -268,10 +269,13 @@ Status validate(const ModelConfig& config) {
 }
 
 StatusOr<ModelConfig> parse_config(std::string_view text, const std::string& where) {
-  const Json json = Json::parse(text, nullptr, /*allow_exceptions=*/false);
-  if (!json.is_object()) {
-    return absl::InvalidArgumentError(absl::StrCat(where, ": expected a JSON object, found something else"));
+  const StatusOr<nlohmann::json> parsed = weights::parse_json(text, where);
+  if (!parsed.ok() || !parsed->is_object()) {
+    return absl::InvalidArgumentError(
+        absl::StrCat(where, ": expected a JSON object, found ",
+                     parsed.ok() ? "something else" : std::string(parsed.status().message())));
   }
+  const nlohmann::json& json = *parsed;
   ModelConfig config;
   Reader reader(json, where);
   reader.read("model_type", config.model_type, true);
