@@ -1,6 +1,5 @@
 #include "agora/kernels/expert_ffn.h"
 #include "agora/kernels/expert_plan.h"
-#include "agora/kernels/workspace.h"
 
 namespace agora::kernels {
 namespace {
@@ -30,12 +29,7 @@ class Backward {
         dx_(dx),
         dweights_(dweights) {}
 
-  void run(std::vector<Segment<T>>& wave, Workspace& workspace) {
-    Arena size;
-    lay_out(wave, size);
-    const Workspace::Lease lease = workspace.lease(size.used());
-    Arena arena(lease.data());
-    lay_out(wave, arena);
+  void run(const std::vector<Segment<T>>& wave) {
     pack_inputs(wave);
     hidden_gradients(wave);
     weight_and_input_gradients(wave);
@@ -46,7 +40,6 @@ class Backward {
     return (3 * d + 2 * padded_w(pack) + padded_h(pack)) * int64_t{sizeof(T)};
   }
 
- private:
   static void lay_out(std::vector<Segment<T>>& wave, Arena& arena) {
     for (Segment<T>& s : wave) {
       const ExpertPack& pack = *s.pack;
@@ -61,6 +54,7 @@ class Backward {
     }
   }
 
+ private:
   void pack_inputs(const std::vector<Segment<T>>& wave) const {
     const std::vector<Piece> pieces = cut_rows(jobs_of(wave, width_d, width_d), kPackRows);
     compute_.pool->run(static_cast<int64_t>(pieces.size()), [&](int64_t i) {
@@ -259,12 +253,8 @@ template <class T>
 void backward_as(const Compute& compute, View<const float> x, std::span<const ExpertGroup> groups,
                  const T* saved, View<const float> dy, std::span<const ExpertGradients> gradients,
                  View<float> dx, std::span<float> dweights) {
-  Workspace own;
-  Workspace& workspace = compute.workspace == nullptr ? own : *compute.workspace;
   Backward<T> backward(compute, x, dy, saved, saved_width(groups), gradients, dx, dweights);
-  for (std::vector<Segment<T>>& wave : plan_waves<T>(groups, &Backward<T>::bytes_per_row)) {
-    backward.run(wave, workspace);
-  }
+  run_waves<T>(compute, groups, backward);
 }
 
 }  // namespace

@@ -1,6 +1,5 @@
 #include "agora/kernels/expert_ffn.h"
 #include "agora/kernels/expert_plan.h"
-#include "agora/kernels/workspace.h"
 
 namespace agora::kernels {
 namespace {
@@ -17,12 +16,7 @@ class Forward {
         saved_(saved),
         saved_row_(saved_row) {}
 
-  void run(std::vector<Segment<T>>& wave, Workspace& workspace) {
-    Arena size;
-    lay_out(wave, size);
-    const Workspace::Lease lease = workspace.lease(size.used());
-    Arena arena(lease.data());
-    lay_out(wave, arena);
+  void run(const std::vector<Segment<T>>& wave) {
     round_inputs(wave);
     in_products(wave);
     down_products(wave);
@@ -32,7 +26,6 @@ class Forward {
     return (padded_d<T>(pack) + padded_h(pack)) * int64_t{sizeof(T)};
   }
 
- private:
   static void lay_out(std::vector<Segment<T>>& wave, Arena& arena) {
     for (Segment<T>& s : wave) {
       s.in_rows = arena.take<T>(s.rows * padded_d<T>(*s.pack));
@@ -40,6 +33,7 @@ class Forward {
     }
   }
 
+ private:
   void round_inputs(const std::vector<Segment<T>>& wave) const {
     const std::vector<Piece> pieces = cut_rows(jobs_of(wave, width_d, width_d), kPackRows);
     compute_.pool->run(static_cast<int64_t>(pieces.size()), [&](int64_t i) {
@@ -138,11 +132,8 @@ T* shaped(Buffer<T>& buffer, int64_t rows, int64_t cols) {
 template <class T>
 void forward_as(const Compute& compute, View<const float> x, std::span<const ExpertGroup> groups,
                 View<float> out, T* saved) {
-  Workspace own;
-  Workspace& workspace = compute.workspace == nullptr ? own : *compute.workspace;
   Forward<T> forward(compute, x, out, saved, saved_width(groups));
-  for (std::vector<Segment<T>>& wave : plan_waves<T>(groups, &Forward<T>::bytes_per_row))
-    forward.run(wave, workspace);
+  run_waves<T>(compute, groups, forward);
 }
 
 }  // namespace

@@ -1,8 +1,8 @@
 // How a call for many experts is cut: into waves that fit a bounded scratch memory, and each stage of a wave
 // into pieces.
 //
-//   for (const std::vector<Segment<T>>& wave : plan_waves<T>(groups, bytes_per_row)) ...
-//   std::vector<Piece> pieces = cut(jobs_of(wave, inner_of, panels_of), threads);
+//   run_waves<T>(compute, groups, stages);                       // the call
+//   std::vector<Piece> pieces = cut(jobs_of(wave, inner_of, panels_of), threads);   // in a stage
 //
 // A segment is a run of one group's rows; a wave holds at most one segment of a group, so that weight
 // gradients are added in the order of the rows. The cut does not show in any result.
@@ -14,6 +14,7 @@
 
 #include "agora/kernels/product.h"
 #include "agora/kernels/table.h"
+#include "agora/kernels/workspace.h"
 
 namespace agora::kernels {
 
@@ -99,6 +100,22 @@ std::vector<Job> jobs_of(const std::vector<Segment<T>>& wave, Inner inner_of, Pa
   std::vector<Job> jobs;
   for (const Segment<T>& s : wave) jobs.push_back({s.rows, inner_of(*s.pack), panels_of_segment(*s.pack)});
   return jobs;
+}
+
+// Runs the stages on one wave after the other, each laid out in scratch: Stages::lay_out(wave, arena) takes
+// what the wave needs, Stages::bytes_per_row(pack) says how much that is, stages.run(wave) works in it.
+template <class T, class Stages>
+void run_waves(const Compute& compute, std::span<const ExpertGroup> groups, Stages& stages) {
+  Workspace own;
+  Workspace& workspace = compute.workspace == nullptr ? own : *compute.workspace;
+  for (std::vector<Segment<T>>& wave : plan_waves<T>(groups, &Stages::bytes_per_row)) {
+    Arena size;
+    Stages::lay_out(wave, size);
+    const Workspace::Lease lease = workspace.lease(size.used());
+    Arena arena(lease.data());
+    Stages::lay_out(wave, arena);
+    stages.run(wave);
+  }
 }
 
 // Rows of a piece in stages that pack: even, so that pairs of rows stay together.
