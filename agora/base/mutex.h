@@ -7,7 +7,9 @@
 // order anything and reports races that are none. Any thread.
 #pragma once
 
+#include <chrono>
 #include <condition_variable>
+#include <cstdint>
 #include <mutex>
 
 #include "absl/base/thread_annotations.h"
@@ -41,6 +43,13 @@ class Condition {
   void wait(Mutex& mutex) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex) {
     std::unique_lock<std::mutex> held(mutex.mutex_, std::adopt_lock);
     changed_.wait(held);
+    held.release();
+  }
+  // Also when the steady clock (RealClock's) says deadline_ns; INT64_MAX: never by itself.
+  void wait_until(Mutex& mutex, int64_t deadline_ns) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex) {
+    if (deadline_ns == INT64_MAX) return wait(mutex);
+    std::unique_lock<std::mutex> held(mutex.mutex_, std::adopt_lock);
+    changed_.wait_until(held, std::chrono::steady_clock::time_point(std::chrono::nanoseconds(deadline_ns)));
     held.release();
   }
   void wake_all() { changed_.notify_all(); }

@@ -1,0 +1,42 @@
+// What a peer says of itself: one small signed record, good for a while, replaced by a fresher one.
+//
+//   std::vector<std::byte> bytes = sign_record(record, identity);       // at most kRecordBytesMax
+//   AGORA_ASSIGN_OR_RETURN(Record r, open_record(bytes));               // parsed, size and signature checked
+//
+// Any thread (values).
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "agora/base/bytes.h"
+#include "agora/base/result.h"
+#include "agora/peers/endpoint.h"
+#include "agora/peers/identity/identity.h"
+#include "agora/peers/peer_id.h"
+
+namespace agora::peers {
+
+constexpr size_t kRecordBytesMax = 960;  // signature included: what a BEP 44 item may hold (1,000), bencoded
+constexpr size_t kRecordBodyBytesMax = 768;
+
+struct Record {
+  PeerId peer;  // always the hash of key
+  PublicKey key{};
+  SwarmId swarm;
+  Endpoint endpoint;
+  uint64_t sequence = 0;  // a peer's fresher record has the higher one
+  uint32_t ttl_s = 30;    // counted by the reader's own clock from when it saw this sequence first
+  bool leaving = false;   // the peer's last record: forget it
+  std::string body;       // what the peer holds and does; swarm/ writes and reads it
+};
+
+// ResourceExhausted: the body is too large.
+StatusOr<std::vector<std::byte>> sign_record(const Record& record, const Identity& identity);
+
+// InvalidArgument: not a record, too large, a wrong length inside; PermissionDenied: the signature is not that
+// of the key.
+StatusOr<Record> open_record(base::Bytes bytes);
+
+}  // namespace agora::peers

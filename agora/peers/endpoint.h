@@ -1,0 +1,29 @@
+// Where a peer listens: TCP for calls; the directory's UDP is on the same number.
+//
+//   AGORA_ASSIGN_OR_RETURN(Endpoint at, parse_endpoint("192.168.1.5:4700"));   at.text();
+//
+// Any thread (values).
+#pragma once
+
+#include <compare>
+#include <cstdint>
+#include <string>
+#include <string_view>
+
+#include "agora/base/result.h"
+
+namespace agora::peers {
+
+struct Endpoint {
+  std::string host;  // an address, IPv6 without brackets; a name only where a person typed it
+  uint16_t port = 0;
+
+  bool empty() const { return port == 0; }
+  std::string text() const;  // HOST:PORT, [HOST]:PORT for IPv6
+  friend auto operator<=>(const Endpoint&, const Endpoint&) = default;
+};
+
+// InvalidArgument saying what was expected.
+StatusOr<Endpoint> parse_endpoint(std::string_view text);
+
+}  // namespace agora::peers

@@ -1,0 +1,47 @@
+// A peer's key pair, made on first start; what it signs, only it can have signed.
+//
+//   AGORA_ASSIGN_OR_RETURN(Identity me, Identity::load_or_create("state/peer.key"));   // mode 0600
+//   Signature s = me.sign(bytes);   verify(me.public_key(), bytes, s);
+//
+// Ed25519 (RFC 8032) by OpenSSL. The file is PEM (PKCS #8). Any thread.
+#pragma once
+
+#include <array>
+#include <memory>
+#include <string>
+
+#include "agora/base/bytes.h"
+#include "agora/base/result.h"
+#include "agora/peers/peer_id.h"
+
+namespace agora::peers {
+
+using Signature = std::array<std::byte, 64>;
+
+class Identity {
+ public:
+  // PermissionDenied: others may read the file; InvalidArgument: not such a key; names the file and the way out.
+  static StatusOr<Identity> load_or_create(const std::string& path);
+  static Identity generate();                // never written
+  static Identity from_seed(uint64_t seed);  // tests and the simulator only: anybody can make it
+
+  const PublicKey& public_key() const { return public_key_; }
+  const PeerId& id() const { return id_; }
+  Signature sign(base::Bytes bytes) const;
+
+  // For TLS: the key and a certificate signed by itself that holds nothing but the key. PEM.
+  std::string private_key_pem() const;
+  std::string certificate_pem() const;
+  std::array<std::byte, 32> seed() const;  // the private key as RFC 8032 has it: for the DHT's own signatures
+
+ private:
+  struct Key;
+  explicit Identity(std::shared_ptr<const Key> key);
+  std::shared_ptr<const Key> key_;  // immutable; copies share it
+  PublicKey public_key_;
+  PeerId id_;
+};
+
+bool verify(const PublicKey& key, base::Bytes bytes, const Signature& signature);
+
+}  // namespace agora::peers
