@@ -1,0 +1,50 @@
+// Which hosts could serve an expert now, as this gate knows from the directory and from its own calls.
+//
+//   Finder finder(loop, directory, rng);
+//   finder.candidates({layer, expert});      // living replicas, with role, version, expected wait
+//   finder.on_reply(peer, latency_ns, load_us);   finder.on_failure(peer, now);
+//
+// Any thread.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+#include "agora/base/loop.h"
+#include "agora/base/rng.h"
+#include "agora/peers/directory/directory.h"
+#include "agora/swarm/host/held_experts.h"
+
+namespace agora::swarm {
+
+struct Candidate {
+  peers::PeerId peer;
+  peers::Endpoint endpoint;
+  bool leads = false;
+  uint32_t epoch = 0;
+  uint64_t version = 0;
+  int64_t wait_ns = 0;  // expected: queue and latency
+};
+
+class Finder {
+ public:
+  Finder(base::Loop& loop, peers::Directory& directory, Rng rng);
+  ~Finder();
+
+  // Those not ejected (never none if there is any), in no order.
+  std::vector<Candidate> candidates(ExpertName expert) const;
+  void on_reply(const peers::PeerId& peer, int64_t latency_ns, uint32_t load_us);
+  void on_failure(const peers::PeerId& peer);
+
+  // Rows by expert of a layer in the last window, over all hosts: what gates balance by. [experts]
+  std::vector<int64_t> loads(LayerId layer, int64_t experts) const;
+  // Waits until every expert 0 .. experts - 1 of every layer has a leader. DeadlineExceeded names the missing.
+  Status wait_until_covered(int64_t layers, int64_t experts, int64_t deadline_ns) const;
+
+ private:
+  struct State;
+  std::unique_ptr<State> state_;
+};
+
+}  // namespace agora::swarm

@@ -1,0 +1,75 @@
+// Experts on other machines: the second answer to the seam.
+//
+//   RemoteExperts experts(loop, transport, finder, spec, {.priority = Priority::interactive, .exact = true});
+//   auto model = Model::create(config, experts, Train::no);
+//
+// mix() plans with a MixCall (a state machine: which host gets which choices, what to do when one is late or
+// lost), sends each token's row to a host at most once, and sleeps until the sums are there; with a baton it
+// lets others compute meanwhile. Sums over hosts are added in the order of their lowest expert number; in exact
+// mode rows come back by themselves and are added in the order of expert numbers. Bytes on the wire for T tokens,
+// K experts, P hosts: at most min(K, P) * T * D * (bytes of dtype) to the hosts and as much back (f32: 4).
+// One call per host and layer. Several threads may call at the same time, for different tickets.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+
+#include "agora/base/baton.h"
+#include "agora/base/loop.h"
+#include "agora/moe/experts.h"
+#include "agora/peers/transport/transport.h"
+#include "agora/swarm/spec.h"
+
+namespace agora::swarm {
+
+class Finder;
+
+enum class RowDtype : uint8_t { f32, bf16, int8 };  // int8: with an f32 scale per row
+
+struct RemoteExpertsConfig {
+  peers::Priority priority = peers::Priority::training;
+  bool exact = false;
+  RowDtype rows = RowDtype::bf16;       // of x and dy to the hosts, and dx and partial sums back
+  int64_t timeout_ns = 10'000'000'000;  // of a call whose Deadline is kNoDeadline: never for ever
+  uint64_t seed = 1;                    // of the draws among replicas
+  base::Baton* baton = nullptr;
+};
+
+// What became of the choices since the last take_report(), summed over all calls.
+struct MixReport {
+  uint64_t calls = 0, rows = 0;
+  uint64_t by_replica = 0, by_hedge = 0, by_next_expert = 0;  // choices served that way
+  uint64_t lost = 0;                                          // choices that nobody served
+  double gate_mass = 0;                                       // sum of all weights ...
+  double gate_mass_lost = 0;                                  // ... and of those that were lost
+  uint64_t updates_refused = 0;                               // too old, or no leader took them
+  uint64_t tickets_resent = 0;                                // x was sent again because its ticket had gone
+  int64_t bytes_sent = 0, bytes_received = 0;
+};
+
+class RemoteExperts final : public moe::Experts {
+ public:
+  RemoteExperts(base::Loop& loop, peers::Transport& transport, Finder& finder, const SwarmSpec& spec,
+                const RemoteExpertsConfig& config);
+  ~RemoteExperts() override;
+
+  // Names the updates that follow from now on. Each micro-batch in flight runs on a thread of its own and names
+  // its updates there.
+  static void set_update(uint64_t step, uint32_t micro_batch);
+
+  StatusOr<moe::MixResult> mix(LayerId layer, moe::View<const float> x, const moe::Route& route,
+                               moe::Keep keep, moe::Deadline deadline, moe::View<float> y) override;
+  Status mix_backward(moe::Ticket ticket, moe::View<const float> dy, moe::Deadline deadline,
+                      moe::View<float> dx, std::span<float> dweights) override;
+  void release(moe::Ticket ticket) override;
+  // Synchronous swarms: every host steps; returns when all have answered. Asynchronous: nothing to do.
+  Status end_step(const moe::StepSettings& settings) override;
+
+  MixReport take_report();
+
+ private:
+  struct State;
+  std::unique_ptr<State> state_;
+};
+
+}  // namespace agora::swarm
