@@ -29,7 +29,7 @@ StatusOr<MoeStats> MoeLayer::forward(const Compute& compute, View<const float> x
   AGORA_CHECK_EQ(x.cols, config_.d);
   AGORA_RETURN_IF_ERROR(gate_.route(compute, x, call.mode, call.rng, saved.route, saved.gate));
 
-  const Route& called = called_part(config_.gate, saved.route, called_);
+  const Route& called = called_part(config_.gate, saved.route, saved.called);
   AGORA_ASSIGN_OR_RETURN(const MixResult mixed, experts_->mix(layer_, x, called, keep, call.deadline, y));
   saved.ticket = mixed.ticket;
   spread_arrived(config_.gate, saved.route, mixed.arrived, saved.arrived);

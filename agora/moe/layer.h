@@ -12,7 +12,8 @@
 // y is the layer's own answer: the residual is the caller's. The experts' weights belong to the seam, not to
 // the layer; append_parameters() gives the trunk's part: gate, shared expert and its gate, constant experts.
 // layer.cc and layer_backward.cc are the whole way on one screen each.
-// One thread at a time for forward(), backward() and what changes the layer.
+// Several passes may be under way at the same time, each with its own MoeSaved, where one thread computes at a
+// time: what waits inside the seam gives its turn away (base/baton.h). Nothing of a pass lives in the layer.
 #pragma once
 
 #include <memory>
@@ -73,13 +74,16 @@ struct MoeStats {
 
 // One forward pass, kept for its backward and for explain(). Reused from step to step.
 struct MoeSaved {
-  Route route;  // over all candidates
+  Route route;   // over all candidates
+  Route called;  // the part of it that goes through the seam
   GateSaved gate;
   std::vector<uint8_t> arrived;  // [choices of route] 1 where the summand is in y
   std::vector<float> scale;      // [T] see missing.h; empty where nothing is missing
   Ticket ticket;
   BatchRows<float> dlogits{Purpose::gradient};  // [T, C] of the layer's own losses
   SharedSaved shared;
+  BatchRows<float> dsum{
+      Purpose::scratch};  // [T, D] of the routed sum, in backward() where scale is not empty
 };
 
 class MoeLayer {
@@ -132,8 +136,6 @@ class MoeLayer {
   std::unique_ptr<SharedExpert> shared_;  // null without
   std::unique_ptr<Parameter> constants_;  // [constant_experts, D]; null without
   std::vector<int64_t> loads_;            // [C]
-  Route called_;                          // scratch: the part of a route that goes through the seam
-  BatchRows<float> rows_{Purpose::scratch};
 };
 
 }  // namespace agora::moe

@@ -14,8 +14,8 @@ Status MoeLayer::backward(const Compute& compute, View<const float> x, MoeSaved&
   AGORA_CHECK_EQ(dy.rows, x.rows);
   View<const float> dsum = dy;  // the gradient of the routed sum, before it was scaled
   if (!saved.scale.empty()) {
-    scale_rows(compute, saved.scale, dy, rows_.shape(dy.rows, dy.cols));
-    dsum = rows_.view();
+    scale_rows(compute, saved.scale, dy, saved.dsum.shape(dy.rows, dy.cols));
+    dsum = saved.dsum.view();
   }
 
   std::vector<float> dcalled(static_cast<size_t>(count_called(config_.gate, saved.route)));
