@@ -158,42 +158,72 @@ HWY_EXPORT(AttentionRows);
 // second cache.
 constexpr int64_t kRowsOfJob = 128;
 
+void check_sequence(const AttentionShape& shape, const AttentionSequence& s, View<const float> q,
+                    View<const float> k, View<const float> v) {
+  AGORA_CHECK_EQ(k.cols, shape.kv_heads * shape.head_width);
+  AGORA_CHECK(v.rows == k.rows && v.cols == k.cols);
+  AGORA_CHECK(s.query_begin >= 0 && s.queries >= 0 && s.query_begin + s.queries <= q.rows);
+  AGORA_CHECK(s.key_begin >= 0 && s.keys >= s.queries && s.key_begin + s.keys <= k.rows);
+}
+
+void check_shape(const AttentionShape& shape, View<const float> q) {
+  AGORA_CHECK(shape.kv_heads > 0 && shape.heads % shape.kv_heads == 0 && shape.head_width > 0);
+  AGORA_CHECK_EQ(q.cols, shape.heads * shape.head_width);
+}
+
+// keys_of(i): the keys of sequence i.
+template <class KeysOf>
+void run_forward(const Compute& compute, const AttentionShape& shape,
+                 std::span<const AttentionSequence> sequences, View<const float> q, const KeysOf& keys_of,
+                 View<float> out, View<float> log_sum) {
+  AGORA_CHECK(out.rows == q.rows && out.cols == q.cols);
+  AGORA_CHECK(log_sum.empty() || (log_sum.rows == q.rows && log_sum.cols == shape.heads));
+  struct Job {
+    AttentionPlan plan;
+    AttentionKeys keys;
+    int64_t row_begin;
+  };
+  std::vector<Job> jobs;
+  for (size_t i = 0; i < sequences.size(); ++i) {
+    for (int64_t kv_head = 0; kv_head < shape.kv_heads; ++kv_head) {
+      const AttentionPlan plan{shape, sequences[i], kv_head};
+      for (int64_t row = 0; row < plan.rows(); row += kRowsOfJob) jobs.push_back({plan, keys_of(i), row});
+    }
+  }
+  compute.pool->run(static_cast<int64_t>(jobs.size()), [&](int64_t i) {
+    const auto& [plan, keys, row_begin] = jobs[static_cast<size_t>(i)];
+    const int64_t row_end = std::min(row_begin + kRowsOfJob, plan.rows());
+    HWY_DYNAMIC_DISPATCH(AttentionRows)(plan, row_begin, row_end, q, keys.k, keys.v, out, log_sum);
+  });
+}
+
 }  // namespace
 
 void check_attention(const AttentionShape& shape, std::span<const AttentionSequence> sequences,
                      View<const float> q, View<const float> k, View<const float> v) {
-  AGORA_CHECK(shape.kv_heads > 0 && shape.heads % shape.kv_heads == 0 && shape.head_width > 0);
-  AGORA_CHECK_EQ(q.cols, shape.heads * shape.head_width);
-  AGORA_CHECK_EQ(k.cols, shape.kv_heads * shape.head_width);
-  AGORA_CHECK(v.rows == k.rows && v.cols == k.cols);
-  for (const AttentionSequence& s : sequences) {
-    AGORA_CHECK(s.query_begin >= 0 && s.queries >= 0 && s.query_begin + s.queries <= q.rows);
-    AGORA_CHECK(s.key_begin >= 0 && s.keys >= s.queries && s.key_begin + s.keys <= k.rows);
-  }
+  check_shape(shape, q);
+  for (const AttentionSequence& s : sequences) check_sequence(shape, s, q, k, v);
 }
 
 void attention_forward(const Compute& compute, const AttentionShape& shape,
                        std::span<const AttentionSequence> sequences, View<const float> q, View<const float> k,
                        View<const float> v, View<float> out, View<float> log_sum) {
   check_attention(shape, sequences, q, k, v);
-  AGORA_CHECK(out.rows == q.rows && out.cols == q.cols);
-  AGORA_CHECK(log_sum.empty() || (log_sum.rows == q.rows && log_sum.cols == shape.heads));
-  struct Job {
-    AttentionPlan plan;
-    int64_t row_begin;
-  };
-  std::vector<Job> jobs;
-  for (const AttentionSequence& sequence : sequences) {
-    for (int64_t kv_head = 0; kv_head < shape.kv_heads; ++kv_head) {
-      const AttentionPlan plan{shape, sequence, kv_head};
-      for (int64_t row = 0; row < plan.rows(); row += kRowsOfJob) jobs.push_back({plan, row});
-    }
-  }
-  compute.pool->run(static_cast<int64_t>(jobs.size()), [&](int64_t i) {
-    const auto& [plan, row_begin] = jobs[static_cast<size_t>(i)];
-    const int64_t row_end = std::min(row_begin + kRowsOfJob, plan.rows());
-    HWY_DYNAMIC_DISPATCH(AttentionRows)(plan, row_begin, row_end, q, k, v, out, log_sum);
-  });
+  run_forward(
+      compute, shape, sequences, q,
+      [&](size_t) {
+        return AttentionKeys{k, v};
+      },
+      out, log_sum);
+}
+
+void attention_forward(const Compute& compute, const AttentionShape& shape,
+                       std::span<const AttentionSequence> sequences, View<const float> q,
+                       std::span<const AttentionKeys> keys, View<float> out) {
+  check_shape(shape, q);
+  AGORA_CHECK_EQ(keys.size(), sequences.size());
+  for (size_t i = 0; i < sequences.size(); ++i) check_sequence(shape, sequences[i], q, keys[i].k, keys[i].v);
+  run_forward(compute, shape, sequences, q, [&](size_t i) { return keys[i]; }, out, {});
 }
 
 }  // namespace agora::kernels

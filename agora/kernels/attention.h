@@ -44,6 +44,17 @@ void attention_forward(const Compute& compute, const AttentionShape& shape,
                        std::span<const AttentionSequence> sequences, View<const float> q, View<const float> k,
                        View<const float> v, View<float> out, View<float> log_sum);
 
+// Keys and values of one sequence, [S, kv_heads * A] each.
+struct AttentionKeys {
+  View<const float> k;
+  View<const float> v;
+};
+
+// As above where the keys of every sequence lie apart: those of sequences[i] are rows of keys[i].
+void attention_forward(const Compute& compute, const AttentionShape& shape,
+                       std::span<const AttentionSequence> sequences, View<const float> q,
+                       std::span<const AttentionKeys> keys, View<float> out);
+
 // Writes (does not add) dq, dk, dv of the shapes of q, k, v, at the rows of the sequences. dq may be dout.
 void attention_backward(const Compute& compute, const AttentionShape& shape,
                         std::span<const AttentionSequence> sequences, View<const float> q,
