@@ -73,17 +73,17 @@ void Block::append_parameters(std::vector<tensor::Parameter*>& to) {
 }
 
 StatusOr<moe::MoeStats> Block::forward(const Pass& pass, const nn::AttentionBatch& batch, View<float> x,
-                                       BlockTape& tape) {
+                                       BlockTape& tape, BlockScratch& scratch) {
   copy_rows(x, tape.x.shape(x.rows, x.cols));
   tape.attention_inverse.resize(static_cast<size_t>(x.rows));
-  const View<float> normed = scratch_.shape(x.rows, x.cols);
+  const View<float> normed = scratch.normed.shape(x.rows, x.cols);
   attention_norm_.forward(pass.compute, x, normed, tape.attention_inverse);
   attention_.forward(pass.compute, normed, batch, x, nn::Write::add, &tape.attention);
 
   copy_rows(x, tape.mid.shape(x.rows, x.cols));
   tape.mixture_inverse.resize(static_cast<size_t>(x.rows));
   mixture_norm_.forward(pass.compute, x, normed, tape.mixture_inverse);
-  const View<float> y = mixed_.shape(x.rows, x.cols);
+  const View<float> y = scratch.mixed.shape(x.rows, x.cols);
   AGORA_ASSIGN_OR_RETURN(auto stats, mixture_->forward(pass.compute, normed, pass.call,
                                                        moe::Keep::for_backward, y, tape.mixture));
   if (pass.observer != nullptr) pass.observer->observe(layer_, tape.mixture);
@@ -91,20 +91,20 @@ StatusOr<moe::MoeStats> Block::forward(const Pass& pass, const nn::AttentionBatc
   return stats;
 }
 
-Status Block::infer(const Pass& pass, const nn::AttentionBatch& batch, const nn::KeyCache* cache,
-                    View<float> x) {
-  const View<float> normed = scratch_.shape(x.rows, x.cols);
+Status Block::infer(const Pass& pass, const nn::AttentionBatch& batch, std::span<const nn::KeyCache> caches,
+                    View<float> x, moe::MoeSaved& saved, BlockScratch& scratch) {
+  const View<float> normed = scratch.normed.shape(x.rows, x.cols);
   attention_norm_.forward(pass.compute, x, normed, {});
-  if (cache == nullptr) {
+  if (caches.empty()) {
     attention_.forward(pass.compute, normed, batch, x, nn::Write::add, nullptr);
   } else {
-    attention_.forward_cached(pass.compute, normed, batch, *cache, x, nn::Write::add);
+    attention_.forward_cached(pass.compute, normed, batch, caches, x, nn::Write::add);
   }
   mixture_norm_.forward(pass.compute, x, normed, {});
-  const View<float> y = mixed_.shape(x.rows, x.cols);
+  const View<float> y = scratch.mixed.shape(x.rows, x.cols);
   AGORA_RETURN_IF_ERROR(
-      mixture_->forward(pass.compute, normed, pass.call, moe::Keep::nothing, y, infer_saved_).status());
-  if (pass.observer != nullptr) pass.observer->observe(layer_, infer_saved_);
+      mixture_->forward(pass.compute, normed, pass.call, moe::Keep::nothing, y, saved).status());
+  if (pass.observer != nullptr) pass.observer->observe(layer_, saved);
   kernels::add(pass.compute, y, x);
   return absl::OkStatus();
 }

@@ -3,7 +3,7 @@
 //   block.forward(pass, attention_batch, x, tape);     // in place on the residual stream
 //   block.backward(pass, attention_batch, tape, dx);   // in place on its gradient; adds to the gradients
 //
-// One thread at a time.
+// Passes with tapes of their own may be under way at the same time, as moe/layer.h says.
 #pragma once
 
 #include <memory>
@@ -41,6 +41,12 @@ struct Pass {
 
 using moe::BatchRows;
 
+// Rows of one block at a time; a pass has one for all its blocks.
+struct BlockScratch {
+  BatchRows<float> normed{Purpose::scratch};
+  BatchRows<float> mixed{Purpose::scratch};
+};
+
 // What a forward pass leaves for its backward. Reused from step to step.
 struct BlockTape {
   BatchRows<float> x{Purpose::activation};    // [T, D] what attention's norm was given
@@ -64,11 +70,14 @@ class Block {
 
   // Whole sequences, kept for backward().
   StatusOr<moe::MoeStats> forward(const Pass& pass, const nn::AttentionBatch& batch, View<float> x,
-                                  BlockTape& tape);
-  Status backward(const Pass& pass, const nn::AttentionBatch& batch, BlockTape& tape, View<float> dx);
+                                  BlockTape& tape, BlockScratch& scratch);
+  Status backward(const Pass& pass, const nn::AttentionBatch& batch, BlockTape& tape, View<float> dx,
+                  BlockScratch& scratch);
 
-  // No backward follows. With a cache (not null) the rows are appended to their sequences.
-  Status infer(const Pass& pass, const nn::AttentionBatch& batch, const nn::KeyCache* cache, View<float> x);
+  // No backward follows. With caches, one a sequence, the rows are appended to them; without: whole sequences.
+  // `saved` is what the mixture decided.
+  Status infer(const Pass& pass, const nn::AttentionBatch& batch, std::span<const nn::KeyCache> caches,
+               View<float> x, moe::MoeSaved& saved, BlockScratch& scratch);
 
  private:
   Block(const ModelConfig& config, LayerId layer, Train train, std::unique_ptr<moe::MoeLayer> mixture);
@@ -78,11 +87,6 @@ class Block {
   nn::Attention attention_;
   nn::RmsNorm mixture_norm_;
   std::unique_ptr<moe::MoeLayer> mixture_;
-
-  // Scratch of one pass.
-  BatchRows<float> scratch_{Purpose::scratch};
-  BatchRows<float> mixed_{Purpose::scratch};
-  moe::MoeSaved infer_saved_;
 };
 
 }  // namespace agora::model

@@ -3,10 +3,11 @@
 namespace agora::model {
 
 // The mirror of Block::forward. The norms' outputs are made again rather than kept: one cheap pass each.
-Status Block::backward(const Pass& pass, const nn::AttentionBatch& batch, BlockTape& tape, View<float> dx) {
+Status Block::backward(const Pass& pass, const nn::AttentionBatch& batch, BlockTape& tape, View<float> dx,
+                       BlockScratch& scratch) {
   const View<const float> mid = std::as_const(tape.mid).view();
-  const View<float> normed = scratch_.shape(dx.rows, dx.cols);
-  const View<float> dnormed = mixed_.shape(dx.rows, dx.cols);
+  const View<float> normed = scratch.normed.shape(dx.rows, dx.cols);
+  const View<float> dnormed = scratch.mixed.shape(dx.rows, dx.cols);
   mixture_norm_.forward(pass.compute, mid, normed, {});
   AGORA_RETURN_IF_ERROR(
       mixture_->backward(pass.compute, normed, tape.mixture, dx, dnormed, pass.call.deadline));

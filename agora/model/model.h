@@ -6,8 +6,11 @@
 //   AGORA_ASSIGN_OR_RETURN(LossSum loss, model->learn(pass, batch, scale, tape));     // forward and backward
 //   AGORA_ASSIGN_OR_RETURN(LossSum loss, model->evaluate(pass, batch, {}, {}));
 //   AGORA_RETURN_IF_ERROR(model->extend(pass, tokens, cache, logits));   // answering, with a key cache
+//   AGORA_RETURN_IF_ERROR(model->extend_many(pass, steps));              // many answers at once
 //
-// One thread at a time.
+// Passes may be under way on several threads, each with its own Tape or SequenceCache, as long as one baton
+// (base/baton.h) lets only one of them compute at a time and experts that wait give it away. Otherwise one
+// thread at a time.
 #pragma once
 
 #include <memory>
@@ -30,17 +33,26 @@ struct Tape {
   BatchRows<float> dx{Purpose::activation};    // [T, D] the gradient of the residual stream
   std::vector<float> inverse;                  // [T] of the last norm
   std::vector<moe::MoeStats> stats;            // [L] balance and the gates' own losses
+  BlockScratch scratch;
 };
 
 // Keys and values of one sequence, all layers.
 struct SequenceCache {
   SequenceCache() = default;
+  static int64_t bytes(const ModelConfig& config, int64_t capacity);
   SequenceCache(const ModelConfig& config, int64_t capacity);
 
   std::vector<Buffer<float>> k;  // [L] of [capacity, kv_heads * A]
   std::vector<Buffer<float>> v;
   int64_t filled = 0;
   int64_t capacity = 0;
+};
+
+// What one sequence reads in a step of many.
+struct SequenceStep {
+  std::span<const int32_t> tokens;  // at least one; appended to the sequence
+  SequenceCache* cache = nullptr;
+  std::span<float> logits;  // [V] scores of what follows the last token; empty: not wanted
 };
 
 class Model {
@@ -61,7 +73,7 @@ class Model {
   Block& block(LayerId layer) { return *blocks_[static_cast<size_t>(layer.value)]; }
 
   // Forward and backward of scale * (sum of the answers' losses) plus the gates' own losses; gradients are
-  // added to.
+  // added to. Errors: of the seam; no ticket is left open then.
   StatusOr<nn::LossSum> learn(const Pass& pass, const Batch& batch, float scale, Tape& tape);
 
   // Losses without gradients. answer_loss [answers] or empty; answers (best guesses) or empty.
@@ -72,19 +84,33 @@ class Model {
   // of a whole pass over the sequence. OutOfRange: the cache is full.
   Status extend(const Pass& pass, std::span<const int32_t> tokens, SequenceCache& cache,
                 std::span<float> logits);
+  // Many sequences in one pass: each is bitwise as if it were alone. An error leaves all as long as they were,
+  // so that the step, or a part of it, can be done again.
+  Status extend_many(const Pass& pass, std::span<const SequenceStep> steps);
 
  private:
   Model(const ModelConfig& config, Train train);
   Status forward(const Pass& pass, const Batch& batch, Tape& tape);
   Status backward(const Pass& pass, const Batch& batch, Tape& tape);
-  Status infer(const Pass& pass, const Batch& batch, View<float> x);
+  void release_tickets(Tape& tape);
+
+  // What a pass without a backward needs while it is under way.
+  struct InferScratch {
+    BatchRows<float> x{Purpose::scratch};
+    BlockScratch block;
+    moe::MoeSaved mixture;
+  };
+  class BorrowedScratch;
+  Status infer(const Pass& pass, const Batch& batch, InferScratch& scratch, View<float> x);
+  void score_last_rows(const Pass& pass, std::span<const kernels::AttentionSequence> sequences,
+                       std::span<const SequenceStep> steps, View<const float> x);
 
   ModelConfig config_;
   std::unique_ptr<Frontend> frontend_;
   std::vector<std::unique_ptr<Block>> blocks_;
   nn::RmsNorm norm_;
   std::unique_ptr<Head> head_;
-  BatchRows<float> infer_x_{Purpose::scratch};
+  std::vector<std::unique_ptr<InferScratch>> spare_;  // never more than passes were under way at once
 };
 
 }  // namespace agora::model

@@ -1,11 +1,12 @@
 #include "agora/model/model.h"
 
-#include <gtest/gtest.h>
-
 #include <cmath>
+#include <thread>
 
+#include "agora/base/baton.h"
 #include "agora/kernels/table.h"
 #include "agora/model/model_folder.h"
+#include <gtest/gtest.h>
 
 namespace agora::model {
 namespace {
@@ -155,11 +156,13 @@ TEST_F(ModelTest, CachedRowsAreBitwiseThoseOfAWholePass) {
       std::vector<float> logits(static_cast<size_t>(config.vocab_size));
       int64_t begin = 0;
       for (const int64_t piece : pieces) {
-        EXPECT_TRUE(m.model
-                        ->extend(pass, std::span(batch.tokens).subspan(static_cast<size_t>(begin),
-                                                                       static_cast<size_t>(piece)),
-                                 cache, logits)
-                        .ok());
+        EXPECT_TRUE(
+            m.model
+                ->extend(
+                    pass,
+                    std::span(batch.tokens).subspan(static_cast<size_t>(begin), static_cast<size_t>(piece)),
+                    cache, logits)
+                .ok());
         begin += piece;
       }
       return logits;
@@ -167,6 +170,44 @@ TEST_F(ModelTest, CachedRowsAreBitwiseThoseOfAWholePass) {
     const std::vector<float> whole = read({33});
     EXPECT_EQ(whole, read(std::vector<int64_t>(33, 1)));
     EXPECT_EQ(whole, read({7, 1, 20, 5}));
+  }
+}
+
+// Sequences of different lengths, in pieces of different lengths, joining at different steps.
+TEST_F(ModelTest, ManySequencesReadTogetherAreBitwiseThoseReadAlone) {
+  const ModelConfig config = small_config();
+  constexpr size_t kSequences = 5;
+  for (const Precision precision : {Precision::f32, Precision::bf16}) {
+    LocalModel m = make(config, precision);
+    const Pass pass{.compute = compute(precision)};
+    const Batch batch = text_batch(config, kSequences, 30, 8);
+    Rng rng(3);
+    std::vector<SequenceCache> caches;
+    for (size_t s = 0; s < kSequences; ++s) caches.emplace_back(config, 40);
+    for (size_t step = 0; step < 12; ++step) {
+      std::vector<SequenceStep> steps;
+      std::vector<std::span<const int32_t>> read;
+      std::vector<std::vector<float>> logits(kSequences, std::vector<float>(23));
+      for (size_t s = 0; s < std::min(step + 1, kSequences); ++s) {
+        const auto filled = static_cast<size_t>(caches[s].filled);
+        const size_t count = std::min<size_t>(30 - filled, rng.below(6));
+        if (count == 0) continue;
+        const std::span<const int32_t> whole = std::span(batch.tokens).subspan(s * 30, 30);
+        read.push_back(whole.first(filled + count));
+        const bool wanted = rng.below(3) > 0;
+        steps.push_back({whole.subspan(filled, count), &caches[s],
+                         wanted ? std::span<float>(logits[s]) : std::span<float>()});
+      }
+      if (steps.empty()) continue;
+      ASSERT_TRUE(m.model->extend_many(pass, steps).ok());
+      for (size_t i = 0; i < steps.size(); ++i) {
+        if (steps[i].logits.empty()) continue;
+        SequenceCache alone(config, 40);
+        std::vector<float> expected(23);
+        ASSERT_TRUE(m.model->extend(pass, read[i], alone, expected).ok());
+        EXPECT_TRUE(std::ranges::equal(expected, steps[i].logits));
+      }
+    }
   }
 }
 
@@ -211,6 +252,83 @@ TEST_F(ModelTest, CountsItsParameters) {
     for (const tensor::Parameter* p : m.parameters()) count += p->value.size();
     EXPECT_EQ(count, config.parameters());
   }
+}
+
+// Gives the baton away in every call, as experts on other machines do, so that passes interleave layer by layer.
+class AwayExperts final : public moe::Experts {
+ public:
+  AwayExperts(moe::Experts& inner, base::Baton& baton) : inner_(inner), baton_(baton) {}
+
+  StatusOr<moe::MixResult> mix(LayerId layer, View<const float> x, const moe::Route& route, moe::Keep keep,
+                               moe::Deadline deadline, View<float> y) override {
+    auto result = inner_.mix(layer, x, route, keep, deadline, y);
+    const base::BatonRest rest(&baton_);
+    return result;
+  }
+  Status mix_backward(moe::Ticket ticket, View<const float> dy, moe::Deadline deadline, View<float> dx,
+                      std::span<float> dweights) override {
+    const Status status = inner_.mix_backward(ticket, dy, deadline, dx, dweights);
+    const base::BatonRest rest(&baton_);
+    return status;
+  }
+  void release(moe::Ticket ticket) override { inner_.release(ticket); }
+  Status end_step(const moe::StepSettings& settings) override { return inner_.end_step(settings); }
+
+ private:
+  moe::Experts& inner_;
+  base::Baton& baton_;
+};
+
+TEST_F(ModelTest, PassesThatInterleaveDoNotTouchEachOther) {
+  const ModelConfig config = small_config();
+  const std::vector<Batch> batches{text_batch(config, 2, 9, 1), text_batch(config, 1, 13, 2)};
+  std::vector<double> alone;
+  LocalModel one_by_one = make(config, Precision::f32);
+  for (const Batch& batch : batches) {
+    Tape tape;
+    auto loss = one_by_one.model->learn({.compute = compute(Precision::f32)}, batch, 0.1f, tape);
+    ASSERT_TRUE(loss.ok()) << loss.status();
+    alone.push_back(loss->sum);
+  }
+
+  LocalModel together = make(config, Precision::f32);
+  base::Baton baton;
+  AwayExperts away(*together.experts, baton);
+  together.model->use_experts(away);
+  std::vector<double> interleaved(batches.size());
+  std::vector<std::thread> threads;
+  for (size_t i = 0; i < batches.size(); ++i) {
+    threads.emplace_back([&, i] {
+      const base::BatonTurn turn(baton);
+      Tape tape;
+      auto loss = together.model->learn({.compute = compute(Precision::f32)}, batches[i], 0.1f, tape);
+      ASSERT_TRUE(loss.ok()) << loss.status();
+      interleaved[i] = loss->sum;
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+
+  EXPECT_EQ(interleaved, alone);  // forward passes: bit for bit
+  const auto expected = one_by_one.parameters(), found = together.parameters();
+  for (size_t p = 0; p < expected.size(); ++p) {  // gradients: the order of two summands may differ
+    const auto want = expected[p]->gradient.flat(), got = found[p]->gradient.flat();
+    for (size_t i = 0; i < want.size(); ++i) {
+      ASSERT_NEAR(got[i], want[i], 1e-5f + 1e-4f * std::abs(want[i])) << expected[p]->name << " " << i;
+    }
+  }
+}
+
+TEST_F(ModelTest, AnErrorLeavesNoTicketOpen) {
+  ModelConfig config = small_config();
+  LocalModel m = make(config, Precision::f32);
+  Batch batch = text_batch(config, 1, 6, 3);
+  for (tensor::Parameter* p : m.model->parameters()) {
+    if (p->name == "model.layers.1.mlp.gate.weight") p->value.flat()[0] = NAN;
+  }
+  m.repack(compute(Precision::f32));
+  Tape tape;
+  EXPECT_FALSE(m.model->learn({.compute = compute(Precision::f32)}, batch, 1.0f, tape).ok());
+  EXPECT_EQ(m.experts->tickets_held(), 0);
 }
 
 }  // namespace

@@ -131,18 +131,24 @@ void Attention::forward(const Compute& compute, View<const float> x, const Atten
 }
 
 void Attention::forward_cached(const Compute& compute, View<const float> x, const AttentionBatch& batch,
-                               const KeyCache& cache, View<float> y, Write write) const {
+                               std::span<const KeyCache> caches, View<float> y, Write write) const {
   check_batch(x, batch);
-  AGORA_CHECK_EQ(cache.k.cols, config_.kv_heads * config_.head_width);
+  AGORA_CHECK_EQ(caches.size(), batch.sequences.size());
+  const int64_t keys_width = config_.kv_heads * config_.head_width;
   Buffer<float> q = scratch(x.rows, config_.heads * config_.head_width);
-  Buffer<float> k = scratch(x.rows, cache.k.cols), v = scratch(x.rows, cache.k.cols);
+  Buffer<float> k = scratch(x.rows, keys_width), v = scratch(x.rows, keys_width);
   q_.forward(compute, x, q.view());
   k_.forward(compute, x, k.view());
   v_.forward(compute, x, v.view());
   place(compute, q_norm_.get(), batch.positions, q.view(), q.view(), {});
   place(compute, k_norm_.get(), batch.positions, k.view(), k.view(), {});
-  for (const kernels::AttentionSequence& s : batch.sequences) {
+  std::vector<kernels::AttentionKeys> keys;
+  for (size_t b = 0; b < caches.size(); ++b) {
+    const kernels::AttentionSequence& s = batch.sequences[b];
+    const KeyCache& cache = caches[b];
+    AGORA_CHECK_EQ(cache.k.cols, keys_width);
     AGORA_CHECK(s.keys >= s.queries && s.key_begin >= 0 && s.key_begin + s.keys <= cache.k.rows);
+    keys.push_back({cache.k, cache.v});
     for (int64_t i = 0; i < s.queries; ++i) {
       const int64_t row = s.key_begin + s.keys - s.queries + i;
       std::copy_n(k.row(s.query_begin + i), k.cols(), cache.k.row(row));
@@ -150,7 +156,7 @@ void Attention::forward_cached(const Compute& compute, View<const float> x, cons
     }
   }
   Buffer<float> mixed = scratch(x.rows, q.cols());
-  kernels::attention_forward(compute, shape(), batch.sequences, q.view(), cache.k, cache.v, mixed.view(), {});
+  kernels::attention_forward(compute, shape(), batch.sequences, q.view(), keys, mixed.view());
   o_.forward(compute, mixed.view(), y, write);
 }
 

@@ -5,7 +5,7 @@
 //   attention.repack(compute);
 //   attention.forward(compute, x, batch, y, Write::add, &saved);            // whole sequences
 //   attention.backward(compute, x, batch, saved, dy, dx, Write::replace);   // adds to the gradients
-//   attention.forward_cached(compute, x, batch, cache, y, Write::add);      // with a key cache; same bits
+//   attention.forward_cached(compute, x, batch, caches, y, Write::add);     // with key caches; same bits
 //
 // Parameters by Hugging Face's names: NAME.{q,k,v,o}_proj.weight, NAME.{q,k,v}_proj.bias if qkv_bias,
 // NAME.{q,k}_norm.weight [head_width] if qk_norm (Qwen3).
@@ -39,13 +39,13 @@ struct AttentionConfig {
 
 // Which rows of x are which sequences, and each row's position. Every row belongs to one sequence. Whole
 // sequences: keys == queries and key_begin == query_begin. With a cache: keys counts the filled rows and the
-// new ones, key_begin is the sequence's first row in the cache.
+// new ones, key_begin is the sequence's first row in its cache.
 struct AttentionBatch {
   std::span<const kernels::AttentionSequence> sequences;
   std::span<const int32_t> positions;  // [T]
 };
 
-// Keys and values of one layer, [capacity, kv_heads * A] each, held by the caller. A sequence owns the rows
+// Keys and values of a sequence in one layer, [capacity, kv_heads * A] each, held by the caller. A sequence owns the rows
 // from its key_begin on; its new rows are written at key_begin + keys - queries.
 struct KeyCache {
   View<float> k;
@@ -77,8 +77,9 @@ class Attention {
   // x [T, D] -> y [T, D] (=, +=). `saved` may be null when no backward follows.
   void forward(const Compute& compute, View<const float> x, const AttentionBatch& batch, View<float> y,
                Write write, AttentionSaved* saved) const;
+  // caches [sequences]: each sequence's own.
   void forward_cached(const Compute& compute, View<const float> x, const AttentionBatch& batch,
-                      const KeyCache& cache, View<float> y, Write write) const;
+                      std::span<const KeyCache> caches, View<float> y, Write write) const;
 
   // x, batch and saved as in forward. dx [T, D] (=, +=).
   void backward(const Compute& compute, View<const float> x, const AttentionBatch& batch,

@@ -131,8 +131,8 @@ TEST_F(AttentionBlock, CacheGivesTheSameBits) {
         Buffer<float> input(static_cast<int64_t>(rows.size()), config.width, Purpose::scratch);
         Buffer<float> output(input.rows(), config.width, Purpose::scratch);
         for (size_t r = 0; r < rows.size(); ++r) std::copy_n(x.row(rows[r]), config.width, input.row(r));
-        attention.forward_cached(c, input.view(), {parts, positions}, {k.view(), v.view()}, output.view(),
-                                 Write::replace);
+        const std::vector<KeyCache> caches(parts.size(), KeyCache{k.view(), v.view()});
+        attention.forward_cached(c, input.view(), {parts, positions}, caches, output.view(), Write::replace);
         for (size_t r = 0; r < rows.size(); ++r) {
           for (int64_t d = 0; d < config.width; ++d) {
             ASSERT_EQ(std::bit_cast<uint32_t>(output.row(r)[d]), std::bit_cast<uint32_t>(y.row(rows[r])[d]));
