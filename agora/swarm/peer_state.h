@@ -26,13 +26,13 @@ struct HeldRange {
   uint64_t version = 0;  // optimizer steps taken; the least of the range
   // Rows in the last window by expert, in eighths of the layer's mean as the host knows it, 0 to 255; one
   // number for the whole range, or `count` of them.
-  std::vector<uint8_t> loads;
+  std::vector<uint8_t> loads = {};
   friend bool operator==(const HeldRange&, const HeldRange&) = default;
 };
 
 struct PeerState {
   bool host = false, trainer = false, server = false;
-  std::vector<HeldRange> held;  // by (layer, first), not overlapping
+  std::vector<HeldRange> held = {};  // by (layer, first), not overlapping
   int32_t room = 0;             // experts it would still take
   uint32_t load_us = 0;         // how long a call would wait
   uint64_t step = 0;            // trainers: steps done; hosts: updates applied
