@@ -1,0 +1,141 @@
+#include "apps/cli/swarm/peer_status.h"
+
+#include "absl/strings/str_cat.h"
+#include "agora/weights/strict_json.h"
+#include <nlohmann/json.hpp>
+
+namespace agora::cli {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+constexpr int kDepthMax = 8;
+constexpr size_t kRangesMax = 4096;  // of one peer
+
+Json range_json(const swarm::HeldRange& range) {
+  return {{"layer", range.layer.value}, {"first", range.first}, {"count", range.count},
+          {"leads", range.leads},       {"epoch", range.epoch}, {"version", range.version},
+          {"loads", range.loads}};
+}
+
+Json entry_json(const PeerEntry& entry) {
+  const swarm::PeerState& state = entry.state;
+  Json held = Json::array();
+  for (const swarm::HeldRange& range : state.held) held.push_back(range_json(range));
+  return {{"peer", entry.peer.text()},
+          {"host", entry.at.host},
+          {"port", entry.at.port},
+          {"roles", {{"host", state.host}, {"trainer", state.trainer}, {"server", state.server}}},
+          {"held", std::move(held)},
+          {"room", state.room},
+          {"load_us", state.load_us},
+          {"step", state.step},
+          {"trunk_version", state.trunk_version},
+          {"loss", state.loss},
+          {"rows_per_s", state.rows_per_s},
+          {"http_port", state.http_port}};
+}
+
+// The library reports a missing key or a wrong type by exception; it ends in read_status().
+using In = nlohmann::json;
+
+swarm::HeldRange range_of(const In& in) {
+  swarm::HeldRange range;
+  range.layer = LayerId{in.at("layer").get<int32_t>()};
+  in.at("first").get_to(range.first);
+  in.at("count").get_to(range.count);
+  in.at("leads").get_to(range.leads);
+  in.at("epoch").get_to(range.epoch);
+  in.at("version").get_to(range.version);
+  in.at("loads").get_to(range.loads);
+  return range;
+}
+
+StatusOr<PeerEntry> entry_of(const In& in) {
+  PeerEntry entry;
+  AGORA_ASSIGN_OR_RETURN(entry.peer, peers::parse_peer_id(in.at("peer").get<std::string>()));
+  in.at("host").get_to(entry.at.host);
+  in.at("port").get_to(entry.at.port);
+  swarm::PeerState& state = entry.state;
+  const In& roles = in.at("roles");
+  roles.at("host").get_to(state.host);
+  roles.at("trainer").get_to(state.trainer);
+  roles.at("server").get_to(state.server);
+  const In& held = in.at("held");
+  if (held.size() > kRangesMax) {
+    return absl::InvalidArgumentError(absl::StrCat("held: expected at most ", kRangesMax, " ranges"));
+  }
+  for (const In& range : held) state.held.push_back(range_of(range));
+  in.at("room").get_to(state.room);
+  in.at("load_us").get_to(state.load_us);
+  in.at("step").get_to(state.step);
+  in.at("trunk_version").get_to(state.trunk_version);
+  in.at("loss").get_to(state.loss);
+  in.at("rows_per_s").get_to(state.rows_per_s);
+  in.at("http_port").get_to(state.http_port);
+  return entry;
+}
+
+StatusOr<PeerStatus> status_of(const In& in) {
+  PeerStatus status;
+  AGORA_ASSIGN_OR_RETURN(status.self, entry_of(in.at("self")));
+  in.at("swarm").get_to(status.swarm);
+  in.at("swarm_id").get_to(status.swarm_id);
+  in.at("pid").get_to(status.pid);
+  in.at("uptime_s").get_to(status.uptime_s);
+  const In& metrics = in.at("metrics");
+  const In& known = in.at("known");
+  if (metrics.size() > kMetricsListedMax || known.size() > kPeersListedMax) {
+    return absl::InvalidArgumentError(absl::StrCat("expected at most ", kMetricsListedMax, " metrics and ",
+                                                   kPeersListedMax, " known peers"));
+  }
+  metrics.get_to(status.metrics);
+  for (const In& entry : known) {
+    AGORA_ASSIGN_OR_RETURN(PeerEntry one, entry_of(entry));
+    status.known.push_back(std::move(one));
+  }
+  return status;
+}
+
+}  // namespace
+
+double PeerStatus::metric(const std::string& name) const {
+  const auto found = metrics.find(name);
+  return found == metrics.end() ? 0 : found->second;
+}
+
+Json status_json(const PeerStatus& status) {
+  Json known = Json::array();
+  for (const PeerEntry& entry : status.known) {
+    if (known.size() < kPeersListedMax) known.push_back(entry_json(entry));
+  }
+  return {{"self", entry_json(status.self)}, {"swarm", status.swarm},
+          {"swarm_id", status.swarm_id},     {"pid", status.pid},
+          {"uptime_s", status.uptime_s},     {"metrics", status.metrics},
+          {"known", std::move(known)}};
+}
+
+StatusOr<PeerStatus> read_status(std::string_view text) {
+  AGORA_ASSIGN_OR_RETURN(const In json, weights::parse_json(text, "status", {kStatusBytesMax, kDepthMax}));
+  try {
+    StatusOr<PeerStatus> status = status_of(json);
+    if (status.ok()) return status;
+    return absl::InvalidArgumentError(absl::StrCat("status: ", std::string(status.status().message())));
+  } catch (const In::exception& error) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("status: expected what a peer says of itself: ", error.what()));
+  }
+}
+
+std::string roles_text(const swarm::PeerState& state) {
+  std::string text;
+  const auto add = [&text](bool has, const char* role) {
+    if (has) absl::StrAppend(&text, text.empty() ? "" : "+", role);
+  };
+  add(state.host, "host");
+  add(state.trainer, "trainer");
+  add(state.server, "server");
+  return text.empty() ? "peer" : text;
+}
+
+}  // namespace agora::cli

@@ -1,0 +1,52 @@
+// What a peer tells people of itself and of those it knows: the answer to kGetStatus, and /status.
+//
+//   call->reply(OkStatus(), Payload::copy(as_bytes(status_json(status).dump())));
+//   AGORA_ASSIGN_OR_RETURN(PeerStatus s, read_status(as_text(reply.payload.bytes())));
+//
+// JSON, because it also feeds the dashboard and other people's tools. A value type; any thread.
+#pragma once
+
+#include <map>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "agora/base/result.h"
+#include "agora/peers/endpoint.h"
+#include "agora/peers/peer_id.h"
+#include "agora/swarm/peer_state.h"
+#include <nlohmann/json_fwd.hpp>
+
+namespace agora::cli {
+
+constexpr int64_t kStatusBytesMax = 16 << 20;
+constexpr size_t kPeersListedMax = 4096;  // of those a peer knows
+constexpr size_t kMetricsListedMax = 1024;
+
+struct PeerEntry {
+  peers::PeerId peer;
+  peers::Endpoint at;
+  swarm::PeerState state;
+};
+
+struct PeerStatus {
+  PeerEntry self;
+  std::string swarm;     // its name
+  std::string swarm_id;  // 64 hexadecimal digits
+  int64_t pid = 0;
+  double uptime_s = 0;
+  std::map<std::string, double> metrics;  // by the names in docs/metrics.md
+  std::vector<PeerEntry> known;           // without itself
+
+  double metric(const std::string& name) const;  // 0: it does not say
+};
+
+nlohmann::ordered_json status_json(const PeerStatus& status);
+
+// InvalidArgument naming the key.
+StatusOr<PeerStatus> read_status(std::string_view json);
+
+// "host", "trainer", "server", with + between; "peer" where it is none.
+std::string roles_text(const swarm::PeerState& state);
+
+}  // namespace agora::cli
