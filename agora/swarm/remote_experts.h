@@ -19,12 +19,11 @@
 #include "agora/moe/experts.h"
 #include "agora/peers/transport/transport.h"
 #include "agora/swarm/spec.h"
+#include "agora/swarm/wire/rows.h"
 
 namespace agora::swarm {
 
 class Finder;
-
-enum class RowDtype : uint8_t { f32, bf16, int8 };  // int8: with an f32 scale per row
 
 struct RemoteExpertsConfig {
   peers::Priority priority = peers::Priority::training;

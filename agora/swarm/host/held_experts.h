@@ -36,6 +36,7 @@ struct UpdateKey {
   uint64_t run = 0;  // of the trainer's process: a restarted one counts its steps anew
   uint64_t step = 0;
   uint32_t micro_batch = 0;
+  uint32_t part = 0;  // of the micro-batch's route in this layer: one call to one host
   LayerId layer;
   friend auto operator<=>(const UpdateKey&, const UpdateKey&) = default;
 };
