@@ -32,6 +32,13 @@ Batch empty_batch(int64_t batch, int64_t length) {
   return b;
 }
 
+// Whatever a batch holds, it holds equally much of for each sequence.
+template <class T>
+std::vector<T> share_of(const std::vector<T>& all, int64_t part, int64_t parts) {
+  const int64_t size = std::ssize(all) / parts;
+  return {all.begin() + part * size, all.begin() + (part + 1) * size};
+}
+
 }  // namespace
 
 StatusOr<BatchSampler> BatchSampler::create(const TokenCorpus& tokens, const BatchShape& shape,
@@ -88,6 +95,20 @@ std::vector<Batch> evaluation_batches(std::span<const int32_t> tokens, int32_t d
     batches.push_back(std::move(batch));
   }
   return batches;
+}
+
+std::vector<Batch> split_batch(const Batch& batch, int64_t parts) {
+  AGORA_CHECK(parts >= 1 && batch.batch % parts == 0);
+  std::vector<Batch> split;
+  for (int64_t part = 0; part < parts; ++part) {
+    split.push_back({.batch = batch.batch / parts,
+                     .length = batch.length,
+                     .tokens = share_of(batch.tokens, part, parts),
+                     .patches = share_of(batch.patches, part, parts),
+                     .targets = share_of(batch.targets, part, parts),
+                     .domains = share_of(batch.domains, part, parts)});
+  }
+  return split;
 }
 
 }  // namespace agora::train

@@ -29,6 +29,9 @@ struct BatchShape {
 using model::Batch;  // tokens [B * S], targets [B * S], domains [B]
 using model::kNoTarget;
 
+// A batch in `parts` of equally many sequences each, in order; parts divides batch.batch.
+std::vector<Batch> split_batch(const Batch& batch, int64_t parts);
+
 enum class DomainShare : uint8_t {
   by_size,  // every position of the corpus is equally likely
   equal,    // every domain is equally likely

@@ -13,6 +13,8 @@ Status expect(bool holds, const char* flag, const char* expected, double found) 
 // While the number of steps is still unknown the learning rate must not depend on it.
 constexpr int64_t kWarmupMin = 30;
 
+constexpr int64_t kMicroBatchesMax = 256;  // each has a thread of its own in a swarm
+
 }  // namespace
 
 Status validate(const TrainOptions& o) {
@@ -22,6 +24,9 @@ Status validate(const TrainOptions& o) {
                                "30 steps or more unless --steps is given", static_cast<double>(o.warmup)));
   AGORA_RETURN_IF_ERROR(
       expect(o.batch >= 1 && o.batch <= 65536, "batch", "1 to 65536", static_cast<double>(o.batch)));
+  AGORA_RETURN_IF_ERROR(
+      expect(o.micro_batches >= 1 && o.micro_batches <= kMicroBatchesMax && o.batch % o.micro_batches == 0,
+             "micro-batches", "1 to 256 that divide --batch", static_cast<double>(o.micro_batches)));
   AGORA_RETURN_IF_ERROR(expect(o.sequence >= 1 && o.sequence <= (1 << 20), "sequence", "1 to 1048576",
                                static_cast<double>(o.sequence)));
   AGORA_RETURN_IF_ERROR(expect(o.learning_rate > 0 && o.learning_rate < 10, "learning-rate",

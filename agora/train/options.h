@@ -44,6 +44,7 @@ struct TrainOptions {
   // The way there.
   int64_t sequence = 256;
   int64_t batch = 8;  // sequences a step
+  int64_t micro_batches = 1;  // equal parts of a batch, under way together where experts are elsewhere
   int64_t steps = 0;  // 0: as many as fit into `minutes`
   double minutes = 3.0;
   float learning_rate = 2e-3f;
@@ -98,6 +99,8 @@ void for_each_option(Options& o, Visit&& visit) {
   visit("twin", o.twin, "none; dense: one expert of the active size; wide: one of the total size");
   visit("sequence", o.sequence, "tokens in a sequence");
   visit("batch", o.batch, "sequences (or images) in a step");
+  visit("micro-batches", o.micro_batches,
+        "equal parts of a step's batch; in a swarm all are under way at the same time");
   visit("steps", o.steps, "training steps; 0: as many as fit into --minutes");
   visit("minutes", o.minutes, "how long to train when --steps is 0");
   visit("learning-rate", o.learning_rate, "at its highest");

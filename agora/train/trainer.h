@@ -13,31 +13,11 @@
 
 #include "agora/model/model_folder.h"
 #include "agora/train/evaluate.h"
-#include "agora/train/options.h"
+#include "agora/train/stepper.h"
 #include "agora/train/task.h"
+#include "agora/train/train_state.h"
 
 namespace agora::train {
-
-struct StepReport {
-  int64_t step = 0;            // counts from 1
-  double loss = 0;             // nats per answer, before the step
-  double gate_loss = 0;        // the gates' own losses, all layers
-  double max_violation = 0;    // MaxVio, mean over the layers
-  double routing_entropy = 0;  // nats, mean over the layers
-  double gradient_norm = 0;    // of the trunk, before clipping
-  float learning_rate = 0;
-  int64_t rows = 0;
-};
-
-// What a run is besides its tensors; saved in every checkpoint.
-struct TrainState {
-  TrainOptions options;
-  int64_t step = 0;         // done
-  int64_t steps = 0;        // in all; 0: not planned yet
-  Rng::State cursor;        // of the data
-  std::string fingerprint;  // of the data
-  double seconds = 0;       // spent so far
-};
 
 class Trainer {
  public:
@@ -58,9 +38,9 @@ class Trainer {
   int64_t steps_done() const { return state_.step; }
   bool done() const { return state_.steps > 0 && state_.step >= state_.steps; }
   bool needs_plan() const { return state_.steps == 0 && state_.step >= kStepsBeforePlan; }
-  // Fixes the number of steps: as many as fit into the seconds that are left at this rate, never fewer than
-  // the warm-up.
-  void plan_steps(double seconds_left, double seconds_per_step);
+  void plan_steps(double seconds_left, double seconds_per_step) {
+    train::plan_steps(state_, seconds_left, seconds_per_step);
+  }
   void add_seconds(double seconds) { state_.seconds += seconds; }
 
   StatusOr<Evaluation> validate(int64_t rows_max);
@@ -72,16 +52,11 @@ class Trainer {
   Status save(const std::string& dir);
 
  private:
-  Status move_parameters(StepReport& report);
-  void balance(StepReport& report);
-  float rate() const;
-
   kernels::Compute compute_;
   Task& task_;
   model::LocalModel& model_;
-  std::vector<tensor::Parameter*> trunk_;
-  model::Tape tape_;
   TrainState state_;
+  Stepper stepper_;
 };
 
 }  // namespace agora::train

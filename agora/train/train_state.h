@@ -1,0 +1,31 @@
+// What a run is besides its tensors; saved in every checkpoint.
+//
+//   const float rate = next_rate(state);   plan_steps(state, seconds_left, seconds_per_step);
+//
+// Values; any thread.
+#pragma once
+
+#include <string>
+
+#include "agora/base/rng.h"
+#include "agora/train/options.h"
+
+namespace agora::train {
+
+struct TrainState {
+  TrainOptions options;
+  int64_t step = 0;         // done
+  int64_t steps = 0;        // in all; 0: not planned yet
+  Rng::State cursor;        // of the data
+  std::string fingerprint;  // of the data
+  double seconds = 0;       // spent so far
+};
+
+// The learning rate of the step after the last one. Without a plan: still warming up.
+float next_rate(const TrainState& state);
+
+// Fixes the number of steps: as many as fit into the seconds that are left at this rate, never fewer than the
+// warm-up.
+void plan_steps(TrainState& state, double seconds_left, double seconds_per_step);
+
+}  // namespace agora::train
