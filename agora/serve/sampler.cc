@@ -21,6 +21,8 @@ Status validate(const SamplerSettings& s) {
       expect(s.temperature >= 0 && s.temperature <= 100, "temperature", "0 to 100", s.temperature));
   AGORA_RETURN_IF_ERROR(expect(s.top_p > 0 && s.top_p <= 1, "top-p", "above 0, at most 1", s.top_p));
   AGORA_RETURN_IF_ERROR(expect(s.top_k >= 0, "top-k", "0 (all) or more", static_cast<double>(s.top_k)));
+  AGORA_RETURN_IF_ERROR(expect(s.repetition_window >= 0, "repetition-window", "0 (nothing) or more",
+                               static_cast<double>(s.repetition_window)));
   return expect(s.repetition_penalty >= 1 && s.repetition_penalty <= 10, "repetition-penalty", "1 to 10",
                 s.repetition_penalty);
 }
@@ -58,6 +60,11 @@ void Sampler::keep_likeliest() {
   size_t kept = 0;
   while (kept < candidates_.size() && held < settings_.top_p * sum) held += candidates_[kept++].score;
   candidates_.resize(std::max<size_t>(kept, 1));
+}
+
+void Sampler::skip(int64_t tokens) {
+  if (settings_.temperature == 0) return;
+  for (int64_t i = 0; i < tokens; ++i) rng_.uniform_double();
 }
 
 int32_t Sampler::sample(std::span<const float> logits, std::span<const int32_t> history) {

@@ -24,6 +24,7 @@ struct SamplerSettings {
       1.0f;  // scores of tokens seen before are divided by it (Keskar 2019, CTRL); >= 1
   int64_t repetition_window = 256;  // how far back "seen before" looks
   uint64_t seed = 1;
+  friend bool operator==(const SamplerSettings&, const SamplerSettings&) = default;
 };
 
 // InvalidArgument names the setting, its range and what came.
@@ -35,6 +36,8 @@ class Sampler {
 
   // logits [V]; history: the tokens so far, the last one latest.
   int32_t sample(std::span<const float> logits, std::span<const int32_t> history);
+  // As if so many tokens had been sampled: goes on where another sampler of these settings was.
+  void skip(int64_t tokens);
 
  private:
   struct Candidate {

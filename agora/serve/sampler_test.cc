@@ -19,6 +19,15 @@ TEST(Sampler, SameSeedSameTokens) {
   for (int i = 0; i < 100; ++i) EXPECT_EQ(a.sample(logits, {}), b.sample(logits, {}));
 }
 
+TEST(Sampler, GoesOnWhereAnotherWas) {
+  const std::array logits{0.1f, 0.2f, 0.3f, 0.4f};
+  Sampler a({.temperature = 1, .seed = 5});
+  Sampler b({.temperature = 1, .seed = 5});
+  for (int i = 0; i < 10; ++i) a.sample(logits, {});
+  b.skip(10);
+  for (int i = 0; i < 100; ++i) EXPECT_EQ(a.sample(logits, {}), b.sample(logits, {}));
+}
+
 TEST(Sampler, DrawsInProportion) {
   Sampler sampler({.temperature = 1});
   const std::array logits{std::log(0.7f), std::log(0.3f)};
