@@ -1,6 +1,8 @@
 #include "agora/moe/local_experts.h"
 
 #include <algorithm>
+#include <cmath>
+#include <iterator>
 
 #include "absl/strings/str_format.h"
 #include "agora/base/check.h"
@@ -27,14 +29,23 @@ Status check_finite(const Compute& compute, LayerId layer, std::string_view name
       absl::StrFormat("layer %d: row %d of %s holds a NaN or an infinity", layer.value, bad, name));
 }
 
+// Times 2^exponent, which moves no other bit.
+void scale(std::span<float> values, int exponent) {
+  const float factor = std::ldexp(1.0f, exponent);
+  for (float& value : values) value *= factor;
+}
+
 }  // namespace
 
-// What one mix() leaves behind for its backward.
+// What one mix() leaves behind for its backward: of the choices that arrived.
 struct LocalExperts::Kept {
   LayerId layer;
   KeptRows x;
   Route route;
+  std::vector<int32_t> choice;  // [choices] which of the whole route's choices each is
+  int64_t choices_asked = 0;    // of the whole route
   Dispatch dispatch;
+  std::vector<Served> served;  // the experts that have rows, in order
   kernels::ExpertSaved hidden;
 };
 
@@ -50,81 +61,147 @@ StatusOr<std::unique_ptr<LocalExperts>> LocalExperts::create(const Compute& comp
 
 LocalExperts::LocalExperts(const Compute& compute, const LocalExpertsConfig& config)
     : compute_(compute), config_(config) {
-  for (int64_t l = 0; l < config.layers; ++l) {
-    for (int64_t e = 0; e < config.experts; ++e) {
-      experts_.push_back(std::make_unique<Expert>(
-          absl::StrFormat("%s.%d.%s.%d", config.name_prefix, l, config.name_suffix, e), config.shape,
-          config.train));
-    }
-  }
+  experts_.resize(static_cast<size_t>(config.layers * config.experts));
   touched_.assign(experts_.size(), 0);
+  if (config.hold == Hold::none) return;
+  for (int64_t l = 0; l < config.layers; ++l) {
+    for (int64_t e = 0; e < config.experts; ++e) hold(LayerId{l}, ExpertId{e});
+  }
 }
 
 LocalExperts::~LocalExperts() = default;
 
 void LocalExperts::initialise(const Rng& rng) {
-  for (const auto& expert : experts_) expert->initialise(rng);
+  for (const auto& expert : experts_) {
+    if (expert != nullptr) expert->initialise(rng);
+  }
   repack();
 }
 
 void LocalExperts::repack() {
-  for (const auto& expert : experts_) expert->repack(compute_);
+  for (const auto& expert : experts_) {
+    if (expert != nullptr) expert->repack(compute_);
+  }
+}
+
+int64_t LocalExperts::index(LayerId layer, ExpertId expert) const {
+  AGORA_CHECK(layer.value >= 0 && layer.value < config_.layers);
+  AGORA_CHECK(expert.value >= 0 && expert.value < config_.experts);
+  return layer.value * config_.experts + expert.value;
+}
+
+Expert& LocalExperts::hold(LayerId layer, ExpertId expert) {
+  std::unique_ptr<Expert>& held = experts_[index(layer, expert)];
+  if (held == nullptr) {
+    held = std::make_unique<Expert>(
+        absl::StrFormat("%s.%d.%s.%d", config_.name_prefix, layer.value, config_.name_suffix, expert.value),
+        config_.shape, config_.train);
+  }
+  return *held;
+}
+
+void LocalExperts::drop(LayerId layer, ExpertId expert) {
+  const int64_t i = index(layer, expert);
+  for (auto held = kept_.begin(); held != kept_.end();) {
+    const auto next = std::next(held);
+    const Kept& kept = *held->second;
+    if (kept.layer == layer && kept.dispatch.rows(expert.value) > 0) release(Ticket{held->first});
+    held = next;
+  }
+  experts_[i] = nullptr;
+  touched_[i] = 0;
+}
+
+bool LocalExperts::holds(LayerId layer, ExpertId expert) const {
+  return experts_[index(layer, expert)] != nullptr;
+}
+
+bool LocalExperts::touched(LayerId layer, ExpertId expert) const {
+  return touched_[index(layer, expert)] != 0;
 }
 
 Expert& LocalExperts::expert(LayerId layer, ExpertId expert) {
-  AGORA_CHECK(layer.value >= 0 && layer.value < config_.layers);
-  AGORA_CHECK(expert.value >= 0 && expert.value < config_.experts);
-  return *experts_[layer.value * config_.experts + expert.value];
+  AGORA_CHECK(holds(layer, expert));
+  return *experts_[index(layer, expert)];
 }
 
 void LocalExperts::append_parameters(std::vector<Parameter*>& to) {
-  for (const auto& expert : experts_) expert->append_parameters(to);
+  for (const auto& expert : experts_) {
+    if (expert != nullptr) expert->append_parameters(to);
+  }
 }
 
-Status LocalExperts::check(LayerId layer, View<const float> x, const Route& route,
-                           View<const float> y) const {
+Status LocalExperts::check(LayerId layer, View<const float> x, const Route& route, View<const float> y,
+                           int64_t y_rows) const {
   AGORA_RETURN_IF_ERROR(check_range("layer", layer.value, 0, config_.layers - 1));
   AGORA_RETURN_IF_ERROR(check_range("width of x", x.cols, config_.shape.d, config_.shape.d));
   AGORA_RETURN_IF_ERROR(check_range("width of y", y.cols, config_.shape.d, config_.shape.d));
-  AGORA_RETURN_IF_ERROR(check_range("rows of y", y.rows, x.rows, x.rows));
+  AGORA_RETURN_IF_ERROR(check_range("rows of y", y.rows, y_rows, y_rows));
   AGORA_RETURN_IF_ERROR(validate(route, x.rows, config_.experts));
   return check_finite(compute_, layer, "x", x);
 }
 
-std::vector<kernels::ExpertGroup> LocalExperts::groups(LayerId layer, const Dispatch& dispatch) const {
-  std::vector<kernels::ExpertGroup> groups;
+// Keeps the part of the route that is held here, and says which choices that are.
+std::vector<uint8_t> LocalExperts::keep_arrived(LayerId layer, const Route& route, Kept& kept) const {
+  std::vector<uint8_t> arrived(static_cast<size_t>(route.choices()), 0);
+  kept.layer = layer;
+  kept.choices_asked = route.choices();
+  kept.choice.clear();
+  kept.route.first.assign(1, 0);
+  kept.route.expert.clear();
+  kept.route.weight.clear();
+  for (int64_t t = 0; t < route.tokens(); ++t) {
+    for (int32_t i = route.first[t]; i < route.first[t + 1]; ++i) {
+      if (!holds(layer, ExpertId{route.expert[i]})) continue;
+      arrived[i] = 1;
+      kept.choice.push_back(i);
+      kept.route.expert.push_back(route.expert[i]);
+      kept.route.weight.push_back(route.weight[i]);
+    }
+    kept.route.first.push_back(static_cast<int32_t>(kept.choice.size()));
+  }
+  dispatch(kept.route, config_.experts, kept.dispatch);
+  kept.served.clear();
   for (int64_t e = 0; e < config_.experts; ++e) {
-    if (dispatch.rows(e) == 0) continue;
-    const int32_t first = dispatch.first[e];
-    groups.push_back({.pack = &experts_[layer.value * config_.experts + e]->pack(),
-                      .tokens = dispatch.token.data() + first,
-                      .weights = dispatch.weight.data() + first,
-                      .rows = dispatch.rows(e),
+    const int64_t rows = kept.dispatch.rows(e);
+    if (rows > 0) kept.served.push_back({ExpertId{e}, rows, experts_[index(layer, ExpertId{e})]->version()});
+  }
+  return arrived;
+}
+
+std::vector<kernels::ExpertGroup> LocalExperts::groups(const Kept& kept) const {
+  std::vector<kernels::ExpertGroup> groups;
+  for (const Served& served : kept.served) {
+    const int32_t first = kept.dispatch.first[served.expert.value];
+    groups.push_back({.pack = &experts_[index(kept.layer, served.expert)]->pack(),
+                      .tokens = kept.dispatch.token.data() + first,
+                      .weights = kept.dispatch.weight.data() + first,
+                      .rows = served.rows,
                       .first_entry = first});
   }
   return groups;
 }
 
+View<float> LocalExperts::run_forward(View<const float> x, Kept& kept, kernels::ExpertSaved* hidden) {
+  const View<float> entries = entries_.shape(kept.dispatch.entries(), config_.shape.d);
+  kernels::experts_forward(compute_, x, groups(kept), entries, hidden);
+  return entries;
+}
+
 StatusOr<MixResult> LocalExperts::mix(LayerId layer, View<const float> x, const Route& route, Keep keep,
                                       Deadline, View<float> y) {
-  AGORA_RETURN_IF_ERROR(check(layer, x, route, y));
+  AGORA_RETURN_IF_ERROR(check(layer, x, route, y, x.rows));
   const bool backward_follows = keep == Keep::for_backward;
   if (backward_follows && config_.train == Train::no) {
     return absl::FailedPreconditionError(
         "local experts: they were made without training; nothing can be kept");
   }
   std::unique_ptr<Kept> kept = take_spare();
-  dispatch(route, config_.experts, kept->dispatch);
-  const View<float> entries = entries_.shape(kept->dispatch.entries(), config_.shape.d);
-  kernels::experts_forward(compute_, x, groups(layer, kept->dispatch), entries,
-                           backward_follows ? &kept->hidden : nullptr);
-  combine(compute_, route, kept->dispatch, {config_.experts, config_.parts}, entries, y);
-
   MixResult result;
-  result.arrived.assign(static_cast<size_t>(route.choices()), 1);
+  result.arrived = keep_arrived(layer, route, *kept);
+  const View<float> entries = run_forward(x, *kept, backward_follows ? &kept->hidden : nullptr);
+  combine(compute_, kept->route, kept->dispatch, {config_.experts, config_.parts}, entries, y);
   if (backward_follows) {
-    kept->layer = layer;
-    kept->route = route;
     kept->x.keep(compute_, x);
     result.ticket = give_ticket(std::move(kept));
   } else {
@@ -133,38 +210,89 @@ StatusOr<MixResult> LocalExperts::mix(LayerId layer, View<const float> x, const 
   return result;
 }
 
-Status LocalExperts::mix_backward(Ticket ticket, View<const float> dy, Deadline, View<float> dx,
-                                  std::span<float> dweights) {
-  const auto held = kept_.find(ticket.value);
-  if (held == kept_.end()) {
-    return absl::NotFoundError(
-        absl::StrFormat("ticket %d is unknown, used, or older than the %d that are kept; call mix again",
-                        ticket.value, config_.tickets_max));
+StatusOr<MixResult> LocalExperts::mix_entries(LayerId layer, View<const float> x, const Route& route,
+                                              View<float> entries) {
+  AGORA_RETURN_IF_ERROR(check(layer, x, route, entries, route.choices()));
+  std::unique_ptr<Kept> kept = take_spare();
+  MixResult result;
+  result.arrived = keep_arrived(layer, route, *kept);
+  const View<float> rows = run_forward(x, *kept, nullptr);
+  for (int64_t i = 0; i < entries.rows; ++i) {
+    if (result.arrived[i] == 0) std::fill_n(entries.row(i), entries.cols, 0.0f);
   }
-  Kept& kept = *held->second;
+  for (int64_t i = 0; i < rows.rows; ++i) {
+    std::copy_n(rows.row(kept->dispatch.entry_of_choice[i]), rows.cols, entries.row(kept->choice[i]));
+  }
+  spare_.push_back(std::move(kept));
+  return result;
+}
+
+StatusOr<LocalExperts::Kept*> LocalExperts::kept(Ticket ticket) const {
+  const auto held = kept_.find(ticket.value);
+  if (held != kept_.end()) return held->second.get();
+  return absl::NotFoundError(
+      absl::StrFormat("ticket %d is unknown, used, or older than the %d that are kept; call mix again",
+                      ticket.value, config_.tickets_max));
+}
+
+StatusOr<std::span<const Served>> LocalExperts::served(Ticket ticket) const {
+  AGORA_ASSIGN_OR_RETURN(const Kept* kept, this->kept(ticket));
+  return std::span<const Served>(kept->served);
+}
+
+Status LocalExperts::check_backward(const Kept& kept, View<const float> dy, View<const float> dx,
+                                    size_t dweights) const {
   const int64_t tokens = kept.route.tokens();
   const int64_t d = config_.shape.d;
   AGORA_RETURN_IF_ERROR(check_range("rows of dy", dy.rows, tokens, tokens));
   AGORA_RETURN_IF_ERROR(check_range("rows of dx", dx.rows, tokens, tokens));
   AGORA_RETURN_IF_ERROR(check_range("width of dy", dy.cols, d, d));
   AGORA_RETURN_IF_ERROR(check_range("width of dx", dx.cols, d, d));
-  const auto choices = static_cast<int64_t>(dweights.size());
-  AGORA_RETURN_IF_ERROR(check_range("dweights", choices, kept.route.choices(), kept.route.choices()));
-  AGORA_RETURN_IF_ERROR(check_finite(compute_, kept.layer, "dy", dy));
+  AGORA_RETURN_IF_ERROR(
+      check_range("dweights", static_cast<int64_t>(dweights), kept.choices_asked, kept.choices_asked));
+  return check_finite(compute_, kept.layer, "dy", dy);
+}
 
-  std::vector<kernels::ExpertGradients> gradients;
-  for (int64_t e = 0; e < config_.experts; ++e) {
-    if (kept.dispatch.rows(e) == 0) continue;
-    const int64_t index = kept.layer.value * config_.experts + e;
-    touched_[index] = 1;
-    gradients.push_back(experts_[index]->gradients());
+Status LocalExperts::mix_backward(Ticket ticket, View<const float> dy, Deadline, View<float> dx,
+                                  std::span<float> dweights) {
+  return mix_backward(
+      ticket, dy, [](const Served&) { return 0; }, dx, dweights);
+}
+
+// Halving the gate's weights of an expert's entries halves its gradients and the entries' dx, which are doubled
+// back.
+Status LocalExperts::mix_backward(Ticket ticket, View<const float> dy, HalvingsOf halvings_of, View<float> dx,
+                                  std::span<float> dweights) {
+  AGORA_ASSIGN_OR_RETURN(Kept* const held, this->kept(ticket));
+  Kept& kept = *held;
+  AGORA_RETURN_IF_ERROR(check_backward(kept, dy, dx, dweights.size()));
+
+  const std::vector<kernels::ExpertGroup> groups = this->groups(kept);
+  std::vector<kernels::ExpertGradients> gradients(groups.size());
+  std::vector<int> halvings(groups.size(), 0);
+  for (size_t g = 0; g < groups.size(); ++g) {
+    const int n = halvings_of(kept.served[g]);
+    if (n == kNoGradient) continue;
+    const int64_t i = index(kept.layer, kept.served[g].expert);
+    touched_[i] = 1;
+    gradients[g] = experts_[i]->gradients();
+    halvings[g] = n;
+    scale(std::span(kept.dispatch.weight).subspan(groups[g].first_entry, groups[g].rows), -n);
   }
-  std::vector<float> dentries(dweights.size());
-  const View<float> entries = entries_.shape(choices, d);
-  kernels::experts_backward(compute_, kept.x.rows(compute_, rows_), groups(kept.layer, kept.dispatch),
-                            kept.hidden, dy, gradients, entries, dentries);
+  std::vector<float> dentries(static_cast<size_t>(kept.route.choices()));
+  const View<float> entries = entries_.shape(kept.route.choices(), config_.shape.d);
+  kernels::experts_backward(compute_, kept.x.rows(compute_, rows_), groups, kept.hidden, dy, gradients,
+                            entries, dentries);
+  for (size_t g = 0; g < groups.size(); ++g) {
+    if (halvings[g] == 0) continue;
+    const View<float> rows = entries.rows_from(groups[g].first_entry, groups[g].rows);
+    scale({rows.data, static_cast<size_t>(rows.size())}, halvings[g]);
+  }
   combine(compute_, kept.route, kept.dispatch, {config_.experts, config_.parts}, entries, dx);
-  for (int64_t i = 0; i < choices; ++i) dweights[i] = dentries[kept.dispatch.entry_of_choice[i]];
+  std::fill(dweights.begin(), dweights.end(), 0.0f);
+  for (size_t i = 0; i < dentries.size(); ++i) {
+    dweights[kept.choice[i]] = dentries[kept.dispatch.entry_of_choice[i]];
+  }
   release(ticket);
   return absl::OkStatus();
 }
@@ -216,6 +344,24 @@ void LocalExperts::drop_gradients() {
     if (touched_[i] != 0) experts_[i]->zero_gradients();
   }
   touched_.assign(experts_.size(), 0);
+}
+
+void LocalExperts::drop_gradients(LayerId layer, ExpertId expert) {
+  this->expert(layer, expert).zero_gradients();
+  touched_[index(layer, expert)] = 0;
+}
+
+Status LocalExperts::step(LayerId layer, ExpertId expert, const StepSettings& settings,
+                          float gradient_scale) {
+  Expert& held = this->expert(layer, expert);
+  const StatusOr<double> norm = held.gradient_norm(compute_);
+  if (!norm.ok()) {
+    drop_gradients(layer, expert);
+    return norm.status();
+  }
+  held.step(compute_, settings, *norm, gradient_scale);
+  touched_[index(layer, expert)] = 0;
+  return absl::OkStatus();
 }
 
 }  // namespace agora::moe

@@ -83,8 +83,9 @@ StatusOr<double> Expert::gradient_norm(const Compute& compute) {
   return optim::gradient_norm(compute, parameters);
 }
 
-void Expert::step(const Compute& compute, const StepSettings& settings, double norm) {
+void Expert::step(const Compute& compute, const StepSettings& settings, double norm, float gradient_scale) {
   AGORA_CHECK(trained_);
+  ++version_;
   std::vector<Parameter*> parameters;
   append_parameters(parameters);
   optim::adamw_step(compute,
@@ -93,7 +94,8 @@ void Expert::step(const Compute& compute, const StepSettings& settings, double n
                      .beta2 = settings.beta2,
                      .epsilon = settings.epsilon,
                      .weight_decay = settings.weight_decay,
-                     .gradient_scale = optim::clip_scale(norm, settings.gradient_norm_max)},
+                     .gradient_scale = gradient_scale *
+                                       optim::clip_scale(norm * gradient_scale, settings.gradient_norm_max)},
                     settings.step, parameters);
   zero_gradients();
   repack(compute);

@@ -60,13 +60,19 @@ class Expert {
 
   // InvalidArgument naming the parameter whose gradient is not finite; nothing has been changed then.
   StatusOr<double> gradient_norm(const Compute& compute);
-  // Clips by the expert's own norm, moves the weights (AdamW), packs them anew and clears the gradients.
-  void step(const Compute& compute, const StepSettings& settings, double norm);
+  // Scales the gradient, clips by the expert's own norm (given: the gradient's, before scaling), moves the
+  // weights (AdamW), packs them anew and clears the gradients.
+  void step(const Compute& compute, const StepSettings& settings, double norm, float gradient_scale = 1.0f);
   void zero_gradients();
+
+  // Steps taken. Who copies weights and moments from another replica copies this too.
+  uint64_t version() const { return version_; }
+  void set_version(uint64_t version) { version_ = version; }
 
  private:
   ExpertShape shape_;
   bool trained_;
+  uint64_t version_ = 0;
   Parameter gate_, up_, down_, up_bias_, down_bias_;  // the absent ones are empty
   kernels::ExpertPack pack_;
 };
