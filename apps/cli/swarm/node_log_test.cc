@@ -2,10 +2,9 @@
 
 #include <filesystem>
 
+#include "agora/weights/atomic_file.h"
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-
-#include "agora/weights/atomic_file.h"
 
 namespace agora::cli {
 namespace {

@@ -1,0 +1,129 @@
+#include "apps/cli/swarm/swarm_client.h"
+
+#include <algorithm>
+#include <map>
+#include <optional>
+#include <tuple>
+
+#include "absl/strings/str_cat.h"
+#include "agora/peers/identity/identity.h"
+#include "agora/peers/transport/grpc/grpc_transport.h"
+#include "agora/peers/transport/swarm_key.h"
+#include "agora/swarm/wire/method.h"
+
+namespace agora::cli {
+namespace {
+
+constexpr size_t kPeersAskedMax = 4096;
+
+auto order(const PeerStatus& status) {
+  const swarm::PeerState& s = status.self.state;
+  return std::tuple(!s.host, !s.trainer, !s.server, status.self.peer);
+}
+
+}  // namespace
+
+SwarmClient::SwarmClient(SwarmPlace place, double seconds, const Interrupt& interrupt)
+    : place_(std::move(place)), seconds_(seconds), interrupt_(interrupt) {}
+
+SwarmClient::~SwarmClient() {
+  if (transport_ != nullptr) transport_->stop();
+}
+
+StatusOr<std::unique_ptr<SwarmClient>> SwarmClient::open(const PlaceFlags& flags,
+                                                         const Interrupt& interrupt) {
+  AGORA_ASSIGN_OR_RETURN(SwarmPlace place, find_place(flags));
+  peers::GrpcTransportConfig config;
+  config.listen = {"127.0.0.1", 0};  // nobody is told of it
+  if (!place.swarm_key_file.empty()) {
+    AGORA_ASSIGN_OR_RETURN(config.swarm_key, peers::load_swarm_key(place.swarm_key_file));
+  }
+  std::unique_ptr<SwarmClient> client(new SwarmClient(std::move(place), flags.seconds, interrupt));
+  AGORA_ASSIGN_OR_RETURN(client->transport_,
+                         peers::GrpcTransport::start(peers::Identity::generate(), config));
+  return client;
+}
+
+peers::CallSettings SwarmClient::settings(const peers::Endpoint& at, peers::Method method) const {
+  return {.to = {},
+          .at = at,
+          .method = method,
+          .priority = peers::Priority::interactive,
+          .deadline_ns = deadline_in(seconds_),
+          .trace = 0};
+}
+
+StatusOr<PeerStatus> SwarmClient::status(const peers::Endpoint& at) {
+  const peers::Reply reply =
+      call_and_wait(*transport_, settings(at, swarm::kGetStatus), {}, {.interrupt = &interrupt_});
+  if (!reply.status.ok()) return failure(reply, at);
+  return read_status(base::as_text(reply.payload.bytes()));
+}
+
+StatusOr<PeerStatus> SwarmClient::anyone() {
+  Status last = absl::NotFoundError("the swarm has no peers yet");
+  for (const PlacedPeer& peer : place_.peers) {
+    StatusOr<PeerStatus> status = this->status(peer.at);
+    if (status.ok() || interrupt_.load()) return status;
+    last = status.status();
+  }
+  return last;
+}
+
+StatusOr<std::vector<PeerStatus>> SwarmClient::everyone() {
+  AGORA_ASSIGN_OR_RETURN(const PeerStatus first, anyone());
+  std::map<peers::PeerId, std::optional<PeerStatus>> seen{{first.self.peer, first}};
+  std::vector<PeerEntry> open = first.known;
+  // What the first one knows is everybody, but for those who came a moment ago: one more round finds these.
+  for (int round = 0; round < 2 && !open.empty(); ++round) {
+    std::vector<peers::CallSettings> calls;
+    for (const PeerEntry& entry : open) {
+      if (seen.size() >= kPeersAskedMax || !seen.try_emplace(entry.peer).second) continue;
+      calls.push_back(settings(entry.at, swarm::kGetStatus));
+      calls.back().to = entry.peer;
+    }
+    open.clear();
+    for (const peers::Reply& reply : call_all(*transport_, calls, {})) {
+      if (!reply.status.ok()) continue;
+      StatusOr<PeerStatus> status = read_status(base::as_text(reply.payload.bytes()));
+      if (!status.ok()) continue;
+      open.insert(open.end(), status->known.begin(), status->known.end());
+      seen[reply.from] = *std::move(status);
+    }
+  }
+  std::vector<PeerStatus> all;
+  for (auto& [peer, status] : seen) {
+    if (status) all.push_back(*std::move(status));
+  }
+  std::ranges::sort(all, {}, order);
+  return all;
+}
+
+StatusOr<PeerEntry> SwarmClient::someone(const std::function<bool(const swarm::PeerState&)>& fits,
+                                         const char* role) {
+  AGORA_ASSIGN_OR_RETURN(const std::vector<PeerStatus> all, everyone());
+  const PeerEntry* best = nullptr;
+  for (const PeerStatus& status : all) {
+    const bool better = best == nullptr || status.self.state.load_us < best->state.load_us;
+    if (fits(status.self.state) && better) best = &status.self;
+  }
+  if (best != nullptr) return *best;
+  return absl::NotFoundError(absl::StrCat("expected a ", role, " in the swarm: none of ", all.size(),
+                                          " peers is one; start one with agora ", role, " --join ",
+                                          all.front().self.at.text()));
+}
+
+peers::Reply SwarmClient::ask(const PeerEntry& peer, peers::Method method, peers::Payload payload,
+                              uint64_t trace, CallWatch watch) {
+  peers::CallSettings call = settings(peer.at, method);
+  call.to = peer.peer;
+  call.trace = trace;
+  watch.interrupt = &interrupt_;
+  return call_and_wait(*transport_, call, std::move(payload), watch);
+}
+
+Status failure(const peers::Reply& reply, const peers::Endpoint& at) {
+  return Status(reply.status.code(), absl::StrCat(at.text(), ": ", std::string(reply.status.message())));
+}
+
+}  // namespace agora::cli

@@ -1,0 +1,48 @@
+// Where a swarm that was started on this machine can be found: runs/NAME/swarm.json, written by `agora up`.
+//
+//   AGORA_RETURN_IF_ERROR(write_place("runs/words", place));
+//   AGORA_ASSIGN_OR_RETURN(SwarmPlace place, find_place({.join = {}, .dir = ""}));   // the latest under runs/
+//
+// Any living peer of it will do. A value type; any thread.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "agora/base/result.h"
+#include "agora/peers/endpoint.h"
+#include <CLI/CLI.hpp>
+
+namespace agora::cli {
+
+struct PlacedPeer {
+  std::string name;  // "host 1"
+  int64_t pid = 0;
+  peers::Endpoint at;
+  peers::Endpoint http;  // empty: none
+};
+
+struct SwarmPlace {
+  std::string name;
+  std::string dir;             // where it was found; empty: it was told by --join
+  std::string swarm_key_file;  // empty: an open swarm
+  std::vector<PlacedPeer> peers;
+};
+
+// How a command is told which swarm is meant.
+struct PlaceFlags {
+  std::vector<std::string> join;  // HOST:PORT of living peers
+  std::string dir;                // of `agora up`; empty: the latest under runs/
+  std::string swarm_key_file;
+  double seconds = 10;  // how long to wait for an answer
+};
+
+void add_place_flags(CLI::App& command, PlaceFlags& flags);
+
+Status write_place(const std::string& dir, const SwarmPlace& place);
+
+// NotFound: no swarm there; InvalidArgument: not such a file, an endpoint that is none. Says what to do.
+StatusOr<SwarmPlace> read_place(const std::string& dir);
+StatusOr<SwarmPlace> find_place(const PlaceFlags& flags);
+
+}  // namespace agora::cli
