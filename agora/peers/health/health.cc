@@ -1,0 +1,109 @@
+#include "agora/peers/health/health.h"
+
+#include <algorithm>
+
+#include "agora/base/check.h"
+
+namespace agora::peers {
+
+Health::Peer& Health::touch(const PeerId& peer, int64_t now_ns) {
+  auto at = peers_.find(peer);
+  if (at == peers_.end()) {
+    if (peers_.size() >= settings_.peers_max) {
+      peers_.erase(std::min_element(peers_.begin(), peers_.end(), [](const auto& a, const auto& b) {
+        return a.second.touched_ns < b.second.touched_ns;
+      }));
+    }
+    at = peers_.emplace(peer, settings_.ejection).first;
+  }
+  at->second.touched_ns = now_ns;
+  return at->second;
+}
+
+const Health::Peer* Health::find(const PeerId& peer) const {
+  const auto at = peers_.find(peer);
+  return at == peers_.end() ? nullptr : &at->second;
+}
+
+void Health::on_call(const PeerId& peer, int64_t now_ns) {
+  Peer& known = touch(peer, now_ns);
+  known.ejection.on_call(now_ns);
+  known.load.on_call();
+}
+
+void Health::on_answer(const PeerId& peer, int64_t now_ns, int64_t latency_ns, uint32_t load_us) {
+  Peer& known = touch(peer, now_ns);
+  known.ejection.on_success(now_ns);
+  known.latency.add(latency_ns);
+  known.load.on_answer(now_ns, latency_ns, load_us);
+}
+
+void Health::on_failure(const PeerId& peer, int64_t now_ns) {
+  Peer& known = touch(peer, now_ns);
+  known.ejection.on_failure(now_ns, rng_);
+  known.load.on_end();
+}
+
+void Health::on_given_up(const PeerId& peer) {
+  const auto at = peers_.find(peer);
+  if (at == peers_.end()) return;
+  at->second.ejection.on_unknown();
+  at->second.load.on_end();
+}
+
+void Health::on_report(const PeerId& peer, int64_t now_ns, uint32_t load_us) {
+  const auto at = peers_.find(peer);
+  if (at != peers_.end()) at->second.load.on_report(now_ns, load_us);
+}
+
+void Health::forget(const PeerId& peer) { peers_.erase(peer); }
+
+Ejection::State Health::state(const PeerId& peer, int64_t now_ns) const {
+  const Peer* known = find(peer);
+  return known == nullptr ? Ejection::State::closed : known->ejection.state(now_ns);
+}
+
+int64_t Health::expected_ns(const PeerId& peer, int64_t now_ns) const {
+  const Peer* known = find(peer);
+  return known == nullptr ? LoadEstimate::kUnknownNs : known->load.expected_ns(now_ns);
+}
+
+int64_t Health::quantile_ns(const PeerId& peer, double q) const {
+  const Peer* known = find(peer);
+  if (known == nullptr || known->latency.count() < kQuantileCallsMin) return 0;
+  return known->latency.quantile_ns(q);
+}
+
+std::vector<size_t> Health::usable(std::span<const PeerId> candidates, int64_t now_ns, size_t floor) const {
+  std::vector<size_t> good;
+  std::vector<std::pair<int64_t, size_t>> ejected;  // by when they come back
+  for (size_t i = 0; i < candidates.size(); ++i) {
+    const Peer* known = find(candidates[i]);
+    const Ejection::State state = known == nullptr ? Ejection::State::closed : known->ejection.state(now_ns);
+    if (state == Ejection::State::closed || state == Ejection::State::probe) {
+      good.push_back(i);
+    } else {
+      ejected.emplace_back(known->ejection.until_ns(), i);
+    }
+  }
+  if (good.size() < floor) {
+    std::sort(ejected.begin(), ejected.end());
+    ejected.resize(std::min(ejected.size(), floor - good.size()));
+    for (const auto& [until_ns, index] : ejected) good.push_back(index);
+    std::sort(good.begin(), good.end());
+  }
+  return good;
+}
+
+size_t Health::choose(std::span<const PeerId> candidates, int64_t now_ns) {
+  AGORA_CHECK(!candidates.empty());
+  const std::vector<size_t> good = usable(candidates, now_ns);
+  const auto count = static_cast<uint32_t>(good.size());
+  if (count == 1) return good[0];
+  const uint32_t first = rng_.below(count);
+  const uint32_t second = (first + 1 + rng_.below(count - 1)) % count;
+  const auto expected = [&](uint32_t i) { return expected_ns(candidates[good[i]], now_ns); };
+  return good[expected(second) < expected(first) ? second : first];
+}
+
+}  // namespace agora::peers
