@@ -1,12 +1,12 @@
 // The experts that one host holds: their mixture, versions, roles, and the rules by which updates touch them.
 //
-//   HeldExperts held(compute, spec);
-//   held.adopt({layer, expert}, Role::leader, 1);                     // first weights by name, or from a snapshot
-//   auto answer = held.mix({...}, y);                                 // a missing expert is data, not an error
-//   held.mix_backward(update, ticket, dy, dx, dweights);              // applied exactly once
+//   held->adopt({layer, expert});   held->set_role({layer, expert}, Role::leader, 1);
+//   auto answer = held->mix(layer, x, route, keep, y);             // a missing expert is data, not an error
+//   held->mix_backward(update, ticket, dy, dx, dweights);          // applied exactly once
+//   held->step_what_is_due(now);
 //
-// It wraps moe::LocalExperts, whose arithmetic it does not change: four hosts in synchronous mode are bit for
-// bit LocalExperts with parts = 4. One thread at a time: the host's compute thread.
+// ExpertStore (expert_store.h) holds real ones; the simulator has some without weights. Host (host.h) decides what
+// is held, HostService brings the calls. One thread at a time: the host's compute thread.
 #pragma once
 
 #include <cstdint>
@@ -15,6 +15,7 @@
 #include <string>
 #include <vector>
 
+#include "agora/base/bytes.h"
 #include "agora/moe/local_experts.h"
 #include "agora/peers/peer_id.h"
 #include "agora/swarm/peer_state.h"
@@ -33,7 +34,8 @@ enum class Role : uint8_t { follower, leader };
 // Names a gradient for ever: whatever is sent under one key is applied once.
 struct UpdateKey {
   peers::PeerId trainer;
-  uint64_t run = 0;  // of the trainer's process: a restarted one counts its steps anew
+  uint64_t run =
+      0;  // of the trainer's process: a restarted one counts its steps anew. A later run is greater
   uint64_t step = 0;
   uint32_t micro_batch = 0;
   uint32_t part = 0;  // of the micro-batch's route in this layer: one call to one host
@@ -57,9 +59,28 @@ struct UpdateOutcome {
   Kind kind = Kind::applied;
 };
 
+// What became of updates since the start.
+struct UpdateCounters {
+  uint64_t applied = 0, repeated = 0, too_old = 0, not_leading = 0;
+  uint64_t refused = 0;            // wrong shape, not finite, beyond the norm limit
+  uint64_t steps = 0;              // of experts' optimizers
+  uint64_t gradients_dropped = 0;  // at a step: they had grown beyond what is finite
+};
+
+// One held expert, as the host's other threads may know it.
+struct Holding {
+  ExpertName name;
+  Role role = Role::follower;
+  uint32_t epoch = 0;
+  uint64_t version = 0;
+  int64_t rows = 0;  // served since the last holdings()
+};
+
 class HeldExperts {
  public:
   virtual ~HeldExperts() = default;
+
+  // ---- calls
 
   virtual StatusOr<HeldMix> mix(LayerId layer, moe::View<const float> x, const moe::Route& route,
                                 moe::Keep keep, moe::View<float> y) = 0;
@@ -68,14 +89,34 @@ class HeldExperts {
   virtual StatusOr<HeldMix> mix_entries(LayerId layer, moe::View<const float> x, const moe::Route& route,
                                         moe::View<float> entries) = 0;
   // As moe::Experts::mix_backward, once for each key. InvalidArgument also: |dy| beyond the spec's limit.
+  // Unavailable: an expert is being handed over to another host; nothing was touched, ask again in a moment.
   virtual StatusOr<UpdateOutcome> mix_backward(const UpdateKey& key, moe::Ticket ticket,
                                                moe::View<const float> dy, moe::View<float> dx,
                                                std::span<float> dweights) = 0;
   virtual void release(moe::Ticket ticket) = 0;
   // Synchronous mode: steps what this host leads. Once for each (trainer, run, step).
   virtual Status end_step(const UpdateKey& step, const moe::StepSettings& settings) = 0;
-  // Asynchronous mode: steps what has enough rows or has waited long enough. Gives when to call again.
+  // Asynchronous mode: steps what has enough rows or has waited long enough. Call it after every backward; gives
+  // when to call again at the latest, INT64_MAX: when another backward has come.
   virtual int64_t step_what_is_due(int64_t now_ns) = 0;
+
+  // ---- what is held
+
+  // First weights, version 0, a follower of epoch 0; nothing if it is held already.
+  virtual void adopt(ExpertName expert) = 0;
+  virtual void drop(ExpertName expert) = 0;
+  virtual void set_role(ExpertName expert, Role role, uint32_t epoch) = 0;
+  // Takes no updates meanwhile (see mix_backward): its last snapshot is on its way.
+  virtual void freeze(ExpertName expert, bool frozen) = 0;
+  // Weights, moments, version, epoch: what a follower pulls and the disk keeps (snapshot.h). NotFound: not held.
+  virtual StatusOr<std::vector<std::byte>> snapshot(ExpertName expert) = 0;
+  // Makes the expert what the snapshot says, its role a follower; adopts it if need be. InvalidArgument, DataLoss:
+  // not such a snapshot; nothing has changed then.
+  virtual Status restore(ExpertName expert, base::Bytes snapshot) = 0;
+  // A copy of `from` under another number, its weights moved by noise of `deviation` times their own; version 0.
+  virtual Status copy(ExpertName from, base::Bytes snapshot, ExpertName to, float deviation) = 0;
+  virtual std::vector<Holding> holdings() = 0;  // ascending
+  virtual UpdateCounters counters() const = 0;
 };
 
 }  // namespace agora::swarm
