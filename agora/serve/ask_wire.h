@@ -20,7 +20,7 @@
 
 namespace agora::serve {
 
-constexpr size_t kPromptBytesMax = 1 << 20;
+constexpr size_t kPromptBytesMax = 256 << 10;
 constexpr int64_t kAnswerTokensMax = 1 << 16;
 constexpr size_t kStopsMax = 16;
 constexpr size_t kStopBytesMax = 256;

@@ -79,7 +79,7 @@ TEST(AskWire, NamesTheLimit) {
   AskRequest request;
   request.prompt = std::string(kPromptBytesMax + 1, 'x');
   EXPECT_EQ(decode_ask_request(encode(request).bytes()).status().message(),
-            "ask: prompt: expected at most 1048576, found 1048577");
+            "ask: prompt: expected at most 262144, found 262145");
   request = {.prompt = "x", .tokens_max = kAnswerTokensMax + 1};
   EXPECT_EQ(decode_ask_request(encode(request).bytes()).status().code(), absl::StatusCode::kInvalidArgument);
   request = {.prompt = "x", .answered = {1, 2, 3}, .tokens_max = 2};

@@ -1,8 +1,8 @@
 #include "agora/serve/sampler.h"
 
-#include <gtest/gtest.h>
-
 #include <array>
+
+#include <gtest/gtest.h>
 
 namespace agora::serve {
 namespace {
