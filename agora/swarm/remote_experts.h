@@ -18,6 +18,7 @@
 #include "agora/base/loop.h"
 #include "agora/moe/experts.h"
 #include "agora/peers/transport/transport.h"
+#include "agora/swarm/mix_observer.h"
 #include "agora/swarm/spec.h"
 #include "agora/swarm/wire/rows.h"
 
@@ -32,6 +33,7 @@ struct RemoteExpertsConfig {
   int64_t timeout_ns = 10'000'000'000;  // of a call whose Deadline is kNoDeadline: never for ever
   uint64_t seed = 1;                    // of the draws among replicas
   base::Baton* baton = nullptr;
+  MixObserver* observer = nullptr;  // borrowed; told of every mix(), see mix_observer.h
 };
 
 // What became of the choices since the last take_report(), summed over all calls.
