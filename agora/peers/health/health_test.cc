@@ -1,0 +1,258 @@
+#include "agora/peers/health/health.h"
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <vector>
+
+#include "agora/peers/health/budget.h"
+#include <gtest/gtest.h>
+
+namespace agora::peers {
+namespace {
+
+using base::kMicrosecondNs;
+using base::kMillisecondNs;
+using base::kSecondNs;
+
+PeerId peer(int number) {
+  PeerId id;
+  id.bytes[0] = static_cast<std::byte>(number);
+  return id;
+}
+
+// ---- LatencyQuantile
+
+TEST(LatencyQuantile, IsAtMostOneBucketAboveTheTruth) {
+  Rng rng(7);
+  LatencyQuantile latency;
+  std::vector<int64_t> truth;
+  for (int i = 0; i < 500; ++i) {
+    const auto ns = static_cast<int64_t>(20e3 * std::exp2(10 * rng.uniform_double()));
+    latency.add(ns);
+    truth.push_back(ns);
+  }
+  std::sort(truth.begin(), truth.end());
+  for (const double q : {0.0, 0.05, 0.5, 0.9, 0.95, 0.99, 1.0}) {
+    const auto rank = static_cast<size_t>(std::max(std::ceil(q * 500) - 1, 0.0));
+    EXPECT_GE(latency.quantile_ns(q), truth[rank]) << q;
+    EXPECT_LE(static_cast<double>(latency.quantile_ns(q)), 1.2 * static_cast<double>(truth[rank])) << q;
+  }
+}
+
+TEST(LatencyQuantile, ForgetsWhatWasLongAgo) {
+  LatencyQuantile latency;
+  for (int i = 0; i < 1000; ++i) latency.add(50 * kMillisecondNs);
+  for (int i = 0; i < 1500; ++i) latency.add(kMillisecondNs);
+  EXPECT_LT(latency.quantile_ns(0.9), 2 * kMillisecondNs);
+}
+
+TEST(LatencyQuantile, HoldsAnyNumber) {
+  LatencyQuantile latency;
+  EXPECT_EQ(latency.quantile_ns(0.5), 0);
+  for (const int64_t ns : {INT64_MIN, int64_t{-1}, int64_t{0}}) latency.add(ns);
+  EXPECT_EQ(latency.quantile_ns(1), 8 * kMicrosecondNs);
+  latency.add(INT64_MAX);
+  EXPECT_GT(latency.quantile_ns(1), 9 * kSecondNs);
+}
+
+// ---- Budget
+
+TEST(Budget, GivesAShareOfTheCalls) {
+  Budget budget({.share = 0.05, .saved_max = 5, .saved_first = 0});
+  int taken = 0;
+  for (int i = 0; i < 1000; ++i) {
+    budget.on_call();
+    taken += budget.take() ? 1 : 0;
+  }
+  EXPECT_EQ(taken, 50);
+}
+
+TEST(Budget, SavesUpToItsLimit) {
+  Budget budget(kRetryBudget);
+  for (int i = 0; i < 10'000; ++i) budget.on_call();
+  int taken = 0;
+  while (budget.take()) ++taken;
+  EXPECT_EQ(taken, 10);
+}
+
+// ---- Ejection
+
+class EjectionTest : public testing::Test {
+ protected:
+  void fail(int times) {
+    for (int i = 0; i < times; ++i) ejection_.on_failure(now_, rng_);
+  }
+  Ejection::State state() const { return ejection_.state(now_); }
+  void probe(bool success) {
+    now_ = ejection_.until_ns();
+    EXPECT_EQ(state(), Ejection::State::probe);
+    ejection_.on_call(now_);
+    EXPECT_EQ(state(), Ejection::State::probing);
+    if (success) {
+      ejection_.on_success(now_);
+    } else {
+      fail(1);
+    }
+  }
+
+  int64_t now_ = kSecondNs;
+  Rng rng_{3};
+  Ejection ejection_{{}};
+};
+
+TEST_F(EjectionTest, FailuresInARowEject) {
+  fail(2);
+  ejection_.on_success(now_);
+  fail(2);
+  EXPECT_EQ(state(), Ejection::State::closed);
+  fail(1);
+  EXPECT_EQ(state(), Ejection::State::ejected);
+}
+
+TEST_F(EjectionTest, HalfOfTheCallsFailingEjects) {
+  for (int i = 0; i < 15 && state() == Ejection::State::closed; ++i) {
+    fail(1);
+    ejection_.on_success(now_);
+  }
+  EXPECT_EQ(state(), Ejection::State::ejected);
+}
+
+TEST_F(EjectionTest, FewFailuresDoNotEject) {
+  for (int i = 0; i < 1000; ++i) {
+    if (i % 5 == 0) fail(1);
+    ejection_.on_success(now_);
+    ASSERT_EQ(state(), Ejection::State::closed);
+  }
+}
+
+TEST_F(EjectionTest, OneProbeTakesThePeerBack) {
+  fail(3);
+  probe(true);
+  EXPECT_EQ(state(), Ejection::State::closed);
+  fail(2);  // the count starts again
+  EXPECT_EQ(state(), Ejection::State::closed);
+}
+
+TEST_F(EjectionTest, EachFailedProbeEjectsForLongerWithinTheLimit) {
+  fail(3);
+  double expected_s = 1;
+  for (int i = 0; i < 40; ++i) {
+    const double length_s = static_cast<double>(ejection_.until_ns() - now_) / kSecondNs;
+    EXPECT_GE(length_s, 0.8 * expected_s);
+    EXPECT_LE(length_s, 1.2 * expected_s);
+    expected_s = std::min(2 * expected_s, 30.0);
+    probe(false);
+    EXPECT_EQ(state(), Ejection::State::ejected);
+  }
+}
+
+TEST_F(EjectionTest, LateOutcomesOfOldCallsChangeNothing) {
+  fail(3);
+  const int64_t until = ejection_.until_ns();
+  fail(10);
+  ejection_.on_success(now_);
+  EXPECT_EQ(ejection_.until_ns(), until);
+  EXPECT_EQ(state(), Ejection::State::ejected);
+}
+
+TEST_F(EjectionTest, AProbeWithoutOutcomeIsFollowedByAnother) {
+  fail(3);
+  now_ = ejection_.until_ns();
+  ejection_.on_call(now_);
+  now_ += 5 * kSecondNs;
+  EXPECT_EQ(state(), Ejection::State::probe);
+  ejection_.on_call(now_);
+  ejection_.on_unknown();
+  EXPECT_EQ(state(), Ejection::State::probe);
+}
+
+// ---- Health
+
+class HealthTest : public testing::Test {
+ protected:
+  void fail(int number) {
+    for (int i = 0; i < 3; ++i) {
+      health_.on_call(peer(number), now_);
+      health_.on_failure(peer(number), now_);
+    }
+  }
+  void answer(int number, int64_t latency_ns, uint32_t load_us = 0) {
+    health_.on_call(peer(number), now_);
+    health_.on_answer(peer(number), now_, latency_ns, load_us);
+  }
+  std::vector<int> chosen(int times) {
+    std::vector<int> counts(three_.size());
+    for (int i = 0; i < times; ++i) ++counts[health_.choose(three_, now_)];
+    return counts;
+  }
+
+  int64_t now_ = kSecondNs;
+  Health health_{{}, Rng(5)};
+  const std::vector<PeerId> three_{peer(1), peer(2), peer(3)};
+};
+
+TEST_F(HealthTest, TheEjectedAreNotUsable) {
+  EXPECT_EQ(health_.usable(three_, now_), (std::vector<size_t>{0, 1, 2}));
+  fail(2);
+  EXPECT_EQ(health_.usable(three_, now_), (std::vector<size_t>{0, 2}));
+  EXPECT_EQ(chosen(100)[1], 0);
+}
+
+TEST_F(HealthTest, TheLastReplicaStays) {
+  fail(1);
+  now_ += kMillisecondNs * 500;  // 1 comes back first
+  fail(2);
+  fail(3);
+  EXPECT_EQ(health_.usable(three_, now_), (std::vector<size_t>{0}));
+  EXPECT_EQ(health_.usable(three_, now_, 2).size(), 2u);
+  EXPECT_EQ(health_.usable(three_, now_, 9).size(), 3u);
+  EXPECT_EQ(chosen(10)[0], 10);
+  EXPECT_TRUE(health_.usable({}, now_).empty());
+}
+
+TEST_F(HealthTest, TheMoreLoadedOfTwoIsNotChosen) {
+  answer(1, kMillisecondNs);
+  answer(2, kMillisecondNs, 20'000);
+  answer(3, kMillisecondNs);
+  const std::vector<int> counts = chosen(300);
+  EXPECT_EQ(counts[1], 0);
+  EXPECT_GT(counts[0], 50);
+  EXPECT_GT(counts[2], 50);
+}
+
+TEST_F(HealthTest, ReportsGrowOld) {
+  answer(1, kMillisecondNs);
+  answer(2, kMillisecondNs, 20'000);
+  const int64_t at_once = health_.expected_ns(peer(2), now_);
+  EXPECT_EQ(at_once, 21 * kMillisecondNs);
+  EXPECT_EQ(health_.expected_ns(peer(2), now_ + kSecondNs), 11 * kMillisecondNs);
+}
+
+TEST_F(HealthTest, CallsUnderWayCount) {
+  answer(1, kMillisecondNs);
+  for (int i = 0; i < 4; ++i) health_.on_call(peer(1), now_);
+  EXPECT_EQ(health_.expected_ns(peer(1), now_), 5 * kMillisecondNs);
+  for (int i = 0; i < 4; ++i) health_.on_given_up(peer(1));
+  EXPECT_EQ(health_.expected_ns(peer(1), now_), kMillisecondNs);
+}
+
+TEST_F(HealthTest, QuantilesNeedSomeCalls) {
+  for (int i = 0; i < 7; ++i) answer(1, kMillisecondNs);
+  EXPECT_EQ(health_.quantile_ns(peer(1), 0.95), 0);
+  answer(1, kMillisecondNs);
+  EXPECT_GE(health_.quantile_ns(peer(1), 0.95), kMillisecondNs);
+}
+
+TEST(HealthLimits, ThePeerNotCalledForLongestIsForgotten) {
+  Health health({.ejection = {}, .peers_max = 2}, Rng(1));
+  for (int i = 1; i <= 3; ++i) {
+    for (int k = 0; k < 3; ++k) health.on_failure(peer(i), i * kMillisecondNs);
+  }
+  EXPECT_EQ(health.state(peer(1), 4 * kMillisecondNs), Ejection::State::closed);
+  EXPECT_EQ(health.state(peer(2), 4 * kMillisecondNs), Ejection::State::ejected);
+  EXPECT_EQ(health.state(peer(3), 4 * kMillisecondNs), Ejection::State::ejected);
+}
+
+}  // namespace
+}  // namespace agora::peers
