@@ -15,12 +15,7 @@ moe::LocalExpertsConfig experts_config(const ModelConfig& config, Train train, i
   moe::LocalExpertsConfig experts;
   experts.layers = config.num_hidden_layers;
   experts.experts = config.gate.experts;
-  experts.shape = {.activation = config.activation,
-                   .d = config.hidden_size,
-                   .h = config.moe_intermediate_size,
-                   .biases = false,
-                   .deviation = config.initializer_range,
-                   .deviation_down = config.residual_deviation()};
+  experts.shape = expert_shape(config);
   experts.train = train;
   experts.parts = parts;
   return experts;
@@ -37,6 +32,15 @@ StatusOr<LocalModel> make_empty(const ModelConfig& config, const Compute& comput
 }
 
 }  // namespace
+
+moe::ExpertShape expert_shape(const ModelConfig& config) {
+  return {.activation = config.activation,
+          .d = config.hidden_size,
+          .h = config.moe_intermediate_size,
+          .biases = false,
+          .deviation = config.initializer_range,
+          .deviation_down = config.residual_deviation()};
+}
 
 void LocalModel::repack(const Compute& compute) {
   model->repack(compute);

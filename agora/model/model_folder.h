@@ -34,6 +34,9 @@ struct LocalModel {
   std::vector<tensor::Parameter*> tensors();
 };
 
+// Every expert of the model, whoever holds it.
+moe::ExpertShape expert_shape(const ModelConfig& config);
+
 // First weights are drawn from rng. InvalidArgument: see validate(config). parts: see LocalExpertsConfig.
 StatusOr<LocalModel> make_model(const ModelConfig& config, const Compute& compute, Train train,
                                 const Rng& rng, int64_t parts = 1);
