@@ -9,6 +9,7 @@
 #include <array>
 #include <memory>
 #include <string>
+#include <string_view>
 
 #include "agora/base/bytes.h"
 #include "agora/base/result.h"
@@ -43,5 +44,8 @@ class Identity {
 };
 
 bool verify(const PublicKey& key, base::Bytes bytes, const Signature& signature);
+
+// InvalidArgument: not a certificate, or its key is not Ed25519. Says nothing of who signed it.
+StatusOr<PublicKey> public_key_of_certificate(std::string_view pem);
 
 }  // namespace agora::peers

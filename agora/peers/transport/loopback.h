@@ -18,6 +18,7 @@
 namespace agora::peers {
 
 class LoopbackTransport;
+struct LoopbackPeer;
 
 // Who listens where. The part of a transport that outlives it is here, so that a call in flight to a peer that
 // has gone finds nobody instead of a dangling pointer.
@@ -28,14 +29,13 @@ class LoopbackNetwork {
 
  private:
   friend class LoopbackTransport;
-  struct Peer;
-  void add(const Endpoint& at, std::shared_ptr<Peer> peer);
+  void add(const Endpoint& at, std::shared_ptr<LoopbackPeer> peer);
   void remove(const Endpoint& at);
-  std::shared_ptr<Peer> find(const Endpoint& at);
+  std::shared_ptr<LoopbackPeer> find(const Endpoint& at);
 
   base::Loop& loop_;
   base::Mutex mutex_;
-  std::map<Endpoint, std::shared_ptr<Peer>> peers_ ABSL_GUARDED_BY(mutex_);
+  std::map<Endpoint, std::shared_ptr<LoopbackPeer>> peers_ ABSL_GUARDED_BY(mutex_);
 };
 
 class LoopbackTransport final : public Transport {
@@ -53,9 +53,8 @@ class LoopbackTransport final : public Transport {
   TransportCounters counters() const override;
 
  private:
-  using Peer = LoopbackNetwork::Peer;
   std::shared_ptr<LoopbackNetwork> network_;
-  std::shared_ptr<Peer> peer_;
+  std::shared_ptr<LoopbackPeer> peer_;
 };
 
 }  // namespace agora::peers

@@ -5,9 +5,10 @@
 //                              payload, [](Reply reply) { ... });
 //   transport.cancel(id);
 //
-// Every call ends with exactly one reply: the peer's, DeadlineExceeded, Cancelled, or Unavailable when the way
-// to the peer broke. Replies and requests are handed over on a thread of the transport (in the simulator: on
-// the loop), never inside call(): take what they bring and return soon. Calls between two peers share one
+// Every call ends with exactly one reply: the peer's, DeadlineExceeded, Cancelled, Unavailable when the way to
+// the peer broke (try another), PermissionDenied when who is there is not who was called, or lets us not in.
+// Replies and requests are handed over on a thread of the transport (in the simulator: on the loop), never
+// inside call(), but for calls after stop(): take what they bring and return soon. Calls between two peers share one
 // connection, both ways, and do not wait for each other; they may overtake each other. Implementations: grpc
 // (mutual TLS), loopback (in one process), simulated; and faulty_transport around any of them. All pass
 // tests/conformance/transport_suite.h. Any thread.
@@ -40,25 +41,25 @@ struct CallId {
 };
 
 struct CallSettings {
-  PeerId to;    // empty: whoever proves to be at the endpoint; the reply says who
-  Endpoint at;  // must not be empty
-  Method method;
+  PeerId to{};    // empty: whoever proves to be at the endpoint; the reply says who
+  Endpoint at{};  // must not be empty
+  Method method{};
   Priority priority = Priority::training;
   int64_t deadline_ns = 0;  // of the transport's clock; travels as the time that is left. Always finite
   uint64_t trace = 0;       // names the request that this call is part of, on every peer it touches. 0: none
 };
 
 struct Reply {
-  Status status;           // the peer's answer or the transport's
-  PeerId from;             // empty when nobody answered
+  Status status{};         // the peer's answer or the transport's
+  PeerId from{};           // empty when nobody answered
   uint32_t load_us = 0;    // how long a call that came to the peer now would wait, in microseconds
   bool from_peer = false;  // false: the transport made this reply up
-  Payload payload;
+  Payload payload{};
 };
 
 struct CallEvents {
-  std::function<void(Reply)> done;    // once
-  std::function<void(Payload)> part;  // before done, in order; may be empty
+  std::function<void(Reply)> done{};    // once
+  std::function<void(Payload)> part{};  // before done, in order; may be empty
 };
 
 // A request at the peer that serves it. Dropped without a reply it answers Unavailable by itself.
