@@ -20,6 +20,8 @@ namespace agora::peers {
 
 constexpr size_t kRecordBytesMax = 960;  // signature included: what a BEP 44 item may hold (1,000), bencoded
 constexpr size_t kRecordBodyBytesMax = 768;
+constexpr size_t kRecordHostBytesMax = 46;  // the longest text of an IPv6 address
+constexpr uint32_t kRecordTtlMaxS = 600;    // nobody stays in views for longer without a word
 
 struct Record {
   PeerId peer;  // always the hash of key
@@ -32,11 +34,17 @@ struct Record {
   std::string body;       // what the peer holds and does; swarm/ writes and reads it
 };
 
-// ResourceExhausted: the body is too large.
+// Signed by identity, whose key and peer id it carries whatever record says. ResourceExhausted: the body is too
+// large; InvalidArgument: no endpoint that others could reach, a time to live out of its bounds.
 StatusOr<std::vector<std::byte>> sign_record(const Record& record, const Identity& identity);
 
 // InvalidArgument: not a record, too large, a wrong length inside; PermissionDenied: the signature is not that
 // of the key.
 StatusOr<Record> open_record(base::Bytes bytes);
+
+// The two halves of open_record, for who can tell from the sequence that a record is not worth a verification
+// (70 us). What read_record returns is a claim until signature_holds says so.
+StatusOr<Record> read_record(base::Bytes bytes);
+bool signature_holds(const Record& record, base::Bytes bytes);  // bytes: those it was read from
 
 }  // namespace agora::peers

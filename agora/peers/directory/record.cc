@@ -1,0 +1,135 @@
+// Layout, little endian, no padding:
+//   u8 version (1)   u8 flags (1: leaving)   u16 ttl_s   u64 sequence   32 key   32 swarm   u16 port
+//   u8 length, host   u16 length, body   64 signature of kSignedAs and all before
+#include "agora/peers/directory/record.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "agora/base/text.h"
+
+namespace agora::peers {
+namespace {
+
+constexpr uint8_t kVersion = 1;
+constexpr uint8_t kLeaving = 1;
+constexpr size_t kSignatureBytes = sizeof(Signature);
+constexpr size_t kFixedBytes = 1 + 1 + 2 + 8 + 32 + 32 + 2 + 1 + 2 + kSignatureBytes;
+static_assert(kFixedBytes + kRecordHostBytesMax + kRecordBodyBytesMax <= kRecordBytesMax);
+
+// A signature made for a record means nothing anywhere else that the key signs.
+constexpr std::string_view kSignedAs = "agora record 1";
+
+std::vector<std::byte> signed_bytes(base::Bytes unsigned_part) {
+  std::vector<std::byte> bytes(kSignedAs.size() + unsigned_part.size());
+  const auto tail = std::ranges::copy(base::as_bytes(kSignedAs), bytes.begin()).out;
+  std::ranges::copy(unsigned_part, tail);
+  return bytes;
+}
+
+template <class T>
+void append_le(std::vector<std::byte>& to, T value) {
+  to.resize(to.size() + sizeof(T));
+  base::store_le(value, to.data() + to.size() - sizeof(T));
+}
+
+void append(std::vector<std::byte>& to, base::Bytes bytes) {
+  to.insert(to.end(), bytes.begin(), bytes.end());
+}
+
+// An address or a name: nothing that a log, a terminal or a resolver would stumble over.
+bool is_host(std::string_view host) {
+  const auto fits = [](char c) {
+    return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '.' ||
+           c == ':' || c == '-' || c == '%' || c == '_';
+  };
+  return !host.empty() && host.size() <= kRecordHostBytesMax && std::ranges::all_of(host, fits);
+}
+
+Status check_fields(const Record& record) {
+  if (!is_host(record.endpoint.host) || record.endpoint.port == 0) {
+    return absl::InvalidArgumentError(base::concat(
+        "record: expected an address of at most ", kRecordHostBytesMax, " characters and a port from 1, not ",
+        base::in_quotes(record.endpoint.host), " port ", record.endpoint.port));
+  }
+  if (record.ttl_s == 0 || record.ttl_s > kRecordTtlMaxS) {
+    return absl::InvalidArgumentError(base::concat("record: expected a time to live of 1 to ", kRecordTtlMaxS,
+                                                   " seconds, not ", record.ttl_s));
+  }
+  return absl::OkStatus();
+}
+
+Status not_a_record(std::string_view why) {
+  return absl::InvalidArgumentError(base::concat("not a record: ", why));
+}
+
+}  // namespace
+
+StatusOr<std::vector<std::byte>> sign_record(const Record& record, const Identity& identity) {
+  if (record.body.size() > kRecordBodyBytesMax) {
+    return absl::ResourceExhaustedError(base::concat("record: the body has ", record.body.size(),
+                                                     " bytes; at most ", kRecordBodyBytesMax, " fit"));
+  }
+  AGORA_RETURN_IF_ERROR(check_fields(record));
+  std::vector<std::byte> bytes;
+  bytes.reserve(kFixedBytes + record.endpoint.host.size() + record.body.size());
+  append_le(bytes, kVersion);
+  append_le(bytes, record.leaving ? kLeaving : uint8_t{0});
+  append_le(bytes, static_cast<uint16_t>(record.ttl_s));
+  append_le(bytes, record.sequence);
+  append(bytes, identity.public_key());
+  append(bytes, record.swarm.bytes);
+  append_le(bytes, record.endpoint.port);
+  append_le(bytes, static_cast<uint8_t>(record.endpoint.host.size()));
+  append(bytes, base::as_bytes(record.endpoint.host));
+  append_le(bytes, static_cast<uint16_t>(record.body.size()));
+  append(bytes, base::as_bytes(record.body));
+  append(bytes, identity.sign(signed_bytes(bytes)));
+  return bytes;
+}
+
+StatusOr<Record> read_record(base::Bytes bytes) {
+  if (bytes.size() > kRecordBytesMax) {
+    return not_a_record(base::concat(bytes.size(), " bytes; at most ", kRecordBytesMax));
+  }
+  base::ByteReader in(bytes);
+  Record record;
+  uint8_t version = 0, flags = 0, host_size = 0;
+  uint16_t ttl_s = 0, body_size = 0;
+  base::Bytes key, swarm, host, body;
+  if (!in.read_le(&version) || version != kVersion) return not_a_record("expected version 1");
+  if (!in.read_le(&flags) || (flags & ~kLeaving) != 0) return not_a_record("unknown flags");
+  if (!in.read_le(&ttl_s) || !in.read_le(&record.sequence) || !in.take(32, &key) || !in.take(32, &swarm) ||
+      !in.read_le(&record.endpoint.port) || !in.read_le(&host_size) || !in.take(host_size, &host) ||
+      !in.read_le(&body_size) || body_size > kRecordBodyBytesMax || !in.take(body_size, &body) ||
+      in.remaining() != kSignatureBytes) {
+    return not_a_record("a length inside does not fit");
+  }
+  std::ranges::copy(key, record.key.begin());
+  std::ranges::copy(swarm, record.swarm.bytes.begin());
+  record.endpoint.host = base::as_text(host);
+  record.ttl_s = ttl_s;
+  record.leaving = (flags & kLeaving) != 0;
+  record.body = base::as_text(body);
+  AGORA_RETURN_IF_ERROR(check_fields(record));
+  record.peer = peer_id_of(record.key);
+  return record;
+}
+
+bool signature_holds(const Record& record, base::Bytes bytes) {
+  if (bytes.size() < kSignatureBytes) return false;
+  Signature signature;
+  std::ranges::copy(bytes.last(kSignatureBytes), signature.begin());
+  return verify(record.key, signed_bytes(bytes.first(bytes.size() - kSignatureBytes)), signature);
+}
+
+StatusOr<Record> open_record(base::Bytes bytes) {
+  AGORA_ASSIGN_OR_RETURN(Record record, read_record(bytes));
+  if (!signature_holds(record, bytes)) {
+    return absl::PermissionDeniedError(
+        base::concat("record: the signature is not that of peer ", record.peer.brief()));
+  }
+  return record;
+}
+
+}  // namespace agora::peers

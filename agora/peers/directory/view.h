@@ -1,0 +1,122 @@
+// What one peer believes about the others: records in, events out, all checks in between.
+//
+//   DirectoryView view({.swarm = swarm, .self = me});
+//   Verdict verdict = view.take(bytes, now, &events);     // from anybody, by any way
+//   view.expire(now, &events);                            // at view.next_expiry_ns() or later
+//
+// A record counts from when its sequence was first seen, on the reader's clock, so a peer's wall clock matters
+// to nobody. Who is gone leaves a tombstone: a record as old as its last one does not revive it. Pure:
+// (event, now) -> events, no clock or thread inside. One thread at a time.
+#pragma once
+
+#include <cstdint>
+#include <deque>
+#include <map>
+#include <memory>
+#include <set>
+#include <span>
+#include <unordered_map>
+#include <utility>
+#include <vector>
+
+#include "agora/peers/directory/directory.h"
+#include "agora/peers/transport/payload.h"
+
+namespace agora::peers {
+
+struct ViewSettings {
+  SwarmId swarm;
+  PeerId self;                   // records of this peer are no news
+  size_t peers_max = 4096;       // about 1 KiB each; who comes later is not taken until somebody goes
+  size_t tombstones_max = 4096;  // the oldest is forgotten first
+};
+
+enum class Verdict : uint8_t {
+  taken,
+  known,  // these very bytes
+  own,    // of this peer, and truly signed by it: maybe from an earlier life
+  forged,
+  stale,
+  oversized,
+  foreign,
+  malformed,
+  over_limit,
+};
+
+// A part of the ring of peer ids, by their first 8 bytes: from first up to last, both in it, over the end of
+// numbers where last < first.
+struct Arc {
+  uint64_t first = 0;
+  uint64_t last = UINT64_MAX;
+  bool holds(uint64_t at) const { return at - first <= last - first; }
+};
+
+uint64_t ring_place(const PeerId& peer);
+
+// Which record of a peer somebody has.
+struct DigestEntry {
+  uint64_t place = 0;
+  uint64_t sequence = 0;
+};
+
+class DirectoryView {
+ public:
+  explicit DirectoryView(const ViewSettings& settings) : settings_(settings) {}
+
+  // Cost: one hash; one signature check only where the sequence is news.
+  Verdict take(base::Bytes bytes, int64_t now_ns, std::vector<DirectoryEvent>* events);
+  void expire(int64_t now_ns, std::vector<DirectoryEvent>* events);
+  int64_t next_expiry_ns() const { return expiries_.empty() ? INT64_MAX : expiries_.begin()->first; }
+
+  size_t size() const { return peers_.size(); }
+  std::vector<std::shared_ptr<const Record>> records() const;
+  std::shared_ptr<const Record> find(const PeerId& peer) const;  // null: not here
+  // The peer at the place or the next one after it, round the ring; null: nobody is here.
+  std::shared_ptr<const Record> at_or_after(uint64_t place) const;
+  const DirectoryCounters& counters() const { return counters_; }
+
+  // An arc that starts at `first` and covers at most `entries_max` known peers, and what we have there: small
+  // views are covered whole.
+  Arc arc_from(uint64_t first, size_t entries_max) const;
+  std::vector<DigestEntry> digest(const Arc& arc) const;
+
+  // Against somebody's digest of an arc: what we have fresher or they lack, at most bytes_max in all, starting
+  // somewhere that `start` picks; and the places where they are fresher. Records in the last third of their time are not passed on: if they were still true, a fresher
+  // one would be about. Tombstones of peers that the digest names with an older sequence are.
+  struct Difference {
+    std::vector<Payload> fresher;
+    std::vector<uint64_t> wanted;
+  };
+  Difference difference(const Arc& arc, std::span<const DigestEntry> digest, size_t bytes_max, uint64_t start,
+                        int64_t now_ns) const;
+  // The records at these places, at most bytes_max in all.
+  std::vector<Payload> records_at(std::span<const uint64_t> places, size_t bytes_max) const;
+
+ private:
+  struct Known {
+    std::shared_ptr<const Record> record;
+    Payload bytes;
+    int64_t expires_ns = 0;
+    int64_t pass_on_until_ns = 0;
+  };
+  struct Tombstone {
+    uint64_t sequence = 0;
+    Payload bytes;  // proof for the peer itself, should it come back with a lower sequence
+  };
+
+  Verdict check(const Record& record, base::Bytes bytes) const;
+  void put(Record record, base::Bytes bytes, int64_t now_ns, std::vector<DirectoryEvent>* events);
+  void bury(const Record& record, Payload bytes, std::vector<DirectoryEvent>* events);
+  Verdict count(Verdict verdict);
+  const Payload* fresher_than(const DigestEntry& entry, int64_t now_ns) const;
+  bool lacks(const DigestEntry& entry) const;
+
+  ViewSettings settings_;
+  std::map<uint64_t, Known> peers_;                  // by place
+  std::set<std::pair<int64_t, uint64_t>> expiries_;  // (expires_ns, place)
+  std::unordered_map<uint64_t, Tombstone> tombstones_;
+  std::deque<uint64_t> tombstone_order_;  // oldest first; at most tombstones_max, so the map has no more
+  DirectoryCounters counters_;
+};
+
+}  // namespace agora::peers
