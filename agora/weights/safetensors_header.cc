@@ -1,11 +1,14 @@
 #include "agora/weights/safetensors_header.h"
 
 #include <algorithm>
+#include <array>
 #include <optional>
 #include <tuple>
 #include <unordered_set>
+#include <utility>
 
 #include "absl/strings/escaping.h"
+#include "agora/base/check.h"
 #include "agora/base/text.h"
 
 #include "nlohmann/json.hpp"
@@ -20,6 +23,7 @@ namespace {
 
 using nlohmann::json;
 
+constexpr size_t kDataAlignment = 64;  // of the first tensor in the file
 constexpr std::string_view kMetadataKey = "__metadata__";
 constexpr size_t kMetadataMax = kTensorsMax + 1000;  // a hash for each tensor, and some more
 
@@ -200,6 +204,34 @@ std::string hashed_text(std::span<const TensorSpec> specs, const Metadata& metad
   std::string text;
   for (const std::string& line : lines) text += line;
   return text;
+}
+
+int64_t bytes_of(const TensorSpec& spec) {
+  int64_t bytes = tensor::size_of(spec.dtype);
+  for (const int64_t dimension : spec.shape) AGORA_CHECK(base::multiply_sizes(bytes, dimension, &bytes));
+  return bytes;
+}
+
+StatusOr<std::string> format_header(std::span<const TensorSpec> specs, const Metadata& metadata,
+                                    const std::string& file) {
+  nlohmann::ordered_json header;
+  header[std::string(kMetadataKey)] = metadata;
+  int64_t offset = 0;
+  for (const TensorSpec& spec : specs) {
+    const int64_t begin = std::exchange(offset, offset + bytes_of(spec));
+    header[spec.name] = {
+        {"dtype", tensor::name_of(spec.dtype)}, {"shape", spec.shape}, {"data_offsets", {begin, offset}}};
+  }
+  try {
+    std::string text = header.dump();
+    const size_t length = sizeof(uint64_t);
+    text.append((kDataAlignment - (length + text.size()) % kDataAlignment) % kDataAlignment, ' ');
+    std::array<std::byte, sizeof(uint64_t)> size;
+    base::store_le<uint64_t>(text.size(), size.data());
+    return concat(base::as_text(size), text);
+  } catch (const nlohmann::json::exception&) {
+    return absl::InvalidArgumentError(concat(file, ": a tensor's name or a metadata value is not UTF-8"));
+  }
 }
 
 }  // namespace agora::weights

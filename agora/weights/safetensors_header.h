@@ -27,6 +27,14 @@ struct SafetensorsHeader {
   Metadata metadata;
 };
 
+// Dimensions that overflow are a bug of the caller (CHECK).
+int64_t bytes_of(const TensorSpec& spec);
+
+// What a file opens with: the header's length and its JSON, padded so that the first tensor is aligned. The tensors
+// stand in the order of the specs. Of one size whatever the hashes in the metadata are.
+StatusOr<std::string> format_header(std::span<const TensorSpec> specs, const Metadata& metadata,
+                                    const std::string& file);
+
 StatusOr<SafetensorsHeader> parse_header(std::string_view json, const std::string& file);
 
 // The names of the hashes in __metadata__.

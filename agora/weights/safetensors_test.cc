@@ -268,5 +268,20 @@ const std::vector<Hostile>& hostile_files() {
 INSTANTIATE_TEST_SUITE_P(Safetensors, HostileHeader, ::testing::ValuesIn(hostile_files()),
                          [](const auto& info) { return std::string(info.param.what); });
 
+TEST(Safetensors, BytesAreWhatTheWriterWrites) {
+  TestFolder folder;
+  const std::vector<TensorSpec> specs = {{"a", DType::f32, {2, 3}}, {"b", DType::f32, {2}}};
+  const std::vector<float> a = {1, 2, 3, 4, 5, 6}, b = {7, 8};
+  const std::vector<std::span<const float>> values = {a, b};
+  auto bytes = safetensors_bytes(specs, values, {{"key", "value"}});
+  ASSERT_TRUE(bytes.ok()) << bytes.status();
+  auto writer = SafetensorsWriter::create(folder.path("x"), specs, {{"key", "value"}});
+  ASSERT_TRUE((*writer)->add("a", {a.data(), 2, 3}).ok());
+  ASSERT_TRUE((*writer)->add("b", {b.data(), 1, 2}).ok());
+  ASSERT_TRUE((*writer)->finish().ok());
+  EXPECT_EQ(*read_file(folder.path("x"), 1 << 20), base::as_text(*bytes));
+  EXPECT_TRUE((*SafetensorsFile::parse(*bytes, "bytes"))->verify().ok());
+}
+
 }  // namespace
 }  // namespace agora::weights

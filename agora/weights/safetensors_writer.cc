@@ -3,14 +3,11 @@
 #include <bit>
 #include <span>
 #include <unordered_set>
-#include <utility>
 
 #include "agora/base/check.h"
 #include "agora/base/text.h"
 #include "agora/weights/safetensors.h"
 #include "agora/weights/safetensors_header.h"
-
-#include "nlohmann/json.hpp"
 
 namespace agora::weights {
 
@@ -21,7 +18,6 @@ namespace {
 
 static_assert(std::endian::native == std::endian::little, "values are written as they lie");
 
-constexpr size_t kDataAlignment = 64;        // of the first tensor in the file
 constexpr int64_t kConvertedAtATime = 8192;  // elements
 
 Status check_specs(const std::vector<TensorSpec>& specs, const std::string& path) {
@@ -32,12 +28,6 @@ Status check_specs(const std::vector<TensorSpec>& specs, const std::string& path
         concat(path, ": the tensor name ", in_quotes(spec.name), " is there twice or too long"));
   }
   return absl::OkStatus();
-}
-
-int64_t bytes_of(const TensorSpec& spec) {
-  int64_t bytes = tensor::size_of(spec.dtype);
-  for (const int64_t dimension : spec.shape) AGORA_CHECK(base::multiply_sizes(bytes, dimension, &bytes));
-  return bytes;
 }
 
 template <class To, class Convert, class Sink>
@@ -74,25 +64,7 @@ StatusOr<std::unique_ptr<SafetensorsWriter>> SafetensorsWriter::create(const std
 }
 
 StatusOr<std::string> SafetensorsWriter::header() const {
-  nlohmann::ordered_json header;
-  header["__metadata__"] = metadata_;
-  int64_t offset = 0;
-  for (const TensorSpec& spec : specs_) {
-    const int64_t begin = std::exchange(offset, offset + bytes_of(spec));
-    header[spec.name] = {
-        {"dtype", tensor::name_of(spec.dtype)}, {"shape", spec.shape}, {"data_offsets", {begin, offset}}};
-  }
-  try {
-    std::string text = header.dump();
-    const size_t length = sizeof(uint64_t);
-    text.append((kDataAlignment - (length + text.size()) % kDataAlignment) % kDataAlignment, ' ');
-    std::array<std::byte, sizeof(uint64_t)> size;
-    base::store_le<uint64_t>(text.size(), size.data());
-    return concat(base::as_text(size), text);
-  } catch (const nlohmann::json::exception&) {
-    return absl::InvalidArgumentError(
-        concat(file_->path(), ": a tensor's name or a metadata value is not UTF-8"));
-  }
+  return format_header(specs_, metadata_, file_->path());
 }
 
 const TensorSpec& SafetensorsWriter::next_spec(std::string_view name) const {
