@@ -106,8 +106,9 @@ class HeldExperts {
   virtual void adopt(ExpertName expert) = 0;
   virtual void drop(ExpertName expert) = 0;
   virtual void set_role(ExpertName expert, Role role, uint32_t epoch) = 0;
-  // Takes no updates meanwhile (see mix_backward): its last snapshot is on its way.
-  virtual void freeze(ExpertName expert, bool frozen) = 0;
+  // Takes no updates meanwhile (see mix_backward): its last snapshot is on its way. Gradients that wait for a step are
+  // stepped with first; false: they can not be (a synchronous step is under way), it is not frozen then.
+  virtual bool freeze(ExpertName expert, bool frozen) = 0;
   // Weights, moments, version, epoch: what a follower pulls and the disk keeps (snapshot.h). NotFound: not held.
   virtual StatusOr<std::vector<std::byte>> snapshot(ExpertName expert) = 0;
   // Makes the expert what the snapshot says, its role a follower; adopts it if need be. InvalidArgument, DataLoss:

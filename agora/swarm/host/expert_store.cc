@@ -1,0 +1,351 @@
+#include "agora/swarm/host/expert_store.h"
+
+#include <algorithm>
+#include <bit>
+#include <cmath>
+
+#include "agora/base/check.h"
+#include "agora/base/text.h"
+
+namespace agora::swarm {
+namespace {
+
+using base::concat;
+using Kind = UpdateOutcome::Kind;
+
+double norm_of(moe::View<const float> rows) {
+  double squares = 0;
+  for (int64_t r = 0; r < rows.rows; ++r) {
+    for (const float value : rows.row_span(r)) squares += static_cast<double>(value) * value;
+  }
+  return std::sqrt(squares);
+}
+
+// 1 / (1 + age), rounded up to a power of two.
+int halvings_of_age(uint64_t age) { return std::bit_width(age + 1) - 1; }
+
+}  // namespace
+
+Rng first_weights(const SwarmSpec& spec) { return Rng(spec.seed).fork("weights"); }
+
+StatusOr<std::unique_ptr<ExpertStore>> ExpertStore::create(const moe::Compute& compute, const SwarmSpec& spec,
+                                                           const LedgerLimits& limits) {
+  AGORA_RETURN_IF_ERROR(validate(spec));
+  moe::Compute own = compute;
+  own.precision = spec.bf16 ? kernels::Precision::bf16 : kernels::Precision::f32;
+  AGORA_ASSIGN_OR_RETURN(std::unique_ptr<moe::LocalExperts> experts,
+                         moe::LocalExperts::create(own, {.layers = spec.layers,
+                                                         .experts = spec.experts_max,
+                                                         .shape = spec.shape,
+                                                         .tickets_max = kHeldTicketsMax,
+                                                         .hold = moe::Hold::none}));
+  return std::unique_ptr<ExpertStore>(new ExpertStore(own, spec, limits, std::move(experts)));
+}
+
+ExpertStore::ExpertStore(const moe::Compute& compute, const SwarmSpec& spec, const LedgerLimits& limits,
+                         std::unique_ptr<moe::LocalExperts> experts)
+    : compute_(compute),
+      spec_(spec),
+      experts_(std::move(experts)),
+      learning_rate_(spec.step.learning_rate),
+      ledger_(limits) {}
+
+HeldMix ExpertStore::told(LayerId layer, const moe::Route& route, moe::MixResult mixed) {
+  HeldMix answer{.arrived = std::move(mixed.arrived),
+                 .version = std::vector<uint64_t>(static_cast<size_t>(route.choices()), 0),
+                 .ticket = mixed.ticket};
+  for (size_t i = 0; i < answer.arrived.size(); ++i) {
+    if (answer.arrived[i] == 0) continue;
+    const ExpertName name{layer, ExpertId{route.expert[i]}};
+    answer.version[i] = expert(name).version();
+    ++held_.at(name).rows_served;
+  }
+  return answer;
+}
+
+StatusOr<HeldMix> ExpertStore::mix(LayerId layer, moe::View<const float> x, const moe::Route& route,
+                                   moe::Keep keep, moe::View<float> y) {
+  AGORA_ASSIGN_OR_RETURN(moe::MixResult mixed, experts_->mix(layer, x, route, keep, moe::kNoDeadline, y));
+  return told(layer, route, std::move(mixed));
+}
+
+StatusOr<HeldMix> ExpertStore::mix_entries(LayerId layer, moe::View<const float> x, const moe::Route& route,
+                                           moe::View<float> entries) {
+  AGORA_ASSIGN_OR_RETURN(moe::MixResult mixed, experts_->mix_entries(layer, x, route, entries));
+  return told(layer, route, std::move(mixed));
+}
+
+// ---- updates
+
+StatusOr<UpdateOutcome> ExpertStore::mix_backward(const UpdateKey& key, moe::Ticket ticket,
+                                                  moe::View<const float> dy, moe::View<float> dx,
+                                                  std::span<float> dweights) {
+  if (ledger_.seen(key)) return repeat(key, ticket, dy, dx, dweights);
+  AGORA_ASSIGN_OR_RETURN(const std::span<const moe::Served> served, experts_->served(ticket));
+  AGORA_RETURN_IF_ERROR(check_update(key.layer, served, dy));
+
+  UpdateOutcome outcome;
+  std::vector<moe::Served> taken;
+  const auto halvings = [&](const moe::Served& s) {
+    const int n = halvings_of(key, s, &outcome.kind);
+    if (n != moe::kNoGradient) taken.push_back(s);
+    return n;
+  };
+  const Status done = experts_->mix_backward(ticket, dy, halvings, dx, dweights);
+  if (!done.ok()) {
+    ++counters_.refused;
+    return done;
+  }
+  count_rows(key.layer, taken);
+  count(outcome.kind);
+  AppliedReply reply{.dx = {}, .dweights = {dweights.begin(), dweights.end()}};
+  for (int64_t r = 0; r < dx.rows; ++r) {
+    const std::span<const float> row = dx.row_span(r);
+    reply.dx.insert(reply.dx.end(), row.begin(), row.end());
+  }
+  ledger_.add(key, std::move(reply));
+  return outcome;
+}
+
+StatusOr<UpdateOutcome> ExpertStore::repeat(const UpdateKey& key, moe::Ticket ticket,
+                                            moe::View<const float> dy, moe::View<float> dx,
+                                            std::span<float> dweights) {
+  const AppliedReply* reply = ledger_.reply(key);
+  if (reply != nullptr && reply->dweights.size() == dweights.size() &&
+      static_cast<int64_t>(reply->dx.size()) == dx.size()) {
+    for (int64_t r = 0; r < dx.rows; ++r) std::copy_n(reply->dx.data() + r * dx.cols, dx.cols, dx.row(r));
+    std::copy(reply->dweights.begin(), reply->dweights.end(), dweights.begin());
+    release(ticket);
+  } else {
+    AGORA_RETURN_IF_ERROR(experts_->mix_backward(
+        ticket, dy, [](const moe::Served&) { return moe::kNoGradient; }, dx, dweights));
+  }
+  count(Kind::repeated);
+  return UpdateOutcome{Kind::repeated};
+}
+
+// Shapes and finiteness are LocalExperts' to check; nothing is touched before it has.
+Status ExpertStore::check_update(LayerId layer, std::span<const moe::Served> served,
+                                 moe::View<const float> dy) {
+  for (const moe::Served& s : served) {
+    const auto held = held_.find({layer, s.expert});
+    if (held == held_.end() || !held->second.frozen) continue;
+    return absl::UnavailableError(concat("layer ", layer.value, " expert ", s.expert.value,
+                                         " is being handed over to another host; ask again in a moment"));
+  }
+  const double norm = norm_of(dy);
+  if (norm <= spec_.gradient_norm_limit) return absl::OkStatus();
+  ++counters_.refused;
+  return absl::InvalidArgumentError(
+      concat("dy: its norm must be at most ", spec_.gradient_norm_limit, " in this swarm, it is ", norm));
+}
+
+// The worst outcome of any expert is the call's.
+int ExpertStore::halvings_of(const UpdateKey& key, const moe::Served& served, Kind* outcome) {
+  const auto held = held_.find({key.layer, served.expert});
+  if (held == held_.end() || held->second.role != Role::leader) {
+    *outcome = Kind::not_leading;
+    return moe::kNoGradient;
+  }
+  const std::vector<uint64_t>& applied = held->second.applied;
+  if (!applied.empty() && std::binary_search(applied.begin(), applied.end(), hash_of(key))) {
+    return moe::kNoGradient;  // by the leader before us
+  }
+  // A follower's version may go back when it pulls from a new leader: then the age is unknown, and small.
+  const uint64_t now = expert({key.layer, served.expert}).version();
+  const uint64_t age = now - std::min(now, served.version);
+  if (age > static_cast<uint64_t>(spec_.age_max)) {
+    if (*outcome == Kind::applied) *outcome = Kind::too_old;
+    return moe::kNoGradient;
+  }
+  return halvings_of_age(age);
+}
+
+void ExpertStore::count_rows(LayerId layer, std::span<const moe::Served> taken) {
+  if (spec_.updates == UpdateMode::synchronous) return;
+  for (const moe::Served& s : taken) {
+    const ExpertName name{layer, s.expert};
+    Held& held = held_.at(name);
+    if (held.rows_pending == 0) pending_.push_back(name);
+    held.rows_pending += s.rows;
+  }
+}
+
+void ExpertStore::count(Kind outcome) {
+  switch (outcome) {
+    case Kind::applied:
+      ++counters_.applied;
+      break;
+    case Kind::repeated:
+      ++counters_.repeated;
+      break;
+    case Kind::too_old:
+      ++counters_.too_old;
+      break;
+    case Kind::not_leading:
+      ++counters_.not_leading;
+      break;
+  }
+}
+
+Status ExpertStore::end_step(const UpdateKey& step, const moe::StepSettings& settings) {
+  if (!ledger_.end_step(step)) return absl::OkStatus();
+  if (spec_.updates == UpdateMode::asynchronous) {
+    if (settings.learning_rate >= 0) {
+      learning_rate_ = std::min(settings.learning_rate, spec_.step.learning_rate);
+    }
+    return absl::OkStatus();
+  }
+  for (const auto& [name, held] : held_)
+    counters_.steps += experts_->touched(name.layer, name.expert) ? 1 : 0;
+  return experts_->end_step(settings);
+}
+
+int64_t ExpertStore::step_what_is_due(int64_t now_ns) {
+  const auto wait_ns = static_cast<int64_t>(spec_.step_seconds_max * 1e9);
+  int64_t next_ns = INT64_MAX;
+  std::erase_if(pending_, [&](ExpertName name) {
+    const auto found = held_.find(name);
+    if (found == held_.end() || found->second.rows_pending == 0) return true;
+    Held& held = found->second;
+    if (held.first_pending_ns < 0) held.first_pending_ns = now_ns;
+    const int64_t due_ns = held.first_pending_ns + wait_ns;
+    if (held.rows_pending < spec_.rows_per_step && now_ns < due_ns) {
+      next_ns = std::min(next_ns, due_ns);
+      return false;
+    }
+    step(name, held);
+    return true;
+  });
+  return next_ns;
+}
+
+void ExpertStore::step(ExpertName name, Held& held) {
+  const double share = static_cast<double>(held.rows_pending) / static_cast<double>(spec_.rows_per_step);
+  moe::StepSettings settings = spec_.step;
+  settings.step = static_cast<int64_t>(expert(name).version()) + 1;
+  settings.learning_rate = learning_rate_ * static_cast<float>(std::min(1.0, share));
+  const Status stepped = experts_->step(name.layer, name.expert, settings, static_cast<float>(1.0 / share));
+  ++(stepped.ok() ? counters_.steps : counters_.gradients_dropped);
+  held.rows_pending = 0;
+  held.first_pending_ns = -1;
+}
+
+// ---- what is held
+
+Status ExpertStore::check_name(ExpertName name) const {
+  if (name.layer.value >= 0 && name.layer.value < spec_.layers && name.expert.value >= 0 &&
+      name.expert.value < spec_.experts_max) {
+    return absl::OkStatus();
+  }
+  return absl::InvalidArgumentError(concat("there is no layer ", name.layer.value, " expert ",
+                                           name.expert.value, ": ", spec_.layers, " layers of at most ",
+                                           spec_.experts_max, " experts"));
+}
+
+void ExpertStore::adopt(ExpertName name) {
+  if (!held_.try_emplace(name).second) return;
+  moe::Expert& held = experts_->hold(name.layer, name.expert);
+  held.initialise(first_weights(spec_));
+  held.repack(compute_);
+}
+
+void ExpertStore::drop(ExpertName name) {
+  if (held_.erase(name) != 0) experts_->drop(name.layer, name.expert);
+}
+
+void ExpertStore::set_role(ExpertName name, Role role, uint32_t epoch) {
+  Held& held = held_.at(name);
+  if (role == Role::follower) {
+    experts_->drop_gradients(name.layer, name.expert);
+    held.rows_pending = 0;
+    held.first_pending_ns = -1;
+  }
+  held.role = role;
+  held.epoch = epoch;
+  held.frozen = false;
+}
+
+bool ExpertStore::freeze(ExpertName name, bool frozen) {
+  Held& held = held_.at(name);
+  if (frozen && spec_.updates == UpdateMode::synchronous && experts_->touched(name.layer, name.expert)) {
+    return false;
+  }
+  if (frozen && held.rows_pending > 0) step(name, held);
+  held.frozen = frozen;
+  return true;
+}
+
+StatusOr<std::vector<std::byte>> ExpertStore::snapshot(ExpertName name) {
+  const auto held = held_.find(name);
+  if (held == held_.end()) {
+    return absl::NotFoundError(
+        concat("layer ", name.layer.value, " expert ", name.expert.value, " is not held here"));
+  }
+  std::vector<uint64_t> applied = held->second.applied;
+  const std::vector<uint64_t> recent = ledger_.recent(name.layer);
+  applied.insert(applied.end(), recent.begin(), recent.end());
+  if (applied.size() > kAppliedMax) applied.erase(applied.begin(), applied.end() - kAppliedMax);
+  return write_snapshot({name, held->second.epoch, expert(name).version(), std::move(applied)}, expert(name));
+}
+
+Status ExpertStore::restore(ExpertName name, base::Bytes bytes) {
+  AGORA_RETURN_IF_ERROR(check_name(name));
+  AGORA_ASSIGN_OR_RETURN(const Snapshot snapshot, Snapshot::open(bytes));
+  const SnapshotHead& head = snapshot.head();
+  if (head.name != name) {
+    return absl::InvalidArgumentError(concat("snapshot: expected layer ", name.layer.value, " expert ",
+                                             name.expert.value, ", it is of layer ", head.name.layer.value,
+                                             " expert ", head.name.expert.value));
+  }
+  moe::Expert& expert = experts_->hold(name.layer, name.expert);
+  const Status loaded = snapshot.load(expert);
+  if (!loaded.ok()) {
+    if (!held_.contains(name)) experts_->drop(name.layer, name.expert);
+    return loaded;
+  }
+  expert.set_version(head.version);
+  expert.repack(compute_);
+  Held& held = held_[name];
+  held.applied = head.applied;
+  std::sort(held.applied.begin(), held.applied.end());
+  set_role(name, Role::follower, head.epoch);
+  return absl::OkStatus();
+}
+
+Status ExpertStore::copy(ExpertName from, base::Bytes bytes, ExpertName to, float deviation) {
+  AGORA_RETURN_IF_ERROR(check_name(to));
+  AGORA_ASSIGN_OR_RETURN(const Snapshot snapshot, Snapshot::open(bytes));
+  if (snapshot.head().name != from || held_.contains(to)) {
+    return absl::InvalidArgumentError("copy: the snapshot is of another expert, or the copy is held already");
+  }
+  moe::Expert& expert = experts_->hold(to.layer, to.expert);
+  const Status loaded = snapshot.load(expert);
+  if (!loaded.ok()) {
+    experts_->drop(to.layer, to.expert);
+    return loaded;
+  }
+  std::vector<moe::Parameter*> parameters;
+  expert.append_parameters(parameters);
+  for (moe::Parameter* p : parameters) {
+    const double size = norm_of(p->value.view()) / std::sqrt(static_cast<double>(p->value.size()));
+    Rng noise = first_weights(spec_).fork(p->name);
+    for (float& value : p->value.flat()) value += deviation * static_cast<float>(size) * noise.normal();
+    std::fill_n(p->first.data(), p->first.size(), 0.0f);
+    std::fill_n(p->second.data(), p->second.size(), 0.0f);
+  }
+  expert.repack(compute_);
+  held_.try_emplace(to);
+  return absl::OkStatus();
+}
+
+std::vector<Holding> ExpertStore::holdings() {
+  std::vector<Holding> list;
+  list.reserve(held_.size());
+  for (auto& [name, held] : held_) {
+    list.push_back({name, held.role, held.epoch, expert(name).version(), std::exchange(held.rows_served, 0)});
+  }
+  return list;
+}
+
+}  // namespace agora::swarm

@@ -1,0 +1,135 @@
+#include "agora/swarm/host/snapshot.h"
+
+#include <algorithm>
+#include <charconv>
+
+#include "agora/base/text.h"
+
+namespace agora::swarm {
+namespace {
+
+using base::concat;
+using moe::Parameter;
+using tensor::Buffer;
+
+constexpr std::string_view kHeadKey = "agora.snapshot";  // LAYER EXPERT EPOCH VERSION, then the updates in it
+constexpr int64_t kHeaderBytesMax = 1 << 20;
+
+// "up_proj.weight" of "model.layers.0.mlp.experts.3.up_proj.weight": the same in every expert.
+std::string_view own_name(const Parameter& parameter) {
+  const std::string_view name = parameter.name;
+  const size_t dot = name.rfind('.', name.rfind('.') - 1);
+  return name.substr(dot + 1);
+}
+
+struct Part {
+  std::string name;
+  Buffer<float>* values;
+};
+
+std::vector<Part> parts_of(Parameter& p) {
+  const std::string name(own_name(p));
+  return {{name, &p.value}, {name + ".first", &p.first}, {name + ".second", &p.second}};
+}
+
+std::vector<Parameter*> parameters_of(moe::Expert& expert) {
+  std::vector<Parameter*> parameters;
+  expert.append_parameters(parameters);
+  return parameters;
+}
+
+std::string format_head(const SnapshotHead& head) {
+  std::string text =
+      concat(head.name.layer.value, " ", head.name.expert.value, " ", head.epoch, " ", head.version);
+  for (const uint64_t update : head.applied) text += concat(" ", update);
+  return text;
+}
+
+// Takes the next number off the text.
+template <class T>
+bool read_number(std::string_view& text, T* value) {
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), *value);
+  if (error != std::errc()) return false;
+  text.remove_prefix(static_cast<size_t>(end - text.data()));
+  if (text.empty()) return true;
+  if (text.front() != ' ') return false;
+  text.remove_prefix(1);
+  return !text.empty();
+}
+
+StatusOr<SnapshotHead> read_head(std::string_view text) {
+  SnapshotHead head;
+  bool ok = read_number(text, &head.name.layer.value) && read_number(text, &head.name.expert.value) &&
+            read_number(text, &head.epoch) && read_number(text, &head.version) &&
+            head.name.layer.value >= 0 && head.name.expert.value >= 0;
+  while (ok && !text.empty()) {
+    ok = head.applied.size() < kAppliedMax && read_number(text, &head.applied.emplace_back());
+  }
+  if (ok) return head;
+  return absl::InvalidArgumentError(
+      concat("snapshot: its head must be LAYER EXPERT EPOCH VERSION [UPDATE ...], it goes on with ",
+             base::in_quotes(text)));
+}
+
+}  // namespace
+
+int64_t snapshot_bytes_max(const moe::ExpertShape& shape) {
+  const int64_t hidden = std::max<int64_t>(shape.h, shape.d);
+  return kHeaderBytesMax + 3 * int64_t{sizeof(float)} * (3 * shape.d * hidden + shape.d + hidden);
+}
+
+StatusOr<std::vector<std::byte>> write_snapshot(const SnapshotHead& head, moe::Expert& expert) {
+  std::vector<weights::TensorSpec> specs;
+  std::vector<std::span<const float>> values;
+  for (Parameter* p : parameters_of(expert)) {
+    for (const Part& part : parts_of(*p)) {
+      specs.push_back({part.name, weights::DType::f32, {part.values->rows(), part.values->cols()}});
+      values.push_back(part.values->flat());
+    }
+  }
+  return weights::safetensors_bytes(specs, values, {{std::string(kHeadKey), format_head(head)}});
+}
+
+StatusOr<Snapshot> Snapshot::open(base::Bytes bytes) {
+  Snapshot snapshot;
+  AGORA_ASSIGN_OR_RETURN(snapshot.file_, weights::SafetensorsFile::parse(bytes, "snapshot"));
+  if (!snapshot.file_->has_hashes()) return absl::InvalidArgumentError("snapshot: it has no hashes");
+  AGORA_RETURN_IF_ERROR(snapshot.file_->verify());
+  const weights::Metadata& metadata = snapshot.file_->metadata();
+  const auto head = metadata.find(std::string(kHeadKey));
+  if (head == metadata.end()) return absl::InvalidArgumentError("snapshot: a file without a snapshot's head");
+  AGORA_ASSIGN_OR_RETURN(snapshot.head_, read_head(head->second));
+  return snapshot;
+}
+
+Status Snapshot::load(moe::Expert& expert) const {
+  std::vector<Buffer<float>> loaded;
+  const std::vector<Parameter*> parameters = parameters_of(expert);
+  for (Parameter* p : parameters) {
+    for (const Part& part : parts_of(*p)) {
+      const weights::TensorRef* tensor = file_->find(part.name);
+      const std::vector<int64_t> shape{part.values->rows(), part.values->cols()};
+      if (tensor == nullptr || tensor->shape != shape || tensor->dtype != weights::DType::f32) {
+        return absl::InvalidArgumentError(concat("snapshot: expected ", part.name, " of shape ",
+                                                 base::listed(shape), " in f32, it has ",
+                                                 tensor == nullptr ? "none" : base::listed(tensor->shape)));
+      }
+      loaded.push_back(Buffer<float>::uninitialised(
+          shape[0], shape[1],
+          part.values == &p->value ? tensor::Purpose::weight : tensor::Purpose::optimizer));
+      AGORA_RETURN_IF_ERROR(weights::read_f32(*tensor, loaded.back().view()));
+      const std::span<const float> values = loaded.back().flat();
+      if (part.values == &p->second &&
+          std::any_of(values.begin(), values.end(), [](float v) { return v < 0; })) {
+        return absl::InvalidArgumentError(concat("snapshot: ", part.name, " holds a negative square"));
+      }
+    }
+  }
+  size_t next = 0;
+  for (Parameter* p : parameters) {
+    for (const Part& part : parts_of(*p)) *part.values = std::move(loaded[next++]);
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace agora::swarm
