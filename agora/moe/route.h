@@ -24,6 +24,9 @@ struct Route {
   // True where the gate normalises a token's weights to a fixed sum: then missing summands may be made good
   // by rescaling with (sum of all weights / sum of arrived weights), see design section 2.
   bool normalised = false;
+  // [T] each token's best expert of those it did not choose, who may stand in for one that is lost; -1: none.
+  // Empty unless the gate was asked for it.
+  std::vector<int32_t> runner_up = {};
 
   int64_t tokens() const { return first.empty() ? 0 : static_cast<int64_t>(first.size()) - 1; }
   int64_t choices() const { return static_cast<int64_t>(expert.size()); }

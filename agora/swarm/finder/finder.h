@@ -2,9 +2,11 @@
 //
 //   Finder finder(loop, directory, rng);
 //   finder.candidates({layer, expert});      // living replicas, with role, version, expected wait
-//   finder.on_reply(peer, latency_ns, load_us);   finder.on_failure(peer, now);
+//   finder.on_call(peer);                    // then exactly one of:
+//   finder.on_reply(peer, latency_ns, load_us);   finder.on_failure(peer);   finder.on_given_up(peer);
 //
-// Any thread.
+// A peer that fails is left alone for a while (peers/health), but never the last one that holds an expert. The
+// directory outlives the finder and runs on the loop. candidates(): O(replicas). Any thread.
 #pragma once
 
 #include <cstdint>
@@ -14,18 +16,10 @@
 #include "agora/base/loop.h"
 #include "agora/base/rng.h"
 #include "agora/peers/directory/directory.h"
+#include "agora/swarm/finder/candidate.h"
 #include "agora/swarm/host/held_experts.h"
 
 namespace agora::swarm {
-
-struct Candidate {
-  peers::PeerId peer;
-  peers::Endpoint endpoint;
-  bool leads = false;
-  uint32_t epoch = 0;
-  uint64_t version = 0;
-  int64_t wait_ns = 0;  // expected: queue and latency
-};
 
 class Finder {
  public:
@@ -34,17 +28,21 @@ class Finder {
 
   // Those not ejected (never none if there is any), in no order.
   std::vector<Candidate> candidates(ExpertName expert) const;
+
+  void on_call(const peers::PeerId& peer);
   void on_reply(const peers::PeerId& peer, int64_t latency_ns, uint32_t load_us);
   void on_failure(const peers::PeerId& peer);
+  void on_given_up(const peers::PeerId& peer);  // cancelled by us: it says nothing of the peer
 
-  // Rows by expert of a layer in the last window, over all hosts: what gates balance by. [experts]
+  // Rows by expert of a layer in the last window, over all hosts, in eighths of the layer's mean: what gates
+  // balance by. [experts]
   std::vector<int64_t> loads(LayerId layer, int64_t experts) const;
   // Waits until every expert 0 .. experts - 1 of every layer has a leader. DeadlineExceeded names the missing.
   Status wait_until_covered(int64_t layers, int64_t experts, int64_t deadline_ns) const;
 
  private:
   struct State;
-  std::unique_ptr<State> state_;
+  std::shared_ptr<State> state_;  // shared with the directory's listener, which can not be taken back
 };
 
 }  // namespace agora::swarm

@@ -4,7 +4,6 @@
 #include <bit>
 #include <cmath>
 #include <cstring>
-#include <memory>
 
 #include "absl/strings/str_format.h"
 #include "agora/base/check.h"
@@ -133,26 +132,20 @@ Status RowBlock::unpack(tensor::View<float> to) const {
   return absl::OkStatus();
 }
 
-Status RowBlock::add_to(std::span<const int32_t> which, tensor::View<float> to) const {
-  AGORA_CHECK_EQ(static_cast<int64_t>(which.size()), rows);
-  const auto row = std::make_unique_for_overwrite<float[]>(static_cast<size_t>(cols));
-  for (int64_t r = 0; r < rows; ++r) {
-    read_row(*this, r, row.get());
-    if (!finite(row.get(), cols)) return not_finite(r);
-    float* sum = to.row(which[r]);
-    for (int64_t i = 0; i < cols; ++i) sum[i] += row[i];
-  }
-  return absl::OkStatus();
-}
-
 StatusOr<std::optional<tensor::View<const float>>> RowBlock::in_place() const {
   const bool aligned = reinterpret_cast<uintptr_t>(bytes.data()) % alignof(float) == 0;
   if (dtype != RowDtype::f32 || !aligned) return std::nullopt;
   const tensor::View<const float> view(reinterpret_cast<const float*>(bytes.data()), rows, cols);
-  for (int64_t r = 0; r < rows; ++r) {
-    if (!finite(view.row(r), cols)) return not_finite(r);
-  }
+  const int64_t bad = first_row_not_finite(view);
+  if (bad != rows) return not_finite(bad);
   return view;
+}
+
+int64_t first_row_not_finite(tensor::View<const float> x) {
+  for (int64_t r = 0; r < x.rows; ++r) {
+    if (!finite(x.row(r), x.cols)) return r;
+  }
+  return x.rows;
 }
 
 StatusOr<RowBlock> read_row_block(base::ByteReader& in, uint8_t dtype, int64_t rows, int64_t cols,

@@ -35,11 +35,12 @@ struct RowBlock {
 
   // to [rows, cols]. InvalidArgument naming the row that holds a NaN or an infinity; `to` is undefined then.
   Status unpack(tensor::View<float> to) const;
-  // to.row(which[r]) += row r, likewise checked.
-  Status add_to(std::span<const int32_t> which, tensor::View<float> to) const;
   // The rows where they lie, if they are f32 and aligned; checked as unpack() does.
   StatusOr<std::optional<tensor::View<const float>>> in_place() const;
 };
+
+// x.rows when all are finite.
+int64_t first_row_not_finite(tensor::View<const float> x);
 
 // Takes the block off the reader. InvalidArgument: unknown dtype, too short.
 StatusOr<RowBlock> read_row_block(base::ByteReader& in, uint8_t dtype, int64_t rows, int64_t cols,
