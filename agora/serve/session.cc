@@ -1,0 +1,65 @@
+#include "agora/serve/session.h"
+
+#include <algorithm>
+
+#include "agora/base/check.h"
+#include "agora/base/text.h"
+
+namespace agora::serve {
+
+StatusOr<std::unique_ptr<Session>> Session::create(const ServedTrunk& trunk,
+                                                   const model::Tokenizer& tokenizer, AskRequest request) {
+  AGORA_RETURN_IF_ERROR(validate(request));
+  const model::ModelConfig& config = trunk.model->config();
+  AGORA_ASSIGN_OR_RETURN(std::vector<int32_t> tokens, tokenizer.encode(request.prompt));
+  if (tokens.empty()) tokens.push_back(std::max(tokenizer.eos_id(), 0));  // the start of a text
+  const int64_t prompt_tokens = std::ssize(tokens);
+  tokens.insert(tokens.end(), request.answered.begin(), request.answered.end());
+  for (const int32_t token : tokens) {
+    if (token >= 0 && token < config.vocab_size) continue;
+    return absl::InvalidArgumentError(
+        base::concat("ask: expected tokens from 0 to ", config.vocab_size - 1, ", found ", token));
+  }
+  std::unique_ptr<Session> session(new Session(trunk, tokenizer, std::move(request)));
+  const AskRequest& asked = session->request_;
+  session->prompt_tokens_ = prompt_tokens;
+  session->sequence_ = std::make_unique<Sequence>(
+      config, std::move(tokens), asked.sampler,
+      AnswerLength{.answered = std::ssize(asked.answered), .tokens_max = asked.tokens_max});
+  // Their text has been shown; what was held back of it has not.
+  for (const int32_t token : asked.answered) {
+    if (!session->finish_) session->take(token);
+  }
+  return session;
+}
+
+Session::Session(const ServedTrunk& trunk, const model::Tokenizer& tokenizer, AskRequest request)
+    : trunk_(trunk),
+      tokenizer_(tokenizer),
+      request_(std::move(request)),
+      decoder_(tokenizer),
+      stops_(request_.stops) {}
+
+// Gives the text that can be shown now.
+std::string Session::take(int32_t token) {
+  ++answered_;
+  std::string text;
+  if (token == tokenizer_.eos_id()) {
+    finish_ = Finish::end_of_text;
+  } else {
+    text = stops_.push(decoder_.push(token));
+    if (!stops_.stopped() && answered_ == request_.tokens_max) finish_ = Finish::length;
+  }
+  if (finish_) text += stops_.push(decoder_.finish()) + stops_.finish();
+  if (stops_.stopped()) finish_ = Finish::stop;
+  return text;
+}
+
+AskPart Session::advance() {
+  AGORA_CHECK(!finish_);
+  const int64_t place = answered_;
+  const int32_t token = sequence_->sample();
+  return {place, {token}, take(token)};
+}
+
+}  // namespace agora::serve
