@@ -96,6 +96,8 @@ class MixCall {
 
   // When done: the sends whose answers make the sum, by their lowest expert; no choice is in two of them.
   std::vector<uint32_t> summands() const;
+  // Whether choice number `place` of the send came with its answer.
+  bool in_sum(uint32_t send, size_t place) const { return sends_[send].arrived[place] != 0; }
   // [choices] 1: in the sum.
   const std::vector<uint8_t>& arrived() const { return arrived_; }
   // Choices by the way in which they were served.

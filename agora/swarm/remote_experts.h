@@ -31,7 +31,10 @@ struct RemoteExpertsConfig {
   bool exact = false;
   RowDtype rows = RowDtype::bf16;       // of x and dy to the hosts, and dx and partial sums back
   int64_t timeout_ns = 10'000'000'000;  // of a call whose Deadline is kNoDeadline: never for ever
+  int64_t attempt_ns = 2'500'000'000;   // of one host's answer; then another is asked
+  int64_t tickets_max = 1024;           // kept rows and routes of forwards; the oldest is forgotten first
   uint64_t seed = 1;                    // of the draws among replicas
+  uint64_t run = 1;                     // of this trainer's process: every start needs a greater one
   base::Baton* baton = nullptr;
   MixObserver* observer = nullptr;  // borrowed; told of every mix(), see mix_observer.h
 };
@@ -57,13 +60,17 @@ class RemoteExperts final : public moe::Experts {
   // Names the updates that follow from now on. Each micro-batch in flight runs on a thread of its own and names
   // its updates there.
   static void set_update(uint64_t step, uint32_t micro_batch);
+  // Names the request that this thread's calls belong to from now on; 0: none (see trace.h).
+  static void set_trace(uint64_t trace);
 
   StatusOr<moe::MixResult> mix(LayerId layer, moe::View<const float> x, const moe::Route& route,
                                moe::Keep keep, moe::Deadline deadline, moe::View<float> y) override;
   Status mix_backward(moe::Ticket ticket, moe::View<const float> dy, moe::Deadline deadline,
                       moe::View<float> dx, std::span<float> dweights) override;
   void release(moe::Ticket ticket) override;
-  // Synchronous swarms: every host steps; returns when all have answered. Asynchronous: nothing to do.
+  // Synchronous swarms: every host that got gradients steps; returns when all have answered, or are known to be
+  // gone. InvalidArgument: a host's gradients were not finite; it dropped them, and the others have stepped.
+  // Asynchronous: tells the hosts the learning rate, waits for nobody.
   Status end_step(const moe::StepSettings& settings) override;
 
   MixReport take_report();

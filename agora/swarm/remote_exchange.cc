@@ -1,0 +1,195 @@
+#include "agora/swarm/remote_exchange.h"
+
+#include <algorithm>
+
+#include "absl/strings/str_format.h"
+#include "agora/base/check.h"
+
+namespace agora::swarm {
+namespace {
+
+void add_rows(tensor::View<const float> rows, std::span<const int32_t> tokens, tensor::View<float> sum) {
+  for (size_t r = 0; r < tokens.size(); ++r) {
+    const float* __restrict from = rows.row(static_cast<int64_t>(r));
+    float* __restrict to = sum.row(tokens[r]);
+    for (int64_t i = 0; i < sum.cols; ++i) to[i] += from[i];
+  }
+}
+
+void clear(tensor::View<float> rows) {
+  for (int64_t r = 0; r < rows.rows; ++r) std::fill_n(rows.row(r), rows.cols, 0.0f);
+}
+
+Status not_an_answer(const peers::PeerId& host, int64_t rows, int64_t cols, int64_t choices) {
+  return absl::InvalidArgumentError(
+      absl::StrFormat("host %s answered with %d rows of %d for %d choices: not what it was asked for",
+                      host.brief(), rows, cols, choices));
+}
+
+}  // namespace
+
+moe::RoutePart part_of(const moe::Route& route, std::span<const int32_t> choices,
+                       std::span<const int32_t> experts) {
+  moe::RoutePart part;
+  part.route.first.push_back(0);
+  int64_t token = 0;
+  for (size_t i = 0; i < choices.size(); ++i) {
+    while (route.first[token + 1] <= choices[i]) ++token;
+    if (part.token.empty() || part.token.back() != token) {
+      part.token.push_back(static_cast<int32_t>(token));
+      part.route.first.push_back(part.route.first.back());
+    }
+    part.route.expert.push_back(experts[i]);
+    part.route.weight.push_back(route.weight[choices[i]]);
+    part.choice.push_back(choices[i]);
+    ++part.route.first.back();
+  }
+  return part;
+}
+
+Status AnswerRows::hold(const RowBlock& block, const peers::Payload& message) {
+  AGORA_ASSIGN_OR_RETURN(const auto in_place, block.in_place());
+  if (in_place) {
+    message_ = message;
+    view_ = *in_place;
+    return absl::OkStatus();
+  }
+  unpacked_ = tensor::Buffer<float>::uninitialised(block.rows, block.cols, tensor::Purpose::scratch);
+  view_ = unpacked_.view();
+  return block.unpack(unpacked_.view());
+}
+
+peers::Payload ForwardExchange::message(const MixSend& send, bool) {
+  Answer& answer = answers_[send.send];
+  answer.part = part_of(route_, send.choices, send.experts);
+  return encode(head_, answer.part.route, x_, answer.part.token);
+}
+
+StatusOr<std::vector<uint8_t>> ForwardExchange::take(const MixSend& send, const peers::Reply& reply) {
+  Answer& answer = answers_.at(send.send);
+  AGORA_ASSIGN_OR_RETURN(answer.reply, read_mix_reply(reply.payload.bytes()));
+  const MixReply& r = answer.reply;
+  const size_t rows = head_.entries ? send.choices.size() : answer.part.token.size();
+  if (r.entries != head_.entries || static_cast<size_t>(r.y.rows) != rows || r.y.cols != x_.cols ||
+      r.arrived.size() != send.choices.size()) {
+    return not_an_answer(reply.from, r.y.rows, r.y.cols, static_cast<int64_t>(r.arrived.size()));
+  }
+  AGORA_RETURN_IF_ERROR(answer.rows.hold(r.y, reply.payload));
+  answer.came = true;
+  return r.arrived;
+}
+
+void ForwardExchange::sum(const MixCall& call, tensor::View<float> y) const {
+  clear(y);
+  if (head_.entries) return sum_entries(call, y);
+  for (const uint32_t send : call.summands()) {
+    const Answer& answer = answers_.at(send);
+    add_rows(answer.rows.view(), answer.part.token, y);
+  }
+}
+
+// Each token's entries in the order of its choices, whoever sent them.
+void ForwardExchange::sum_entries(const MixCall& call, tensor::View<float> y) const {
+  std::vector<const float*> entries(static_cast<size_t>(route_.choices()), nullptr);
+  for (const uint32_t send : call.summands()) {
+    const Answer& answer = answers_.at(send);
+    for (size_t i = 0; i < answer.part.choice.size(); ++i) {
+      if (answer.reply.arrived[i] == 0) continue;
+      entries[answer.part.choice[i]] = answer.rows.view().row(static_cast<int64_t>(i));
+    }
+  }
+  for (int64_t t = 0; t < route_.tokens(); ++t) {
+    for (int32_t i = route_.first[t]; i < route_.first[t + 1]; ++i) {
+      if (entries[i] == nullptr) continue;
+      for (int64_t d = 0; d < y.cols; ++d) y.row(t)[d] += entries[i][d];
+    }
+  }
+}
+
+std::vector<KeptPiece> ForwardExchange::pieces(const MixCall& call) {
+  std::vector<KeptPiece> pieces;
+  for (const uint32_t send : call.summands()) {
+    Answer& answer = answers_.at(send);
+    const MixSend& plan = call.send(send);
+    pieces.push_back({plan.to, plan.at, answer.reply.ticket, std::move(answer.part), answer.reply.arrived});
+  }
+  return pieces;
+}
+
+std::vector<uint32_t> ForwardExchange::unused(const MixCall& call) const {
+  const std::vector<uint32_t> used = call.summands();
+  std::vector<uint32_t> unused;
+  for (const auto& [send, answer] : answers_) {
+    const bool kept = answer.came && answer.reply.ticket != moe::Ticket{};
+    if (kept && std::find(used.begin(), used.end(), send) == used.end()) unused.push_back(send);
+  }
+  return unused;
+}
+
+uint64_t ForwardExchange::version(uint32_t send, int32_t expert) const {
+  for (const auto& [id, version] : answers_.at(send).reply.versions) {
+    if (id.value == expert) return version;
+  }
+  return 0;
+}
+
+std::vector<MixCall::Pinned> BackwardExchange::pinned(const std::vector<KeptPiece>& pieces) {
+  std::vector<MixCall::Pinned> result;
+  for (const KeptPiece& piece : pieces) {
+    MixCall::Pinned pinned{piece.host, piece.at, {}};
+    for (size_t i = 0; i < piece.part.choice.size(); ++i) {
+      if (piece.arrived[i] != 0) pinned.choices.push_back(piece.part.choice[i]);
+    }
+    result.push_back(std::move(pinned));
+  }
+  return result;
+}
+
+peers::Payload BackwardExchange::message(const MixSend& send, bool again) {
+  BackwardHead head = head_;
+  head.key.part = send.origin;
+  Answer& answer = answers_[send.send];
+  if (send.send < forward_.pieces.size() && !again) {
+    // Under its ticket the host expects what it was sent, with what it could not serve.
+    const KeptPiece& piece = forward_.pieces[send.send];
+    answer.part = piece.part;
+    head.ticket = piece.ticket;
+    head.choices = piece.part.route.choices();
+    return encode(head, dy_, answer.part.token);
+  }
+  answer.part = part_of(forward_.route, send.choices, send.experts);
+  head.choices = answer.part.route.choices();
+  return encode(head, dy_, answer.part.token, RowsAgain{answer.part.route, forward_.x});
+}
+
+StatusOr<std::vector<uint8_t>> BackwardExchange::take(const MixSend& send, const peers::Reply& reply) {
+  Answer& answer = answers_.at(send.send);
+  AGORA_ASSIGN_OR_RETURN(BackwardReply r, read_backward_reply(reply.payload.bytes()));
+  if (static_cast<size_t>(r.dx.rows) != answer.part.token.size() || r.dx.cols != dy_.cols ||
+      r.dweights.size() != answer.part.choice.size()) {
+    return not_an_answer(reply.from, r.dx.rows, r.dx.cols, static_cast<int64_t>(r.dweights.size()));
+  }
+  AGORA_RETURN_IF_ERROR(answer.dx.hold(r.dx, reply.payload));
+  answer.dweights = std::move(r.dweights);
+  const bool taken = r.outcome == UpdateOutcome::Kind::applied || r.outcome == UpdateOutcome::Kind::repeated;
+  updates_refused_ += taken ? 0 : 1;
+  return std::vector<uint8_t>(send.choices.size(), 1);
+}
+
+void BackwardExchange::sum(const MixCall& call, tensor::View<float> dx, std::span<float> dweights) const {
+  clear(dx);
+  std::fill(dweights.begin(), dweights.end(), 0.0f);
+  for (const uint32_t send : call.summands()) {
+    const Answer& answer = answers_.at(send);
+    add_rows(answer.dx.view(), answer.part.token, dx);
+    size_t next = 0;  // of the send's choices, which are some of the part's
+    const std::vector<int32_t>& choices = call.send(send).choices;
+    for (size_t i = 0; i < answer.part.choice.size(); ++i) {
+      if (next == choices.size() || answer.part.choice[i] != choices[next]) continue;
+      dweights[answer.part.choice[i]] = answer.dweights[i];
+      ++next;
+    }
+  }
+}
+
+}  // namespace agora::swarm
