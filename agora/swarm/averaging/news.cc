@@ -1,0 +1,114 @@
+#include "agora/swarm/averaging/news.h"
+
+#include <algorithm>
+#include <array>
+
+#include "agora/swarm/wire/message.h"
+
+namespace agora::swarm {
+namespace {
+
+constexpr const char* kName = "averaging";
+constexpr size_t kVersionBytes = 8 + 4 + 32;
+constexpr size_t kContributionBytes = 32 + 32 + 8;
+
+// Which of the optional parts follow.
+constexpr uint8_t kReady = 1, kDecided = 2, kLast = 4;
+
+size_t decision_bytes(const std::optional<Decision>& decision) {
+  return decision ? 32 + 4 + decision->counted.size() * kContributionBytes : 0;
+}
+
+void put_version(const TrunkVersion& version, MessageWriter& out) {
+  out.put(version.round);
+  out.put(version.contributors);
+  out.put_bytes(version.decider.bytes);
+}
+
+void put_contribution(const Contribution& contribution, MessageWriter& out) {
+  out.put_bytes(contribution.owner.bytes);
+  out.put_bytes(std::as_bytes(std::span(contribution.hash)));
+  out.put(contribution.rows);
+}
+
+void put_decision(const Decision& decision, MessageWriter& out) {
+  out.put_bytes(decision.decider.bytes);
+  out.put(static_cast<uint32_t>(decision.counted.size()));
+  for (const Contribution& contribution : decision.counted) put_contribution(contribution, out);
+}
+
+template <class T, size_t n>
+bool read_array(base::ByteReader& in, std::array<T, n>* to) {
+  static_assert(sizeof(T) == 1);
+  base::Bytes bytes;
+  if (!in.take(n, &bytes)) return false;
+  std::transform(bytes.begin(), bytes.end(), to->begin(), [](std::byte b) { return static_cast<T>(b); });
+  return true;
+}
+
+bool read_version(base::ByteReader& in, TrunkVersion* version) {
+  return in.read_le(&version->round) && in.read_le(&version->contributors) &&
+         read_array(in, &version->decider.bytes);
+}
+
+bool read_contribution(base::ByteReader& in, Contribution* contribution) {
+  return read_array(in, &contribution->owner.bytes) && read_array(in, &contribution->hash) &&
+         in.read_le(&contribution->rows);
+}
+
+StatusOr<Decision> read_decision(base::ByteReader& in) {
+  Decision decision;
+  uint32_t count = 0;
+  if (!read_array(in, &decision.decider.bytes) || !in.read_le(&count)) return too_short(kName);
+  if (count < 1 || count > kContributorsMax)
+    return malformed(kName, "a decision counts 1 to 64 contributions");
+  for (uint32_t i = 0; i < count; ++i) {
+    Contribution contribution;
+    if (!read_contribution(in, &contribution)) return too_short(kName);
+    if (i > 0 && decision.counted.back().owner >= contribution.owner) {
+      return malformed(kName, "contributions do not ascend");
+    }
+    decision.counted.push_back(contribution);
+  }
+  return decision;
+}
+
+}  // namespace
+
+peers::Payload encode(const News& news) {
+  MessageWriter out(2 + 2 * kVersionBytes + (news.ready ? kContributionBytes : 0) +
+                    decision_bytes(news.decided) + decision_bytes(news.last));
+  out.put(kWireVersion);
+  out.put(static_cast<uint8_t>((news.ready ? kReady : 0) | (news.decided ? kDecided : 0) |
+                               (news.last ? kLast : 0)));
+  put_version(news.version, out);
+  put_version(news.last_base, out);
+  if (news.ready) put_contribution(*news.ready, out);
+  if (news.decided) put_decision(*news.decided, out);
+  if (news.last) put_decision(*news.last, out);
+  return std::move(out).done();
+}
+
+StatusOr<News> read_news(base::Bytes bytes) {
+  base::ByteReader in(bytes);
+  AGORA_RETURN_IF_ERROR(read_version(in, kName));
+  News news;
+  uint8_t parts = 0;
+  if (!in.read_le(&parts) || !read_version(in, &news.version) || !read_version(in, &news.last_base)) {
+    return too_short(kName);
+  }
+  if (parts & kReady) {
+    news.ready.emplace();
+    if (!read_contribution(in, &*news.ready)) return too_short(kName);
+  }
+  if (parts & kDecided) {
+    AGORA_ASSIGN_OR_RETURN(news.decided, read_decision(in));
+  }
+  if (parts & kLast) {
+    AGORA_ASSIGN_OR_RETURN(news.last, read_decision(in));
+  }
+  AGORA_RETURN_IF_ERROR(ends_here(in, kName));
+  return news;
+}
+
+}  // namespace agora::swarm

@@ -1,0 +1,44 @@
+// What trainers tell each other while they average their trunks.
+//
+//   transport.call({.method = kAverage, ...}, encode(news), done);   AGORA_ASSIGN_OR_RETURN(News n, read_news(bytes));
+//
+// 120 bytes, 72 for each contribution that is named. Any thread (values).
+#pragma once
+
+#include <optional>
+#include <vector>
+
+#include "agora/base/result.h"
+#include "agora/peers/transport/payload.h"
+#include "agora/swarm/trunk.h"
+
+namespace agora::swarm {
+
+struct Contribution {
+  peers::PeerId owner;
+  weights::Digest hash{};  // of the delta's bytes
+  uint64_t rows = 0;       // learned from since the last round: its weight
+  friend bool operator==(const Contribution&, const Contribution&) = default;
+};
+
+struct Decision {
+  peers::PeerId decider;
+  std::vector<Contribution> counted;  // ascending by owner, not empty, at most kContributorsMax
+  friend bool operator==(const Decision&, const Decision&) = default;
+};
+
+// What one trainer tells another; all of it at any time.
+struct News {
+  TrunkVersion version;               // of the sender's trunk
+  std::optional<Contribution> ready;  // to the round that starts at `version`
+  std::optional<Decision> decided;    // of that round, while it is not yet at the next version
+  // The round that made `version`, for those who still wait for its decision; round 0 has none.
+  std::optional<Decision> last;
+  TrunkVersion last_base;  // where that round started
+};
+
+peers::Payload encode(const News& news);
+// InvalidArgument: does not fit, more contributions than a round may have, or not ascending.
+StatusOr<News> read_news(base::Bytes bytes);
+
+}  // namespace agora::swarm

@@ -1,0 +1,133 @@
+#include "agora/swarm/trunk.h"
+
+#include <algorithm>
+#include <bit>
+#include <cmath>
+
+#include "absl/strings/str_cat.h"
+#include "agora/base/check.h"
+#include "agora/swarm/wire/message.h"
+
+namespace agora::swarm {
+namespace {
+
+constexpr const char* kName = "trunk";
+static_assert(std::endian::native == std::endian::little, "numbers are copied as they lie in memory");
+
+base::Bytes bytes_of(const std::vector<float>& numbers) { return std::as_bytes(std::span(numbers)); }
+
+template <class T, size_t n>
+bool read_array(base::ByteReader& in, std::array<T, n>* to) {
+  base::Bytes bytes;
+  if (!in.take(n, &bytes)) return false;
+  std::memcpy(to->data(), bytes.data(), n);
+  return true;
+}
+
+// The count has been checked against what is there.
+std::vector<float> read_numbers(base::ByteReader& in, uint64_t count) {
+  base::Bytes bytes;
+  std::vector<float> numbers(count);
+  AGORA_CHECK(in.take(count * sizeof(float), &bytes));
+  std::memcpy(numbers.data(), bytes.data(), bytes.size());
+  return numbers;
+}
+
+void update(weights::Sha256& hash, const tensor::Parameter& p) {
+  hash.update(base::as_bytes(absl::StrCat(p.name, " ", p.value.rows(), " ", p.value.cols(), "\n")));
+}
+
+}  // namespace
+
+peers::Payload encode(const TrunkSnapshot& snapshot) {
+  AGORA_CHECK_LE(snapshot.contributors.size(), kContributorsMax);
+  const size_t head = 1 + 8 + 4 + 32 + 8 + 32 + 4 + 32 * snapshot.contributors.size() + 8 + 1;
+  MessageWriter out(head + bytes_of(snapshot.values).size() + bytes_of(snapshot.momentum).size());
+  out.put(kWireVersion);
+  out.put(snapshot.version.round);
+  out.put(snapshot.version.contributors);
+  out.put_bytes(snapshot.version.decider.bytes);
+  out.put(snapshot.step);
+  out.put_bytes(std::as_bytes(std::span(snapshot.layout)));
+  out.put(static_cast<uint32_t>(snapshot.contributors.size()));
+  for (const peers::PeerId& peer : snapshot.contributors) out.put_bytes(peer.bytes);
+  out.put(static_cast<uint64_t>(snapshot.values.size()));
+  out.put(static_cast<uint8_t>(snapshot.momentum.empty() ? 0 : 1));
+  out.put_bytes(bytes_of(snapshot.values));
+  out.put_bytes(bytes_of(snapshot.momentum));
+  return std::move(out).done();
+}
+
+StatusOr<TrunkSnapshot> read_trunk(base::Bytes bytes) {
+  base::ByteReader in(bytes);
+  AGORA_RETURN_IF_ERROR(read_version(in, kName));
+  TrunkSnapshot snapshot;
+  uint32_t contributors = 0;
+  if (!in.read_le(&snapshot.version.round) || !in.read_le(&snapshot.version.contributors) ||
+      !read_array(in, &snapshot.version.decider.bytes) || !in.read_le(&snapshot.step) ||
+      !read_array(in, &snapshot.layout) || !in.read_le(&contributors)) {
+    return too_short(kName);
+  }
+  if (contributors > kContributorsMax) return malformed(kName, "it has more than 64 contributors");
+  snapshot.contributors.resize(contributors);
+  for (peers::PeerId& peer : snapshot.contributors) {
+    if (!read_array(in, &peer.bytes)) return too_short(kName);
+  }
+  uint64_t count = 0;
+  uint8_t momentum = 0;
+  if (!in.read_le(&count) || !in.read_le(&momentum)) return too_short(kName);
+  if (count > kTrunkNumbersMax || momentum > 1 || in.remaining() != count * sizeof(float) * (1 + momentum)) {
+    return malformed(kName, absl::StrCat("it claims ", count, " numbers and has ", in.remaining(), " bytes"));
+  }
+  snapshot.values = read_numbers(in, count);
+  if (momentum == 1) snapshot.momentum = read_numbers(in, count);
+  return snapshot;
+}
+
+TrunkLayout::TrunkLayout(std::vector<tensor::Parameter*> learned,
+                         const std::vector<tensor::Parameter*>& steered)
+    : parameters_(std::move(learned)) {
+  for (const tensor::Parameter* p : parameters_) learned_ += p->value.flat().size();
+  parameters_.insert(parameters_.end(), steered.begin(), steered.end());
+  weights::Sha256 hash;
+  for (const tensor::Parameter* p : parameters_) {
+    size_ += p->value.flat().size();
+    update(hash, *p);
+  }
+  digest_ = hash.finish();
+}
+
+std::vector<float> TrunkLayout::values() const {
+  std::vector<float> values;
+  values.reserve(size_);
+  for (const tensor::Parameter* p : parameters_) {
+    const auto flat = p->value.flat();
+    values.insert(values.end(), flat.begin(), flat.end());
+  }
+  return values;
+}
+
+void TrunkLayout::set_values(std::span<const float> values) {
+  AGORA_CHECK_EQ(values.size(), size_);
+  for (tensor::Parameter* p : parameters_) {
+    const auto flat = p->value.flat();
+    std::copy_n(values.begin(), flat.size(), flat.begin());
+    values = values.subspan(flat.size());
+  }
+}
+
+Status TrunkLayout::load(const TrunkSnapshot& snapshot) {
+  if (snapshot.layout != digest_ || snapshot.values.size() != size_) {
+    return absl::FailedPreconditionError(absl::StrCat(
+        "trunk of round ", snapshot.version.round, ": expected one of ", size_,
+        " numbers with this model's names and shapes, found another model's with ", snapshot.values.size()));
+  }
+  if (!std::ranges::all_of(snapshot.values, [](float value) { return std::isfinite(value); })) {
+    return absl::DataLossError(
+        absl::StrCat("trunk of round ", snapshot.version.round, ": a number in it is not finite"));
+  }
+  set_values(snapshot.values);
+  return absl::OkStatus();
+}
+
+}  // namespace agora::swarm

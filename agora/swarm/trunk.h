@@ -1,0 +1,79 @@
+// A trunk as it travels between peers: all its numbers one after the other, with a version.
+//
+//   TrunkLayout layout(model.parameters(), model.selection_biases());
+//   snapshot.values = layout.values();              layout.digest(): names and shapes, so that two peers agree
+//   Payload p = encode(snapshot);                   AGORA_ASSIGN_OR_RETURN(TrunkSnapshot s, read_trunk(bytes));
+//   AGORA_RETURN_IF_ERROR(layout.load(s));          // then model.repack()
+//
+// 4 bytes a number, twice that with the outer momentum, and at most 4 KiB besides. One thread at a time.
+#pragma once
+
+#include <compare>
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "agora/base/bytes.h"
+#include "agora/base/result.h"
+#include "agora/peers/peer_id.h"
+#include "agora/peers/transport/payload.h"
+#include "agora/tensor/parameter.h"
+#include "agora/weights/hash.h"
+
+namespace agora::swarm {
+
+// Rounds of averaging that a trunk has seen. Where peers lost sight of each other there may be two trunks of one
+// round: the one that more trainers made is the fresher, then the one of the lower decider. A total order, so
+// that all of them end on the same trunk.
+struct TrunkVersion {
+  uint64_t round = 0;  // 0: first weights, drawn from the swarm's seed
+  uint32_t contributors = 0;
+  peers::PeerId decider;
+  friend bool operator==(const TrunkVersion&, const TrunkVersion&) = default;
+  friend std::strong_ordering operator<=>(const TrunkVersion& a, const TrunkVersion& b) {
+    if (const auto order = a.round <=> b.round; order != 0) return order;
+    if (const auto order = a.contributors <=> b.contributors; order != 0) return order;
+    return b.decider <=> a.decider;
+  }
+};
+
+constexpr size_t kContributorsMax = 64;
+constexpr uint64_t kTrunkNumbersMax = uint64_t{1} << 31;
+
+struct TrunkSnapshot {
+  TrunkVersion version;
+  uint64_t step = 0;                        // of the trainer that made it: where its schedule is
+  std::vector<peers::PeerId> contributors;  // of the last round, ascending
+  weights::Digest layout{};
+  std::vector<float> values;
+  std::vector<float> momentum;  // of the outer optimizer; as long as values, or empty
+
+  uint64_t bytes() const { return 4 * (values.size() + momentum.size()) + (4 << 10); }
+};
+
+peers::Payload encode(const TrunkSnapshot& snapshot);
+// InvalidArgument: not a trunk, lengths that do not fit, more than a limit. Numbers may be anything: load() looks.
+StatusOr<TrunkSnapshot> read_trunk(base::Bytes bytes);
+
+class TrunkLayout {
+ public:
+  // Borrowed: they must outlive the layout. `learned` are moved by optimizers, `steered` (selection biases) not.
+  TrunkLayout(std::vector<tensor::Parameter*> learned, const std::vector<tensor::Parameter*>& steered);
+
+  size_t size() const { return size_; }        // numbers in all
+  size_t learned() const { return learned_; }  // of which so many come first
+  const weights::Digest& digest() const { return digest_; }
+
+  std::vector<float> values() const;
+  void set_values(std::span<const float> values);  // size() of them
+  // FailedPrecondition: a trunk of another model; DataLoss: a number that is not finite. Nothing is changed then.
+  Status load(const TrunkSnapshot& snapshot);
+
+ private:
+  std::vector<tensor::Parameter*> parameters_;
+  size_t size_ = 0;
+  size_t learned_ = 0;
+  weights::Digest digest_{};
+};
+
+}  // namespace agora::swarm

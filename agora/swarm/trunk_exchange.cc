@@ -1,0 +1,114 @@
+#include "agora/swarm/trunk_exchange.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "agora/swarm/peer_state.h"
+#include "agora/swarm/wire/method.h"
+
+namespace agora::swarm {
+namespace {
+
+constexpr const char* kValues = "values";
+constexpr const char* kWithMomentum = "values+momentum";
+
+uint64_t bytes_max(TrunkPart part) {
+  constexpr uint64_t kHead = 4 << 10;
+  return kHead + kTrunkNumbersMax * sizeof(float) * (part == TrunkPart::values ? 1 : 2);
+}
+
+}  // namespace
+
+// Encoded when first asked for: between two questions there may be many rounds.
+struct TrunkShelf::Latest {
+  base::Mutex mutex;
+  std::shared_ptr<const TrunkSnapshot> snapshot ABSL_GUARDED_BY(mutex);
+  std::optional<Blob> values ABSL_GUARDED_BY(mutex);
+  std::optional<Blob> with_momentum ABSL_GUARDED_BY(mutex);
+
+  StatusOr<Blob> find(std::string_view key) {
+    if (key != kValues && key != kWithMomentum) {
+      return absl::NotFoundError(absl::StrCat("trunk: expected the key ", kValues, " or ", kWithMomentum));
+    }
+    base::MutexLock lock(mutex);
+    if (snapshot == nullptr) return absl::NotFoundError("trunk: this peer has none yet; ask another trainer");
+    std::optional<Blob>& blob = key == kValues ? values : with_momentum;
+    if (!blob) {
+      TrunkSnapshot part = *snapshot;
+      if (key == kValues) part.momentum.clear();
+      blob = blob_of(encode(part));
+    }
+    return *blob;
+  }
+};
+
+TrunkShelf::TrunkShelf() : latest_(std::make_shared<Latest>()) {}
+
+void TrunkShelf::serve(peers::Transport& transport) {
+  transport.serve(kGetTrunk, [latest = latest_](const std::shared_ptr<peers::IncomingCall>& call) {
+    serve_blob(*call, [&](std::string_view key) { return latest->find(key); });
+  });
+}
+
+void TrunkShelf::put(TrunkSnapshot snapshot) {
+  auto shared = std::make_shared<const TrunkSnapshot>(std::move(snapshot));
+  base::MutexLock lock(latest_->mutex);
+  latest_->snapshot = std::move(shared);
+  latest_->values.reset();
+  latest_->with_momentum.reset();
+}
+
+std::vector<TrunkSource> trunk_sources(const std::vector<std::shared_ptr<const peers::Record>>& records) {
+  std::vector<TrunkSource> sources;
+  for (const auto& record : records) {
+    const auto state = decode_peer_state(record->body);
+    if (!state.ok() || !state->trainer) continue;
+    sources.push_back({record->peer, record->endpoint, state->trunk_version});
+  }
+  std::ranges::sort(sources, [](const TrunkSource& a, const TrunkSource& b) {
+    return std::pair(b.round, a.peer) < std::pair(a.round, b.peer);
+  });
+  return sources;
+}
+
+void fetch_trunk(peers::Transport& transport, const TrunkSource& source, TrunkPart part, int64_t deadline_ns,
+                 std::function<void(StatusOr<TrunkSnapshot>)> done) {
+  const peers::CallSettings settings{.to = source.peer,
+                                     .at = source.endpoint,
+                                     .method = kGetTrunk,
+                                     .priority = peers::Priority::background,
+                                     .deadline_ns = deadline_ns};
+  const char* key = part == TrunkPart::values ? kValues : kWithMomentum;
+  fetch_blob(transport, settings, key, bytes_max(part),
+             [done = std::move(done)](StatusOr<peers::Payload> bytes) {
+               if (!bytes.ok()) return done(bytes.status());
+               done(read_trunk(bytes->bytes()));
+             });
+}
+
+StatusOr<TrunkSnapshot> fetch_trunk_now(peers::Transport& transport, const std::vector<TrunkSource>& sources,
+                                        TrunkPart part, const Clock& clock, int64_t timeout_ns) {
+  struct Answer {
+    base::Mutex mutex;
+    base::Condition came;
+    std::optional<StatusOr<TrunkSnapshot>> trunk ABSL_GUARDED_BY(mutex);
+  };
+  Status last = absl::NotFoundError("no trainer in the directory hands out a trunk: is one running?");
+  for (const TrunkSource& source : sources) {
+    auto answer = std::make_shared<Answer>();  // the transport keeps it until it has called
+    fetch_trunk(transport, source, part, clock.now_ns() + timeout_ns,
+                [answer](StatusOr<TrunkSnapshot> trunk) {
+                  base::MutexLock lock(answer->mutex);
+                  answer->trunk.emplace(std::move(trunk));
+                  answer->came.wake_all();
+                });
+    base::MutexLock lock(answer->mutex);
+    while (!answer->trunk) answer->came.wait(answer->mutex);
+    if (answer->trunk->ok()) return *std::move(answer->trunk);
+    last = answer->trunk->status();
+  }
+  return last;
+}
+
+}  // namespace agora::swarm

@@ -1,0 +1,64 @@
+// Trainers hand out their trunk; servers and trainers that come late pull it.
+//
+//   TrunkShelf shelf;   shelf.serve(transport);   shelf.put(std::move(snapshot));        // a trainer
+//
+//   const auto sources = trunk_sources(directory.records());                             // a server
+//   if (!sources.empty() && sources[0].round > mine) {
+//     fetch_trunk(transport, sources[0], TrunkPart::values, deadline_ns, [](StatusOr<TrunkSnapshot> t) { ... });
+//   }
+//   AGORA_ASSIGN_OR_RETURN(TrunkSnapshot trunk, fetch_trunk_now(...));                   // the same, waiting
+//   AGORA_RETURN_IF_ERROR(TrunkLayout(model.parameters(), model.selection_biases()).load(trunk));
+//
+// ceil(4 N / kBlobChunkBytes) round trips for N numbers, twice that with the momentum. Any thread, but
+// fetch_trunk_now() not on the transport's own threads or the loop.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <optional>
+#include <vector>
+
+#include "agora/base/clock.h"
+#include "agora/base/mutex.h"
+#include "agora/peers/directory/directory.h"
+#include "agora/peers/transport/transport.h"
+#include "agora/swarm/trunk.h"
+#include "agora/swarm/wire/blob.h"
+
+namespace agora::swarm {
+
+enum class TrunkPart : uint8_t {
+  values,                // for servers
+  values_with_momentum,  // for trainers, who go on averaging
+};
+
+class TrunkShelf {
+ public:
+  TrunkShelf();
+  void serve(peers::Transport& transport);  // kGetTrunk; the answers outlive the shelf
+  void put(TrunkSnapshot snapshot);
+
+ private:
+  struct Latest;
+  std::shared_ptr<Latest> latest_;  // shared with the transport's handler
+};
+
+struct TrunkSource {
+  peers::PeerId peer;
+  peers::Endpoint endpoint;
+  uint64_t round = 0;
+};
+
+// Trainers that hand out a trunk, the newest first, equal ones by peer.
+std::vector<TrunkSource> trunk_sources(const std::vector<std::shared_ptr<const peers::Record>>& records);
+
+// done runs once, on a thread of the transport. Errors: of fetch_blob() and read_trunk(); NotFound: the peer has
+// no trunk yet.
+void fetch_trunk(peers::Transport& transport, const TrunkSource& source, TrunkPart part, int64_t deadline_ns,
+                 std::function<void(StatusOr<TrunkSnapshot>)> done);
+
+// From the first of `sources` that answers; waits.
+StatusOr<TrunkSnapshot> fetch_trunk_now(peers::Transport& transport, const std::vector<TrunkSource>& sources,
+                                        TrunkPart part, const Clock& clock, int64_t timeout_ns);
+
+}  // namespace agora::swarm
