@@ -13,6 +13,7 @@
 
 #include "apps/cli/command.h"
 #include "apps/cli/machine.h"
+#include "apps/cli/swarm/swarm_ask.h"
 
 namespace agora::cli {
 namespace {
@@ -26,10 +27,12 @@ struct AskFlags {
   int threads = 0;
   std::string precision = "bf16";
   bool json = false;
+  bool swarm = false;
+  PlaceFlags place;
 };
 
-StatusOr<std::string> prompt_of(const AskFlags& flags) {
-  if (flags.text != "-") return flags.text;
+std::string prompt_of(const std::string& text) {
+  if (text != "-") return text;
   return std::string(std::istreambuf_iterator<char>(std::cin), {});
 }
 
@@ -91,7 +94,7 @@ Status ask(const AskFlags& flags, const Interrupt& interrupt) {
     return absl::InvalidArgumentError(
         absl::StrCat(flags.model, ": expected a model of text, found one of images"));
   }
-  AGORA_ASSIGN_OR_RETURN(const std::string prompt, prompt_of(flags));
+  const std::string prompt = prompt_of(flags.text);
   AGORA_ASSIGN_OR_RETURN(std::vector<int32_t> ids, model.tokenizer->encode(prompt));
   if (ids.empty())
     ids.push_back(std::max(model.tokenizer->eos_id(), 0));  // an empty prompt: the start of a text
@@ -101,14 +104,37 @@ Status ask(const AskFlags& flags, const Interrupt& interrupt) {
   return stream(flags, model, *generation, interrupt);
 }
 
+// The servers of a swarm answer; there is no model here.
+Status ask_elsewhere(const AskFlags& flags, const Interrupt& interrupt) {
+  if (!flags.text.empty()) {
+    return absl::InvalidArgumentError(
+        "expected agora ask --swarm \"text\": with --swarm no model is named, --run or --join says which "
+        "swarm");
+  }
+  return ask_swarm(flags.place,
+                   {.prompt = prompt_of(flags.model),
+                    .tokens_max = flags.tokens,
+                    .sampler = flags.sampler,
+                    .stops = flags.stop},
+                   flags.json, interrupt);
+}
+
+Status ask_here(const AskFlags& flags, const Interrupt& interrupt) {
+  if (!flags.text.empty()) return ask(flags, interrupt);
+  return absl::InvalidArgumentError("expected agora ask MODEL \"text\", or agora ask --swarm \"text\"");
+}
+
 }  // namespace
 
 void add_ask_command(CLI::App& app, const Interrupt& interrupt, CommandResult& result) {
   auto flags = std::make_shared<AskFlags>();
-  CLI::App* command = app.add_subcommand("ask", "Let a model go on with a text: agora ask MODEL \"text\"");
+  CLI::App* command =
+      app.add_subcommand("ask", "Let a model go on with a text: agora ask MODEL|--swarm \"text\"");
   command->option_defaults()->always_capture_default();
-  command->add_option("model", flags->model, "folder of a model")->required();
-  command->add_option("text", flags->text, "what to go on from; - reads standard input")->required();
+  command->add_option("model", flags->model, "folder of a model; not with --swarm")->required();
+  command->add_option("text", flags->text, "what to go on from; - reads standard input");
+  command->add_flag("--swarm", flags->swarm, "ask the servers of a running swarm");
+  add_place_flags(*command, flags->place);
   command->add_option("--tokens", flags->tokens, "answer at most this many")->check(CLI::PositiveNumber);
   command->add_option("--temperature", flags->sampler.temperature, "0 takes the likeliest token each time");
   command->add_option("--top-p", flags->sampler.top_p, "keep the likeliest tokens that hold this share");
@@ -119,7 +145,9 @@ void add_ask_command(CLI::App& app, const Interrupt& interrupt, CommandResult& r
   command->add_option("--threads", flags->threads, "0: one per processor");
   command->add_option("--precision", flags->precision, "bf16 or f32");
   command->add_flag("--json", flags->json, "one JSON object instead of text");
-  command->callback([flags, &interrupt, &result] { result.exit_code = report(ask(*flags, interrupt)); });
+  command->callback([flags, &interrupt, &result] {
+    result.exit_code = report(flags->swarm ? ask_elsewhere(*flags, interrupt) : ask_here(*flags, interrupt));
+  });
 }
 
 }  // namespace agora::cli

@@ -4,44 +4,11 @@
 
 #include "absl/strings/str_cat.h"
 #include "agora/moe/absent_experts.h"
-#include "agora/moe/gate/explain.h"
 #include "agora/train/route_meter.h"
 #include "apps/cli/terminal_table.h"
 
 namespace agora::cli {
 namespace {
-
-train::LayerTrace trace_of(const moe::TokenReasons& reasons) {
-  train::LayerTrace trace;
-  for (const moe::ChoiceReason& c : reasons.chosen) {
-    trace.choices.push_back({ExpertId{c.candidate}, c.weight, c.score, c.bias});
-  }
-  std::ranges::stable_sort(trace.choices, [](const auto& a, const auto& b) { return a.weight > b.weight; });
-  const moe::ChoiceReason& next = reasons.runner_up;
-  if (next.candidate < 0 || trace.choices.empty()) return trace;
-  trace.runner_up = train::ScoredExpert{ExpertId{next.candidate}, next.score, next.bias};
-  float last = trace.choices.front().score + trace.choices.front().bias;
-  for (const train::ChosenExpert& c : trace.choices) last = std::min(last, c.score + c.bias);
-  trace.margin = last - (next.score + next.bias);
-  return trace;
-}
-
-class TraceObserver final : public model::RouteObserver {
- public:
-  TraceObserver(model::LocalModel& model, std::vector<train::TokenTrace>& trace)
-      : model_(model), trace_(trace) {}
-
-  void observe(LayerId layer, const moe::MoeSaved& saved) override {
-    const moe::Gate& gate = model_.model->block(layer).mixture().gate();
-    const std::vector<moe::TokenReasons> reasons =
-        moe::explain(gate.descriptor(), gate.selection_bias_values(), saved.route, saved.gate);
-    for (size_t t = 0; t < trace_.size(); ++t) trace_[t].layers.push_back(trace_of(reasons[t]));
-  }
-
- private:
-  model::LocalModel& model_;
-  std::vector<train::TokenTrace>& trace_;
-};
 
 std::vector<model::Batch> validation_batches(const train::Task& task, int64_t rows) {
   std::vector<model::Batch> batches;
@@ -85,27 +52,12 @@ train::ExpertAblation compare(const Answers& with, const Answers& without) {
 
 }  // namespace
 
-StatusOr<std::vector<train::TokenTrace>> trace_text(model::LocalModel& model, const kernels::Compute& compute,
+StatusOr<std::vector<model::TokenTrace>> trace_text(model::LocalModel& model, const kernels::Compute& compute,
                                                     const std::string& text) {
   if (model.tokenizer == nullptr) {
     return absl::InvalidArgumentError("explain: expected a model of text, found one of images; use --data");
   }
-  AGORA_ASSIGN_OR_RETURN(std::vector<int32_t> ids, model.tokenizer->encode(text));
-  if (ids.empty()) return absl::InvalidArgumentError("explain: expected some text, found none");
-  ids.resize(std::min(ids.size(), static_cast<size_t>(model.config().max_position_embeddings)));
-  std::vector<train::TokenTrace> trace;
-  for (size_t i = 0; i < ids.size(); ++i) {
-    trace.push_back({std::string(model.tokenizer->token_bytes(ids[i])), static_cast<int64_t>(i), {}});
-  }
-  TraceObserver observer(model, trace);
-  const model::Pass pass{.compute = compute, .call = {}, .observer = &observer};
-  model::Batch batch;
-  batch.batch = 1;
-  batch.length = static_cast<int64_t>(ids.size());
-  batch.targets.assign(ids.size(), model::kNoTarget);
-  batch.tokens = std::move(ids);
-  AGORA_RETURN_IF_ERROR(model.model->evaluate(pass, batch, {}, {}).status());
-  return trace;
+  return model::trace_text(*model.model, *model.tokenizer, compute, text);
 }
 
 StatusOr<train::Specialisation> specialisation_of(model::LocalModel& model, const kernels::Compute& compute,

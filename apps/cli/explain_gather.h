@@ -11,7 +11,7 @@ namespace agora::cli {
 
 // What every gate did with each token of the text, and why. At most max_position_embeddings tokens: the
 // first.
-StatusOr<std::vector<train::TokenTrace>> trace_text(model::LocalModel& model, const kernels::Compute& compute,
+StatusOr<std::vector<model::TokenTrace>> trace_text(model::LocalModel& model, const kernels::Compute& compute,
                                                     const std::string& text);
 
 // Which experts serve which domain, over at most `rows` validation rows.

@@ -40,9 +40,9 @@ Json table_json(const train::Table& table) {
   return rows;
 }
 
-Json layer_trace_json(const train::LayerTrace& layer) {
+Json layer_trace_json(const model::LayerTrace& layer) {
   Json choices = Json::array();
-  for (const train::ChosenExpert& choice : layer.choices) {
+  for (const model::ChosenExpert& choice : layer.choices) {
     choices.push_back({{"expert", choice.expert.value},
                        {"weight", choice.weight},
                        {"score", choice.score},
@@ -50,20 +50,20 @@ Json layer_trace_json(const train::LayerTrace& layer) {
   }
   Json json = {{"choices", std::move(choices)}, {"runner_up", nullptr}, {"margin", nullptr}};
   if (layer.runner_up) {
-    const train::ScoredExpert& next = *layer.runner_up;
+    const model::ScoredExpert& next = *layer.runner_up;
     json["runner_up"] = {{"expert", next.expert.value}, {"score", next.score}, {"bias", next.bias}};
     json["margin"] = layer.margin;
   }
   return json;
 }
 
-Json trace_json(const std::vector<train::TokenTrace>& trace) {
+Json trace_json(const std::vector<model::TokenTrace>& trace) {
   Json tokens = Json::array();
-  for (const train::TokenTrace& token : trace) {
+  for (const model::TokenTrace& token : trace) {
     Json json = {{"position", token.position}};
     json.update(token_json(token.text));
     json["layers"] = Json::array();
-    for (const train::LayerTrace& layer : token.layers) json["layers"].push_back(layer_trace_json(layer));
+    for (const model::LayerTrace& layer : token.layers) json["layers"].push_back(layer_trace_json(layer));
     tokens.push_back(std::move(json));
   }
   return tokens;

@@ -11,9 +11,9 @@
 namespace agora::cli {
 namespace {
 
-using train::ChosenExpert;
-using train::LayerTrace;
-using train::TokenTrace;
+using model::ChosenExpert;
+using model::LayerTrace;
+using model::TokenTrace;
 
 int64_t layers_of(const ExplainReport& report) {
   return report.trace.empty() ? 0 : static_cast<int64_t>(report.trace[0].layers.size());
@@ -42,7 +42,7 @@ std::string why(const LayerTrace& layer) {
   }
   if (layer.choices.empty()) out += "\n  no expert";
   if (layer.runner_up) {
-    const train::ScoredExpert& next = *layer.runner_up;
+    const model::ScoredExpert& next = *layer.runner_up;
     const std::string short_by =
         layer.margin < 0 ? absl::StrFormat("ahead by %.3f, but its group was not chosen", -layer.margin)
                          : absl::StrFormat("short by %.3f", layer.margin);

@@ -16,7 +16,7 @@
 #include <vector>
 
 #include "agora/train/specialisation.h"
-#include "agora/train/specialisation_trace.h"
+#include "agora/model/token_trace.h"
 
 namespace agora::cli {
 
@@ -24,7 +24,7 @@ struct ExplainReport {
   std::string model;  // the folder, or the name, as the user gave it
   std::vector<std::pair<std::string, std::string>>
       summary;                                // what to know of the model: label and value, in order
-  std::vector<train::TokenTrace> trace = {};  // empty: no text was given
+  std::vector<model::TokenTrace> trace = {};  // empty: no text was given
   std::vector<std::string> domains = {};      // [D] names
   std::optional<train::Specialisation> specialisation = {};  // none: no data set was given
   std::optional<train::Ablation> ablation = {};

@@ -40,12 +40,12 @@ train::Specialisation make_specialisation() {
 ExplainReport make_report() {
   ExplainReport report{.model = kHostile, .summary = {{kHostile, kHostile}, {"layers", "2"}}};
   for (int i = 0; i < 3; ++i) {
-    train::TokenTrace token{.text = i == 1 ? kHostile : " word\n", .position = i, .layers = {}};
+    model::TokenTrace token{.text = i == 1 ? kHostile : " word\n", .position = i, .layers = {}};
     for (int l = 0; l < kLayers; ++l) {
-      train::LayerTrace layer;
+      model::LayerTrace layer;
       if (i < 2) {
         layer.choices = {{ExpertId{1}, 0.75f, 0.5f, 0.01f}, {ExpertId{2}, 0.25f, 0.2f, 0.0f}};
-        layer.runner_up = train::ScoredExpert{ExpertId{0}, 0.15f, -0.25f};
+        layer.runner_up = model::ScoredExpert{ExpertId{0}, 0.15f, -0.25f};
         layer.margin = 0.3f;
       }
       token.layers.push_back(layer);  // the third token gets no expert
@@ -136,7 +136,7 @@ TEST(ExplainPage, LeavesOutWhatTheReportHasNot) {
 TEST(ExplainPage, StaysWithinItsLimits) {
   ExplainReport report = make_report();
   report.trace.resize(1);
-  const train::TokenTrace token = report.trace[0];
+  const model::TokenTrace token = report.trace[0];
   report.trace.assign(kPageTokensMax + 500, token);
   const std::string page = explain_page(report);
   EXPECT_NE(page.find("The first 1,024 of 1,524 tokens."), std::string::npos);

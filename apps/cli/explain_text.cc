@@ -13,10 +13,10 @@
 namespace agora::cli {
 namespace {
 
-using train::ChosenExpert;
+using model::ChosenExpert;
 using train::LayerSpecialisation;
-using train::LayerTrace;
-using train::TokenTrace;
+using model::LayerTrace;
+using model::TokenTrace;
 
 std::string heading(const std::string& text, const TerminalDevice& device) {
   return absl::StrCat("\n", bold(text, device), "\n");

@@ -1,0 +1,218 @@
+#include "apps/cli/swarm/node.h"
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <filesystem>
+
+#include "absl/strings/str_cat.h"
+#include "agora/peers/transport/grpc/grpc_transport.h"
+#include "agora/peers/transport/swarm_key.h"
+#include "agora/swarm/wire/method.h"
+#include <nlohmann/json.hpp>
+
+#include "apps/cli/swarm/own_address.h"
+#include "apps/cli/swarm/spec_exchange.h"
+#include "apps/cli/swarm/swarm_recipe.h"
+
+namespace agora::cli {
+namespace {
+
+constexpr int64_t kRefreshNs = base::kSecondNs;
+constexpr char kStandardError[] = "-";
+
+StatusOr<std::vector<peers::Endpoint>> endpoints_of(const std::vector<std::string>& texts) {
+  std::vector<peers::Endpoint> all;
+  for (const std::string& text : texts) {
+    AGORA_ASSIGN_OR_RETURN(peers::Endpoint at, peers::parse_endpoint(text));
+    all.push_back(std::move(at));
+  }
+  return all;
+}
+
+// Runs the task on the loop and waits for its end.
+void run_on(base::Loop& loop, const std::function<void()>& task) {
+  base::Mutex mutex;
+  base::Condition changed;
+  bool done = false;
+  loop.post([&] {
+    task();
+    base::MutexLock lock(mutex);
+    done = true;
+    changed.wake_all();  // under the lock: all of this goes as soon as the waiter sees it
+  });
+  base::MutexLock lock(mutex);
+  while (!done) changed.wait(mutex);
+}
+
+Status make_folder(const std::string& dir) {
+  std::error_code error;
+  std::filesystem::create_directories(dir, error);
+  if (!error) return absl::OkStatus();
+  return absl::InvalidArgumentError(
+      absl::StrCat("--state ", dir, ": expected a folder of our own: ", error.message()));
+}
+
+}  // namespace
+
+void add_node_flags(CLI::App& command, NodeFlags& flags) {
+  command.add_option("--listen", flags.listen,
+                     "HOST:PORT for other peers, TCP and UDP; port 0: any free one");
+  command.add_option("--advertise", flags.advertise,
+                     "HOST:PORT where others reach this peer, if a router translates it");
+  command.add_option("--join", flags.join, "HOST:PORT of any living peer; may be given several times");
+  command.add_option("--state", flags.state, "folder of this peer: its key, its log, what it holds");
+  command.add_option("--spec", flags.spec, "the swarm's specification; empty: asked of --join");
+  command.add_option("--swarm-key", flags.swarm_key_file, "file with the key of a private swarm");
+  command.add_option("--http", flags.http, "HOST:PORT for /metrics, /status and the page; off: none");
+  command.add_option("--log", flags.log, "file; empty: STATE/log; -: standard error");
+  command.add_option("--join-seconds", flags.join_seconds, "how long to look for the first living peer")
+      ->check(CLI::PositiveNumber);
+  command.add_flag("--json", flags.json, "JSON lines on standard output");
+}
+
+StatusOr<std::unique_ptr<Node>> Node::open(const NodeFlags& flags, const Interrupt& interrupt) {
+  std::unique_ptr<Node> node(new Node(flags));
+  AGORA_RETURN_IF_ERROR(make_folder(flags.state));
+  AGORA_ASSIGN_OR_RETURN(node->join_, endpoints_of(flags.join));
+  AGORA_ASSIGN_OR_RETURN(node->identity_, peers::Identity::load_or_create(flags.state + "/peer.key"));
+  const std::string log = flags.log.empty() ? flags.state + "/log" : flags.log;
+  AGORA_ASSIGN_OR_RETURN(node->log_,
+                         NodeLog::open(log == kStandardError ? "" : log, node->identity_.id().brief()));
+  node->loop_ = std::make_unique<base::ThreadLoop>("agora-loop");
+  node->begun_ns_ = node->loop_->now_ns();
+  node->trace_ = std::make_unique<swarm::Trace>(*node->loop_);
+  AGORA_RETURN_IF_ERROR(node->open_transport());
+  AGORA_RETURN_IF_ERROR(node->find_spec(interrupt));
+  AGORA_RETURN_IF_ERROR(node->open_directory());
+  node->serve();
+  return node;
+}
+
+Node::~Node() {
+  leave();
+  stop();
+  directory_.reset();
+  if (loop_ != nullptr) loop_->stop();
+}
+
+Status Node::open_transport() {
+  peers::GrpcTransportConfig config;
+  AGORA_ASSIGN_OR_RETURN(config.listen, peers::parse_endpoint(flags_.listen));
+  if (!flags_.advertise.empty()) {
+    AGORA_ASSIGN_OR_RETURN(config.advertise, peers::parse_endpoint(flags_.advertise));
+  } else if (is_wildcard(config.listen.host)) {
+    config.advertise = {own_address(join_.empty() ? peers::Endpoint{} : join_.front()), config.listen.port};
+  }
+  if (!flags_.swarm_key_file.empty()) {
+    AGORA_ASSIGN_OR_RETURN(config.swarm_key, peers::load_swarm_key(flags_.swarm_key_file));
+  }
+  AGORA_ASSIGN_OR_RETURN(transport_, peers::GrpcTransport::start(identity_, config));
+  return absl::OkStatus();
+}
+
+Status Node::find_spec(const Interrupt& interrupt) {
+  if (flags_.spec.empty()) {
+    AGORA_ASSIGN_OR_RETURN(spec_, fetch_spec(*transport_, join_, flags_.join_seconds, interrupt));
+  } else {
+    AGORA_ASSIGN_OR_RETURN(spec_, read_spec_file(flags_.spec));
+  }
+  log_->info("swarm",
+             {{"name", spec_.name}, {"id", spec_.id().text()}, {"at", transport_->endpoint().text()}});
+  return absl::OkStatus();
+}
+
+void Node::serve() {
+  serve_spec(*transport_, spec_);
+  transport_->serve(swarm::kGetStatus, [this](const std::shared_ptr<peers::IncomingCall>& call) {
+    const std::string json = status_json(status()).dump();
+    call->reply(absl::OkStatus(), peers::Payload::copy(base::as_bytes(json)));
+  });
+  transport_->serve(swarm::kGetTrace,
+                    [this](const std::shared_ptr<peers::IncomingCall>& call) { trace_->reply_to(*call); });
+}
+
+void Node::log_directory() {
+  directory_->subscribe([this](const peers::DirectoryEvent& event) {
+    if (event.kind == peers::DirectoryEvent::Kind::changed) return;
+    const bool seen = event.kind == peers::DirectoryEvent::Kind::seen;
+    log_->info(seen ? "peer seen" : "peer gone",
+               {{"other", event.record->peer.brief()}, {"at", event.record->endpoint.text()}});
+  });
+}
+
+void Node::contribute(Contribution contribution) { contributions_.push_back(std::move(contribution)); }
+
+Status Node::begin() {
+  if (!flags_.http.empty() && flags_.http != "off") {
+    AGORA_ASSIGN_OR_RETURN(const peers::Endpoint listen, peers::parse_endpoint(flags_.http));
+    const std::vector<HttpPage> pages = {
+        {"/metrics", "text/plain; version=0.0.4",
+         [this] {
+           base::MutexLock lock(mutex_);
+           return prometheus_text(metrics_, identity_.id().brief());
+         }},
+        {"/status", "application/json", [this] { return status_json(status()).dump(); }}};
+    AGORA_ASSIGN_OR_RETURN(http_, HttpFront::start(listen, pages));
+  }
+  loop_->post([this] {
+    log_directory();
+    for (const peers::Endpoint& at : join_) directory_->join(at);
+    refresh();
+  });
+  return absl::OkStatus();
+}
+
+PeerStatus Node::describe(std::vector<Metric>& metrics) const {
+  PeerStatus status;
+  status.self = {identity_.id(), transport_->endpoint(), {}};
+  status.self.state.http_port = http().port;
+  for (const Contribution& contribution : contributions_) contribution(status.self.state, metrics);
+  append_metrics(status.self.state, metrics);
+  append_metrics(transport_->counters(), metrics);
+  append_metrics(directory_->counters(), metrics);
+  for (const Metric& metric : metrics) status.metrics[metric.name] = metric.value;
+  status.swarm = spec_.name;
+  status.swarm_id = spec_id_;
+  status.pid = getpid();
+  status.uptime_s = static_cast<double>(loop_->now_ns() - begun_ns_) / static_cast<double>(base::kSecondNs);
+  for (const std::shared_ptr<const peers::Record>& record : directory_->records()) {
+    const StatusOr<swarm::PeerState> state = swarm::decode_peer_state(record->body);
+    if (state.ok()) status.known.push_back({record->peer, record->endpoint, *state});
+  }
+  return status;
+}
+
+void Node::refresh() {
+  std::vector<Metric> metrics;
+  PeerStatus status = describe(metrics);
+  directory_->publish(swarm::encode(status.self.state));
+  refresh_timer_ = loop_->after(kRefreshNs, [this] { refresh(); });
+  base::MutexLock lock(mutex_);
+  status_ = std::move(status);
+  metrics_ = std::move(metrics);
+}
+
+void Node::leave() {
+  if (left_ || directory_ == nullptr) return;
+  left_ = true;
+  log_->info("leaves");
+  run_on(*loop_, [this] {
+    loop_->cancel(refresh_timer_);
+    directory_->leave();
+  });
+}
+
+void Node::stop() {
+  if (stopped_) return;
+  stopped_ = true;
+  http_.reset();
+  if (transport_ != nullptr) transport_->stop();
+}
+
+PeerStatus Node::status() const {
+  base::MutexLock lock(mutex_);
+  return status_;
+}
+
+}  // namespace agora::cli

@@ -1,0 +1,79 @@
+#include "apps/cli/swarm/trace_view.h"
+
+#include <algorithm>
+#include <charconv>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
+#include "agora/base/text.h"
+#include <nlohmann/json.hpp>
+
+#include "apps/cli/terminal_table.h"
+
+namespace agora::cli {
+namespace {
+
+constexpr size_t kDigits = 16;
+constexpr int kBarColumns = 24;
+
+// Where in the whole request the span lies: "   ███      ".
+std::string bar(const TracedSpan& span, int64_t whole_ns) {
+  const double scale = static_cast<double>(kBarColumns) / static_cast<double>(std::max<int64_t>(whole_ns, 1));
+  const int begin = std::min(kBarColumns - 1, static_cast<int>(static_cast<double>(span.begin_ns) * scale));
+  const int64_t end_ns = span.begin_ns + span.span.duration_ns;
+  const int end = std::clamp(static_cast<int>(static_cast<double>(end_ns) * scale), begin + 1, kBarColumns);
+  std::string text(static_cast<size_t>(begin), ' ');
+  for (int i = begin; i < end; ++i) text += "█";
+  return text;
+}
+
+std::string milliseconds(int64_t ns) { return absl::StrFormat("%.3f", 1e-6 * static_cast<double>(ns)); }
+
+}  // namespace
+
+std::vector<TracedSpan> in_order(std::vector<TracedSpan> spans) {
+  std::ranges::stable_sort(spans, {}, &TracedSpan::begin_ns);
+  if (spans.empty()) return spans;
+  const int64_t first_ns = spans.front().begin_ns;
+  for (TracedSpan& span : spans) span.begin_ns -= first_ns;
+  return spans;
+}
+
+std::string trace_text(const std::vector<TracedSpan>& spans, int columns) {
+  int64_t whole_ns = 0;
+  for (const TracedSpan& s : spans) whole_ns = std::max(whole_ns, s.begin_ns + s.span.duration_ns);
+  TerminalTable table(
+      {{"at ms", Align::right}, {"for ms", Align::right}, {""}, {"peer"}, {"what"}, {"detail"}});
+  for (const TracedSpan& s : spans) {
+    table.add_row({milliseconds(s.begin_ns), milliseconds(s.span.duration_ns), bar(s, whole_ns),
+                   s.peer.brief(), s.span.what, s.span.detail});
+  }
+  return table.text(columns);
+}
+
+nlohmann::ordered_json trace_json(const std::vector<TracedSpan>& spans) {
+  nlohmann::ordered_json list = nlohmann::ordered_json::array();
+  for (const TracedSpan& s : spans) {
+    list.push_back({{"peer", s.peer.text()},
+                    {"what", s.span.what},
+                    {"detail", s.span.detail},
+                    {"begin_ns", s.begin_ns},
+                    {"duration_ns", s.span.duration_ns}});
+  }
+  return list;
+}
+
+std::string request_text(uint64_t request) { return absl::StrFormat("%016x", request); }
+
+StatusOr<uint64_t> parse_request(const std::string& text) {
+  uint64_t request = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), request, 16);
+  const bool whole = end == text.data() + text.size() && error == std::errc();
+  if (whole && request != 0 && text.size() <= kDigits) return request;
+  return absl::InvalidArgumentError(
+      absl::StrCat("expected the number of a request as `agora ask --swarm` shows it, "
+                   "up to 16 hexadecimal digits, found ",
+                   base::in_quotes(text)));
+}
+
+}  // namespace agora::cli
