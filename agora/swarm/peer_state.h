@@ -2,8 +2,11 @@
 //
 //   directory.publish(encode(state));     AGORA_ASSIGN_OR_RETURN(PeerState s, decode_peer_state(record.body));
 //
-// The cost does not grow with the number of experts in a row: they are ranges. What does not fit into a record
-// is said more coarsely (loads first, then versions), never left out. Any thread (values).
+// The cost does not grow with the number of experts in a row: they are ranges. What does not fit into a record is
+// said more coarsely, never left out: first one load a range, then none; then neighbours share the least version;
+// then a layer's experts are a bitmap with one epoch (the greatest) and one version (the least). So any 1,000 experts
+// of one layer of 4,096 fit. Beyond that, holdings that are scattered over too many layers lose their last layers,
+// and fits() says so: placement gives experts in blocks (placement.h), which keeps them together. Any thread (values).
 #pragma once
 
 #include <cstdint>
@@ -30,21 +33,36 @@ struct HeldRange {
   friend bool operator==(const HeldRange&, const HeldRange&) = default;
 };
 
+// Experts that were retired: gates do not choose them, hosts do not hold them, their numbers are not given again.
+struct RetiredRange {
+  LayerId layer;
+  int32_t first = 0;
+  int32_t count = 0;
+  friend auto operator<=>(const RetiredRange&, const RetiredRange&) = default;
+};
+
+constexpr size_t kRetiredRangesMax = 32;
+constexpr int32_t kExpertNumberMax = 1 << 20;
+
 struct PeerState {
   bool host = false, trainer = false, server = false;
   std::vector<HeldRange> held = {};  // by (layer, first), not overlapping
-  int32_t room = 0;             // experts it would still take
-  uint32_t load_us = 0;         // how long a call would wait
-  uint64_t step = 0;            // trainers: steps done; hosts: updates applied
-  uint64_t trunk_version = 0;   // trainers, servers: averaging rounds
-  float loss = 0;               // trainers: last; 0: none
+  // That this peer knows of: hosts pass them on. At most kRetiredRangesMax.
+  std::vector<RetiredRange> retired = {};
+  int32_t room = 0;            // experts it would still take
+  uint32_t load_us = 0;        // how long a call would wait
+  uint64_t step = 0;           // trainers: steps done; hosts: updates applied
+  uint64_t trunk_version = 0;  // trainers, servers: averaging rounds
+  float loss = 0;              // trainers: last; 0: none
   float rows_per_s = 0;
   uint16_t http_port = 0;  // metrics and dashboard; 0: none
   friend bool operator==(const PeerState&, const PeerState&) = default;
 };
 
-// At most kRecordBodyBytesMax bytes.
+// At most kRecordBodyBytesMax bytes. Ranges that do not ascend are a bug of the caller's (CHECK).
 std::string encode(const PeerState& state);
+// Whether encode() names every held expert.
+bool fits(const PeerState& state);
 
 // InvalidArgument: not a peer state, ranges that overlap or do not ascend, numbers out of range.
 StatusOr<PeerState> decode_peer_state(std::string_view body);
