@@ -5,6 +5,7 @@
 #include "absl/strings/str_cat.h"
 #include "agora/moe/absent_experts.h"
 #include "agora/train/route_meter.h"
+
 #include "apps/cli/terminal_table.h"
 
 namespace agora::cli {

@@ -5,6 +5,7 @@
 
 #include "agora/model/model_folder.h"
 #include "agora/train/task.h"
+
 #include "apps/cli/explain_report.h"
 
 namespace agora::cli {

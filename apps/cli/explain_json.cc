@@ -1,34 +1,13 @@
 #include "apps/cli/explain_json.h"
 
-#include <string_view>
-
-#include "absl/strings/escaping.h"
-#include "apps/cli/terminal_text.h"
+#include "agora/serve/trace_json.h"
 
 namespace agora::cli {
 namespace {
 
-using Json = nlohmann::ordered_json;
-
-// Bytes as a JSON string, each byte that is no UTF-8 as U+FFFD.
-std::string json_text(std::string_view bytes) {
-  std::string out;
-  for (size_t position = 0; position < bytes.size();) {
-    const size_t start = position;
-    if (next_character(bytes, position)) {
-      out.append(bytes, start, position - start);
-    } else {
-      out += "\xef\xbf\xbd";
-    }
-  }
-  return out;
-}
-
-Json token_json(const std::string& bytes) {
-  Json json = {{"token", json_text(bytes)}};
-  if (!is_utf8(bytes)) json["token_hex"] = absl::BytesToHexString(bytes);
-  return json;
-}
+using serve::Json;
+using serve::json_text;
+using serve::token_json;
 
 Json table_json(const train::Table& table) {
   Json rows = Json::array();
@@ -38,35 +17,6 @@ Json table_json(const train::Table& table) {
     rows.push_back(std::move(row));
   }
   return rows;
-}
-
-Json layer_trace_json(const model::LayerTrace& layer) {
-  Json choices = Json::array();
-  for (const model::ChosenExpert& choice : layer.choices) {
-    choices.push_back({{"expert", choice.expert.value},
-                       {"weight", choice.weight},
-                       {"score", choice.score},
-                       {"bias", choice.bias}});
-  }
-  Json json = {{"choices", std::move(choices)}, {"runner_up", nullptr}, {"margin", nullptr}};
-  if (layer.runner_up) {
-    const model::ScoredExpert& next = *layer.runner_up;
-    json["runner_up"] = {{"expert", next.expert.value}, {"score", next.score}, {"bias", next.bias}};
-    json["margin"] = layer.margin;
-  }
-  return json;
-}
-
-Json trace_json(const std::vector<model::TokenTrace>& trace) {
-  Json tokens = Json::array();
-  for (const model::TokenTrace& token : trace) {
-    Json json = {{"position", token.position}};
-    json.update(token_json(token.text));
-    json["layers"] = Json::array();
-    for (const model::LayerTrace& layer : token.layers) json["layers"].push_back(layer_trace_json(layer));
-    tokens.push_back(std::move(json));
-  }
-  return tokens;
 }
 
 Json information_json(const train::MutualInformation& information) {
@@ -138,7 +88,7 @@ Json ablation_json(const ExplainReport& report) {
 Json explain_json(const ExplainReport& report) {
   Json json = {{"model", json_text(report.model)}, {"summary", Json::object()}};
   for (const auto& [label, value] : report.summary) json["summary"][json_text(label)] = json_text(value);
-  json["text"] = trace_json(report.trace);
+  json["text"] = serve::trace_json(report.trace);
   json["domains"] = Json::array();
   for (const std::string& domain : report.domains) json["domains"].push_back(json_text(domain));
   json["specialisation"] = specialisation_json(report);

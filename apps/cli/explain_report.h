@@ -15,8 +15,8 @@
 #include <utility>
 #include <vector>
 
-#include "agora/train/specialisation.h"
 #include "agora/model/token_trace.h"
+#include "agora/train/specialisation.h"
 
 namespace agora::cli {
 

@@ -1,8 +1,9 @@
 // What the gates did with each token of one text, and why.
 //
+//   AGORA_ASSIGN_OR_RETURN(std::vector<TokenTrace> trace, trace_text(*m.model, *m.tokenizer, compute, "text"));
 //   for (const TokenTrace& token : trace) use(token.layers[0].choices[0].expert);
 //
-// Plain values; any thread.
+// Plain values; any thread. trace_text(): one thread at a time, it is the model's.
 #pragma once
 
 #include <cstdint>
@@ -11,8 +12,10 @@
 #include <vector>
 
 #include "agora/base/ids.h"
+#include "agora/model/model.h"
+#include "agora/model/tokenizer.h"
 
-namespace agora::train {
+namespace agora::model {
 
 // A candidate as selection saw it: selection compares score + bias, the weight comes from the score alone.
 struct ScoredExpert {
@@ -21,11 +24,20 @@ struct ScoredExpert {
   float bias = 0;
 };
 
+// Who ran the expert, where that was another machine.
+struct ServedAt {
+  std::string host;      // its id; empty: nobody answered
+  uint64_t version = 0;  // of the expert
+  std::string how;       // "replica", "hedge", "next expert", "nobody"
+  ExpertId expert;       // that served: another one for "next expert"
+};
+
 struct ChosenExpert {
   ExpertId expert;
   float weight = 0;
   float score = 0;
   float bias = 0;
+  std::optional<ServedAt> served = {};  // none: in this process
 };
 
 struct LayerTrace {
@@ -42,4 +54,9 @@ struct TokenTrace {
   std::vector<LayerTrace> layers;
 };
 
-}  // namespace agora::train
+// One pass over the text: at most max_position_embeddings tokens, the first. InvalidArgument: no text, or one that
+// the tokenizer can not read; the experts' errors.
+StatusOr<std::vector<TokenTrace>> trace_text(Model& model, const Tokenizer& tokenizer, const Compute& compute,
+                                             std::string_view text);
+
+}  // namespace agora::model
