@@ -5,6 +5,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "apps/cli/swarm/terminal_screen.h"
 #include "apps/cli/terminal_text.h"
 
 namespace agora::cli {
@@ -97,6 +98,12 @@ TEST(Sparkline, ShowsTheLastValues) {
   EXPECT_EQ(sparkline({1, 1}, 10), "▁▁");
   EXPECT_EQ(sparkline({}, 10), "");
   EXPECT_EQ(sparkline({1, 2}, -3), "");
+}
+
+TEST(Screen, IsDrawnOverAndNeverScrolls) {
+  EXPECT_EQ(drawn_in_place("a\nb\n", 10), "\x1b[Ha\x1b[K\r\nb\x1b[K\x1b[J");
+  EXPECT_EQ(drawn_in_place("a\nb\nc\n", 2), "\x1b[Ha\x1b[K\r\nb\x1b[K\x1b[J");
+  EXPECT_EQ(drawn_in_place("", 2), "\x1b[H\x1b[J");
 }
 
 }  // namespace
