@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <map>
+#include <optional>
 #include <set>
 #include <utility>
 
@@ -30,7 +31,7 @@ struct Update {
   uint64_t step = 0;
   uint32_t micro_batch = 0;
 };
-thread_local Update this_threads_update;
+thread_local std::optional<Update> this_threads_update;
 thread_local uint64_t this_threads_trace = 0;
 
 Status refuse(std::string_view what, int64_t expected, int64_t got) {
@@ -114,7 +115,7 @@ RemoteExperts::RemoteExperts(base::Loop& loop, peers::Transport& transport, Find
 RemoteExperts::~RemoteExperts() = default;
 
 void RemoteExperts::set_update(uint64_t step, uint32_t micro_batch) {
-  this_threads_update = {step, micro_batch};
+  this_threads_update = Update{step, micro_batch};
 }
 
 void RemoteExperts::set_trace(uint64_t trace) { this_threads_trace = trace; }
@@ -141,7 +142,7 @@ Status RemoteExperts::end_step(const moe::StepSettings& settings) {
   }
   EndStep step{.key = {}, .settings = settings};
   step.key.run = state_->config.run;
-  step.key.step = this_threads_update.step;
+  step.key.step = static_cast<uint64_t>(settings.step);
   const bool wait = state_->spec.updates == UpdateMode::synchronous;
   return end_step_at(state_->hosts, touched, step, wait ? state_->config.timeout_ns : 0,
                      state_->config.baton);
@@ -226,11 +227,12 @@ Status RemoteExperts::State::mix_backward(moe::Ticket ticket, tensor::View<const
   AGORA_RETURN_IF_ERROR(check_finite("dy", dy));
   if (take(ticket) == nullptr) return absl::NotFoundError("the ticket was used by another thread just now");
 
+  const Update update = this_threads_update.value_or(Update{ticket.value, 0});
   const BackwardHead head{.ticket = {},
                           .key = {.trainer = {},
                                   .run = config.run,
-                                  .step = this_threads_update.step,
-                                  .micro_batch = this_threads_update.micro_batch,
+                                  .step = update.step,
+                                  .micro_batch = update.micro_batch,
                                   .part = 0,
                                   .layer = forward->layer},
                           .rows = config.rows,

@@ -58,7 +58,7 @@ class RemoteExperts final : public moe::Experts {
   ~RemoteExperts() override;
 
   // Names the updates that follow from now on. Each micro-batch in flight runs on a thread of its own and names
-  // its updates there.
+  // its updates there. Where a thread names none, every mix_backward() is an update of its own.
   static void set_update(uint64_t step, uint32_t micro_batch);
   // Names the request that this thread's calls belong to from now on; 0: none (see trace.h).
   static void set_trace(uint64_t trace);

@@ -16,8 +16,8 @@ size_t bytes_of(const AppliedReply& reply) {
 
 uint64_t hash_of(const UpdateKey& key) {
   uint64_t hash = std::hash<peers::PeerId>()(key.trainer);
-  for (const uint64_t part :
-       {key.run, key.step, uint64_t{key.micro_batch}, static_cast<uint64_t>(key.layer.value)}) {
+  for (const uint64_t part : {key.run, key.step, uint64_t{key.micro_batch},
+                              static_cast<uint64_t>(key.layer.value), uint64_t{key.part}}) {
     hash = mix_bits(hash ^ part);
   }
   return hash;
@@ -28,7 +28,7 @@ bool Ledger::seen(const UpdateKey& key) const {
   if (found == trainers_.end() || key.run > found->second.run) return false;
   const Trainer& trainer = found->second;
   if (key.run < trainer.run) return true;
-  const Entry entry{key.step, key.micro_batch, key.layer};
+  const Entry entry{key.step, key.micro_batch, key.layer, key.part};
   if (trainer.has_floor && entry <= trainer.floor) return true;
   return std::binary_search(trainer.known.begin(), trainer.known.end(), entry);
 }
@@ -52,7 +52,7 @@ Ledger::Trainer& Ledger::trainer_of(const UpdateKey& key) {
 void Ledger::add(const UpdateKey& key, AppliedReply reply) {
   AGORA_CHECK(!seen(key));
   Trainer& trainer = trainer_of(key);
-  const Entry entry{key.step, key.micro_batch, key.layer};
+  const Entry entry{key.step, key.micro_batch, key.layer, key.part};
   trainer.known.insert(std::upper_bound(trainer.known.begin(), trainer.known.end(), entry), entry);
   if (trainer.known.size() > limits_.keys_per_trainer) {
     // A quarter at once: moving the rest down is then cheap on average.

@@ -4,8 +4,8 @@
 //   if (ledger.seen(key)) { if (const AppliedReply* reply = ledger.reply(key)) answer(*reply); ... }
 //   else { apply(); ledger.add(key, std::move(reply)); }
 //
-// Of each trainer the last keys_per_trainer updates are known one by one, in the order (step, micro-batch, layer);
-// earlier ones count as seen, and so does every earlier run. Bytes: 16 a key. When more trainers come than are kept,
+// Of each trainer the last keys_per_trainer updates are known one by one, in the order (step, micro-batch, layer, part);
+// earlier ones count as seen, and so does every earlier run. Bytes: 24 a key. When more trainers come than are kept,
 // the one unheard of for longest is forgotten: only then could an old message of its be applied again. Pure: no
 // clock. One thread at a time.
 #pragma once
@@ -52,6 +52,7 @@ class Ledger {
     uint64_t step = 0;
     uint32_t micro_batch = 0;
     LayerId layer;
+    uint32_t part = 0;
     friend auto operator<=>(const Entry&, const Entry&) = default;
   };
   struct Trainer {

@@ -1,0 +1,42 @@
+#include "agora/swarm/remote_experts.h"
+
+#include "tests/conformance/experts_suite.h"
+#include "tests/swarm/hosts_in_process.h"
+
+namespace agora::tests {
+namespace {
+
+swarm::SwarmSpec spec_of(const ExpertsShape& shape) {
+  swarm::SwarmSpec spec;
+  spec.name = "conformance";
+  spec.layers = shape.layers;
+  spec.experts = shape.experts;
+  spec.experts_max = shape.experts;
+  spec.shape = shape.expert;
+  spec.bf16 = shape.precision == kernels::Precision::bf16;
+  spec.updates = swarm::UpdateMode::synchronous;
+  return spec;
+}
+
+std::shared_ptr<moe::Experts> make_remote(const ExpertsShape& shape, const MakeTransport& transport,
+                                          bool exact) {
+  auto hosts =
+      std::make_shared<HostsInProcess>(spec_of(shape), HostsConfig{.held = contiguous(shape.experts, 4),
+                                                                   .transport = transport,
+                                                                   .weights = Rng(kExpertsSeed),
+                                                                   .host = {}});
+  swarm::RemoteExperts& gate =
+      hosts->gate({.exact = exact, .rows = swarm::RowDtype::f32, .tickets_max = shape.tickets_max});
+  return {hosts, &gate};
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    Remote, ExpertsSuite,
+    testing::Values(ExpertsUnderTest{"loopback",
+                                     [](const ExpertsShape& shape) { return make_remote(shape, {}, false); }},
+                    ExpertsUnderTest{"loopback_exact",
+                                     [](const ExpertsShape& shape) { return make_remote(shape, {}, true); }}),
+    name_of);
+
+}  // namespace
+}  // namespace agora::tests
