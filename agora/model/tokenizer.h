@@ -12,6 +12,7 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <memory>
 #include <span>
 #include <string>
@@ -38,6 +39,9 @@ class Tokenizer {
  public:
   static StatusOr<std::unique_ptr<Tokenizer>> train(std::string_view sample, const TokenizerOptions& options);
   static StatusOr<std::unique_ptr<Tokenizer>> load(const std::string& dir);
+  // From the contents of a folder's files by name; others among them are not looked at.
+  static StatusOr<std::unique_ptr<Tokenizer>> from_files(const std::map<std::string, std::string>& files,
+                                                         const std::string& where);
   virtual ~Tokenizer() = default;
 
   virtual TokenizerKind kind() const = 0;

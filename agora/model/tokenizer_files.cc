@@ -2,6 +2,7 @@
 
 #include <set>
 
+#include "absl/functional/function_ref.h"
 #include "agora/base/text.h"
 #include "agora/base/utf8.h"
 #include "agora/model/sentencepiece_proto.h"
@@ -51,14 +52,34 @@ StatusOr<std::unique_ptr<Tokenizer>> read_characters(const nlohmann::json& own, 
   return make_character_tokenizer(std::move(characters));
 }
 
-StatusOr<std::unique_ptr<Tokenizer>> read_sentencepiece(const nlohmann::json& own, const std::string& file) {
-  AGORA_ASSIGN_OR_RETURN(std::string model, weights::read_file(file, kTokenizerBytesMax));
+// Gives the bytes of tokenizer.model, wherever they lie.
+using ModelSource = absl::FunctionRef<StatusOr<std::string>()>;
+
+StatusOr<std::unique_ptr<Tokenizer>> read_sentencepiece(const nlohmann::json& own, const std::string& file,
+                                                        ModelSource source) {
+  AGORA_ASSIGN_OR_RETURN(std::string model, source());
   const auto hash = own.find("sha256");
   if (hash != own.end() && *hash != weights::sha256_hex(base::as_bytes(model))) {
     return absl::DataLossError(
         concat(file, " is not what was written; take it again from where the model came from"));
   }
   return open_sentencepiece(std::move(model), file);
+}
+
+StatusOr<std::unique_ptr<Tokenizer>> parse(std::string_view text, const std::string& dir,
+                                           ModelSource source) {
+  const std::string file = dir + kConfigFile;
+  AGORA_ASSIGN_OR_RETURN(const nlohmann::json config, weights::parse_json(text, file));
+  const nlohmann::json own =
+      config.is_object() ? config.value("agora", nlohmann::json::object()) : nlohmann::json();
+  if (!own.is_object())
+    return absl::InvalidArgumentError(concat(file, ": expected an object, and one at \"agora\""));
+  const auto kind = own.find("kind");
+  if (kind == own.end() || *kind == "bpe" || *kind == "unigram")
+    return read_sentencepiece(own, dir + kModelFile, source);
+  if (*kind == "characters") return read_characters(own, file);
+  if (*kind == "bytes") return make_byte_tokenizer();
+  return absl::InvalidArgumentError(concat(file, ": expected the kind unigram, bpe, characters or bytes"));
 }
 
 }  // namespace
@@ -96,26 +117,28 @@ Status write_tokenizer(const std::string& dir, const nlohmann::ordered_json& con
 }
 
 StatusOr<std::unique_ptr<Tokenizer>> parse_tokenizer_config(std::string_view text, const std::string& dir) {
-  const std::string file = dir + kConfigFile;
-  AGORA_ASSIGN_OR_RETURN(const nlohmann::json config, weights::parse_json(text, file));
-  const nlohmann::json own =
-      config.is_object() ? config.value("agora", nlohmann::json::object()) : nlohmann::json();
-  if (!own.is_object())
-    return absl::InvalidArgumentError(concat(file, ": expected an object, and one at \"agora\""));
-  const auto kind = own.find("kind");
-  if (kind == own.end() || *kind == "bpe" || *kind == "unigram")
-    return read_sentencepiece(own, dir + kModelFile);
-  if (*kind == "characters") return read_characters(own, file);
-  if (*kind == "bytes") return make_byte_tokenizer();
-  return absl::InvalidArgumentError(concat(file, ": expected the kind unigram, bpe, characters or bytes"));
+  return parse(text, dir, [&] { return weights::read_file(dir + kModelFile, kTokenizerBytesMax); });
 }
 
 StatusOr<std::unique_ptr<Tokenizer>> Tokenizer::load(const std::string& dir) {
+  const auto source = [&] { return weights::read_file(dir + kModelFile, kTokenizerBytesMax); };
   if (!weights::file_exists(dir + kConfigFile)) {
-    return read_sentencepiece(nlohmann::json::object(), dir + kModelFile);
+    return read_sentencepiece(nlohmann::json::object(), dir + kModelFile, source);
   }
   AGORA_ASSIGN_OR_RETURN(const std::string text, weights::read_file(dir + kConfigFile, kTokenizerBytesMax));
-  return parse_tokenizer_config(text, dir);
+  return parse(text, dir, source);
+}
+
+StatusOr<std::unique_ptr<Tokenizer>> Tokenizer::from_files(const std::map<std::string, std::string>& files,
+                                                           const std::string& where) {
+  const auto source = [&]() -> StatusOr<std::string> {
+    const auto model = files.find(kModelFile + 1);
+    if (model != files.end()) return model->second;
+    return absl::NotFoundError(concat(where, ": expected a file tokenizer.model, found none"));
+  };
+  const auto config = files.find(kConfigFile + 1);
+  if (config != files.end()) return parse(config->second, where, source);
+  return read_sentencepiece(nlohmann::json::object(), where + kModelFile, source);
 }
 
 }  // namespace agora::model

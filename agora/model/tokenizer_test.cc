@@ -158,6 +158,23 @@ TEST(CharacterTokenizer, HasTheDistinctCharactersSorted) {
   EXPECT_THAT(message(tokenizer->encode("he was").status()), HasSubstr("\" \" at byte 2"));
 }
 
+TEST(Tokenizer, FromTheContentsOfItsFilesItIsTheSame) {
+  for (const TokenizerKind kind : {TokenizerKind::bpe, TokenizerKind::characters, TokenizerKind::bytes}) {
+    const TestFolder folder;
+    const auto tokenizer = trained(kind);
+    ASSERT_TRUE(tokenizer->save(folder.path()).ok());
+    std::map<std::string, std::string> files{{"config.json", "{}"}};
+    for (const char* name : {"tokenizer_config.json", "tokenizer.model"}) {
+      const auto text = weights::read_file(folder.path() + "/" + name, kTokenizerBytesMax);
+      if (text.ok()) files[name] = *text;
+    }
+    const auto again = Tokenizer::from_files(files, "specification");
+    ASSERT_TRUE(again.ok()) << again.status();
+    EXPECT_EQ(*(*again)->encode("count(naïve)"), *tokenizer->encode("count(naïve)"));
+  }
+  EXPECT_EQ(Tokenizer::from_files({}, "x").status().code(), absl::StatusCode::kNotFound);
+}
+
 TEST(SimpleTokenizers, SavedAndLoadedTheyAreTheSame) {
   for (const TokenizerKind kind : {TokenizerKind::characters, TokenizerKind::bytes}) {
     TestFolder folder;
