@@ -1,6 +1,7 @@
 #include "agora/swarm/trunk_exchange.h"
 
 #include <algorithm>
+#include <map>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -27,11 +28,14 @@ struct TrunkShelf::Latest {
   std::optional<Blob> values ABSL_GUARDED_BY(mutex);
   std::optional<Blob> with_momentum ABSL_GUARDED_BY(mutex);
 
+  std::map<std::string, Blob, std::less<>> deltas ABSL_GUARDED_BY(mutex);  // at most two rounds' of them
+
   StatusOr<Blob> find(std::string_view key) {
-    if (key != kValues && key != kWithMomentum) {
-      return absl::NotFoundError(absl::StrCat("trunk: expected the key ", kValues, " or ", kWithMomentum));
-    }
     base::MutexLock lock(mutex);
+    if (key != kValues && key != kWithMomentum) {
+      if (const auto delta = deltas.find(key); delta != deltas.end()) return delta->second;
+      return absl::NotFoundError("trunk: this peer does not hold what was asked for");
+    }
     if (snapshot == nullptr) return absl::NotFoundError("trunk: this peer has none yet; ask another trainer");
     std::optional<Blob>& blob = key == kValues ? values : with_momentum;
     if (!blob) {
@@ -58,6 +62,20 @@ void TrunkShelf::put(TrunkSnapshot snapshot) {
   latest_->values.reset();
   latest_->with_momentum.reset();
 }
+
+void TrunkShelf::hold_delta(const weights::Digest& hash, peers::Payload bytes) {
+  base::MutexLock lock(latest_->mutex);
+  latest_->deltas.insert_or_assign(delta_key(hash), Blob{std::move(bytes), hash});
+}
+
+void TrunkShelf::keep_deltas(const std::vector<weights::Digest>& which) {
+  base::MutexLock lock(latest_->mutex);
+  std::erase_if(latest_->deltas, [&](const auto& delta) {
+    return std::ranges::find(which, delta.second.hash) == which.end();
+  });
+}
+
+std::string delta_key(const weights::Digest& hash) { return "delta/" + weights::to_hex(hash); }
 
 std::vector<TrunkSource> trunk_sources(const std::vector<std::shared_ptr<const peers::Record>>& records) {
   std::vector<TrunkSource> sources;

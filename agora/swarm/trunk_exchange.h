@@ -38,10 +38,16 @@ class TrunkShelf {
   void serve(peers::Transport& transport);  // kGetTrunk; the answers outlive the shelf
   void put(TrunkSnapshot snapshot);
 
+  // Deltas of a round of averaging are fetched by their hash, from whoever holds them.
+  void hold_delta(const weights::Digest& hash, peers::Payload bytes);
+  void keep_deltas(const std::vector<weights::Digest>& which);  // and no other
+
  private:
   struct Latest;
   std::shared_ptr<Latest> latest_;  // shared with the transport's handler
 };
+
+std::string delta_key(const weights::Digest& hash);
 
 struct TrunkSource {
   peers::PeerId peer;

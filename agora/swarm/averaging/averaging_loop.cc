@@ -1,0 +1,270 @@
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+#include <utility>
+
+#include "agora/swarm/averaging/averaging_state.h"
+#include "agora/swarm/wire/method.h"
+
+namespace agora::swarm {
+namespace {
+
+constexpr int64_t kCatchUpNs = 60 * base::kSecondNs;  // to pull a trunk
+
+bool all_finite(std::span<const float> numbers) {
+  return std::ranges::all_of(numbers, [](float number) { return std::isfinite(number); });
+}
+
+std::vector<float> floats_of(base::Bytes bytes) {
+  std::vector<float> numbers(bytes.size() / sizeof(float));
+  std::memcpy(numbers.data(), bytes.data(), numbers.size() * sizeof(float));
+  return numbers;
+}
+
+bool counts(const std::vector<peers::PeerId>& contributors, const peers::PeerId& peer) {
+  return std::ranges::find(contributors, peer) != contributors.end();
+}
+
+}  // namespace
+
+std::map<peers::PeerId, peers::Endpoint> Averaging::State::trainers() const {
+  std::map<peers::PeerId, peers::Endpoint> found;
+  for (const TrunkSource& source : trunk_sources(directory_.records())) found[source.peer] = source.endpoint;
+  found.erase(transport_.self());
+  return found;
+}
+
+TrunkVersion Averaging::State::version() const {
+  base::MutexLock lock(mutex_);
+  return latest_ == nullptr ? TrunkVersion{} : latest_->version;
+}
+
+void Averaging::State::begin(std::shared_ptr<const TrunkSnapshot> base, peers::Payload delta, uint64_t rows,
+                             uint64_t step) {
+  if (stopped()) return;
+  if (catching_up_ || base->version != version()) return end_round();  // a fresher trunk came between
+  const Contribution own{transport_.self(), weights::sha256(delta.bytes()), rows};
+  std::vector<weights::Digest> kept{own.hash};
+  for (size_t i = 0; last_ && i < last_->counted.size(); ++i) kept.push_back(last_->counted[i].hash);
+  shelf_.keep_deltas(kept);  // those of the last round: a member may still be fetching them
+  shelf_.hold_delta(own.hash, delta);
+  deltas_ = {{own.hash, std::move(delta)}};
+  base_ = std::move(base);
+  step_ = step;
+  std::vector<peers::PeerId> others;
+  for (const auto& [peer, endpoint] : trainers()) others.push_back(peer);
+  round_ =
+      std::make_unique<Round>(config_.round, transport_.self(), base_->version, own, others, loop_.now_ns());
+  act();
+}
+
+News Averaging::State::news() const {
+  News news{.version = version(), .ready = {}, .decided = {}, .last = last_, .last_base = last_base_};
+  if (round_ != nullptr && !round_->over()) {
+    news.ready = round_->own();
+    news.decided = round_->decision();
+  }
+  return news;
+}
+
+void Averaging::State::on_call(peers::IncomingCall& call) {
+  if (stopped()) return call.reply(absl::UnavailableError("this trainer is leaving"));
+  const auto heard = read_news(call.payload().bytes());
+  if (!heard.ok()) {
+    refuse();
+    return call.reply(heard.status());
+  }
+  if (round_ != nullptr) {
+    round_->on_news(call.from(), *heard, loop_.now_ns());
+    act();
+  } else {
+    on_idle_news(call.from(), *heard);
+  }
+  call.reply(absl::OkStatus(), encode(news()));
+}
+
+void Averaging::State::on_idle_news(const peers::PeerId& from, const News& news) {
+  const TrunkVersion mine = version();
+  if (news.version > mine) return catch_up(from);
+  if (news.version != mine || !news.ready) return;
+  base::MutexLock lock(mutex_);
+  if (latest_ != nullptr) wanted_ = true;
+}
+
+// Runs until the round has nothing more to say. A round may end, and be gone, in the middle.
+void Averaging::State::act() {
+  for (const RoundAction& action : round_->take_actions()) {
+    switch (action.kind) {
+      case RoundAction::Kind::tell:
+        tell(action.peer, action.number);
+        break;
+      case RoundAction::Kind::fetch:
+        fetch(action.hash, action.peer);
+        break;
+      case RoundAction::Kind::finish:
+        finish(action.decision);
+        break;
+      case RoundAction::Kind::catch_up:
+        catch_up(action.peer);
+        break;
+    }
+  }
+  if (round_->over()) end_round();
+  set_timer();
+}
+
+void Averaging::State::set_timer() {
+  loop_.cancel(timer_);
+  timer_ = {};
+  if (round_ == nullptr || round_->wake_ns() == INT64_MAX) return;
+  timer_ = loop_.at(round_->wake_ns(), [weak = weak_from_this()] {
+    const auto self = weak.lock();
+    if (self == nullptr || self->stopped() || self->round_ == nullptr) return;
+    self->round_->on_time(self->loop_.now_ns());
+    self->act();
+  });
+}
+
+void Averaging::State::tell(const peers::PeerId& peer, uint64_t number) {
+  const auto known = trainers();
+  const auto at = known.find(peer);
+  if (at == known.end()) {
+    // Not now: the round is in the middle of saying what is to be done.
+    loop_.post([self = shared_from_this(), peer] {
+      if (self->round_ == nullptr) return;
+      self->round_->on_lost(peer, self->loop_.now_ns());
+      self->act();
+    });
+    return;
+  }
+  const peers::CallSettings settings{.to = peer,
+                                     .at = at->second,
+                                     .method = kAverage,
+                                     .priority = peers::Priority::training,
+                                     .deadline_ns = loop_.now_ns() + config_.round.answer_ns};
+  transport_.call(settings, encode(news()), [self = shared_from_this(), peer, number](peers::Reply reply) {
+    self->loop_.post([self, peer, number, reply = std::move(reply)] {
+      if (self->stopped() || self->round_ == nullptr) return;
+      const auto heard = reply.status.ok() ? read_news(reply.payload.bytes()) : StatusOr<News>(reply.status);
+      if (heard.ok()) {
+        self->round_->on_answer(peer, number, *heard, self->loop_.now_ns());
+      } else if (!absl::IsDeadlineExceeded(heard.status())) {  // silence is the round's to judge
+        self->round_->on_lost(peer, self->loop_.now_ns());
+      }
+      self->act();
+    });
+  });
+}
+
+void Averaging::State::fetch(const weights::Digest& hash, const peers::PeerId& from) {
+  const auto report = [self = shared_from_this(), hash, from](StatusOr<peers::Payload> bytes) {
+    self->loop_.post([self, hash, from, bytes = std::move(bytes)] {
+      if (self->stopped() || self->round_ == nullptr) return;
+      const bool ok = bytes.ok() && self->take_delta(hash, *bytes);
+      self->round_->on_fetched(hash, from, ok, self->loop_.now_ns());
+      self->act();
+    });
+  };
+  const auto known = trainers();
+  const auto at = known.find(from);
+  if (at == known.end()) return report(absl::NotFoundError("the peer has left the directory"));
+  const peers::CallSettings settings{.to = from,
+                                     .at = at->second,
+                                     .method = kGetTrunk,
+                                     .priority = peers::Priority::training,
+                                     .deadline_ns = loop_.now_ns() + config_.round.fetch_ns};
+  fetch_blob(transport_, settings, delta_key(hash), base_->values.size() * sizeof(float), report);
+}
+
+bool Averaging::State::take_delta(const weights::Digest& hash, const peers::Payload& bytes) {
+  if (bytes.size() != base_->values.size() * sizeof(float) || weights::sha256(bytes.bytes()) != hash ||
+      !all_finite(floats_of(bytes.bytes()))) {
+    refuse();
+    return false;
+  }
+  deltas_[hash] = bytes;
+  shelf_.hold_delta(hash, bytes);
+  return true;
+}
+
+void Averaging::State::finish(const Decision& decision) {
+  TrunkSnapshot next = *base_;
+  std::vector<std::vector<float>> numbers;
+  next.contributors.clear();
+  for (const Contribution& contribution : decision.counted) {
+    numbers.push_back(floats_of(deltas_.at(contribution.hash).bytes()));
+    next.contributors.push_back(contribution.owner);
+  }
+  std::vector<Delta> deltas;
+  for (size_t i = 0; i < numbers.size(); ++i) deltas.push_back({numbers[i], decision.counted[i].rows});
+  outer_step(config_.outer, deltas, config_.learned, next.values, next.momentum);
+  next.version = {base_->version.round + 1, static_cast<uint32_t>(decision.counted.size()), decision.decider};
+  next.step = step_;
+  last_ = decision;
+  last_base_ = base_->version;
+  const bool counted = counts(next.contributors, transport_.self());
+  {
+    base::MutexLock lock(mutex_);
+    ++(counted ? counters_.rounds : counters_.rounds_missed);
+    counters_.members = next.version.contributors;
+  }
+  arrive(std::move(next), counted);
+}
+
+void Averaging::State::catch_up(const peers::PeerId& from) {
+  const auto known = trainers();
+  const auto at = known.find(from);
+  if (catching_up_ || at == known.end()) return;
+  catching_up_ = true;
+  fetch_trunk(transport_, {from, at->second, 0}, TrunkPart::values_with_momentum, loop_.now_ns() + kCatchUpNs,
+              [self = shared_from_this()](StatusOr<TrunkSnapshot> trunk) {
+                self->loop_.post([self, trunk = std::move(trunk)] { self->take_trunk(trunk); });
+              });
+}
+
+void Averaging::State::take_trunk(StatusOr<TrunkSnapshot> trunk) {
+  catching_up_ = false;
+  if (round_ == nullptr) end_round();
+  if (stopped() || !trunk.ok()) return;
+  const TrunkVersion mine = version();
+  if (trunk->version <= mine) return;
+  if (trunk->layout != config_.layout || trunk->momentum.size() != trunk->values.size() ||
+      !all_finite(trunk->values) || !all_finite(trunk->momentum)) {
+    return refuse();
+  }
+  const bool next_one = trunk->version.round <= mine.round + 1;
+  const bool counted = next_one && counts(trunk->contributors, transport_.self());
+  {
+    base::MutexLock lock(mutex_);
+    ++counters_.caught_up;
+    if (!counted) ++counters_.rounds_missed;
+    counters_.members = trunk->version.contributors;
+  }
+  last_.reset();
+  arrive(*std::move(trunk), counted);
+}
+
+// The trainer takes it at the end of its step. Once its share is in, it stays in whatever is built on that.
+void Averaging::State::arrive(TrunkSnapshot trunk, bool counted) {
+  auto shared = std::make_shared<const TrunkSnapshot>(std::move(trunk));
+  {
+    base::MutexLock lock(mutex_);
+    counted_ = counted_ || counted;
+    latest_ = shared;
+    counters_.version = shared->version;
+  }
+  shelf_.put(*shared);
+}
+
+void Averaging::State::end_round() {
+  round_.reset();
+  base::MutexLock lock(mutex_);
+  in_round_ = catching_up_;  // then there is a fresher trunk to begin from
+}
+
+void Averaging::State::refuse() {
+  base::MutexLock lock(mutex_);
+  ++counters_.refused;
+}
+
+}  // namespace agora::swarm

@@ -1,0 +1,90 @@
+// What is behind Averaging: the trainer's side in averaging.cc, the loop's side in averaging_loop.cc.
+//
+// Two threads: step_done() runs on the trainer's, what is posted on the loop's. They meet under the mutex.
+#pragma once
+
+#include <map>
+#include <memory>
+#include <optional>
+#include <vector>
+
+#include "agora/base/mutex.h"
+#include "agora/swarm/averaging/averaging.h"
+#include "agora/swarm/trunk_exchange.h"
+
+namespace agora::swarm {
+
+// Where the trainer's thread and the loop meet is under the mutex; all else is the loop's.
+class Averaging::State : public std::enable_shared_from_this<Averaging::State> {
+ public:
+  State(base::Loop& loop, peers::Transport& transport, peers::Directory& directory,
+        const AveragingConfig& config)
+      : loop_(loop), transport_(transport), directory_(directory), config_(config) {}
+
+  void serve();
+  void stop();
+  void start(TrunkSnapshot first);
+  bool step_done(std::span<float> values, uint64_t rows, uint64_t step);
+
+  AveragingCounters counters() const;
+
+ private:
+  // What the trainer learned from since the last round that counted it.
+  struct Share {
+    std::vector<float> trunk;  // as it was when the share was made
+    uint64_t rows = 0;
+    uint64_t steps = 0;
+  };
+
+  // The loop's part.
+  void begin(std::shared_ptr<const TrunkSnapshot> base, peers::Payload delta, uint64_t rows, uint64_t step);
+  void on_call(peers::IncomingCall& call);
+  void on_idle_news(const peers::PeerId& from, const News& news);
+  void act();
+  void set_timer();
+  void tell(const peers::PeerId& peer, uint64_t number);
+  void fetch(const weights::Digest& hash, const peers::PeerId& from);
+  bool take_delta(const weights::Digest& hash, const peers::Payload& bytes);
+  void finish(const Decision& decision);
+  void catch_up(const peers::PeerId& from);
+  void take_trunk(StatusOr<TrunkSnapshot> trunk);
+  void arrive(TrunkSnapshot trunk, bool counted);
+  void end_round();
+  void refuse();
+  News news() const;
+  TrunkVersion version() const;
+  bool stopped() const;
+  std::map<peers::PeerId, peers::Endpoint> trainers() const;
+
+  base::Loop& loop_;
+  peers::Transport& transport_;
+  peers::Directory& directory_;
+  const AveragingConfig config_;
+  TrunkShelf shelf_;
+
+  mutable base::Mutex mutex_;
+  bool stopped_ ABSL_GUARDED_BY(mutex_) = false;
+  std::shared_ptr<const TrunkSnapshot> anchor_ ABSL_GUARDED_BY(mutex_);  // what the trainer's trunk grew from
+  std::shared_ptr<const TrunkSnapshot> latest_ ABSL_GUARDED_BY(mutex_);  // fresher: waits for step_done()
+  bool counted_ ABSL_GUARDED_BY(mutex_) = false;  // latest_ has the trainer's share in it
+  bool in_round_ ABSL_GUARDED_BY(mutex_) = false;
+  bool wanted_ ABSL_GUARDED_BY(mutex_) = false;  // another trainer is ready
+  AveragingCounters counters_ ABSL_GUARDED_BY(mutex_);
+
+  // The trainer's thread's.
+  Share share_;
+  uint64_t rows_ = 0;
+  uint64_t steps_ = 0;
+
+  // The loop's.
+  std::unique_ptr<Round> round_;
+  std::shared_ptr<const TrunkSnapshot> base_;  // of the round
+  uint64_t step_ = 0;
+  std::map<weights::Digest, peers::Payload> deltas_;  // of the round
+  std::optional<Decision> last_;
+  TrunkVersion last_base_;
+  bool catching_up_ = false;
+  base::TimerId timer_;
+};
+
+}  // namespace agora::swarm

@@ -1,0 +1,252 @@
+#include "agora/swarm/averaging/averaging.h"
+
+#include <memory>
+#include <numeric>
+
+#include "agora/base/virtual_loop.h"
+#include "agora/peers/transport/loopback.h"
+#include "agora/swarm/peer_state.h"
+#include "agora/swarm/trunk_exchange.h"
+#include <gtest/gtest.h>
+
+namespace agora::swarm {
+namespace {
+
+using base::kMillisecondNs;
+using base::kSecondNs;
+
+constexpr size_t kNumbers = 1000;
+constexpr size_t kLearned = 990;
+
+peers::PeerId peer_of(size_t i) {
+  peers::PeerId peer;
+  peer.bytes[0] = static_cast<std::byte>(i + 1);
+  return peer;
+}
+
+// Who is there, as the test says it.
+class Board final : public peers::Directory {
+ public:
+  void publish(std::string) override {}
+  void subscribe(Listener) override {}
+  void join(const peers::Endpoint&) override {}
+  using peers::Directory::leave;
+  void leave(std::function<void()> done) override { done(); }
+  std::vector<std::shared_ptr<const peers::Record>> records() const override { return records_; }
+  peers::DirectoryCounters counters() const override { return {}; }
+
+  void add_trainer(const peers::PeerId& peer, const peers::Endpoint& at) {
+    auto record = std::make_shared<peers::Record>();
+    record->peer = peer;
+    record->endpoint = at;
+    PeerState state;
+    state.trainer = true;
+    record->body = encode(state);
+    records_.push_back(std::move(record));
+  }
+  void remove(const peers::PeerId& peer) {
+    std::erase_if(records_, [&](const auto& record) { return record->peer == peer; });
+  }
+
+ private:
+  std::vector<std::shared_ptr<const peers::Record>> records_;
+};
+
+TrunkSnapshot first_trunk() {
+  TrunkSnapshot first;
+  first.values.resize(kNumbers);
+  std::iota(first.values.begin(), first.values.end(), -3.0f);
+  return first;
+}
+
+// Trainers whose step adds their own number to every number of the trunk.
+class AveragingTest : public ::testing::Test {
+ protected:
+  struct Trainer {
+    std::unique_ptr<peers::LoopbackTransport> transport;
+    std::unique_ptr<Averaging> averaging;
+    std::vector<float> values = first_trunk().values;
+    uint64_t step = 0;
+    int64_t step_ns = 0;  // how long a step takes; 0: stopped
+  };
+
+  void add(size_t i, int64_t step_ns, bool start = true) {
+    Trainer& trainer = trainers_[i] = Trainer{};
+    const peers::Endpoint at{"loop", static_cast<uint16_t>(100 + i)};
+    trainer.transport = std::make_unique<peers::LoopbackTransport>(network_, peer_of(i), at);
+    AveragingConfig config;
+    config.steps_every = 10;
+    config.learned = kLearned;
+    trainer.averaging = std::make_unique<Averaging>(loop_, *trainer.transport, board_, config);
+    trainer.step_ns = step_ns;
+    board_.add_trainer(peer_of(i), at);
+    if (!start) return;
+    trainer.averaging->start(first_trunk());
+    train(i);
+  }
+
+  void train(size_t i) {
+    Trainer& trainer = trainers_[i];
+    if (trainer.step_ns == 0) return;
+    for (float& value : trainer.values) value += static_cast<float>(i + 1);
+    trainer.averaging->step_done(trainer.values, 100, ++trainer.step);
+    loop_.after(trainer.step_ns, [this, i] { train(i); });
+  }
+
+  void kill(size_t i) {
+    trainers_[i].step_ns = 0;
+    trainers_[i].transport->stop();
+  }
+  AveragingCounters counters(size_t i) { return trainers_[i].averaging->counters(); }
+
+  StatusOr<TrunkSnapshot> trunk_of(size_t i) {
+    StatusOr<TrunkSnapshot> found = absl::UnknownError("no answer");
+    peers::LoopbackTransport me(network_, peer_of(90), {"loop", 90});
+    fetch_trunk(me, {peer_of(i), trainers_[i].transport->endpoint(), 0}, TrunkPart::values_with_momentum,
+                loop_.now_ns() + kSecondNs, [&](StatusOr<TrunkSnapshot> trunk) { found = std::move(trunk); });
+    loop_.run_for(kMillisecondNs);
+    return found;
+  }
+
+  base::VirtualLoop loop_;
+  std::shared_ptr<peers::LoopbackNetwork> network_ = std::make_shared<peers::LoopbackNetwork>(loop_);
+  Board board_;
+  std::map<size_t, Trainer> trainers_;
+};
+
+TEST_F(AveragingTest, OneAloneKeepsWhatItLearned) {
+  add(0, 100 * kMillisecondNs);
+  loop_.run_until(5'050 * kMillisecondNs);
+  EXPECT_GE(counters(0).rounds, 4u);
+  const float steps = static_cast<float>(trainers_[0].step);
+  for (size_t n = 0; n < kNumbers; ++n) {
+    EXPECT_EQ(trainers_[0].values[n], first_trunk().values[n] + steps);
+  }
+}
+
+TEST_F(AveragingTest, AllHaveTheSameTrunk) {
+  for (size_t i = 0; i < 3; ++i) add(i, (80 + 10 * static_cast<int64_t>(i)) * kMillisecondNs);
+  loop_.run_for(4 * kSecondNs);
+  for (size_t i = 0; i < 3; ++i) {
+    trainers_[i].step_ns = 0;
+    EXPECT_EQ(counters(i).members, 3u);
+    EXPECT_EQ(counters(i).caught_up, 0u);
+    EXPECT_EQ(counters(i).refused, 0u);
+  }
+  loop_.run_for(kSecondNs);
+  const auto first = trunk_of(0);
+  ASSERT_TRUE(first.ok()) << first.status();
+  EXPECT_GE(first->version.round, 3u);
+  for (size_t i = 1; i < 3; ++i) {
+    const auto other = trunk_of(i);
+    ASSERT_TRUE(other.ok());
+    EXPECT_EQ(other->version, first->version);
+    EXPECT_EQ(other->values, first->values);
+    EXPECT_EQ(other->momentum, first->momentum);
+    EXPECT_EQ(other->contributors, first->contributors);
+  }
+  EXPECT_EQ(first->momentum[kLearned], 0.0f);
+  EXPECT_NE(first->momentum[0], 0.0f);
+}
+
+TEST_F(AveragingTest, OneThatDiesIsLeftOut) {
+  for (size_t i = 0; i < 3; ++i) add(i, 90 * kMillisecondNs);
+  loop_.run_for(2 * kSecondNs);
+  kill(1);
+  const uint64_t rounds = counters(0).version.round;
+  loop_.run_for(4 * kSecondNs);
+  EXPECT_GE(counters(0).version.round, rounds + 2);
+  EXPECT_EQ(counters(0).members, 2u);
+  EXPECT_EQ(counters(2).version, counters(0).version);
+}
+
+TEST_F(AveragingTest, OneThatComesLateGoesOnFromTheOthersTrunk) {
+  for (size_t i = 0; i < 2; ++i) add(i, 90 * kMillisecondNs);
+  loop_.run_for(5 * kSecondNs);
+  add(2, 90 * kMillisecondNs, /*start=*/false);
+  auto trunk = trunk_of(0);
+  ASSERT_TRUE(trunk.ok());
+  EXPECT_GE(trunk->version.round, 4u);
+  trainers_[2].values = trunk->values;
+  trainers_[2].averaging->start(*std::move(trunk));
+  train(2);
+  loop_.run_for(3 * kSecondNs);
+  EXPECT_EQ(counters(2).version, counters(0).version);
+  EXPECT_EQ(counters(2).members, 3u);
+}
+
+TEST_F(AveragingTest, OneThatWasAwayCatchesUpAndLosesNothing) {
+  for (size_t i = 0; i < 2; ++i) add(i, 90 * kMillisecondNs);
+  loop_.run_for(kSecondNs);
+  // It sees nobody and nobody sees it; both go on alone.
+  const auto records = board_;
+  board_.remove(peer_of(0));
+  board_.remove(peer_of(1));
+  trainers_[1].step_ns = 5 * kSecondNs;  // very slow
+  loop_.run_for(5 * kSecondNs);
+  board_ = records;
+  const uint64_t before = counters(1).version.round;
+  loop_.run_for(12 * kSecondNs);
+  EXPECT_GE(counters(1).caught_up, 1u);
+  EXPECT_GT(counters(1).version.round, before);
+}
+
+TEST(OuterStep, IsNesterovOverTheWeighedMean) {
+  const std::vector<float> a{1, 1, 1}, b{4, 4, 4};
+  std::vector<float> values{10, 10, 10}, momentum{1, 0, 0};
+  outer_step({.learning_rate = 0.5f, .momentum = 0.5f}, {{a, 100}, {b, 200}}, 2, values, momentum);
+  EXPECT_FLOAT_EQ(momentum[0], 3.5f);  // 0.5 * 1 + 3
+  EXPECT_FLOAT_EQ(values[0], 10 - 0.5f * (3 + 0.5f * 3.5f));
+  EXPECT_FLOAT_EQ(values[1], 10 - 0.5f * (3 + 0.5f * 3));
+  EXPECT_FLOAT_EQ(values[2], 7);  // steered: the plain mean
+}
+
+TEST(OuterStep, OfOneTakesItsTrunk) {
+  const std::vector<float> a{1, -2};
+  std::vector<float> values{10, 10}, momentum{2, 0};
+  outer_step({}, {{a, 0}}, 2, values, momentum);
+  EXPECT_EQ(values, (std::vector<float>{9, 12}));
+  EXPECT_FLOAT_EQ(momentum[0], 1.8f);
+}
+
+TEST(News, ComesBackAsItWas) {
+  News news;
+  news.version = {7, 2, peer_of(3)};
+  news.ready = Contribution{peer_of(1), {}, 55};
+  news.decided = Decision{peer_of(1), {{peer_of(1), {}, 5}, {peer_of(2), {}, 6}}};
+  news.last = Decision{peer_of(1), {{peer_of(1), {}, 5}}};
+  news.last_base = {6, 1, peer_of(0)};
+  const peers::Payload bytes = encode(news);
+  const auto found = read_news(bytes.bytes());
+  ASSERT_TRUE(found.ok()) << found.status();
+  EXPECT_EQ(found->version, news.version);
+  EXPECT_EQ(found->ready, news.ready);
+  EXPECT_EQ(found->decided, news.decided);
+  EXPECT_EQ(found->last, news.last);
+  EXPECT_EQ(found->last_base, news.last_base);
+  for (size_t size = 0; size < bytes.size(); ++size) EXPECT_FALSE(read_news(bytes.bytes().first(size)).ok());
+}
+
+TEST(Trunk, ComesBackAsItWasAndNeverHalf) {
+  TrunkSnapshot trunk = first_trunk();
+  trunk.version = {3, 1, peer_of(2)};
+  trunk.contributors = {peer_of(2)};
+  trunk.momentum.assign(kNumbers, 0.5f);
+  const peers::Payload bytes = encode(trunk);
+  const auto found = read_trunk(bytes.bytes());
+  ASSERT_TRUE(found.ok()) << found.status();
+  EXPECT_EQ(found->values, trunk.values);
+  EXPECT_EQ(found->momentum, trunk.momentum);
+  EXPECT_EQ(found->contributors, trunk.contributors);
+  for (size_t size = 0; size < bytes.size(); size += 7)
+    EXPECT_FALSE(read_trunk(bytes.bytes().first(size)).ok());
+}
+
+TEST(Trunk, VersionsHaveOneOrder) {
+  EXPECT_LT((TrunkVersion{1, 5, peer_of(0)}), (TrunkVersion{2, 1, peer_of(3)}));
+  EXPECT_LT((TrunkVersion{1, 1, peer_of(0)}), (TrunkVersion{1, 2, peer_of(3)}));
+  EXPECT_LT((TrunkVersion{1, 2, peer_of(3)}), (TrunkVersion{1, 2, peer_of(0)}));
+}
+
+}  // namespace
+}  // namespace agora::swarm
