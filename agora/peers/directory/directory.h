@@ -36,6 +36,8 @@ struct DirectoryCounters {
   uint64_t malformed = 0;
   uint64_t over_limit = 0;  // more peers than we keep
   uint64_t expired = 0;
+  uint64_t messages_refused = 0;  // exchanges and pushes that do not parse
+  uint64_t own_refused = 0;       // bodies of ours that are too large: the one before stays
 };
 
 class Directory {
@@ -43,11 +45,16 @@ class Directory {
   using Listener = std::function<void(const DirectoryEvent&)>;
   virtual ~Directory() = default;
 
-  // What this peer says of itself from now on. At most one send a second; the last body wins.
+  // What this peer says of itself from now on: at most kRecordBodyBytesMax. At most one send a second; the last
+  // body wins.
   virtual void publish(std::string body) = 0;
   virtual void subscribe(Listener listener) = 0;  // for the directory's life; told of what is known at once
   virtual void join(const Endpoint& endpoint) = 0;
-  virtual void leave() = 0;  // tells those in contact that this peer goes
+  // Tells those in contact that this peer goes; done runs when they know, or after a second.
+  virtual void leave(std::function<void()> done) = 0;
+  void leave() {
+    leave([] {});
+  }
 
   virtual std::vector<std::shared_ptr<const Record>> records() const = 0;  // without our own
   virtual DirectoryCounters counters() const = 0;

@@ -129,6 +129,11 @@ std::shared_ptr<const Record> DirectoryView::find(const PeerId& peer) const {
   return known->second.record;
 }
 
+bool DirectoryView::is_aging(const PeerId& peer, int64_t now_ns) const {
+  const auto known = peers_.find(ring_place(peer));
+  return known != peers_.end() && now_ns >= known->second.pass_on_until_ns;
+}
+
 std::shared_ptr<const Record> DirectoryView::at_or_after(uint64_t place) const {
   if (peers_.empty()) return nullptr;
   const auto at = peers_.lower_bound(place);
@@ -210,10 +215,12 @@ std::vector<Payload> DirectoryView::records_at(std::span<const uint64_t> places,
   std::vector<Payload> records;
   for (const uint64_t place : places) {
     const auto known = peers_.find(place);
-    if (known == peers_.end()) continue;
-    if (known->second.bytes.size() > bytes_max) break;
-    bytes_max -= known->second.bytes.size();
-    records.push_back(known->second.bytes);
+    const auto tombstone = tombstones_.find(place);
+    if (known == peers_.end() && tombstone == tombstones_.end()) continue;
+    const Payload& bytes = known != peers_.end() ? known->second.bytes : tombstone->second.bytes;
+    if (bytes.size() > bytes_max) break;
+    bytes_max -= bytes.size();
+    records.push_back(bytes);
   }
   return records;
 }

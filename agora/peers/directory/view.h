@@ -71,6 +71,8 @@ class DirectoryView {
   size_t size() const { return peers_.size(); }
   std::vector<std::shared_ptr<const Record>> records() const;
   std::shared_ptr<const Record> find(const PeerId& peer) const;  // null: not here
+  // In the last third of its time: if the peer were well and we in touch, we should have seen a fresher one.
+  bool is_aging(const PeerId& peer, int64_t now_ns) const;
   // The peer at the place or the next one after it, round the ring; null: nobody is here.
   std::shared_ptr<const Record> at_or_after(uint64_t place) const;
   const DirectoryCounters& counters() const { return counters_; }
@@ -89,7 +91,7 @@ class DirectoryView {
   };
   Difference difference(const Arc& arc, std::span<const DigestEntry> digest, size_t bytes_max, uint64_t start,
                         int64_t now_ns) const;
-  // The records at these places, at most bytes_max in all.
+  // The last records of these places, of the living or not, at most bytes_max in all.
   std::vector<Payload> records_at(std::span<const uint64_t> places, size_t bytes_max) const;
 
  private:

@@ -1,0 +1,198 @@
+// How records travel between peers in contact: exchanges and pushes.
+#include <algorithm>
+#include <utility>
+
+#include "agora/base/text.h"
+#include "agora/peers/directory/directory_limits.h"
+#include "agora/peers/directory/swarm_directory.h"
+
+namespace agora::peers {
+
+void SwarmDirectory::serve() {
+  const auto on_loop = [this](void (SwarmDirectory::*handler)(IncomingCall&)) {
+    return [&loop = loop_, weak = weak_from_this(), handler](std::shared_ptr<IncomingCall> call) {
+      loop.post([weak, handler, call = std::move(call)] {
+        if (const auto self = weak.lock()) (self.get()->*handler)(*call);
+      });
+    };
+  };
+  transport_.serve(kExchangeMethod, on_loop(&SwarmDirectory::on_exchange));
+  transport_.serve(kPushMethod, on_loop(&SwarmDirectory::on_push));
+}
+
+void SwarmDirectory::on_exchange(IncomingCall& call) {
+  const StatusOr<ExchangeRequest> request = parse_exchange_request(call.payload());
+  if (!request.ok()) {
+    base::MutexLock lock(mutex_);
+    ++messages_refused_;
+    return call.reply(request.status());
+  }
+  if (take(request->records).foreign) {
+    return call.reply(absl::FailedPreconditionError(base::concat(
+        "this peer is of swarm ", own_.swarm().text(), "; join it with that swarm's specification")));
+  }
+  contact_ns_ = loop_.now_ns();
+  ExchangeReply reply;
+  if (!own_.empty()) reply.records.push_back(own_.bytes());
+  {
+    base::MutexLock lock(mutex_);
+    if (view_.find(call.from()) != nullptr) contacts_.on_called_by(call.from());
+    const size_t bytes_max = kMessageRecordsBytesMax - own_.bytes().size();
+    DirectoryView::Difference difference =
+        view_.difference(request->arc, request->digest, bytes_max, rng_.next_u64(), loop_.now_ns());
+    std::ranges::move(difference.fresher, std::back_inserter(reply.records));
+    reply.wanted = std::move(difference.wanted);
+  }
+  call.reply(absl::OkStatus(), encode(reply));
+}
+
+void SwarmDirectory::on_push(IncomingCall& call) {
+  const StatusOr<std::vector<Payload>> records = parse_records(call.payload());
+  if (!records.ok()) {
+    base::MutexLock lock(mutex_);
+    ++messages_refused_;
+    return call.reply(records.status());
+  }
+  contact_ns_ = loop_.now_ns();
+  take(*records);
+  call.reply(absl::OkStatus());
+}
+
+// ---- Exchanges
+
+void SwarmDirectory::tick() {
+  if (leaving_) return;
+  refresh_contacts();
+  call_seeds();
+  for (const PeerId& peer : contacts_.draw(1, rng_)) exchange(peer, endpoint_of(peer));
+  use_dht();
+  after(spread(tick_wait_ns_), &SwarmDirectory::tick);
+  tick_wait_ns_ = std::min(2 * tick_wait_ns_, kTickNs);
+}
+
+void SwarmDirectory::refresh_contacts() {
+  base::MutexLock lock(mutex_);
+  if (view_.size() > Contacts::kChosenMax && loop_.now_ns() - contacts_new_ns_ >= kContactsNewNs) {
+    contacts_new_ns_ = loop_.now_ns();
+    contacts_.drop_oldest_chosen();
+  }
+  for (size_t i = 0; i < Contacts::kChosenMax && contacts_.wants_more(); ++i) {
+    if (const auto record = view_.at_or_after(rng_.next_u64())) contacts_.choose(record->peer);
+  }
+}
+
+void SwarmDirectory::join(const Endpoint& endpoint) {
+  if (endpoint.empty() || endpoint == own_.endpoint()) return;
+  dht_.join(endpoint);
+  std::erase_if(seeds_, [&](const Seed& seed) { return seed.at == endpoint; });
+  if (seeds_.size() >= kSeedsMax) seeds_.erase(seeds_.begin());
+  seeds_.push_back({endpoint, loop_.now_ns(), kSeedWaitNs});
+  call_seeds();
+}
+
+// While alone, and now and then to somebody there whom we do not know: two parts of a swarm that lost each other
+// meet again by it when the DHT is down.
+void SwarmDirectory::call_seeds() {
+  for (Seed& seed : seeds_) {
+    if (seed.next_ns > loop_.now_ns()) continue;
+    seed.next_ns = loop_.now_ns() + spread(seed.wait_ns);
+    seed.wait_ns = std::min(2 * seed.wait_ns, kSeedWaitMaxNs);
+    const auto others = records();
+    const bool known = std::ranges::any_of(others, [&](const auto& r) { return r->endpoint == seed.at; });
+    if (!known || alone()) exchange({}, seed.at);
+  }
+}
+
+Payload SwarmDirectory::exchange_request() {
+  ExchangeRequest request;
+  base::MutexLock lock(mutex_);
+  request.arc = view_.arc_from(rng_.next_u64(), kExchangeEntriesMax - 1);
+  request.digest = view_.digest(request.arc);
+  if (!own_.empty()) {
+    request.records.push_back(own_.bytes());
+    // Who knows of a later sequence of ours, from an earlier life, sends it back.
+    request.digest.push_back({ring_place(transport_.self()), own_.sequence()});
+  }
+  return encode(request);
+}
+
+Endpoint SwarmDirectory::endpoint_of(const PeerId& peer) const {
+  base::MutexLock lock(mutex_);
+  const auto record = view_.find(peer);
+  return record == nullptr ? Endpoint{} : record->endpoint;
+}
+
+void SwarmDirectory::exchange(const PeerId& to, const Endpoint& at) {
+  if (exchanges_open_ >= kExchangesMax || at.empty()) return;
+  ++exchanges_open_;
+  const CallSettings call{.to = to,
+                          .at = at,
+                          .method = kExchangeMethod,
+                          .priority = Priority::background,
+                          .deadline_ns = loop_.now_ns() + kCallNs};
+  transport_.call(call, exchange_request(), [&loop = loop_, weak = weak_from_this(), to](Reply reply) {
+    loop.post([weak, to, reply = std::move(reply)] {
+      if (const auto self = weak.lock()) self->on_exchanged(to, reply);
+    });
+  });
+}
+
+void SwarmDirectory::on_exchanged(const PeerId& to, const Reply& reply) {
+  --exchanges_open_;
+  if (!reply.status.ok()) return contacts_.drop(to);
+  const StatusOr<ExchangeReply> answer = parse_exchange_reply(reply.payload);
+  if (!answer.ok()) {
+    contacts_.drop(to);
+    base::MutexLock lock(mutex_);
+    ++messages_refused_;
+    return;
+  }
+  contact_ns_ = loop_.now_ns();
+  if (take(answer->records).news || !answer->wanted.empty()) tick_wait_ns_ = kTickBusyNs;
+  std::vector<Payload> wanted;
+  {
+    base::MutexLock lock(mutex_);
+    if (view_.find(reply.from) != nullptr) contacts_.choose(reply.from);
+    wanted = view_.records_at(answer->wanted, kMessageRecordsBytesMax);
+  }
+  if (!wanted.empty()) push(reply.from, encode_records(wanted));
+}
+
+// ---- Pushes
+
+void SwarmDirectory::push_rumors_soon() {
+  if (pushing_soon_) return;
+  pushing_soon_ = true;
+  after(spread(kPushNs), &SwarmDirectory::push_rumors);
+}
+
+void SwarmDirectory::push_rumors() {
+  pushing_soon_ = false;
+  const std::vector<uint64_t> places = rumors_.take(kMessageRecordsBytesMax / kRecordBytesMax);
+  std::vector<Payload> records;
+  {
+    base::MutexLock lock(mutex_);
+    records = view_.records_at(places, kMessageRecordsBytesMax);
+  }
+  if (!rumors_.empty()) push_rumors_soon();
+  const Payload message = encode_records(records);
+  for (const PeerId& contact : contacts_.draw(kPushContacts, rng_)) push(contact, message);
+}
+
+void SwarmDirectory::push(const PeerId& to, const Payload& records, std::function<void()> done) {
+  const CallSettings call{.to = to,
+                          .at = endpoint_of(to),
+                          .method = kPushMethod,
+                          .priority = Priority::background,
+                          .deadline_ns = loop_.now_ns() + kCallNs};
+  const auto on_reply = [weak = weak_from_this(), to, done = std::move(done)](const Reply& reply) {
+    if (const auto self = weak.lock(); self != nullptr && !reply.status.ok()) self->contacts_.drop(to);
+    if (done) done();
+  };
+  if (call.at.empty()) return loop_.post([on_reply] { on_reply({}); });
+  transport_.call(call, records, [&loop = loop_, on_reply](Reply reply) {
+    loop.post([on_reply, reply = std::move(reply)] { on_reply(reply); });
+  });
+}
+
+}  // namespace agora::peers

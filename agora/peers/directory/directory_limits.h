@@ -1,0 +1,34 @@
+// The numbers that a running directory lives by: how often, how many, how long.
+//
+//   if (exchanges_open_ < kExchangesMax) ...
+//
+// Any thread (constants).
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "agora/base/loop.h"
+
+namespace agora::peers {
+
+constexpr int64_t kPublishEveryNs = base::kSecondNs;         // of one peer's records, at most
+constexpr int64_t kTickNs = base::kSecondNs;                 // an exchange each
+constexpr int64_t kTickBusyNs = 200 * base::kMillisecondNs;  // while they bring news
+constexpr int64_t kPushNs = 100 * base::kMillisecondNs;      // news waits so long for company
+constexpr size_t kPushContacts = 3;                          // each piece of news goes on to
+constexpr int64_t kContactsNewNs = 10 * base::kSecondNs;     // then one is replaced
+constexpr int64_t kCallNs = 2 * base::kSecondNs;             // deadline of every call
+constexpr int64_t kLeaveNs = base::kSecondNs;
+constexpr int64_t kAloneNs = 5 * base::kSecondNs;            // without a word from anybody
+constexpr int kExchangesMax = 8;                             // under way
+constexpr size_t kSeedsMax = 16;                             // endpoints to join; the first ones make room
+constexpr int64_t kSeedWaitNs = 500 * base::kMillisecondNs;  // doubles
+constexpr int64_t kSeedWaitMaxNs = 15 * base::kSecondNs;
+constexpr int64_t kDhtAloneNs = 500 * base::kMillisecondNs;  // between uses of the DHT while alone; doubles
+constexpr int64_t kDhtAloneMaxNs = 4 * base::kSecondNs;
+constexpr int64_t kDhtNs = 15 * base::kSecondNs;  // while in contact
+constexpr size_t kLookupsMax = 8;                 // under way
+constexpr size_t kLookupsQueuedMax = 256;
+
+}  // namespace agora::peers

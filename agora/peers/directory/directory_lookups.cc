@@ -1,0 +1,66 @@
+// How records travel by the DHT: who is announced is looked up there, and called where nothing true is found.
+#include <algorithm>
+#include <set>
+#include <utility>
+
+#include "agora/peers/directory/directory_limits.h"
+#include "agora/peers/directory/swarm_directory.h"
+
+namespace agora::peers {
+
+void SwarmDirectory::use_dht() {
+  const int64_t now_ns = loop_.now_ns();
+  if (alone()) dht_next_ns_ = std::min(dht_next_ns_, now_ns + kDhtAloneMaxNs);  // it was in contact until now
+  if (now_ns < dht_next_ns_) return;
+  dht_wait_ns_ = alone() ? std::min(2 * dht_wait_ns_, kDhtAloneMaxNs) : kDhtNs;
+  dht_next_ns_ = now_ns + spread(dht_wait_ns_);
+  if (!own_.empty()) {
+    dht_.announce(own_.swarm(), own_.endpoint());
+    put_in_dht();
+  }
+  dht_.find(own_.swarm(), [weak = weak_from_this()](const std::vector<Endpoint>& endpoints) {
+    if (const auto self = weak.lock()) self->on_found(endpoints);
+  });
+}
+
+void SwarmDirectory::put_in_dht() {
+  const base::Bytes bytes = own_.bytes().bytes();
+  dht_.put(own_.swarm(), own_.endpoint(), {bytes.begin(), bytes.end()});
+}
+
+void SwarmDirectory::on_found(const std::vector<Endpoint>& endpoints) {
+  std::set<Endpoint> fresh{own_.endpoint()};  // nothing to look up there
+  {
+    base::MutexLock lock(mutex_);
+    for (const auto& record : view_.records()) {
+      if (!view_.is_aging(record->peer, loop_.now_ns())) fresh.insert(record->endpoint);
+    }
+  }
+  fresh.insert(lookups_.begin(), lookups_.end());
+  for (const Endpoint& endpoint : endpoints) {
+    if (lookups_.size() < kLookupsQueuedMax && fresh.insert(endpoint).second) lookups_.push_back(endpoint);
+  }
+  look_up();
+}
+
+void SwarmDirectory::look_up() {
+  while (lookups_open_ < kLookupsMax && !lookups_.empty() && !leaving_) {
+    const Endpoint at = std::move(lookups_.front());
+    lookups_.pop_front();
+    ++lookups_open_;
+    dht_.get(own_.swarm(), at, [weak = weak_from_this(), at](std::vector<std::byte> bytes) {
+      if (const auto self = weak.lock()) self->on_got(at, std::move(bytes));
+    });
+  }
+}
+
+void SwarmDirectory::on_got(const Endpoint& at, std::vector<std::byte> bytes) {
+  --lookups_open_;
+  // Nobody has the record, somebody wrote something else in its place, or the announcement showed another
+  // address than the peer gives itself: the peer is asked.
+  const bool holds = !bytes.empty() && take({Payload::own(std::move(bytes))}).holds;
+  if (!holds) exchange({}, at);
+  look_up();
+}
+
+}  // namespace agora::peers

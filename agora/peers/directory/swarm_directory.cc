@@ -1,0 +1,189 @@
+// Records, our own and others'. directory_contact.cc: how they travel between peers; directory_lookups.cc: by
+// the DHT.
+#include "agora/peers/directory/swarm_directory.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "agora/peers/directory/directory_limits.h"
+
+namespace agora::peers {
+namespace {
+
+Record own_fields(const SwarmDirectorySettings& settings, const Transport& transport) {
+  Record fields;
+  fields.swarm = settings.swarm;
+  fields.endpoint = settings.endpoint.empty() ? transport.endpoint() : settings.endpoint;
+  fields.ttl_s = settings.ttl_s;
+  return fields;
+}
+
+}  // namespace
+
+std::shared_ptr<SwarmDirectory> SwarmDirectory::create(const SwarmDirectorySettings& settings,
+                                                       Identity identity, base::Loop& loop,
+                                                       Transport& transport, Dht& dht) {
+  std::shared_ptr<SwarmDirectory> directory(
+      new SwarmDirectory(settings, std::move(identity), loop, transport, dht));
+  directory->serve();
+  directory->after(0, &SwarmDirectory::tick);
+  return directory;
+}
+
+SwarmDirectory::SwarmDirectory(const SwarmDirectorySettings& settings, Identity identity, base::Loop& loop,
+                               Transport& transport, Dht& dht)
+    : settings_(settings),
+      loop_(loop),
+      transport_(transport),
+      dht_(dht),
+      view_({.swarm = settings.swarm, .self = identity.id(), .peers_max = settings.peers_max}),
+      rng_(settings.seed),
+      own_(own_fields(settings, transport), std::move(identity), settings.first_sequence),
+      sent_ns_(loop.now_ns() - kPublishEveryNs),
+      contact_ns_(loop.now_ns() - kAloneNs),
+      contacts_new_ns_(loop.now_ns()),
+      tick_wait_ns_(kTickBusyNs),
+      dht_next_ns_(loop.now_ns()),
+      dht_wait_ns_(kDhtAloneNs) {}
+
+void SwarmDirectory::after(int64_t delay_ns, void (SwarmDirectory::*step)()) {
+  loop_.after(delay_ns, [weak = weak_from_this(), step] {
+    if (const auto self = weak.lock()) (self.get()->*step)();
+  });
+}
+
+int64_t SwarmDirectory::spread(int64_t ns) {
+  return static_cast<int64_t>(static_cast<double>(ns) * (0.8 + 0.4 * rng_.uniform_double()));
+}
+
+bool SwarmDirectory::alone() const { return loop_.now_ns() - contact_ns_ >= kAloneNs; }
+
+// ---- Our own
+
+void SwarmDirectory::publish(std::string body) {
+  if (own_.says(body)) return;
+  if (own_.set_body(std::move(body))) return send_own_soon();
+  base::MutexLock lock(mutex_);
+  ++own_refused_;
+}
+
+void SwarmDirectory::send_own_soon() {
+  if (sending_soon_ || leaving_) return;
+  sending_soon_ = true;
+  after(std::max<int64_t>(sent_ns_ + kPublishEveryNs - loop_.now_ns(), 0), &SwarmDirectory::send_own);
+}
+
+void SwarmDirectory::send_own() {
+  sending_soon_ = false;
+  if (leaving_) return;
+  if (own_.empty()) dht_next_ns_ = loop_.now_ns();  // from now on there is something to say
+  if (!own_.sign_next().ok()) {
+    base::MutexLock lock(mutex_);
+    ++own_refused_;
+    return;
+  }
+  sent_ns_ = loop_.now_ns();
+  loop_.cancel(refresh_timer_);
+  refresh_timer_ = loop_.after(spread(own_.ttl_s() * base::kSecondNs * 2 / 5), [weak = weak_from_this()] {
+    if (const auto self = weak.lock()) self->send_own_soon();
+  });
+  const Payload records = encode_records({own_.bytes()});
+  for (const PeerId& contact : contacts_.all()) push(contact, records, [] {});
+}
+
+void SwarmDirectory::leave(std::function<void()> done) {
+  loop_.cancel(refresh_timer_);
+  const bool said_anything = !own_.empty();
+  const bool told_before = std::exchange(leaving_, true);
+  if (told_before || !said_anything || !own_.sign_next(/*leaving=*/true).ok())
+    return loop_.post(std::move(done));
+  put_in_dht();
+  const std::vector<PeerId> contacts = contacts_.all();
+  const auto once = std::make_shared<std::function<void()>>(std::move(done));
+  const auto end = [once] {
+    if (const auto run = std::exchange(*once, nullptr)) run();
+  };
+  const auto silent = std::make_shared<size_t>(contacts.size());
+  const Payload records = encode_records({own_.bytes()});
+  for (const PeerId& contact : contacts) {
+    push(contact, records, [silent, end] {
+      if (--*silent == 0) end();
+    });
+  }
+  loop_.after(contacts.empty() ? 0 : kLeaveNs, end);
+}
+
+// ---- Others'
+
+void SwarmDirectory::subscribe(Listener listener) {
+  for (const auto& record : records()) listener({DirectoryEvent::Kind::seen, record});
+  listeners_.push_back(std::move(listener));
+}
+
+std::vector<std::shared_ptr<const Record>> SwarmDirectory::records() const {
+  base::MutexLock lock(mutex_);
+  return view_.records();
+}
+
+DirectoryCounters SwarmDirectory::counters() const {
+  base::MutexLock lock(mutex_);
+  DirectoryCounters counters = view_.counters();
+  counters.messages_refused = messages_refused_;
+  counters.own_refused = own_refused_;
+  return counters;
+}
+
+SwarmDirectory::Taken SwarmDirectory::take(const std::vector<Payload>& records) {
+  Taken taken;
+  std::vector<DirectoryEvent> events;
+  for (const Payload& record : records) {
+    base::MutexLock lock(mutex_);
+    const Verdict verdict = view_.take(record.bytes(), loop_.now_ns(), &events);
+    taken.foreign = taken.foreign || verdict == Verdict::foreign;
+    taken.holds = taken.holds || verdict == Verdict::taken || verdict == Verdict::known ||
+                  verdict == Verdict::stale || verdict == Verdict::own;
+    if (verdict == Verdict::own && own_.on_seen(record.bytes())) send_own_soon();
+    // Who passes on one forged record is not worth the checks of the rest.
+    if (verdict == Verdict::forged) break;
+  }
+  for (const DirectoryEvent& event : events) rumors_.add(ring_place(event.record->peer));
+  if (!rumors_.empty()) push_rumors_soon();
+  taken.news = !events.empty();
+  expire_in_time();
+  tell(events);
+  return taken;
+}
+
+void SwarmDirectory::tell(const std::vector<DirectoryEvent>& events) {
+  for (const DirectoryEvent& event : events) {
+    if (event.kind == DirectoryEvent::Kind::gone) contacts_.drop(event.record->peer);
+    for (const Listener& listener : listeners_) listener(event);
+  }
+}
+
+void SwarmDirectory::expire() {
+  expiry_ns_ = INT64_MAX;
+  std::vector<DirectoryEvent> events;
+  {
+    base::MutexLock lock(mutex_);
+    view_.expire(loop_.now_ns(), &events);
+  }
+  expire_in_time();
+  tell(events);
+}
+
+void SwarmDirectory::expire_in_time() {
+  int64_t next_ns = 0;
+  {
+    base::MutexLock lock(mutex_);
+    next_ns = view_.next_expiry_ns();
+  }
+  if (next_ns >= expiry_ns_) return;
+  loop_.cancel(expiry_timer_);
+  expiry_ns_ = next_ns;
+  expiry_timer_ = loop_.at(next_ns, [weak = weak_from_this()] {
+    if (const auto self = weak.lock()) self->expire();
+  });
+}
+
+}  // namespace agora::peers

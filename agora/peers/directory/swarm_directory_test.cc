@@ -1,0 +1,97 @@
+// How fast a swarm finds itself, and what that costs; what must be true besides is in
+// tests/conformance/directory_suite.h.
+#include "agora/peers/directory/swarm_directory.h"
+
+#include <memory>
+#include <vector>
+
+#include "agora/base/virtual_loop.h"
+#include "agora/peers/directory/simulated_dht.h"
+#include "agora/peers/transport/loopback.h"
+#include <gtest/gtest.h>
+
+namespace agora::peers {
+namespace {
+
+using base::kMillisecondNs;
+using base::kSecondNs;
+
+class Swarm {
+ public:
+  explicit Swarm(int count, bool dht_down = false) {
+    table_.faults.down = dht_down;
+    for (int i = 0; i < count; ++i) {
+      const Identity identity = Identity::from_seed(static_cast<uint64_t>(i) + 1);
+      Peer peer;
+      const Endpoint at{"127.0.0.1", static_cast<uint16_t>(1000 + i)};
+      peer.transport = std::make_unique<LoopbackTransport>(network_, identity.id(), at);
+      peer.dht = std::make_unique<SimulatedDht>(table_);
+      peer.directory = SwarmDirectory::create({.swarm = {},
+                                               .endpoint = {},
+                                               .first_sequence = 1,
+                                               .seed = static_cast<uint64_t>(i),
+                                               .ttl_s = 30,
+                                               .peers_max = 4096},
+                                              identity, loop_, *peer.transport, *peer.dht);
+      peer.directory->publish("body");
+      if (i > 0) peer.directory->join({"127.0.0.1", 1000});
+      peers_.push_back(std::move(peer));
+    }
+  }
+  ~Swarm() {
+    for (Peer& peer : peers_) peer.transport->stop();
+  }
+
+  bool complete() const {
+    for (const Peer& peer : peers_) {
+      if (peer.directory->records().size() + 1 != peers_.size()) return false;
+    }
+    return true;
+  }
+  // Virtual time until the condition holds, stepped by 50 ms; a minute if it never does.
+  template <class Condition>
+  int64_t time_until(const Condition& condition) {
+    const int64_t start_ns = loop_.now_ns();
+    while (!condition() && loop_.now_ns() < start_ns + 60 * kSecondNs) loop_.run_for(50 * kMillisecondNs);
+    return loop_.now_ns() - start_ns;
+  }
+  SwarmDirectory& directory(size_t i) { return *peers_[i].directory; }
+  uint64_t bytes_sent(size_t i) const { return peers_[i].transport->counters().bytes_sent; }
+  base::VirtualLoop& loop() { return loop_; }
+
+ private:
+  struct Peer {
+    std::unique_ptr<LoopbackTransport> transport;
+    std::unique_ptr<SimulatedDht> dht;
+    std::shared_ptr<SwarmDirectory> directory;
+  };
+  base::VirtualLoop loop_;
+  SimulatedDhtNetwork table_{loop_, 1};
+  std::shared_ptr<LoopbackNetwork> network_ = std::make_shared<LoopbackNetwork>(loop_);
+  std::vector<Peer> peers_;
+};
+
+TEST(SwarmDirectory, ManyPeersFindEachOtherWithinSeconds) {
+  Swarm swarm(60, /*dht_down=*/true);
+  EXPECT_LE(swarm.time_until([&] { return swarm.complete(); }), 4 * kSecondNs);
+}
+
+TEST(SwarmDirectory, AChangeReachesEveryoneWithinTwoSeconds) {
+  Swarm swarm(60, /*dht_down=*/true);
+  swarm.time_until([&] { return swarm.complete(); });
+  swarm.loop().run_for(20 * kSecondNs);
+  swarm.directory(7).publish("changed");
+  const auto all_know = [&] {
+    for (size_t i = 0; i < 60; ++i) {
+      if (i == 7) continue;
+      bool knows = false;
+      for (const auto& record : swarm.directory(i).records()) knows = knows || record->body == "changed";
+      if (!knows) return false;
+    }
+    return true;
+  };
+  EXPECT_LE(swarm.time_until(all_know), 2 * kSecondNs);
+}
+
+}  // namespace
+}  // namespace agora::peers
