@@ -1,0 +1,147 @@
+// Ten training steps over four hosts are, to the last bit, ten steps in one process that makes its sums in four
+// parts: losses, trunk and every expert's weights. Rows travel as f32: in bf16, sums and gradients are rounded on
+// their way, which one process never does.
+#include <filesystem>
+#include <fstream>
+
+#include "agora/kernels/table.h"
+#include "agora/model/model_folder.h"
+#include "agora/train/stepper.h"
+#include "agora/train/task.h"
+#include <gtest/gtest.h>
+
+#include "tests/swarm/hosts_in_process.h"
+
+namespace agora::tests {
+namespace {
+
+constexpr uint64_t kSeed = 5;
+constexpr int64_t kHosts = 4;
+constexpr int64_t kSteps = 10;
+
+struct Trained {
+  std::vector<double> losses;
+  std::vector<float> trunk;
+  std::vector<float> experts;
+};
+
+void append_values(const std::vector<tensor::Parameter*>& parameters, std::vector<float>& to) {
+  for (const tensor::Parameter* p : parameters)
+    to.insert(to.end(), p->value.flat().begin(), p->value.flat().end());
+}
+
+class SwarmGolden : public testing::Test {
+ protected:
+  void SetUp() override {
+    text_ = std::filesystem::path(testing::TempDir()) /
+            ("swarm-golden-" + std::string(testing::UnitTest::GetInstance()->current_test_info()->name()) +
+             ".txt");
+    std::ofstream out(text_);
+    for (int i = 0; i < 4000; ++i) out << i * 7 << (i % 9 == 8 ? "\n" : " ");
+    options_.data = text_.string();
+    options_.tokenizer = "char";
+    options_.layers = 2;
+    options_.width = 48;
+    options_.heads = 3;
+    options_.kv_heads = 1;
+    options_.experts = 6;
+    options_.chosen = 2;
+    options_.hidden = 40;
+    options_.sequence = 48;
+    options_.batch = 4;
+    options_.steps = kSteps;
+    options_.noise = 0.1f;
+  }
+  void TearDown() override { std::filesystem::remove(text_); }
+
+  // A model whose trunk is made here; `ask` gives the experts, its own ones being the default.
+  Trained train(kernels::Precision precision, const std::function<moe::Experts*(model::LocalModel&)>& ask) {
+    const kernels::Compute compute{&kernels::best_table(kernels::cpu_features()), &pool_, precision};
+    auto task = train::make_task(options_, nullptr, pool_);
+    EXPECT_TRUE(task.ok()) << task.status();
+    auto model = model::make_model((*task)->shape(*train::config_of(options_)), compute, tensor::Train::yes,
+                                   Rng(kSeed), kHosts);
+    EXPECT_TRUE(model.ok()) << model.status();
+    moe::Experts* experts = ask(*model);
+    model->model->use_experts(*experts);
+    train::Stepper stepper(options_, compute, *model->model, *experts,
+                           {.announce = swarm::RemoteExperts::set_update});
+    Trained run;
+    for (int64_t step = 1; step <= kSteps; ++step) {
+      const auto report =
+          stepper.step((*task)->next(), {.step = step, .optimizer = step, .learning_rate = 4e-3f});
+      EXPECT_TRUE(report.ok()) << report.status();
+      if (!report.ok()) return run;
+      EXPECT_EQ(report->choices_arrived, report->choices);
+      run.losses.push_back(report->loss);
+      stepper.balance_by_own_loads();
+    }
+    append_values(model->model->parameters(), run.trunk);
+    return run;
+  }
+
+  Trained train_here(kernels::Precision precision) {
+    std::vector<float> experts;
+    Trained run = train(precision, [&](model::LocalModel& model) {
+      local_ = std::move(model.experts);
+      return local_.get();
+    });
+    std::vector<tensor::Parameter*> parameters;
+    local_->append_parameters(parameters);
+    append_values(parameters, run.experts);
+    return run;
+  }
+
+  Trained train_over_hosts(kernels::Precision precision, const MakeTransport& transport) {
+    std::unique_ptr<HostsInProcess> hosts;
+    Trained run = train(precision, [&](model::LocalModel& model) {
+      swarm::SwarmSpec spec;
+      spec.name = "golden";
+      spec.layers = options_.layers;
+      spec.experts = spec.experts_max = options_.experts;
+      spec.shape = model::expert_shape(model.config());
+      spec.bf16 = precision == kernels::Precision::bf16;
+      spec.updates = swarm::UpdateMode::synchronous;
+      hosts = std::make_unique<HostsInProcess>(spec, HostsConfig{.held = contiguous(options_.experts, kHosts),
+                                                                 .transport = transport,
+                                                                 .weights = Rng(kSeed),
+                                                                 .host = {}});
+      return &hosts->gate({.rows = swarm::RowDtype::f32});
+    });
+    for (int32_t l = 0; l < options_.layers; ++l) {
+      for (int32_t e = 0; e < options_.experts; ++e) {
+        moe::LocalExperts& held = hosts->store(e * kHosts / options_.experts).experts();
+        std::vector<tensor::Parameter*> parameters;
+        held.expert(LayerId(l), ExpertId(e)).append_parameters(parameters);
+        append_values(parameters, run.experts);
+      }
+    }
+    return run;
+  }
+
+  void expect_same(const MakeTransport& transport) {
+    for (const auto precision : {kernels::Precision::f32, kernels::Precision::bf16}) {
+      const Trained here = train_here(precision);
+      const Trained there = train_over_hosts(precision, transport);
+      EXPECT_EQ(here.losses, there.losses);
+      EXPECT_EQ(here.trunk, there.trunk);
+      EXPECT_EQ(here.experts, there.experts);
+      EXPECT_LT(here.losses.back(), here.losses.front());
+    }
+  }
+
+  base::ThreadPool pool_{2};
+  std::filesystem::path text_;
+  train::TrainOptions options_;
+  std::unique_ptr<moe::LocalExperts> local_;
+};
+
+TEST_F(SwarmGolden, TenStepsOverFourHostsAreThoseOfOneProcess) { expect_same({}); }
+
+TEST_F(SwarmGolden, SoAreTheyInMicroBatches) {
+  options_.micro_batches = 2;
+  expect_same({});
+}
+
+}  // namespace
+}  // namespace agora::tests
