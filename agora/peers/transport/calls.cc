@@ -4,10 +4,25 @@
 #include <vector>
 
 #include "agora/base/check.h"
+#include "agora/base/text.h"
+#include "agora/peers/transport/limits.h"
 
 namespace agora::peers {
 
 using base::MutexLock;
+
+Status check_call(const CallSettings& settings, const Payload& payload, const PeerId& self,
+                  const Endpoint& own) {
+  if (settings.at.empty()) return absl::InvalidArgumentError("the call names no endpoint");
+  if (settings.to == self || settings.at == own) {
+    return absl::InvalidArgumentError("the call is to this peer itself; do the work in place");
+  }
+  if (payload.size() > kPayloadBytesMax) {
+    return absl::InvalidArgumentError(base::concat("the payload has ", payload.size(), " bytes, more than ",
+                                                   kPayloadBytesMax, "; send it in several calls"));
+  }
+  return absl::OkStatus();
+}
 
 CallId Calls::add(int64_t deadline_ns, CallEvents& events, std::shared_ptr<CallLink> link) {
   auto call = std::make_shared<Call>();
@@ -26,6 +41,12 @@ CallId Calls::add(int64_t deadline_ns, CallEvents& events, std::shared_ptr<CallL
   }
   if (first) arm(deadline_ns);
   return id;
+}
+
+void Calls::set_link(CallId id, std::shared_ptr<CallLink> link) {
+  MutexLock lock(mutex_);
+  const auto found = calls_.find(id.value);
+  if (found != calls_.end()) found->second->link = std::move(link);
 }
 
 Calls::CallPtr Calls::take(CallId id, Reply* reply, std::shared_ptr<CallLink>* link) {

@@ -21,6 +21,10 @@
 
 namespace agora::peers {
 
+// InvalidArgument: why a call can not be made at all.
+Status check_call(const CallSettings& settings, const Payload& payload, const PeerId& self,
+                  const Endpoint& own);
+
 // The way that a call took. It is told when its caller gives up.
 class CallLink {
  public:
@@ -35,6 +39,8 @@ class Calls : public std::enable_shared_from_this<Calls> {
 
   // An empty id: stopped; the events are left where they are.
   CallId add(int64_t deadline_ns, CallEvents& events, std::shared_ptr<CallLink> link);
+
+  void set_link(CallId id, std::shared_ptr<CallLink> link);
 
   // Nothing happens if there is no such call any more. end() tells whether there was.
   void part(CallId id, Payload payload);

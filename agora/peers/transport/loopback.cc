@@ -8,7 +8,6 @@
 #include "agora/base/text.h"
 #include "agora/peers/transport/calls.h"
 #include "agora/peers/transport/handlers.h"
-#include "agora/peers/transport/limits.h"
 
 namespace agora::peers {
 namespace {
@@ -129,19 +128,6 @@ std::shared_ptr<LoopbackCall> arrive(const PeerPtr& at, const PeerPtr& from, Cal
   return call;
 }
 
-// What refuses the call before it reaches its peer.
-Status refusal(const CallSettings& settings, const LoopbackPeer& self, const Payload& payload) {
-  if (settings.at.empty()) return absl::InvalidArgumentError("the call names no endpoint");
-  if (settings.to == self.self || settings.at == self.endpoint) {
-    return absl::InvalidArgumentError("the call is to this peer itself; do the work in place");
-  }
-  if (payload.size() > kPayloadBytesMax) {
-    return absl::InvalidArgumentError(base::concat("the payload has ", payload.size(), " bytes, more than ",
-                                                   kPayloadBytesMax, "; send it in several calls"));
-  }
-  return absl::OkStatus();
-}
-
 void deliver(const PeerPtr& from, const PeerPtr& to, CallId id, std::shared_ptr<LoopbackLink> link,
              const CallSettings& settings, Payload payload) {
   if (to == nullptr) {
@@ -204,7 +190,7 @@ CallId LoopbackTransport::call(const CallSettings& settings, Payload payload, Ca
     return id;
   }
   ++peer_->sent;
-  const Status refused = refusal(settings, *peer_, payload);
+  const Status refused = check_call(settings, payload, peer_->self, peer_->endpoint);
   if (refused.ok()) peer_->bytes_sent += payload.size();
   peer_->loop.post([=, network = network_, from = peer_, payload = std::move(payload)]() mutable {
     if (!refused.ok()) {

@@ -8,8 +8,8 @@
 // than kChunkBytes goes in chunks, between which frames of other calls pass. Two peers that dial each other at
 // once keep one of the two streams. Time is RealClock's.
 //
-// Handlers and events run on gRPC's threads, of which the process has as many as cores (2 to 16), shared by all
-// transports; frames of one stream are handled one after the other. Any thread. stop() and the destructor are
+// Handlers and events run on the transport's one gRPC thread, which also decrypts what comes; requests are
+// encrypted and written by the thread that calls. Deadlines run on the thread of the port. Any thread. stop() and the destructor are
 // not called from a handler or an event.
 #pragma once
 
@@ -48,8 +48,8 @@ class GrpcTransport final : public Transport {
 
  private:
   class Impl;
-  explicit GrpcTransport(std::shared_ptr<Impl> impl);
-  std::shared_ptr<Impl> impl_;  // shared with its streams, which end a little later than it
+  explicit GrpcTransport(std::unique_ptr<Impl> impl);
+  std::unique_ptr<Impl> impl_;
 };
 
 }  // namespace agora::peers

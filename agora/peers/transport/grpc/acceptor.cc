@@ -1,0 +1,195 @@
+#include "agora/peers/transport/grpc/acceptor.h"
+
+#include <netdb.h>
+#include <unistd.h>
+
+#include <array>
+#include <cerrno>
+#include <cstring>
+#include <string>
+#include <utility>
+
+#include "agora/base/bytes.h"
+#include "agora/base/text.h"
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <sys/socket.h>
+
+namespace agora::peers {
+namespace {
+
+constexpr int kBacklog = 1024;
+constexpr int64_t kTickNs = 250 * base::kMillisecondNs;
+// RFC 8446, 5.1: type 22, version 3.x, length; a hello is far below a record's 16 KiB.
+constexpr size_t kRecordHeaderBytes = 5, kHelloRecordBytesMax = 16384;
+// TLS, then an idle connection, then a stream without proof: each has the limit's time.
+constexpr int kUnprovenStages = 3;
+
+Status port_error(const Endpoint& listen, const char* what) {
+  return absl::UnavailableError(
+      base::concat("can not listen at ", listen.text(), ": ", what, "; choose another port or address"));
+}
+
+StatusOr<int> bound_socket(const Endpoint& listen) {
+  addrinfo hints{};
+  hints.ai_flags = AI_PASSIVE | AI_NUMERICSERV;
+  hints.ai_socktype = SOCK_STREAM;
+  addrinfo* found = nullptr;
+  const int error = ::getaddrinfo(listen.host.c_str(), std::to_string(listen.port).c_str(), &hints, &found);
+  if (error != 0) return port_error(listen, ::gai_strerror(error));
+  const int fd = ::socket(found->ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+  const int on = 1;
+  const bool ok = fd >= 0 && ::setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) == 0 &&
+                  ::bind(fd, found->ai_addr, found->ai_addrlen) == 0 && ::listen(fd, kBacklog) == 0;
+  const int failed = errno;
+  ::freeaddrinfo(found);
+  if (ok) return fd;
+  if (fd >= 0) ::close(fd);
+  return port_error(listen, std::strerror(failed));
+}
+
+uint16_t port_of(int fd) {
+  sockaddr_storage address{};
+  socklen_t size = sizeof address;
+  if (::getsockname(fd, reinterpret_cast<sockaddr*>(&address), &size) != 0) return 0;
+  return address.ss_family == AF_INET6 ? ntohs(reinterpret_cast<sockaddr_in6*>(&address)->sin6_port)
+                                       : ntohs(reinterpret_cast<sockaddr_in*>(&address)->sin_port);
+}
+
+}  // namespace
+
+StatusOr<std::unique_ptr<Acceptor>> Acceptor::open(const Endpoint& listen, const TransportLimits& limits,
+                                                   EpollLoop& loop, Meters& meters, PassOn pass_on) {
+  AGORA_ASSIGN_OR_RETURN(const int fd, bound_socket(listen));
+  return std::unique_ptr<Acceptor>(
+      new Acceptor(fd, {listen.host, port_of(fd)}, limits, loop, meters, std::move(pass_on)));
+}
+
+Acceptor::Acceptor(int fd, Endpoint endpoint, const TransportLimits& limits, EpollLoop& loop, Meters& meters,
+                   PassOn pass_on)
+    : listener_(fd),
+      endpoint_(std::move(endpoint)),
+      limits_(limits),
+      loop_(loop),
+      meters_(meters),
+      pass_on_(std::move(pass_on)) {}
+
+void Acceptor::listen() {
+  loop_.post([this] {
+    loop_.watch(listener_, [this] { accept_all(); });
+    accept_all();  // what came before
+    tick();
+  });
+}
+
+Acceptor::~Acceptor() { ::close(listener_); }
+
+void Acceptor::stop() {
+  base::Mutex mutex;
+  base::Condition changed;
+  bool done = false;
+  loop_.post([&] {
+    if (!stopped_) loop_.unwatch(listener_);
+    stopped_ = true;
+    while (!waiting_.empty()) drop(waiting_.begin()->second);
+    base::MutexLock lock(mutex);
+    done = true;
+    changed.wake_all();
+  });
+  base::MutexLock lock(mutex);
+  while (!done) changed.wait(mutex);
+}
+
+void Acceptor::proven() {
+  loop_.post([this] {
+    if (!unproven_until_ns_.empty()) unproven_until_ns_.pop_front();
+  });
+}
+
+void Acceptor::accept_all() {
+  while (!stopped_ && accept_one()) {
+  }
+}
+
+bool Acceptor::accept_one() {
+  const int fd = ::accept4(listener_, nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC);
+  if (fd >= 0) {
+    admit(fd);
+    return true;
+  }
+  if (errno == ECONNABORTED || errno == EINTR) return true;
+  if ((errno == EMFILE || errno == ENFILE) && !waiting_.empty()) {
+    drop_oldest();
+    return true;
+  }
+  return false;  // nobody, or no files left: the next tick tries again
+}
+
+void Acceptor::admit(int fd) {
+  const int on = 1;
+  ::setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+  if (static_cast<int>(waiting_.size()) >= limits_.connections_waiting_max) drop_oldest();
+  const uint64_t number = ++last_;
+  waiting_.emplace(number, fd);
+  by_file_.emplace(fd, Waiting{.number = number, .until_ns = loop_.now_ns() + limits_.proof_ns_max});
+  if (!loop_.watch(fd, [this, fd] { look(fd); })) return drop(fd);
+  look(fd);  // it may have come before the watch
+}
+
+void Acceptor::drop(int fd) {
+  const auto found = by_file_.find(fd);
+  if (found == by_file_.end()) return;
+  waiting_.erase(found->second.number);
+  by_file_.erase(found);
+  loop_.unwatch(fd);
+  ::close(fd);
+}
+
+void Acceptor::drop_oldest() {
+  ++meters_.connections_refused;
+  drop(waiting_.begin()->second);
+}
+
+bool Acceptor::may_pass_on() {
+  const int64_t now_ns = loop_.now_ns();
+  while (!unproven_until_ns_.empty() && unproven_until_ns_.front() <= now_ns) unproven_until_ns_.pop_front();
+  if (static_cast<int>(unproven_until_ns_.size()) >= limits_.connections_unproven_max) return false;
+  unproven_until_ns_.push_back(now_ns + kUnprovenStages * limits_.proof_ns_max);
+  return true;
+}
+
+// Peeks, so that TLS finds everything where it was.
+void Acceptor::look(int fd) {
+  const auto found = by_file_.find(fd);
+  if (found == by_file_.end()) return;
+  std::array<std::byte, kRecordHeaderBytes + kHelloRecordBytesMax> bytes;
+  const ssize_t n = ::recv(fd, bytes.data(), bytes.size(), MSG_PEEK);
+  if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR)) return;
+  if (n <= 0) return drop(fd);  // gone
+  const auto have = static_cast<size_t>(n);
+  const bool tls = bytes[0] == std::byte{22} && (have < 2 || bytes[1] == std::byte{3});
+  const size_t length = have < kRecordHeaderBytes ? 1 : base::load_be<uint16_t>(&bytes[3]);
+  if (!tls || length == 0 || length > kHelloRecordBytesMax) {
+    ++meters_.connections_refused;
+    return drop(fd);
+  }
+  if (have < kRecordHeaderBytes || have < kRecordHeaderBytes + length) return;
+  if (!may_pass_on()) {
+    ++meters_.connections_refused;
+    return drop(fd);
+  }
+  loop_.unwatch(fd);
+  waiting_.erase(found->second.number);
+  by_file_.erase(found);
+  pass_on_(fd);
+}
+
+void Acceptor::tick() {
+  if (stopped_) return;
+  const int64_t now_ns = loop_.now_ns();
+  while (!waiting_.empty() && by_file_.at(waiting_.begin()->second).until_ns <= now_ns) drop_oldest();
+  accept_all();
+  loop_.after(kTickNs, [this] { tick(); });
+}
+
+}  // namespace agora::peers

@@ -1,0 +1,74 @@
+// The port: takes connections in, and passes on only those that have begun to speak TLS.
+//
+//   AGORA_ASSIGN_OR_RETURN(auto acceptor, Acceptor::open(listen, limits, loop, meters, pass_on));
+//   acceptor->proven();     // one that was passed on has proved who it is
+//   acceptor->stop();
+//
+// gRPC gives every connection memory of its own and up to two minutes, stops listening for good when the process
+// has no more file descriptors, and has no limit on connections. So we accept: until a whole TLS hello has come,
+// a connection costs a file descriptor and a map entry, the oldest makes room for the newest, and none stays
+// longer than the limit. Works on the loop's thread; the functions here are for any other thread.
+#pragma once
+
+#include <cstdint>
+#include <deque>
+#include <functional>
+#include <map>
+#include <memory>
+
+#include "agora/base/result.h"
+#include "agora/peers/endpoint.h"
+#include "agora/peers/transport/grpc/epoll_loop.h"
+#include "agora/peers/transport/limits.h"
+#include "agora/peers/transport/session.h"
+
+namespace agora::peers {
+
+class Acceptor {
+ public:
+  using PassOn = std::function<void(int fd)>;  // owns the file from then on; on the loop
+
+  // Unavailable: the port is taken, or not ours to open. The loop and the meters outlive it.
+  static StatusOr<std::unique_ptr<Acceptor>> open(const Endpoint& listen, const TransportLimits& limits,
+                                                  EpollLoop& loop, Meters& meters, PassOn pass_on);
+  ~Acceptor();
+
+  const Endpoint& endpoint() const { return endpoint_; }  // with the port that the system gave
+  void listen();                                          // begins
+  void proven();
+  // Once, while the loop runs, before the destructor. Returns when nothing is passed on any more.
+  void stop();
+
+ private:
+  Acceptor(int fd, Endpoint endpoint, const TransportLimits& limits, EpollLoop& loop, Meters& meters,
+           PassOn pass_on);
+
+  void accept_all();
+  bool accept_one();
+  void admit(int fd);
+  void look(int fd);
+  void drop(int fd);
+  void drop_oldest();
+  void tick();
+  bool may_pass_on();
+
+  const int listener_;
+  const Endpoint endpoint_;
+  const TransportLimits limits_;
+  EpollLoop& loop_;
+  Meters& meters_;
+  const PassOn pass_on_;
+
+  // On the loop.
+  bool stopped_ = false;
+  uint64_t last_ = 0;
+  std::map<uint64_t, int> waiting_;  // files by number, the oldest first
+  struct Waiting {
+    uint64_t number;
+    int64_t until_ns;
+  };
+  std::map<int, Waiting> by_file_;
+  std::deque<int64_t> unproven_until_ns_;
+};
+
+}  // namespace agora::peers

@@ -1,0 +1,240 @@
+#include "agora/peers/transport/grpc/stream.h"
+
+#include <cstring>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "agora/base/check.h"
+#include "agora/base/text.h"
+#include <grpcpp/channel.h>
+#include <grpcpp/client_context.h>
+#include <grpcpp/security/auth_context.h>
+#include <grpcpp/support/byte_buffer.h>
+#include <grpcpp/support/slice.h>
+
+namespace agora::peers {
+namespace {
+
+using base::MutexLock;
+
+// A payload up to this is copied beside its header: cheaper than a reference of its own.
+constexpr size_t kCopiedBytesMax = 1024;
+
+// Payloads travel by reference: gRPC lets go of it when the bytes have been encrypted.
+grpc::ByteBuffer buffer_of(Frame frame) {
+  const bool copied = frame.payload.size() <= kCopiedBytesMax;
+  std::vector<std::byte> head(frame.header.begin(), frame.header.end());
+  head.reserve(frame.size());
+  const base::Bytes text = base::as_bytes(frame.text), payload = frame.payload.bytes();
+  head.insert(head.end(), text.begin(), text.end());
+  if (copied) head.insert(head.end(), payload.begin(), payload.end());
+  std::array<grpc::Slice, 2> slices = {grpc::Slice(head.data(), head.size()), grpc::Slice()};
+  if (!copied) {
+    auto* owner = new Payload(std::move(frame.payload));
+    slices[1] = grpc::Slice(
+        const_cast<std::byte*>(owner->bytes().data()), owner->size(),
+        [](void* kept) { delete static_cast<Payload*>(kept); }, owner);
+  }
+  return {slices.data(), copied ? size_t{1} : size_t{2}};
+}
+
+Status status_of(const grpc::Status& status) {
+  switch (status.error_code()) {
+    case grpc::StatusCode::PERMISSION_DENIED:
+      return absl::PermissionDeniedError(status.error_message());
+    case grpc::StatusCode::FAILED_PRECONDITION:
+      return absl::FailedPreconditionError(status.error_message());
+    case grpc::StatusCode::OK:
+      return absl::UnavailableError("the peer closed the connection");
+    default:
+      return absl::UnavailableError("the connection broke: " + status.error_message());
+  }
+}
+
+}  // namespace
+
+void StreamCount::add(int n) {
+  MutexLock lock(mutex_);
+  count_ += n;
+  if (count_ == 0) changed_.wake_all();
+}
+
+void StreamCount::wait_for_none() {
+  MutexLock lock(mutex_);
+  while (count_ > 0) changed_.wait(mutex_);
+}
+
+void GrpcStream::start(const std::shared_ptr<GrpcStream>& stream) {
+  stream->count_.add(1);
+  MutexLock lock(stream->mutex_);
+  stream->self_ = stream;
+  stream->start_now(stream->begin(What::start));
+}
+
+void* GrpcStream::begin(What what) {
+  ++under_way_;
+  Operation& operation = operations_[static_cast<size_t>(what)];
+  operation = {.stream = this, .what = what};
+  return &operation;
+}
+
+void GrpcStream::complete(void* tag, bool ok) {
+  const Operation operation = *static_cast<Operation*>(tag);
+  GrpcStream& stream = *operation.stream;
+  switch (operation.what) {
+    case What::start:
+      stream.on_start(ok);
+      break;
+    case What::read:
+      stream.on_read(ok);
+      break;
+    case What::write:
+      stream.on_written(ok);
+      break;
+    case What::finish:
+      if (stream.session_ != nullptr) stream.session_->on_closed(stream.result());
+      break;
+  }
+  stream.end();
+}
+
+// The stream may be gone when this returns, so its transport must know before.
+void GrpcStream::end() {
+  std::shared_ptr<GrpcStream> self;
+  {
+    MutexLock lock(mutex_);
+    if (--under_way_ > 0) return;
+    self = std::move(self_);
+  }
+  StreamCount& count = count_;
+  self.reset();
+  count.add(-1);
+}
+
+void GrpcStream::on_start(bool ok) {
+  const bool alive = started(ok);
+  {
+    MutexLock lock(mutex_);
+    running_ = alive;
+    if (alive && !ok) broken_ = true;
+    if (!ok || session_ == nullptr) {
+      if (alive) finish();
+      return;
+    }
+  }
+  session_->attach(shared_from_this());
+  session_->greet();
+  MutexLock lock(mutex_);
+  if (running_) read();
+}
+
+void GrpcStream::read() { read_now(&incoming_, begin(What::read)); }
+
+void GrpcStream::on_read(bool ok) {
+  if (ok) {
+    auto slices = std::make_shared<std::vector<grpc::Slice>>();
+    const bool dumped = incoming_.Dump(slices.get()).ok();
+    incoming_.Clear();
+    AGORA_CHECK(dumped);
+    std::vector<base::Bytes> pieces;
+    pieces.reserve(slices->size());
+    for (const grpc::Slice& slice : *slices) {
+      pieces.emplace_back(reinterpret_cast<const std::byte*>(slice.begin()), slice.size());
+    }
+    session_->on_frame({.owner = slices, .pieces = pieces});
+  }
+  MutexLock lock(mutex_);
+  if (ok && running_) return read();
+  broken_ = true;
+  if (!running_) return;
+  if (writing_) {
+    cancel_now();  // the write ends, and then the stream
+  } else {
+    finish();
+  }
+}
+
+void GrpcStream::write(Frame frame) {
+  MutexLock lock(mutex_);
+  if (!running_ || broken_) return;  // the session is about to be told that it is closed
+  writing_ = true;
+  write_now(buffer_of(std::move(frame)), begin(What::write));
+}
+
+void GrpcStream::on_written(bool ok) {
+  {
+    MutexLock lock(mutex_);
+    writing_ = false;
+    if (running_ && broken_) finish();
+    if (!running_) return;
+  }
+  session_->on_written(ok);
+}
+
+// Nothing is being written.
+void GrpcStream::finish() {
+  running_ = false;
+  finish_now(told_, begin(What::finish));
+}
+
+void GrpcStream::abort(const Status& status) {
+  MutexLock lock(mutex_);
+  if (told_.ok()) told_ = status;
+  if (running_ && !writing_ && may_finish_early()) {
+    finish();
+  } else if (under_way_ > 0) {
+    cancel_now();
+  }
+}
+
+DialedStream::DialedStream(StreamCount& count, grpc::CompletionQueue& queue, std::shared_ptr<Session> session,
+                           std::shared_ptr<grpc::Channel> channel, std::shared_ptr<Pin> pin)
+    : GrpcStream(count), channel_(std::move(channel)), pin_(std::move(pin)) {
+  session_ = std::move(session);
+  stream_ = grpc::GenericStub(channel_).PrepareCall(&context_, kStreamMethod, &queue);
+}
+
+bool DialedStream::started(bool) { return true; }
+
+Status DialedStream::result() const {
+  const Status mismatch = pin_->mismatch();
+  return mismatch.ok() ? status_of(status_) : mismatch;
+}
+
+AcceptedStream::AcceptedStream(StreamCount& count, grpc::ServerCompletionQueue& queue,
+                               grpc::AsyncGenericService& service, Accepted accepted)
+    : GrpcStream(count),
+      queue_(queue),
+      service_(service),
+      accepted_(std::move(accepted)),
+      stream_(&context_) {}
+
+void AcceptedStream::start_now(void* tag) {
+  service_.RequestCall(&context_, &stream_, &queue_, &queue_, tag);
+}
+
+bool AcceptedStream::started(bool ok) {
+  if (!ok) return false;  // the server stops
+  std::shared_ptr<Session> session = accepted_();
+  if (context_.method() == kStreamMethod) session_ = std::move(session);
+  return true;
+}
+
+void AcceptedStream::finish_now(const Status& told, void* tag) {
+  if (session_ == nullptr) {
+    return stream_.Finish({grpc::StatusCode::UNIMPLEMENTED, "there is one method here, for agora peers"},
+                          tag);
+  }
+  if (told.ok()) return stream_.Finish(grpc::Status::OK, tag);
+  stream_.Finish({static_cast<grpc::StatusCode>(told.code()), std::string(told.message())}, tag);
+}
+
+PeerId AcceptedStream::peer() const {
+  const std::shared_ptr<const grpc::AuthContext> auth = context_.auth_context();
+  if (auth == nullptr) return {};
+  const std::vector<grpc::string_ref> pems = auth->FindPropertyValues("x509_pem_cert");
+  return pems.size() == 1 ? peer_of_certificate({pems[0].data(), pems[0].size()}) : PeerId{};
+}
+
+}  // namespace agora::peers

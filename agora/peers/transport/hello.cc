@@ -1,0 +1,69 @@
+#include "agora/peers/transport/hello.h"
+
+#include <algorithm>
+#include <cstring>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "agora/base/text.h"
+
+namespace agora::peers {
+namespace {
+
+constexpr std::string_view kMagic = "agora";
+constexpr uint16_t kVersion = 1;
+constexpr size_t kHostBytesMax = 253;
+
+template <std::unsigned_integral T>
+void append(std::vector<std::byte>& to, T value) {
+  to.resize(to.size() + sizeof value);
+  base::store_le<T>(value, to.data() + to.size() - sizeof value);
+}
+
+void append(std::vector<std::byte>& to, base::Bytes bytes) {
+  to.insert(to.end(), bytes.begin(), bytes.end());
+}
+
+}  // namespace
+
+Payload encode_hello(const Hello& hello) {
+  std::vector<std::byte> bytes;
+  const std::string_view host = std::string_view(hello.endpoint.host).substr(0, kHostBytesMax);
+  append(bytes, base::as_bytes(kMagic));
+  append<uint16_t>(bytes, kVersion);
+  append<uint64_t>(bytes, hello.incarnation);
+  append<uint64_t>(bytes, hello.dial);
+  append(bytes, hello.nonce);
+  append<uint8_t>(bytes, hello.keyed ? 1 : 0);
+  append<uint16_t>(bytes, hello.endpoint.port);
+  append<uint8_t>(bytes, static_cast<uint8_t>(host.size()));
+  append(bytes, base::as_bytes(host));
+  return Payload::own(std::move(bytes));
+}
+
+StatusOr<Hello> parse_hello(base::Bytes bytes) {
+  base::ByteReader in(bytes);
+  base::Bytes magic, nonce, host;
+  uint16_t version = 0;
+  Hello hello;
+  if (!in.take(kMagic.size(), &magic) || base::as_text(magic) != kMagic || !in.read_le(&version)) {
+    return absl::InvalidArgumentError("expected the hello of an agora peer");
+  }
+  if (version != kVersion) {
+    return absl::FailedPreconditionError(base::concat("the peer speaks version ", version, ", this one ",
+                                                      kVersion, "; bring the older one up to date"));
+  }
+  uint8_t keyed = 0, host_bytes = 0;
+  const bool read = in.read_le(&hello.incarnation) && in.read_le(&hello.dial) &&
+                    in.take(hello.nonce.size(), &nonce) && in.read_le(&keyed) &&
+                    in.read_le(&hello.endpoint.port) && in.read_le(&host_bytes) &&
+                    host_bytes <= kHostBytesMax && in.take(host_bytes, &host) && in.remaining() == 0;
+  if (!read || keyed > 1) return absl::InvalidArgumentError("expected the hello of an agora peer");
+  std::ranges::copy(nonce, hello.nonce.begin());
+  hello.keyed = keyed == 1;
+  hello.endpoint.host = std::string(base::as_text(host));
+  return hello;
+}
+
+}  // namespace agora::peers
