@@ -331,6 +331,13 @@ void read_retired(Reader& in, std::vector<RetiredRange>& retired) {
 
 }  // namespace
 
+uint8_t load_of(double rows_per_s) {
+  return static_cast<uint8_t>(
+      std::clamp(std::round(8 * std::log2(1 + std::max(rows_per_s, 0.0))), 0.0, 255.0));
+}
+
+double rows_per_s_of(uint8_t load) { return std::exp2(load / 8.0) - 1; }
+
 std::string encode(const PeerState& state) { return encode_best(state).bytes; }
 
 bool fits(const PeerState& state) { return encode_best(state).whole; }

@@ -27,11 +27,16 @@ struct HeldRange {
   bool leads = false;
   uint32_t epoch = 1;    // of the leadership; the higher wins
   uint64_t version = 0;  // optimizer steps taken; the least of the range
-  // Rows in the last window by expert, in eighths of the layer's mean as the host knows it, 0 to 255; one
-  // number for the whole range, or `count` of them.
+  // Rows that came to each expert here lately, as load_of(); one number for the whole range (their mean), or
+  // `count` of them, or none: not known.
   std::vector<uint8_t> loads = {};
   friend bool operator==(const HeldRange&, const HeldRange&) = default;
 };
+
+// Rows a second in one byte: eighths of log2(1 + rows), so to within 5 %. Loads of one expert at several hosts
+// add up as rows, not as bytes.
+uint8_t load_of(double rows_per_s);
+double rows_per_s_of(uint8_t load);
 
 // Experts that were retired: gates do not choose them, hosts do not hold them, their numbers are not given again.
 struct RetiredRange {

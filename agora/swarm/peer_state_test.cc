@@ -62,6 +62,14 @@ TEST(PeerState, ComesBackWhole) {
   EXPECT_EQ(*decode_peer_state(encode(PeerState{})), PeerState{});
 }
 
+TEST(PeerState, LoadsAreWithinFivePercent) {
+  for (double rows = 1; rows < 1e9; rows *= 1.7)
+    EXPECT_NEAR(rows_per_s_of(load_of(rows)) / rows, 1, 0.1) << rows;
+  EXPECT_EQ(load_of(0), 0);
+  EXPECT_EQ(rows_per_s_of(0), 0);
+  EXPECT_EQ(load_of(1e30), 255);
+}
+
 TEST(PeerState, AThousandExpertsInARowCostAFewBytes) {
   const PeerState state{.host = true, .held = {{LayerId{0}, 0, 1000, true, 1, 12345, {}}}};
   EXPECT_LT(encode(state).size(), 40u);

@@ -1,6 +1,7 @@
 #include "agora/swarm/finder/finder.h"
 
 #include <algorithm>
+#include <cmath>
 #include <map>
 #include <unordered_map>
 #include <utility>
@@ -158,7 +159,8 @@ std::vector<int64_t> Finder::loads(LayerId layer, int64_t experts) const {
     for (const HeldRange& range : host.state.held) {
       if (range.layer != layer || range.loads.empty()) continue;
       for (int32_t i = 0; i < range.count && range.first + i < experts; ++i) {
-        sums[range.first + i] += range.loads.size() == 1 ? range.loads[0] : range.loads[i];
+        const uint8_t load = range.loads.size() == 1 ? range.loads[0] : range.loads[i];
+        sums[range.first + i] += std::llround(rows_per_s_of(load));
       }
     }
   }

@@ -1,0 +1,87 @@
+#include "agora/swarm/host/holders.h"
+
+#include <algorithm>
+#include <utility>
+
+namespace agora::swarm {
+
+// visit(name, range, load) for every expert of the state that can be.
+template <class Visit>
+void Holders::each(const PeerState& state, Visit visit) const {
+  for (const HeldRange& range : state.held) {
+    if (range.layer.value >= layers_) continue;
+    const int64_t end = std::min<int64_t>(range.first + int64_t{range.count}, experts_max_);
+    for (int64_t e = range.first; e < end; ++e) {
+      uint8_t load = 0;
+      if (!range.loads.empty())
+        load = range.loads.size() == 1 ? range.loads[0] : range.loads[e - range.first];
+      visit(ExpertName{range.layer, ExpertId{e}}, range, load);
+    }
+  }
+}
+
+std::vector<ExpertName> Holders::set(const peers::PeerId& peer, const peers::Endpoint& endpoint,
+                                     PeerState state) {
+  std::vector<ExpertName> changed = remove(peer);
+  if (!state.host) return changed;
+  each(state, [&](ExpertName name, const HeldRange& range, uint8_t load) {
+    Entry& entry = entries_[index(name)];
+    entry.holders.push_back({peer, range.leads, range.epoch, range.version, load});
+    entry.epoch_seen = std::max(entry.epoch_seen, range.epoch);
+    entry.version_seen = std::max(entry.version_seen, range.version);
+    changed.push_back(name);
+  });
+  hosts_.insert_or_assign(peer, OtherHost{endpoint, std::move(state)});
+  std::sort(changed.begin(), changed.end());
+  changed.erase(std::unique(changed.begin(), changed.end()), changed.end());
+  return changed;
+}
+
+std::vector<ExpertName> Holders::remove(const peers::PeerId& peer) {
+  std::vector<ExpertName> changed;
+  const auto found = hosts_.find(peer);
+  if (found == hosts_.end()) return changed;
+  each(found->second.state, [&](ExpertName name, const HeldRange&, uint8_t) {
+    std::erase_if(entries_[index(name)].holders, [&](const Holder& h) { return h.peer == peer; });
+    changed.push_back(name);
+  });
+  hosts_.erase(found);
+  return changed;
+}
+
+std::span<const Holder> Holders::of(ExpertName expert) const {
+  const auto found = entries_.find(index(expert));
+  if (found == entries_.end()) return {};
+  return found->second.holders;
+}
+
+const Holder* Holders::leader_of(ExpertName expert) const {
+  const Holder* leader = nullptr;
+  for (const Holder& holder : of(expert)) {
+    if (!holder.leads) continue;
+    if (leader == nullptr || holder.epoch > leader->epoch ||
+        (holder.epoch == leader->epoch && holder.peer < leader->peer)) {
+      leader = &holder;
+    }
+  }
+  return leader;
+}
+
+uint32_t Holders::epoch_seen(ExpertName expert) const {
+  const auto found = entries_.find(index(expert));
+  return found == entries_.end() ? 0 : found->second.epoch_seen;
+}
+
+uint64_t Holders::version_seen(ExpertName expert) const {
+  const auto found = entries_.find(index(expert));
+  return found == entries_.end() ? 0 : found->second.version_seen;
+}
+
+bool Holders::seen(ExpertName expert) const { return entries_.contains(index(expert)); }
+
+const OtherHost* Holders::host(const peers::PeerId& peer) const {
+  const auto found = hosts_.find(peer);
+  return found == hosts_.end() ? nullptr : &found->second;
+}
+
+}  // namespace agora::swarm

@@ -1,0 +1,105 @@
+#include "agora/swarm/host/leadership.h"
+
+#include <algorithm>
+#include <tuple>
+
+namespace agora::swarm {
+
+void Leadership::hold(ExpertName expert, uint32_t epoch, uint64_t version) {
+  Own& own = own_[expert];
+  own.version = version;
+  if (own.role == Role::follower) own.epoch = epoch;
+}
+
+void Leadership::drop(ExpertName expert) {
+  const auto found = own_.find(expert);
+  if (found == own_.end()) return;
+  set_claim(expert, found->second, 0);
+  own_.erase(found);
+}
+
+LeadershipChange Leadership::take(ExpertName expert) {
+  Own& own = own_.at(expert);
+  set_claim(expert, own, 0);
+  own.epoch = next_epoch(expert, own);
+  own.role = Role::leader;
+  own.not_before_ns = 0;
+  return {expert, own.role, own.epoch};
+}
+
+LeadershipChange Leadership::release(ExpertName expert, int64_t now_ns) {
+  Own& own = own_.at(expert);
+  own.role = Role::follower;
+  own.not_before_ns = now_ns + config_.hand_over_ns;
+  set_claim(expert, own, own.not_before_ns);
+  return {expert, own.role, own.epoch};
+}
+
+std::vector<LeadershipChange> Leadership::on_change(ExpertName expert, int64_t now_ns) {
+  std::vector<LeadershipChange> changes;
+  const auto found = own_.find(expert);
+  if (found != own_.end()) decide(expert, found->second, now_ns, changes);
+  return changes;
+}
+
+std::vector<LeadershipChange> Leadership::on_timer(int64_t now_ns) {
+  std::vector<LeadershipChange> changes;
+  while (next_ns() <= now_ns) {
+    const ExpertName expert = claims_.begin()->second;
+    Own& own = own_.at(expert);
+    set_claim(expert, own, 0);
+    if (holders_.leader_of(expert) == nullptr) changes.push_back(take(expert));
+  }
+  return changes;
+}
+
+void Leadership::decide(ExpertName expert, Own& own, int64_t now_ns, std::vector<LeadershipChange>& changes) {
+  const Holder* leader = holders_.leader_of(expert);
+  if (own.role == Role::leader) {
+    if (leader == nullptr) return;
+    const bool theirs = leader->epoch > own.epoch || (leader->epoch == own.epoch && leader->peer < self_);
+    if (!theirs) return;
+    own.role = Role::follower;  // its weights stay of the old epoch until it has pulled
+    own.not_before_ns = 0;
+    changes.push_back({expert, own.role, own.epoch});
+    return;
+  }
+  if (leader != nullptr) {
+    own.not_before_ns = 0;
+    return set_claim(expert, own, 0);
+  }
+  const int64_t wait_ns = config_.claim_ns + fresher(expert, own) * config_.claim_step_ns;
+  const int64_t when_ns = std::max(now_ns + wait_ns, own.not_before_ns);
+  // Records that change nothing must not put the claim off for ever.
+  if (own.claim_ns == 0 || when_ns < own.claim_ns) set_claim(expert, own, when_ns);
+}
+
+void Leadership::set_claim(ExpertName expert, Own& own, int64_t when_ns) {
+  if (own.claim_ns != 0) claims_.erase({own.claim_ns, expert});
+  own.claim_ns = when_ns;
+  if (when_ns != 0) claims_.insert({when_ns, expert});
+}
+
+int64_t Leadership::fresher(ExpertName expert, const Own& own) const {
+  const std::span<const Holder> holders = holders_.of(expert);
+  return std::count_if(holders.begin(), holders.end(), [&](const Holder& other) {
+    return std::tie(other.epoch, other.version) > std::tie(own.epoch, own.version) ||
+           (std::tie(other.epoch, other.version) == std::tie(own.epoch, own.version) && other.peer < self_);
+  });
+}
+
+uint32_t Leadership::next_epoch(ExpertName expert, const Own& own) const {
+  return std::max(own.epoch, holders_.epoch_seen(expert)) + 1;
+}
+
+bool Leadership::leads(ExpertName expert) const {
+  const auto found = own_.find(expert);
+  return found != own_.end() && found->second.role == Role::leader;
+}
+
+uint32_t Leadership::epoch(ExpertName expert) const {
+  const auto found = own_.find(expert);
+  return found == own_.end() ? 0 : found->second.epoch;
+}
+
+}  // namespace agora::swarm

@@ -1,0 +1,81 @@
+// Who leads an expert: the replica that takes updates. Every holder decides for itself, from the others' records.
+//
+//   Leadership leadership(self, holders, {});
+//   leadership.hold(name, epoch, version);                        // as a follower
+//   for (const LeadershipChange& c : leadership.on_change(name, now)) store.set_role(c.expert, c.role, c.epoch);
+//   leadership.on_timer(now);   leadership.next_ns();
+//
+// - Nobody leads (the leader's record expired, went, or never was): a follower waits and then leads with an epoch above
+//   all it has seen. How long it waits depends on how many other followers are fresher - a greater (epoch, version) or,
+//   of equals, the lesser PeerId -, so that the freshest claims first and the others see its claim.
+// - Two lead: the one with the lesser epoch follows; of one epoch, the one with the greater PeerId.
+// - A leader that hands over (release()) follows and does not claim while the one it named may come.
+// Work for each event: the holders of that expert. Bytes: 80 an expert held. Pure. One thread at a time.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <set>
+#include <utility>
+#include <vector>
+
+#include "agora/swarm/host/held_experts.h"
+#include "agora/swarm/host/holders.h"
+
+namespace agora::swarm {
+
+struct LeadershipConfig {
+  int64_t claim_ns = 300'000'000;  // of the freshest follower; a record that is late may still come
+  int64_t claim_step_ns =
+      2'500'000'000;  // more for each fresher follower: a claim is published and seen within it
+  int64_t hand_over_ns = 15'000'000'000;  // a new leader that was named has so long to say that it leads
+};
+
+struct LeadershipChange {
+  ExpertName expert;
+  Role role = Role::follower;
+  uint32_t epoch = 0;  // that it leads with; of a follower: that its weights are of
+};
+
+class Leadership {
+ public:
+  // Borrows holders.
+  Leadership(const peers::PeerId& self, const Holders& holders, const LeadershipConfig& config)
+      : self_(self), holders_(holders), config_(config) {}
+
+  // Held from now on, or moved on to another epoch and version (of its weights). A new one follows.
+  void hold(ExpertName expert, uint32_t epoch, uint64_t version);
+  void drop(ExpertName expert);
+  // Leads at once, with an epoch above all it has seen: it was asked to by the leader, or is told to by a person.
+  LeadershipChange take(ExpertName expert);
+  // Follows at once: another host was asked to lead.
+  LeadershipChange release(ExpertName expert, int64_t now_ns);
+
+  std::vector<LeadershipChange> on_change(ExpertName expert, int64_t now_ns);
+  std::vector<LeadershipChange> on_timer(int64_t now_ns);
+  int64_t next_ns() const { return claims_.empty() ? INT64_MAX : claims_.begin()->first; }
+
+  bool leads(ExpertName expert) const;
+  uint32_t epoch(ExpertName expert) const;  // 0: not held
+
+ private:
+  struct Own {
+    Role role = Role::follower;
+    uint32_t epoch = 0;
+    uint64_t version = 0;
+    int64_t claim_ns = 0;       // when it leads unless somebody else does; 0: no claim
+    int64_t not_before_ns = 0;  // of claims, after a hand-over
+  };
+  void decide(ExpertName expert, Own& own, int64_t now_ns, std::vector<LeadershipChange>& changes);
+  void set_claim(ExpertName expert, Own& own, int64_t when_ns);
+  int64_t fresher(ExpertName expert, const Own& own) const;
+  uint32_t next_epoch(ExpertName expert, const Own& own) const;
+
+  peers::PeerId self_;
+  const Holders& holders_;
+  LeadershipConfig config_;
+  std::map<ExpertName, Own> own_;
+  std::set<std::pair<int64_t, ExpertName>> claims_;
+};
+
+}  // namespace agora::swarm

@@ -1,0 +1,170 @@
+#include "agora/swarm/host/leadership.h"
+
+#include <algorithm>
+#include <memory>
+
+#include "agora/base/rng.h"
+#include "agora/swarm/host/test_swarm.h"
+#include <gmock/gmock.h>
+#include <rapidcheck/gtest.h>
+
+namespace agora::swarm {
+namespace {
+
+const ExpertName kExpert = expert_name(0, 3);
+constexpr int64_t kSecond = 1'000'000'000;
+
+PeerState says(bool leads, uint32_t epoch, uint64_t version) {
+  return {.host = true, .held = {{LayerId{0}, 3, 1, leads, epoch, version, {}}}};
+}
+
+class LeadershipTest : public testing::Test {
+ protected:
+  std::vector<LeadershipChange> hear(int peer, const PeerState& state) {
+    return tell(holders.set(test_peer(peer), {"h", 1}, state));
+  }
+  std::vector<LeadershipChange> lose(int peer) { return tell(holders.remove(test_peer(peer))); }
+  std::vector<LeadershipChange> tell(const std::vector<ExpertName>& changed) {
+    std::vector<LeadershipChange> all;
+    for (const ExpertName name : changed) {
+      for (const LeadershipChange& c : leadership.on_change(name, now)) all.push_back(c);
+    }
+    return all;
+  }
+
+  int64_t now = kSecond;
+  Holders holders{2, 10};
+  Leadership leadership{test_peer(5), holders, {}};
+};
+
+TEST_F(LeadershipTest, AloneItLeadsAfterAWait) {
+  leadership.hold(kExpert, 0, 0);
+  EXPECT_TRUE(leadership.on_change(kExpert, now).empty());
+  EXPECT_TRUE(leadership.on_timer(leadership.next_ns() - 1).empty());
+  const auto changes = leadership.on_timer(leadership.next_ns());
+  ASSERT_EQ(changes.size(), 1u);
+  EXPECT_EQ(changes[0].role, Role::leader);
+  EXPECT_EQ(changes[0].epoch, 1u);
+  EXPECT_TRUE(leadership.leads(kExpert));
+  EXPECT_EQ(leadership.next_ns(), INT64_MAX);
+}
+
+TEST_F(LeadershipTest, FollowsWhoLeadsAndTakesOverWhenItGoes) {
+  hear(9, says(true, 4, 100));
+  leadership.hold(kExpert, 4, 95);
+  EXPECT_TRUE(leadership.on_change(kExpert, now).empty());
+  EXPECT_EQ(leadership.next_ns(), INT64_MAX);
+  EXPECT_TRUE(lose(9).empty());
+  const auto changes = leadership.on_timer(now + kSecond);
+  ASSERT_EQ(changes.size(), 1u);
+  EXPECT_EQ(changes[0].epoch, 5u);
+}
+
+TEST_F(LeadershipTest, TheFresherOneGoesFirst) {
+  hear(9, says(true, 4, 100));
+  leadership.hold(kExpert, 4, 95);
+  hear(7, says(false, 4, 99));
+  lose(9);
+  EXPECT_TRUE(leadership.on_timer(now + 2 * kSecond).empty());
+  EXPECT_TRUE(hear(7, says(true, 5, 99)).empty());  // it claimed meanwhile
+  EXPECT_EQ(leadership.next_ns(), INT64_MAX);
+  EXPECT_FALSE(leadership.leads(kExpert));
+}
+
+TEST_F(LeadershipTest, OfEqualsTheLesserPeerGoesFirst) {
+  leadership.hold(kExpert, 4, 95);
+  hear(7, says(false, 4, 95));
+  EXPECT_EQ(leadership.on_timer(now + kSecond).size(), 1u);
+  Leadership later(test_peer(8), holders, {});
+  later.hold(kExpert, 4, 95);
+  later.on_change(kExpert, now);
+  EXPECT_TRUE(later.on_timer(now + kSecond).empty());
+}
+
+TEST_F(LeadershipTest, StepsDownForAHigherEpochAndForALesserPeerOfTheSame) {
+  leadership.hold(kExpert, 0, 0);
+  leadership.take(kExpert);
+  EXPECT_TRUE(hear(7, says(true, 1, 500)).empty());  // the greater PeerId gives way, not we
+  ASSERT_EQ(hear(3, says(true, 1, 0)).size(), 1u);
+  EXPECT_FALSE(leadership.leads(kExpert));
+  lose(3);
+  lose(7);
+  leadership.on_timer(now + 10 * kSecond);
+  EXPECT_TRUE(leadership.leads(kExpert));
+  EXPECT_EQ(leadership.epoch(kExpert), 2u);
+  EXPECT_EQ(hear(7, says(true, 3, 1)).size(), 1u);
+}
+
+TEST_F(LeadershipTest, RecordsThatChangeNothingDoNotPutTheClaimOff) {
+  leadership.hold(kExpert, 4, 95);
+  leadership.on_change(kExpert, now);
+  const int64_t claim = leadership.next_ns();
+  for (int i = 0; i < 10; ++i) {
+    now += 50'000'000;
+    hear(7, says(false, 4, 90));
+  }
+  EXPECT_EQ(leadership.next_ns(), claim);
+}
+
+TEST_F(LeadershipTest, WhoHandsOverWaitsForTheNamedOne) {
+  leadership.hold(kExpert, 0, 0);
+  leadership.take(kExpert);
+  EXPECT_EQ(leadership.release(kExpert, now).role, Role::follower);
+  hear(7, says(false, 1, 0));
+  EXPECT_TRUE(leadership.on_timer(now + 10 * kSecond).empty());
+  hear(7, says(true, 2, 0));
+  EXPECT_EQ(leadership.next_ns(), INT64_MAX);
+}
+
+// Hosts that hear of each other late, in any order, with leaders dying: soon after the last event exactly one living
+// host leads, with an epoch above all before, and it is never behind by more than a follower was.
+RC_GTEST_PROP(LeadershipProperty, OneLeaderInTheEnd, (uint32_t seed)) {
+  constexpr int kHosts = 4;
+  Rng rng(seed);
+  struct Node {
+    Holders holders{1, 10};
+    std::unique_ptr<Leadership> leadership;
+    uint64_t version = 0;
+    bool alive = true;
+  };
+  std::vector<Node> nodes(kHosts);
+  for (int i = 0; i < kHosts; ++i) {
+    nodes[i].leadership =
+        std::make_unique<Leadership>(test_peer(i + 1), nodes[i].holders, LeadershipConfig{});
+    nodes[i].version = rng.below(3);
+    nodes[i].leadership->hold(kExpert, 0, nodes[i].version);
+    nodes[i].leadership->on_change(kExpert, 0);
+  }
+  int64_t now = 0;
+  const auto round = [&](bool all) {
+    now += all ? kSecond : rng.below(1'000'000'000);
+    for (int from = 0; from < kHosts; ++from) {
+      for (int to = 0; to < kHosts; ++to) {
+        if (from == to || !nodes[to].alive || (!all && rng.below(2) == 0)) continue;
+        Node& hears = nodes[to];
+        const auto changed =
+            nodes[from].alive
+                ? hears.holders.set(test_peer(from + 1), {"h", 1},
+                                    says(nodes[from].leadership->leads(kExpert),
+                                         nodes[from].leadership->epoch(kExpert), nodes[from].version))
+                : hears.holders.remove(test_peer(from + 1));
+        for (const ExpertName name : changed) hears.leadership->on_change(name, now);
+      }
+    }
+    for (Node& node : nodes) {
+      if (node.alive) node.leadership->on_timer(now);
+    }
+  };
+  for (int i = 0; i < 20; ++i) {
+    round(false);
+    const auto victim = rng.below(8);
+    if (victim < kHosts - 1) nodes[victim].alive = false;  // the last one stays
+  }
+  for (int i = 0; i < 20; ++i) round(true);
+  const auto leaders = std::count_if(nodes.begin(), nodes.end(),
+                                     [](const Node& n) { return n.alive && n.leadership->leads(kExpert); });
+  RC_ASSERT(leaders == 1);
+}
+
+}  // namespace
+}  // namespace agora::swarm
