@@ -1,0 +1,322 @@
+#include "agora/swarm/mix_call.h"
+
+#include <algorithm>
+#include <map>
+#include <optional>
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <rapidcheck/gtest.h>
+
+namespace agora::swarm {
+namespace {
+
+using testing::ElementsAre;
+using testing::IsEmpty;
+
+peers::PeerId peer(int n) {
+  peers::PeerId id;
+  id.bytes[0] = static_cast<std::byte>(n);
+  return id;
+}
+
+struct Spend final : CallBudget {
+  int retries = 100, hedges = 100;
+  bool may_retry() override { return retries-- > 0; }
+  bool may_hedge() override { return hedges-- > 0; }
+};
+
+// Which hosts hold which expert; the first of them leads.
+using Placement = std::map<int32_t, std::vector<int>>;
+
+MixCall::Candidates candidates_of(const Placement& placement) {
+  return [&placement](int32_t expert) {
+    std::vector<Candidate> all;
+    const auto held = placement.find(expert);
+    if (held == placement.end()) return all;
+    for (const int host : held->second) {
+      all.push_back(
+          {.peer = peer(host), .leads = all.empty(), .epoch = 1, .version = 7, .wait_ns = host * 1000});
+    }
+    return all;
+  };
+}
+
+// Token 0 chose experts 0, 1, 2; token 1 chose 1, 3.
+moe::Route route() {
+  return {.first = {0, 3, 5}, .expert = {0, 1, 2, 1, 3}, .weight = {.5f, .3f, .2f, .6f, .4f}};
+}
+
+const MixSettings kTraining{.leader_first = true, .deadline_ns = 1000, .attempt_ns = 400, .pause_ns = 50};
+const MixSettings kInteractive{.leader_first = false,
+                               .next_best = true,
+                               .deadline_ns = 1000,
+                               .attempt_ns = 400,
+                               .hedge_ns = 100,
+                               .pause_ns = 50};
+
+class MixCallTest : public testing::Test {
+ protected:
+  MixCall& make(const MixSettings& settings) {
+    return call_.emplace(route_, settings, candidates_of(placement_), budget_, Rng(1));
+  }
+  static std::vector<uint8_t> all_of(const MixSend& send) {
+    return std::vector<uint8_t>(send.choices.size(), 1);
+  }
+  MixActions answer(uint32_t send, int64_t now) {
+    return call_->on_reply(send, all_of(call_->send(send)), now);
+  }
+
+  moe::Route route_ = route();
+  Placement placement_{{0, {1, 9}}, {1, {1, 9}}, {2, {2, 9}}, {3, {2, 9}}};
+  Spend budget_;
+  std::optional<MixCall> call_;
+};
+
+TEST_F(MixCallTest, OneSendToEachHost) {
+  MixCall& call = make(kTraining);
+  const MixActions start = call.start(0);
+  ASSERT_EQ(start.sends.size(), 2u);
+  EXPECT_EQ(start.sends[0].to, peer(1));
+  EXPECT_THAT(start.sends[0].choices, ElementsAre(0, 1, 3));
+  EXPECT_THAT(start.sends[1].choices, ElementsAre(2, 4));
+  EXPECT_EQ(start.sends[0].deadline_ns, 400);
+  answer(1, 10);
+  EXPECT_FALSE(call.done());
+  answer(0, 20);
+  EXPECT_TRUE(call.done());
+  EXPECT_THAT(call.summands(), ElementsAre(0, 1));
+  EXPECT_THAT(call.arrived(), ElementsAre(1, 1, 1, 1, 1));
+  EXPECT_EQ(call.served().first, 5);
+}
+
+TEST_F(MixCallTest, NothingToDoIsDone) {
+  route_ = {};
+  MixCall& call = make(kTraining);
+  EXPECT_THAT(call.start(0).sends, IsEmpty());
+  EXPECT_TRUE(call.done());
+}
+
+TEST_F(MixCallTest, AnotherReplicaTakesOver) {
+  MixCall& call = make(kTraining);
+  call.start(0);
+  answer(1, 10);
+  const MixActions next = call.on_failure(0, Failure::gone, 20);
+  ASSERT_EQ(next.sends.size(), 1u);
+  EXPECT_EQ(next.sends[0].to, peer(9));
+  EXPECT_EQ(next.sends[0].origin, 0u);
+  EXPECT_THAT(next.sends[0].choices, ElementsAre(0, 1, 3));
+  answer(2, 30);
+  EXPECT_TRUE(call.done());
+  EXPECT_THAT(call.summands(), ElementsAre(2, 1)) << "by the lowest expert";
+  EXPECT_EQ(call.served().replica, 3);
+}
+
+TEST_F(MixCallTest, WhatAHostDoesNotHoldGoesElsewhereAndTheRestCounts) {
+  MixCall& call = make(kTraining);
+  call.start(0);
+  answer(1, 10);
+  const MixActions next = call.on_reply(0, std::vector<uint8_t>{0, 1, 1}, 20);
+  ASSERT_EQ(next.sends.size(), 1u);
+  EXPECT_THAT(next.sends[0].choices, ElementsAre(0));
+  answer(2, 30);
+  EXPECT_THAT(call.arrived(), ElementsAre(1, 1, 1, 1, 1));
+  EXPECT_EQ(call.summands().size(), 3u);
+}
+
+TEST_F(MixCallTest, WithoutABudgetNothingIsRepeated) {
+  budget_.retries = 0;
+  MixCall& call = make(kTraining);
+  call.start(0);
+  EXPECT_THAT(call.on_failure(0, Failure::gone, 20).sends, IsEmpty());
+  answer(1, 30);
+  EXPECT_TRUE(call.done());
+  EXPECT_THAT(call.arrived(), ElementsAre(0, 0, 1, 0, 1));
+  EXPECT_EQ(call.served().lost, 3);
+}
+
+TEST_F(MixCallTest, ABusyLeaderIsAskedAgainAfterAPause) {
+  MixCall& call = make(kTraining);
+  call.start(0);
+  answer(1, 10);
+  EXPECT_THAT(call.on_failure(0, Failure::busy, 20).sends, IsEmpty());
+  EXPECT_FALSE(call.done());
+  EXPECT_EQ(call.timer_ns(), 70);
+  const MixActions again = call.on_timer(70);
+  ASSERT_EQ(again.sends.size(), 1u);
+  EXPECT_EQ(again.sends[0].to, peer(1));
+  answer(2, 80);
+  EXPECT_TRUE(call.done());
+}
+
+TEST_F(MixCallTest, AHedgeTakesThePlaceOfTheSlow) {
+  placement_ = {{0, {1, 3}}, {1, {1, 3}}, {2, {1, 3}}, {3, {1, 3}}};
+  MixCall& call = make(kInteractive);
+  const MixActions start = call.start(0);
+  // Two draws for each expert: both hosts may have been chosen.
+  for (size_t i = 1; i < start.sends.size(); ++i) answer(start.sends[i].send, 10);
+  EXPECT_EQ(call.timer_ns(), 100);
+  const MixActions hedge = call.on_timer(100);
+  ASSERT_EQ(hedge.sends.size(), 1u);
+  EXPECT_EQ(hedge.sends[0].way, Way::hedge);
+  EXPECT_NE(hedge.sends[0].to, call.send(0).to);
+  EXPECT_EQ(hedge.sends[0].choices, call.send(0).choices);
+  EXPECT_EQ(call.timer_ns(), 1000) << "a send is hedged once, a hedge never";
+  const MixActions settled = answer(hedge.sends[0].send, 150);
+  EXPECT_THAT(settled.cancels, ElementsAre(0));
+  EXPECT_TRUE(call.done());
+  EXPECT_EQ(call.served().lost, 0);
+  EXPECT_GT(call.served().hedge, 0);
+}
+
+TEST_F(MixCallTest, TheFirstHostsAnswerCancelsItsHedge) {
+  placement_ = {{0, {1, 3}}, {1, {1, 3}}, {2, {1, 3}}, {3, {1, 3}}};
+  MixCall& call = make(kInteractive);
+  const MixActions start = call.start(0);
+  for (size_t i = 1; i < start.sends.size(); ++i) answer(start.sends[i].send, 10);
+  const MixActions hedge = call.on_timer(100);
+  EXPECT_THAT(answer(0, 120).cancels, ElementsAre(hedge.sends[0].send));
+  EXPECT_TRUE(call.done());
+  EXPECT_EQ(call.served().hedge, 0);
+}
+
+TEST_F(MixCallTest, AHedgeGoesOnWhenTheFirstHostFails) {
+  placement_ = {{0, {1, 3}}, {1, {1, 3}}, {2, {1, 3}}, {3, {1, 3}}};
+  MixCall& call = make(kInteractive);
+  const MixActions start = call.start(0);
+  for (size_t i = 1; i < start.sends.size(); ++i) answer(start.sends[i].send, 10);
+  const MixActions hedge = call.on_timer(100);
+  EXPECT_THAT(call.on_failure(0, Failure::gone, 110).sends, IsEmpty());
+  EXPECT_FALSE(call.done());
+  answer(hedge.sends[0].send, 130);
+  EXPECT_TRUE(call.done());
+  EXPECT_EQ(call.served().lost, 0);
+}
+
+TEST_F(MixCallTest, TheRunnerUpStandsInOnceForAToken) {
+  placement_ = {{1, {1}}, {3, {1}}, {4, {2}}};  // nobody holds experts 0 and 2
+  route_.runner_up = {4, -1};
+  MixCall& call = make(kInteractive);
+  const MixActions start = call.start(0);
+  ASSERT_EQ(start.sends.size(), 2u);
+  EXPECT_EQ(start.sends[1].way, Way::next_expert);
+  EXPECT_THAT(start.sends[1].choices, ElementsAre(0));
+  EXPECT_THAT(start.sends[1].experts, ElementsAre(4));
+  answer(0, 10);
+  answer(1, 10);
+  EXPECT_TRUE(call.done());
+  EXPECT_THAT(call.arrived(), ElementsAre(1, 1, 0, 1, 1));
+  EXPECT_EQ(call.served().next_expert, 1);
+}
+
+TEST_F(MixCallTest, StaleReplicasAreNotAsked) {
+  MixCall call(
+      route_, {.leader_first = false, .version_age_max = 2, .deadline_ns = 1000},
+      [](int32_t) {
+        return std::vector<Candidate>{{.peer = peer(1), .version = 10, .wait_ns = 1'000'000},
+                                      {.peer = peer(2), .version = 7, .wait_ns = 1}};
+      },
+      budget_, Rng(1));
+  for (const MixSend& send : call.start(0).sends) EXPECT_EQ(send.to, peer(1));
+}
+
+TEST_F(MixCallTest, TheHigherEpochLeads) {
+  MixCall call(
+      route_, kTraining,
+      [](int32_t) {
+        return std::vector<Candidate>{{.peer = peer(1), .leads = true, .epoch = 2, .version = 10},
+                                      {.peer = peer(2), .leads = true, .epoch = 3, .version = 7},
+                                      {.peer = peer(3), .leads = false, .epoch = 4, .version = 70}};
+      },
+      budget_, Rng(1));
+  for (const MixSend& send : call.start(0).sends) EXPECT_EQ(send.to, peer(2));
+}
+
+TEST_F(MixCallTest, TheDeadlineEndsEverything) {
+  MixCall& call = make(kTraining);
+  call.start(0);
+  answer(1, 10);
+  const MixActions end = call.on_timer(1000);
+  EXPECT_THAT(end.cancels, ElementsAre(0));
+  EXPECT_TRUE(call.done());
+  EXPECT_THAT(call.on_reply(0, std::vector<uint8_t>{1, 1, 1}, 1001).sends, IsEmpty());
+  EXPECT_THAT(call.arrived(), ElementsAre(0, 0, 1, 0, 1));
+}
+
+// Any hosts, any answers in any order: the call ends, and what is in the sum is in it once.
+RC_GTEST_PROP(MixCallProperty, EveryChoiceIsInTheSumAtMostOnceAndTheCallEnds, ()) {
+  const int experts = *rc::gen::inRange(1, 8), hosts = *rc::gen::inRange(1, 6),
+            tokens = *rc::gen::inRange(0, 6);
+  Placement placement;
+  for (int e = 0; e < experts; ++e) {
+    for (int h = 0; h < hosts; ++h) {
+      if (*rc::gen::inRange(0, 3) > 0) placement[e].push_back(h);
+    }
+  }
+  moe::Route route{.first = {0}, .expert = {}, .weight = {}};
+  for (int t = 0; t < tokens; ++t) {
+    int32_t runner_up = -1;
+    for (int e = 0; e < experts; ++e) {
+      if (*rc::gen::inRange(0, 2) == 0) {
+        runner_up = e;
+        continue;
+      }
+      route.expert.push_back(e);
+      route.weight.push_back(1);
+    }
+    route.first.push_back(static_cast<int32_t>(route.expert.size()));
+    route.runner_up.push_back(runner_up);
+  }
+  Spend budget;
+  budget.retries = *rc::gen::inRange(0, 20);
+  budget.hedges = *rc::gen::inRange(0, 4);
+  MixSettings settings = *rc::gen::arbitrary<bool>() ? kTraining : kInteractive;
+  MixCall call(route, settings, candidates_of(placement), budget, Rng(*rc::gen::arbitrary<uint64_t>()));
+
+  std::vector<uint32_t> open;
+  int64_t now = 0;
+  auto apply = [&](const MixActions& actions) {
+    for (const uint32_t cancel : actions.cancels) std::erase(open, cancel);
+    for (const MixSend& send : actions.sends) {
+      RC_ASSERT(!send.choices.empty());
+      RC_ASSERT(std::is_sorted(send.choices.begin(), send.choices.end()));
+      open.push_back(send.send);
+    }
+  };
+  apply(call.start(now));
+  for (int events = 0; !call.done(); ++events) {
+    RC_ASSERT(events < 10'000);
+    const int what = open.empty() ? 9 : *rc::gen::inRange(0, 10);
+    if (what == 9) {
+      now = std::max(now, std::min(call.timer_ns(), now + 60));
+      apply(call.on_timer(now));
+      continue;
+    }
+    const size_t which = *rc::gen::inRange<size_t>(0, open.size());
+    const uint32_t send = open[which];
+    open.erase(open.begin() + static_cast<std::ptrdiff_t>(which));
+    std::vector<uint8_t> arrived(call.send(send).choices.size(), 1);
+    if (what < 5) {
+      if (what < 2) arrived[*rc::gen::inRange<size_t>(0, arrived.size())] = 0;
+      apply(call.on_reply(send, arrived, now));
+    } else {
+      apply(call.on_failure(send, what < 7 ? Failure::gone : Failure::busy, now));
+    }
+  }
+  std::vector<int> in_sum(route.expert.size(), 0);
+  int64_t served = 0;
+  for (const uint32_t s : call.summands()) {
+    const MixSend& send = call.send(s);
+    for (size_t i = 0; i < send.choices.size(); ++i) in_sum[send.choices[i]] += call.in_sum(s, i) ? 1 : 0;
+  }
+  for (size_t i = 0; i < in_sum.size(); ++i) {
+    RC_ASSERT(in_sum[i] == call.arrived()[i]);
+    served += in_sum[i];
+  }
+  const MixCall::Served by = call.served();
+  RC_ASSERT(by.first + by.replica + by.hedge + by.next_expert == served);
+  RC_ASSERT(by.lost + served == static_cast<int64_t>(in_sum.size()));
+}
+
+}  // namespace
+}  // namespace agora::swarm
