@@ -41,10 +41,11 @@ class TraceObserver final : public RouteObserver {
 }  // namespace
 
 StatusOr<std::vector<TokenTrace>> trace_text(Model& model, const Tokenizer& tokenizer, const Compute& compute,
-                                             std::string_view text) {
+                                             std::string_view text, size_t tokens_max) {
   AGORA_ASSIGN_OR_RETURN(std::vector<int32_t> ids, tokenizer.encode(text));
   if (ids.empty()) return absl::InvalidArgumentError("explain: expected some text, found none");
-  ids.resize(std::min(ids.size(), static_cast<size_t>(model.config().max_position_embeddings)));
+  const auto longest = static_cast<size_t>(model.config().max_position_embeddings);
+  ids.resize(std::min({ids.size(), longest, tokens_max}));
   std::vector<TokenTrace> trace;
   for (size_t i = 0; i < ids.size(); ++i) {
     trace.push_back({std::string(tokenizer.token_bytes(ids[i])), static_cast<int64_t>(i), {}});

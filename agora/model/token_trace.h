@@ -54,9 +54,9 @@ struct TokenTrace {
   std::vector<LayerTrace> layers;
 };
 
-// One pass over the text: at most max_position_embeddings tokens, the first. InvalidArgument: no text, or one that
-// the tokenizer can not read; the experts' errors.
+// One pass over the text: over its first tokens, at most max_position_embeddings and `tokens_max`.
+// InvalidArgument: no text, or one that the tokenizer can not read; the experts' errors.
 StatusOr<std::vector<TokenTrace>> trace_text(Model& model, const Tokenizer& tokenizer, const Compute& compute,
-                                             std::string_view text);
+                                             std::string_view text, size_t tokens_max = SIZE_MAX);
 
 }  // namespace agora::model

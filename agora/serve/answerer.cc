@@ -2,9 +2,27 @@
 
 #include <pthread.h>
 
+#include <algorithm>
 #include <utility>
 
+#include "agora/swarm/remote_experts.h"
+
 namespace agora::serve {
+namespace {
+
+constexpr int64_t kStepsRemembered = 16;  // that the mean time of a step is over
+
+}  // namespace
+
+Status no_trunk_yet() {
+  return absl::UnavailableError("the server has no trunk yet: ask again soon, or another one");
+}
+
+// One step until its first rows are read; and who waits in front of it needs about as many as who is under way.
+uint32_t AnswererCounters::load_us() const {
+  if (active == 0) return 0;
+  return static_cast<uint32_t>(std::min<int64_t>(step_ns / 1000 * (active + waiting), UINT32_MAX));
+}
 
 struct Answerer::Answer {
   std::unique_ptr<Session> session;
@@ -43,7 +61,7 @@ void Answerer::ask(Question question, std::shared_ptr<Asker> asker) {
     if (stopping_) {
       refused = absl::UnavailableError("the server stops: ask another one");
     } else if (newest_.model == nullptr) {
-      refused = absl::UnavailableError("the server has no trunk yet: ask again soon, or another one");
+      refused = no_trunk_yet();
     } else if (arrivals_.size() >= arrivals_max_) {
       refused = absl::ResourceExhaustedError("the server is full: try later or another server");
     } else {
@@ -186,11 +204,14 @@ Status Answerer::read(std::span<const PlannedRead> reads) {
     counted_.rows += static_cast<uint64_t>(read.rows);
   }
   ++counted_.steps;
+  const int64_t begin_ns = clock_.now_ns();
   tally_.begin(std::move(shares));
   model::Model& model = *answers_.at(reads[0].session)->session->trunk().model;
   const model::Pass pass{.compute = compute_, .call = {}, .observer = &tally_};
+  swarm::RemoteExperts::set_trace(answers_.at(reads[0].session)->summary.request);
   AGORA_RETURN_IF_ERROR(model.extend_many(pass, steps));
   tally_.commit();
+  counted_.step_ns += (clock_.now_ns() - begin_ns - counted_.step_ns) / kStepsRemembered;
   return absl::OkStatus();
 }
 

@@ -43,7 +43,9 @@ struct Question {
 struct AnswererCounters {
   uint64_t asked = 0, answered = 0, failed = 0, abandoned = 0;  // failed: deadlines included
   uint64_t steps = 0, rows = 0, tokens = 0;                     // rows: prompts' included
+  int64_t step_ns = 0;                                          // of a step, lately
   int64_t active = 0, waiting = 0, cache_bytes = 0;             // now
+  uint32_t load_us() const;                                     // how long a new question would wait
 };
 
 // The answering thread's things, for the while of a look.
@@ -52,6 +54,8 @@ struct Glance {
   kernels::Compute compute;
   swarm::MixObserver*& mix_observer;  // who is told what remote experts did; put back after the look
 };
+
+Status no_trunk_yet();  // Unavailable
 
 class Answerer {
  public:

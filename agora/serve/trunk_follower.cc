@@ -1,0 +1,91 @@
+#include "agora/serve/trunk_follower.h"
+
+namespace agora::serve {
+
+std::shared_ptr<TrunkFollower> TrunkFollower::start(const Peer& peer, MakeModel make, Answerer& answerer,
+                                                    const TrunkFollowerSettings& settings) {
+  std::shared_ptr<TrunkFollower> follower(new TrunkFollower(peer, std::move(make), answerer, settings));
+  peer.loop.post([follower] { follower->look(); });
+  return follower;
+}
+
+TrunkFollower::TrunkFollower(const Peer& peer, MakeModel make, Answerer& answerer,
+                             const TrunkFollowerSettings& settings)
+    : peer_(peer), make_(std::move(make)), answerer_(answerer), settings_(settings) {}
+
+// The lock is held over calls to the loop, the transport and the answerer, none of which calls back.
+void TrunkFollower::stop() {
+  const base::MutexLock lock(mutex_);
+  stopped_ = true;
+}
+
+TrunkCounters TrunkFollower::counters() const {
+  const base::MutexLock lock(mutex_);
+  return counters_;
+}
+
+bool TrunkFollower::wants(const swarm::TrunkSource& source) const {
+  return !counters_.any || source.round > counters_.version;
+}
+
+size_t TrunkFollower::trunks_alive() {
+  std::erase_if(trunks_, [](const auto& trunk) { return trunk.expired(); });
+  return trunks_.size();
+}
+
+void TrunkFollower::look() {
+  const base::MutexLock lock(mutex_);
+  if (stopped_) return;
+  peer_.loop.after(settings_.poll_ns, [self = shared_from_this()] { self->look(); });
+  if (fetching_ || trunks_alive() >= settings_.trunks_max) return;
+  std::vector<swarm::TrunkSource> sources = swarm::trunk_sources(peer_.directory.records());
+  std::erase_if(sources,
+                [&](const swarm::TrunkSource& s) ABSL_NO_THREAD_SAFETY_ANALYSIS { return !wants(s); });
+  if (sources.empty()) return;
+  fetching_ = true;
+  swarm::fetch_trunk(peer_.transport, sources[failures_ % sources.size()], swarm::TrunkPart::values,
+                     peer_.loop.now_ns() + settings_.timeout_ns,
+                     [self = shared_from_this()](StatusOr<swarm::TrunkSnapshot> snapshot) {
+                       self->on_fetched(std::move(snapshot));
+                     });
+}
+
+void TrunkFollower::on_fetched(StatusOr<swarm::TrunkSnapshot> snapshot) {
+  const base::MutexLock lock(mutex_);
+  if (stopped_) return;
+  if (!snapshot.ok()) return refuse();
+  const auto shared = std::make_shared<const swarm::TrunkSnapshot>(*std::move(snapshot));
+  const Status queued =
+      answerer_.look([self = shared_from_this(), shared](Glance& glance) { self->take(*shared, glance); });
+  if (!queued.ok()) refuse();
+}
+
+void TrunkFollower::refuse() {
+  fetching_ = false;
+  ++failures_;
+  ++counters_.refused;
+}
+
+StatusOr<ServedTrunk> TrunkFollower::make_trunk(const swarm::TrunkSnapshot& snapshot,
+                                                const kernels::Compute& compute) const {
+  AGORA_ASSIGN_OR_RETURN(std::unique_ptr<model::Model> model, make_());
+  swarm::TrunkLayout layout(model->parameters(), model->selection_biases());
+  AGORA_RETURN_IF_ERROR(layout.load(snapshot));
+  model->repack(compute);
+  return ServedTrunk{snapshot.version.round, std::move(model)};
+}
+
+void TrunkFollower::take(const swarm::TrunkSnapshot& snapshot, const Glance& glance) {
+  auto trunk = make_trunk(snapshot, glance.compute);
+  const base::MutexLock lock(mutex_);
+  if (!trunk.ok()) return refuse();
+  fetching_ = false;
+  failures_ = 0;
+  ++counters_.taken;
+  counters_.version = trunk->version;
+  counters_.any = true;
+  trunks_.push_back(trunk->model);
+  answerer_.use_trunk(*std::move(trunk));
+}
+
+}  // namespace agora::serve

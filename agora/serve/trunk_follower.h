@@ -1,0 +1,76 @@
+// Keeps an answerer's trunk as new as the newest that trainers hand out.
+//
+//   auto follower = TrunkFollower::start({loop, transport, directory}, make, answerer, settings);
+//   follower->stop();      // before what it was given goes
+//
+// On the loop it looks at the directory's records; a newer trunk is pulled in the background and made into a
+// model on the answering thread, between two steps. One that fails is asked of another trainer the next time.
+// stop(), counters(): any thread.
+#pragma once
+
+#include <memory>
+#include <vector>
+
+#include "agora/base/loop.h"
+#include "agora/base/mutex.h"
+#include "agora/peers/directory/directory.h"
+#include "agora/peers/transport/transport.h"
+#include "agora/serve/answerer.h"
+#include "agora/swarm/trunk_exchange.h"
+
+namespace agora::serve {
+
+struct TrunkFollowerSettings {
+  int64_t poll_ns = base::kSecondNs;          // how often newer ones are looked for
+  int64_t timeout_ns = 60 * base::kSecondNs;  // of pulling one
+  size_t trunks_max = 4;                      // in memory; beyond, newer ones wait for answers to end
+};
+
+struct TrunkCounters {
+  uint64_t taken = 0;
+  uint64_t refused = 0;  // could not be pulled, or are not of this model
+  uint64_t version = 0;  // of the newest taken
+  bool any = false;      // false: none has been taken yet
+};
+
+class TrunkFollower : public std::enable_shared_from_this<TrunkFollower> {
+ public:
+  struct Peer {
+    base::Loop& loop;
+    peers::Transport& transport;
+    peers::Directory& directory;
+  };
+  // Makes a model without weights; on the answering thread.
+  using MakeModel = std::function<StatusOr<std::unique_ptr<model::Model>>()>;
+
+  static std::shared_ptr<TrunkFollower> start(const Peer& peer, MakeModel make, Answerer& answerer,
+                                              const TrunkFollowerSettings& settings);
+  // Returns when nothing that it was given is touched any more, but for a look that waits at the answerer.
+  void stop();
+  TrunkCounters counters() const;
+
+ private:
+  TrunkFollower(const Peer& peer, MakeModel make, Answerer& answerer, const TrunkFollowerSettings& settings);
+  void look();
+  bool wants(const swarm::TrunkSource& source) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  size_t trunks_alive() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void on_fetched(StatusOr<swarm::TrunkSnapshot> snapshot);
+  void take(const swarm::TrunkSnapshot& snapshot, const Glance& glance);
+  StatusOr<ServedTrunk> make_trunk(const swarm::TrunkSnapshot& snapshot,
+                                   const kernels::Compute& compute) const;
+  void refuse() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+
+  const Peer peer_;
+  const MakeModel make_;
+  Answerer& answerer_;
+  const TrunkFollowerSettings settings_;
+
+  mutable base::Mutex mutex_;
+  bool stopped_ ABSL_GUARDED_BY(mutex_) = false;
+  bool fetching_ ABSL_GUARDED_BY(mutex_) = false;
+  uint64_t failures_ ABSL_GUARDED_BY(mutex_) = 0;  // one after the other: which source is asked next
+  TrunkCounters counters_ ABSL_GUARDED_BY(mutex_);
+  std::vector<std::weak_ptr<model::Model>> trunks_ ABSL_GUARDED_BY(mutex_);
+};
+
+}  // namespace agora::serve
