@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <utility>
 
+#include "agora/base/rng.h"
+
 namespace agora::swarm {
 
 // visit(name, range, load) for every expert of the state that can be.
@@ -60,11 +62,16 @@ const Holder* Holders::leader_of(ExpertName expert) const {
   for (const Holder& holder : of(expert)) {
     if (!holder.leads) continue;
     if (leader == nullptr || holder.epoch > leader->epoch ||
-        (holder.epoch == leader->epoch && holder.peer < leader->peer)) {
+        (holder.epoch == leader->epoch && rank_of(holder.peer, expert) > rank_of(leader->peer, expert))) {
       leader = &holder;
     }
   }
   return leader;
+}
+
+uint64_t Holders::rank_of(const peers::PeerId& peer, ExpertName expert) const {
+  const auto block = static_cast<uint64_t>(index(expert) / block_);
+  return mix_bits(std::hash<peers::PeerId>()(peer) ^ mix_bits(block));
 }
 
 uint32_t Holders::epoch_seen(ExpertName expert) const {

@@ -34,17 +34,26 @@ struct OtherHost {
   PeerState state;
 };
 
+constexpr int64_t kBlocksMax = 1024;
+
 class Holders {
  public:
-  Holders(int64_t layers, int64_t experts_max) : layers_(layers), experts_max_(experts_max) {}
+  Holders(int64_t layers, int64_t experts_max)
+      : layers_(layers),
+        experts_max_(experts_max),
+        block_((layers * experts_max + kBlocksMax - 1) / kBlocksMax) {}
 
   // Both give the experts whose holders may have changed. Peers that are no hosts hold nothing.
   std::vector<ExpertName> set(const peers::PeerId& peer, const peers::Endpoint& endpoint, PeerState state);
   std::vector<ExpertName> remove(const peers::PeerId& peer);
 
   std::span<const Holder> of(ExpertName expert) const;
-  // The one that leads: of several the greatest epoch's, of one epoch the least PeerId. Null: nobody.
+  // The one that leads: of several the greatest epoch's, of one epoch the best ranked. Null: nobody.
   const Holder* leader_of(ExpertName expert) const;
+  // Who of several hosts should hold and lead an expert: the one with the greater number (rendezvous hashing, Thaler &
+  // Ravishankar 1998). Every host computes the same. Neighbours share their ranking where there are more than
+  // kBlocksMax experts: what a host holds are ranges then.
+  uint64_t rank_of(const peers::PeerId& peer, ExpertName expert) const;
   uint32_t epoch_seen(ExpertName expert) const;
   uint64_t version_seen(ExpertName expert) const;
   bool seen(ExpertName expert) const;
@@ -64,6 +73,7 @@ class Holders {
 
   int64_t layers_;
   int64_t experts_max_;
+  int64_t block_;  // experts of one ranking
   std::unordered_map<int64_t, Entry> entries_;
   std::unordered_map<peers::PeerId, OtherHost> hosts_;
 };

@@ -57,7 +57,9 @@ void Leadership::decide(ExpertName expert, Own& own, int64_t now_ns, std::vector
   const Holder* leader = holders_.leader_of(expert);
   if (own.role == Role::leader) {
     if (leader == nullptr) return;
-    const bool theirs = leader->epoch > own.epoch || (leader->epoch == own.epoch && leader->peer < self_);
+    const bool theirs = leader->epoch > own.epoch ||
+                        (leader->epoch == own.epoch &&
+                         holders_.rank_of(leader->peer, expert) > holders_.rank_of(self_, expert));
     if (!theirs) return;
     own.role = Role::follower;  // its weights stay of the old epoch until it has pulled
     own.not_before_ns = 0;
@@ -82,9 +84,12 @@ void Leadership::set_claim(ExpertName expert, Own& own, int64_t when_ns) {
 
 int64_t Leadership::fresher(ExpertName expert, const Own& own) const {
   const std::span<const Holder> holders = holders_.of(expert);
+  const auto freshness = [](const auto& replica, uint64_t rank) {
+    return std::tuple(replica.epoch, replica.version, rank);
+  };
+  const auto ours = freshness(own, holders_.rank_of(self_, expert));
   return std::count_if(holders.begin(), holders.end(), [&](const Holder& other) {
-    return std::tie(other.epoch, other.version) > std::tie(own.epoch, own.version) ||
-           (std::tie(other.epoch, other.version) == std::tie(own.epoch, own.version) && other.peer < self_);
+    return freshness(other, holders_.rank_of(other.peer, expert)) > ours;
   });
 }
 

@@ -7,8 +7,8 @@
 //
 // - Nobody leads (the leader's record expired, went, or never was): a follower waits and then leads with an epoch above
 //   all it has seen. How long it waits depends on how many other followers are fresher - a greater (epoch, version) or,
-//   of equals, the lesser PeerId -, so that the freshest claims first and the others see its claim.
-// - Two lead: the one with the lesser epoch follows; of one epoch, the one with the greater PeerId.
+//   of equals, the better rank (Holders::rank_of) -, so that the freshest claims first and the others see its claim.
+// - Two lead: the one with the lesser epoch follows; of one epoch, the one ranked worse.
 // - A leader that hands over (release()) follows and does not claim while the one it named may come.
 // Work for each event: the holders of that expert. Bytes: 80 an expert held. Pure. One thread at a time.
 #pragma once

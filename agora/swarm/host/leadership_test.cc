@@ -32,6 +32,14 @@ class LeadershipTest : public testing::Test {
     return all;
   }
 
+  // Another peer that ranks better, or worse, than we do for the expert.
+  int ranked(bool better) const {
+    int peer = 6;
+    while ((holders.rank_of(test_peer(peer), kExpert) > holders.rank_of(test_peer(5), kExpert)) != better)
+      ++peer;
+    return peer;
+  }
+
   int64_t now = kSecond;
   Holders holders{2, 10};
   Leadership leadership{test_peer(5), holders, {}};
@@ -71,28 +79,31 @@ TEST_F(LeadershipTest, TheFresherOneGoesFirst) {
   EXPECT_FALSE(leadership.leads(kExpert));
 }
 
-TEST_F(LeadershipTest, OfEqualsTheLesserPeerGoesFirst) {
+TEST_F(LeadershipTest, OfEqualsTheBetterRankedGoesFirst) {
+  const int worse = ranked(false), better = ranked(true);
   leadership.hold(kExpert, 4, 95);
-  hear(7, says(false, 4, 95));
-  EXPECT_EQ(leadership.on_timer(now + kSecond).size(), 1u);
-  Leadership later(test_peer(8), holders, {});
-  later.hold(kExpert, 4, 95);
-  later.on_change(kExpert, now);
-  EXPECT_TRUE(later.on_timer(now + kSecond).empty());
+  hear(worse, says(false, 4, 95));
+  EXPECT_EQ(leadership.next_ns(), now + LeadershipConfig{}.claim_ns);
+  Leadership other(test_peer(worse), holders, {});
+  holders.set(test_peer(better), {"h", 1}, says(false, 4, 95));
+  other.hold(kExpert, 4, 94);
+  other.on_change(kExpert, now);
+  EXPECT_GT(other.next_ns(), now + LeadershipConfig{}.claim_step_ns);
 }
 
-TEST_F(LeadershipTest, StepsDownForAHigherEpochAndForALesserPeerOfTheSame) {
+TEST_F(LeadershipTest, StepsDownForAHigherEpochAndForABetterRankOfTheSame) {
+  const int worse = ranked(false), better = ranked(true);
   leadership.hold(kExpert, 0, 0);
   leadership.take(kExpert);
-  EXPECT_TRUE(hear(7, says(true, 1, 500)).empty());  // the greater PeerId gives way, not we
-  ASSERT_EQ(hear(3, says(true, 1, 0)).size(), 1u);
+  EXPECT_TRUE(hear(worse, says(true, 1, 500)).empty());
+  ASSERT_EQ(hear(better, says(true, 1, 0)).size(), 1u);
   EXPECT_FALSE(leadership.leads(kExpert));
-  lose(3);
-  lose(7);
+  lose(better);
+  lose(worse);
   leadership.on_timer(now + 10 * kSecond);
   EXPECT_TRUE(leadership.leads(kExpert));
   EXPECT_EQ(leadership.epoch(kExpert), 2u);
-  EXPECT_EQ(hear(7, says(true, 3, 1)).size(), 1u);
+  EXPECT_EQ(hear(worse, says(true, 3, 1)).size(), 1u);
 }
 
 TEST_F(LeadershipTest, RecordsThatChangeNothingDoNotPutTheClaimOff) {

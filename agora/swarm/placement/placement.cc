@@ -1,0 +1,160 @@
+#include "agora/swarm/placement/placement.h"
+
+#include <algorithm>
+
+namespace agora::swarm {
+namespace {
+
+enum Urgency : int { kOrphan, kTooFew, kHot, kOurs };
+
+}  // namespace
+
+struct Placement::Wish {
+  int urgency;
+  int64_t rank;  // ours among the hosts: who ranks best takes it first
+  ExpertName expert;
+  friend auto operator<=>(const Wish&, const Wish&) = default;
+};
+
+Placement::Placement(const peers::PeerId& self, const Holders& holders, const PlacementConfig& config,
+                     Rng rng, int64_t now_ns)
+    : self_(self),
+      holders_(holders),
+      config_(config),
+      settled_ns_(now_ns + config.settle_ns +
+                  static_cast<int64_t>(rng.uniform_double() * 0.5 * static_cast<double>(config.settle_ns))),
+      mean_load_(static_cast<size_t>(config.layers), 0.0) {}
+
+int64_t Placement::better_hosts(ExpertName expert, int64_t enough) const {
+  const uint64_t our_rank = holders_.rank_of(self_, expert);
+  int64_t better = 0;
+  for (const auto& [peer, host] : holders_.hosts()) {
+    if (better >= enough) break;
+    if (holders_.rank_of(peer, expert) <= our_rank) continue;
+    const std::span<const Holder> holders = holders_.of(expert);
+    const bool holds = std::any_of(holders.begin(), holders.end(),
+                                   [&peer = peer](const Holder& h) { return h.peer == peer; });
+    if (holds || host.state.room > 0) ++better;
+  }
+  return better;
+}
+
+int64_t Placement::better_holders(ExpertName expert, peers::PeerId* best) const {
+  uint64_t best_rank = holders_.rank_of(self_, expert);
+  const uint64_t our_rank = best_rank;
+  int64_t better = 0;
+  for (const Holder& holder : holders_.of(expert)) {
+    const uint64_t theirs = holders_.rank_of(holder.peer, expert);
+    if (theirs > our_rank) ++better;
+    if (theirs <= best_rank) continue;
+    best_rank = theirs;
+    *best = holder.peer;
+  }
+  return better;
+}
+
+// At most the hosts that there are.
+int32_t Placement::wanted(ExpertName expert, double own_rows_per_s) const {
+  double rows_per_s = own_rows_per_s;
+  for (const Holder& holder : holders_.of(expert)) rows_per_s += rows_per_s_of(holder.load);
+  const double mean = mean_load_[static_cast<size_t>(expert.layer.value)];
+  const bool hot = mean > 0 && rows_per_s > config_.hot_factor * mean;
+  return static_cast<int32_t>(
+      std::min<size_t>(static_cast<size_t>(config_.replicas) + (hot ? 1 : 0), holders_.hosts().size() + 1));
+}
+
+PlacementRound Placement::decide(const std::vector<OwnReplica>& own, int32_t room, int64_t now_ns) {
+  PlacementRound round;
+  if (now_ns < settled_ns_) return round;
+  measure_loads(own);
+  std::vector<Wish> wishes;
+  auto held = own.begin();
+  for (int64_t l = 0; l < config_.layers; ++l) {
+    for (int64_t e = 0; e < config_.experts_max; ++e) {
+      const ExpertName name{LayerId{l}, ExpertId{e}};
+      if (held != own.end() && held->name == name) {
+        missing_since_.erase(name);
+        look_at_held(*held++, now_ns, round);
+      } else if (e < config_.experts || holders_.seen(name)) {
+        look_at_missing(name, now_ns, wishes);
+      }
+    }
+  }
+  std::sort(wishes.begin(), wishes.end());
+  if (!wishes.empty() && wishes.front().urgency == kOrphan && room <= 0) make_room(own, round);
+  bool moved = false;
+  for (const Wish& wish : wishes) {
+    if (static_cast<int32_t>(round.adopt.size()) >= room || round.adopt.size() >= config_.adopt_max) break;
+    // Moves are no hurry: one at a time, when nothing else is to be done.
+    if (wish.urgency == kOurs && (moved || !round.adopt.empty())) break;
+    moved = wish.urgency == kOurs;
+    round.adopt.push_back(wish.expert);
+  }
+  return round;
+}
+
+void Placement::look_at_held(const OwnReplica& own, int64_t now_ns, PlacementRound& round) {
+  if (retired(own.name)) {
+    round.drop.push_back(own.name);
+    return;
+  }
+  if (!own.ready || now_ns - own.since_ns < config_.tidy_ns) return;
+  peers::PeerId best = self_;
+  const int64_t better = better_holders(own.name, &best);
+  if (own.leads) {
+    if (best != self_ && round.hand_over.empty()) round.hand_over.push_back({own.name, best});
+  } else if (better >= wanted(own.name, own.rows_per_s) && holders_.leader_of(own.name) != nullptr &&
+             round.drop.empty()) {
+    round.drop.push_back(own.name);
+  }
+}
+
+// For an expert that nobody has: a second replica of another is worth less.
+void Placement::make_room(const std::vector<OwnReplica>& own, PlacementRound& round) const {
+  if (!round.drop.empty()) return;
+  const auto spare = std::find_if(own.begin(), own.end(), [&](const OwnReplica& replica) {
+    return !replica.leads && holders_.leader_of(replica.name) != nullptr;
+  });
+  if (spare != own.end()) round.drop.push_back(spare->name);
+}
+
+void Placement::look_at_missing(ExpertName expert, int64_t now_ns, std::vector<Wish>& wishes) {
+  if (retired(expert)) return;
+  const auto count = static_cast<int32_t>(holders_.of(expert).size());
+  const int32_t want = wanted(expert, 0);
+  const int32_t missing = want - count;
+  if (missing <= 0) {
+    missing_since_.erase(expert);
+    peers::PeerId best = self_;
+    const int64_t better = better_hosts(expert, want);
+    if (better < want && better_holders(expert, &best) < want) wishes.push_back({kOurs, better, expert});
+    return;
+  }
+  const int64_t since_ns = missing_since_.try_emplace(expert, now_ns).first->second;
+  // Those who hold it already rank too, so the first `want` are who should.
+  const int64_t may = want + (now_ns - since_ns) / config_.patience_ns;
+  const int64_t rank = better_hosts(expert, may);
+  if (rank >= may) return;
+  const int urgency = count == 0 ? kOrphan : want > config_.replicas && missing == 1 ? kHot : kTooFew;
+  wishes.push_back({urgency, rank, expert});
+}
+
+void Placement::measure_loads(const std::vector<OwnReplica>& own) {
+  std::fill(mean_load_.begin(), mean_load_.end(), 0.0);
+  for (const OwnReplica& replica : own) {
+    mean_load_[static_cast<size_t>(replica.name.layer.value)] += replica.rows_per_s;
+  }
+  for (const auto& [peer, host] : holders_.hosts()) {
+    for (const HeldRange& range : host.state.held) {
+      if (range.layer.value >= config_.layers) continue;
+      double& sum = mean_load_[static_cast<size_t>(range.layer.value)];
+      if (range.loads.size() == 1) sum += range.count * rows_per_s_of(range.loads[0]);
+      if (range.loads.size() > 1) {
+        for (const uint8_t load : range.loads) sum += rows_per_s_of(load);
+      }
+    }
+  }
+  for (double& mean : mean_load_) mean /= static_cast<double>(config_.experts);
+}
+
+}  // namespace agora::swarm

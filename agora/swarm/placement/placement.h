@@ -1,0 +1,96 @@
+// Which experts a host should take and which it may let go: decided by every host for itself, by nobody for all.
+//
+//   Placement placement(self, holders, {.layers = L, .experts = E, .experts_max = M, .replicas = 2}, rng, now);
+//   PlacementRound round = placement.decide(own, room, now);      // every second or so
+//
+// Every host ranks all hosts for every expert (Holders::rank_of), so all agree, without a word, on the `wanted` best
+// of each: those with room adopt it, and nobody else does unless they do not come. In order:
+//   1. experts that nobody holds, and those with fewer replicas than wanted: the best-ranked hosts with room; each
+//      patience_ns that it stays so, one more may. For an expert that nobody holds a full host gives up a replica
+//      that others lead;
+//   2. hot experts (hot_factor times their layer's mean load): one replica more;
+//   3. a host that ranks among an expert's best adopts it even if others hold it; the worst-ranked holder, seeing
+//      `wanted` better ones hold it, lets go: so experts move towards newcomers, one a round;
+//   4. a leader hands over to the best-ranked holder, so that leading is spread as holding is.
+// Hosts whose records came late may adopt the same expert; rule 3 tidies up.
+//
+// Work for each decision: experts + missing * log(hosts). Pure: (what is known, now) -> what to do; the caller does it.
+// One thread at a time.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <set>
+#include <vector>
+
+#include "agora/base/rng.h"
+#include "agora/swarm/host/held_experts.h"
+#include "agora/swarm/host/holders.h"
+
+namespace agora::swarm {
+
+struct PlacementConfig {
+  int64_t layers = 0;
+  int64_t experts = 0;      // there are so many from the start
+  int64_t experts_max = 0;  // those between come and go: they exist once somebody was seen to hold them
+  int32_t replicas = 2;
+  int64_t settle_ns = 2'000'000'000;    // after the start: others become known. Up to a half more, at random
+  int64_t patience_ns = 3'000'000'000;  // how long the best-ranked hosts have before the next may
+  int64_t tidy_ns = 10'000'000'000;     // held for less, an expert is neither let go nor its leadership moved
+  double hot_factor = 4;
+  size_t adopt_max = 64;  // in one round
+};
+
+// What the host itself holds.
+struct OwnReplica {
+  ExpertName name;
+  bool leads = false;
+  bool ready = false;    // it has the weights, and says so in its record
+  int64_t since_ns = 0;  // when it was adopted
+  double rows_per_s = 0;
+};
+
+struct PlacementRound {
+  std::vector<ExpertName> adopt;  // the most urgent first
+  std::vector<ExpertName> drop;
+  struct HandOver {
+    ExpertName expert;
+    peers::PeerId to;
+  };
+  std::vector<HandOver> hand_over;
+};
+
+class Placement {
+ public:
+  // Borrows holders.
+  Placement(const peers::PeerId& self, const Holders& holders, const PlacementConfig& config, Rng rng,
+            int64_t now_ns);
+
+  // own ascends by name. room: experts that may be adopted now.
+  PlacementRound decide(const std::vector<OwnReplica>& own, int32_t room, int64_t now_ns);
+
+  // Never adopted again; dropped where they are held.
+  void retire(ExpertName expert) { retired_.insert(expert); }
+  bool retired(ExpertName expert) const { return retired_.contains(expert); }
+
+ private:
+  struct Wish;
+  // Of hosts that hold the expert or could, how many rank before this one: counted up to `enough`.
+  int64_t better_hosts(ExpertName expert, int64_t enough) const;
+  int64_t better_holders(ExpertName expert, peers::PeerId* best) const;
+  int32_t wanted(ExpertName expert, double own_rows_per_s) const;
+  void look_at_held(const OwnReplica& own, int64_t now_ns, PlacementRound& round);
+  void make_room(const std::vector<OwnReplica>& own, PlacementRound& round) const;
+  void look_at_missing(ExpertName expert, int64_t now_ns, std::vector<Wish>& wishes);
+  void measure_loads(const std::vector<OwnReplica>& own);
+
+  peers::PeerId self_;
+  const Holders& holders_;
+  PlacementConfig config_;
+  int64_t settled_ns_;
+  std::set<ExpertName> retired_;
+  std::map<ExpertName, int64_t> missing_since_;
+  std::vector<double> mean_load_;  // [L] rows a second
+};
+
+}  // namespace agora::swarm
