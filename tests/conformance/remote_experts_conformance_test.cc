@@ -1,6 +1,7 @@
 #include "agora/swarm/remote_experts.h"
 
 #include "tests/conformance/experts_suite.h"
+#include "tests/swarm/grpc_peer.h"
 #include "tests/swarm/hosts_in_process.h"
 
 namespace agora::tests {
@@ -30,13 +31,16 @@ std::shared_ptr<moe::Experts> make_remote(const ExpertsShape& shape, const MakeT
   return {hosts, &gate};
 }
 
-INSTANTIATE_TEST_SUITE_P(
-    Remote, ExpertsSuite,
-    testing::Values(ExpertsUnderTest{"loopback",
-                                     [](const ExpertsShape& shape) { return make_remote(shape, {}, false); }},
-                    ExpertsUnderTest{"loopback_exact",
-                                     [](const ExpertsShape& shape) { return make_remote(shape, {}, true); }}),
-    name_of);
+ExpertsUnderTest under_test(const char* name, const MakeTransport& transport, bool exact) {
+  return {name, [=](const ExpertsShape& shape) { return make_remote(shape, transport, exact); }};
+}
+
+INSTANTIATE_TEST_SUITE_P(Remote, ExpertsSuite,
+                         testing::Values(under_test("loopback", {}, false),
+                                         under_test("loopback_exact", {}, true),
+                                         under_test("grpc", start_grpc_peer, false),
+                                         under_test("grpc_exact", start_grpc_peer, true)),
+                         name_of);
 
 }  // namespace
 }  // namespace agora::tests

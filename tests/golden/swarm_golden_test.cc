@@ -10,6 +10,7 @@
 #include "agora/train/task.h"
 #include <gtest/gtest.h>
 
+#include "tests/swarm/grpc_peer.h"
 #include "tests/swarm/hosts_in_process.h"
 
 namespace agora::tests {
@@ -142,6 +143,8 @@ TEST_F(SwarmGolden, SoAreTheyInMicroBatches) {
   options_.micro_batches = 2;
   expect_same({});
 }
+
+TEST_F(SwarmGolden, SoAreTheyOverGrpc) { expect_same(start_grpc_peer); }
 
 }  // namespace
 }  // namespace agora::tests

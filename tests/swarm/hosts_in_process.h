@@ -55,6 +55,9 @@ class HostsInProcess {
   const peers::PeerId& id(size_t host) const;
   peers::Endpoint endpoint(size_t host) const;
   base::Loop& loop() { return loop_; }
+  FixedDirectory& directory() { return directory_; }
+  // Of a further peer, who stops it.
+  std::unique_ptr<peers::Transport> make_transport();
 
  private:
   struct Host;
@@ -63,7 +66,6 @@ class HostsInProcess {
     std::unique_ptr<swarm::Finder> finder;
     std::unique_ptr<swarm::RemoteExperts> experts;
   };
-  std::unique_ptr<peers::Transport> make_transport();
 
   swarm::SwarmSpec spec_;
   HostsConfig config_;
