@@ -26,9 +26,9 @@ constexpr size_t kSeedsMax = 16;                             // endpoints to joi
 constexpr int64_t kSeedWaitNs = 500 * base::kMillisecondNs;  // doubles
 constexpr int64_t kSeedWaitMaxNs = 15 * base::kSecondNs;
 constexpr int64_t kDhtAloneNs = 500 * base::kMillisecondNs;  // between uses of the DHT while alone; doubles
-constexpr int64_t kDhtAloneMaxNs = 4 * base::kSecondNs;
-constexpr int64_t kDhtNs = 15 * base::kSecondNs;  // while in contact
-constexpr size_t kLookupsMax = 8;                 // under way
+constexpr int64_t kDhtAloneTtlShare = 8;  // up to this part of a record's time: found often enough to stay
+constexpr int64_t kDhtTtlShare = 2;       // while in contact
+constexpr size_t kLookupsMax = 8;         // under way
 constexpr size_t kLookupsQueuedMax = 256;
 
 }  // namespace agora::peers

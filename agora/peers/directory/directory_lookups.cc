@@ -10,9 +10,11 @@ namespace agora::peers {
 
 void SwarmDirectory::use_dht() {
   const int64_t now_ns = loop_.now_ns();
-  if (alone()) dht_next_ns_ = std::min(dht_next_ns_, now_ns + kDhtAloneMaxNs);  // it was in contact until now
+  const int64_t ttl_ns = own_.ttl_s() * base::kSecondNs;
+  const int64_t alone_max_ns = ttl_ns / kDhtAloneTtlShare;
+  if (alone()) dht_next_ns_ = std::min(dht_next_ns_, now_ns + alone_max_ns);  // it was in contact until now
   if (now_ns < dht_next_ns_) return;
-  dht_wait_ns_ = alone() ? std::min(2 * dht_wait_ns_, kDhtAloneMaxNs) : kDhtNs;
+  dht_wait_ns_ = alone() ? std::min(2 * dht_wait_ns_, alone_max_ns) : ttl_ns / kDhtTtlShare;
   dht_next_ns_ = now_ns + spread(dht_wait_ns_);
   if (!own_.empty()) {
     dht_.announce(own_.swarm(), own_.endpoint());

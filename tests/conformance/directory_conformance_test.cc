@@ -1,0 +1,113 @@
+// The running directory in two worlds: virtual time with a simulated DHT, and real time with libtorrent's.
+#include <unistd.h>
+
+#include <future>
+#include <memory>
+#include <utility>
+
+#include "agora/base/thread_loop.h"
+#include "agora/base/virtual_loop.h"
+#include "agora/peers/directory/libtorrent_dht.h"
+#include "agora/peers/directory/simulated_dht.h"
+#include "agora/peers/transport/loopback.h"
+#include <arpa/inet.h>
+#include <sys/socket.h>
+
+#include "tests/conformance/directory_suite.h"
+
+namespace agora::tests {
+namespace {
+
+using base::kMillisecondNs;
+using base::kSecondNs;
+using peers::Endpoint;
+
+class VirtualWorld final : public DirectoryWorld {
+ public:
+  base::Loop& loop() override { return loop_; }
+  void on_loop(const std::function<void()>& task) override { task(); }
+  bool wait(const std::function<bool()>& condition) override {
+    const int64_t end_ns = loop_.now_ns() + 120 * kSecondNs;
+    while (!condition()) {
+      if (loop_.now_ns() >= end_ns) return false;
+      loop_.run_for(10 * kMillisecondNs);
+    }
+    return true;
+  }
+  std::unique_ptr<peers::Transport> make_transport(const peers::Identity& identity) override {
+    return std::make_unique<peers::LoopbackTransport>(network_, identity.id(),
+                                                      Endpoint{"127.0.0.1", ++port_});
+  }
+  std::unique_ptr<peers::Dht> make_dht(const Endpoint&) override {
+    return std::make_unique<peers::SimulatedDht>(table_);
+  }
+
+ private:
+  base::VirtualLoop loop_;
+  uint16_t port_ = 1000;
+  peers::SimulatedDhtNetwork table_{loop_, 1};
+  std::shared_ptr<peers::LoopbackNetwork> network_ = std::make_shared<peers::LoopbackNetwork>(loop_);
+};
+
+// A port of loopback that nobody's UDP has at the moment.
+uint16_t free_udp_port() {
+  const int fd = socket(AF_INET, SOCK_DGRAM, 0);
+  sockaddr_in at{};
+  at.sin_family = AF_INET;
+  at.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  socklen_t size = sizeof at;
+  const bool bound = bind(fd, reinterpret_cast<sockaddr*>(&at), sizeof at) == 0 &&
+                     getsockname(fd, reinterpret_cast<sockaddr*>(&at), &size) == 0;
+  close(fd);
+  EXPECT_TRUE(bound);
+  return ntohs(at.sin_port);
+}
+
+class LiveWorld final : public DirectoryWorld {
+ public:
+  base::Loop& loop() override { return loop_; }
+  void on_loop(const std::function<void()>& task) override {
+    std::promise<void> ran;
+    loop_.post([&] {
+      task();
+      ran.set_value();
+    });
+    ran.get_future().wait();
+  }
+  bool wait(const std::function<bool()>& condition) override {
+    std::promise<bool> answer;
+    const int64_t end_ns = loop_.now_ns() + 60 * kSecondNs;
+    std::function<void()> ask = [&] {
+      const bool holds = condition();
+      if (holds || loop_.now_ns() >= end_ns) return answer.set_value(holds);
+      loop_.after(5 * kMillisecondNs, ask);
+    };
+    loop_.post(ask);
+    return answer.get_future().get();
+  }
+  std::unique_ptr<peers::Transport> make_transport(const peers::Identity& identity) override {
+    return std::make_unique<peers::LoopbackTransport>(network_, identity.id(),
+                                                      Endpoint{"127.0.0.1", free_udp_port()});
+  }
+  std::unique_ptr<peers::Dht> make_dht(const Endpoint& at) override {
+    StatusOr<std::unique_ptr<peers::Dht>> dht = peers::start_libtorrent_dht(loop_, at);
+    EXPECT_TRUE(dht.ok()) << dht.status();
+    return *std::move(dht);
+  }
+
+ private:
+  base::ThreadLoop loop_{"test"};
+  std::shared_ptr<peers::LoopbackNetwork> network_ = std::make_shared<peers::LoopbackNetwork>(loop_);
+};
+
+template <class World>
+DirectoryWorldMaker maker(const std::string& name) {
+  return {name, [] { return std::make_unique<World>(); }};
+}
+
+INSTANTIATE_TEST_SUITE_P(Worlds, DirectorySuite,
+                         testing::Values(maker<VirtualWorld>("simulated"), maker<LiveWorld>("libtorrent")),
+                         name_of_world);
+
+}  // namespace
+}  // namespace agora::tests
