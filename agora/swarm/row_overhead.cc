@@ -1,0 +1,116 @@
+#include "agora/swarm/row_overhead.h"
+
+#include <algorithm>
+#include <utility>
+#include <vector>
+
+#include "agora/base/thread_loop.h"
+#include "agora/peers/transport/grpc/grpc_transport.h"
+#include "agora/swarm/finder/finder.h"
+#include "agora/swarm/host/expert_store.h"
+#include "agora/swarm/host/host_service.h"
+#include "agora/swarm/peer_state.h"
+#include "agora/swarm/remote_experts.h"
+
+namespace agora::swarm {
+namespace {
+
+constexpr ExpertName kExpert{};
+
+// Knows one host.
+class OneHost final : public peers::Directory {
+ public:
+  explicit OneHost(const peers::Transport& host) {
+    PeerState state;
+    state.host = true;
+    state.held.push_back({.layer = kExpert.layer, .first = kExpert.expert.value, .count = 1, .leads = true});
+    record_->peer = host.self();
+    record_->endpoint = host.endpoint();
+    record_->body = encode(state);
+  }
+  void publish(std::string) override {}
+  void subscribe(Listener listener) override { listener({peers::DirectoryEvent::Kind::seen, record_}); }
+  void join(const peers::Endpoint&) override {}
+  void leave(std::function<void()> done) override { done(); }
+  std::vector<std::shared_ptr<const peers::Record>> records() const override { return {record_}; }
+  peers::DirectoryCounters counters() const override { return {}; }
+
+ private:
+  std::shared_ptr<peers::Record> record_ = std::make_shared<peers::Record>();
+};
+
+SwarmSpec spec_of(const RowOverheadConfig& config) {
+  SwarmSpec spec;
+  spec.name = "row overhead";
+  spec.layers = spec.experts = spec.experts_max = 1;
+  spec.shape.d = config.width;
+  spec.shape.h = config.hidden;
+  spec.updates = UpdateMode::synchronous;
+  return spec;
+}
+
+StatusOr<std::unique_ptr<peers::GrpcTransport>> start(uint64_t seed) {
+  peers::GrpcTransportConfig config;
+  config.listen = {"127.0.0.1", 0};
+  return peers::GrpcTransport::start(peers::Identity::from_seed(seed), config);
+}
+
+// Microseconds of each call, ascending.
+template <class Call>
+StatusOr<std::vector<double>> time_calls(const RowOverheadConfig& config, const Call& call) {
+  const RealClock clock;
+  std::vector<double> us;
+  for (int i = 0; i < config.warm_up + config.calls; ++i) {
+    const int64_t begin_ns = clock.now_ns();
+    AGORA_RETURN_IF_ERROR(call());
+    if (i >= config.warm_up) us.push_back(static_cast<double>(clock.now_ns() - begin_ns) / 1e3);
+  }
+  std::sort(us.begin(), us.end());
+  return us;
+}
+
+}  // namespace
+
+StatusOr<RowOverhead> measure_row_overhead(const moe::Compute& compute, const RowOverheadConfig& config) {
+  const SwarmSpec spec = spec_of(config);
+  AGORA_ASSIGN_OR_RETURN(const std::unique_ptr<ExpertStore> store, ExpertStore::create(compute, spec));
+  store->adopt(kExpert);
+  store->set_role(kExpert, Role::leader, 1);
+
+  tensor::Buffer<float> x(1, config.width, tensor::Purpose::activation);
+  tensor::Buffer<float> y(1, config.width, tensor::Purpose::activation);
+  Rng rng(1);
+  for (float& value : x.flat()) value = rng.normal();
+  const moe::Route route{.first = {0, 1}, .expert = {kExpert.expert.value}, .weight = {1.0f}};
+  AGORA_ASSIGN_OR_RETURN(const std::vector<double> alone, time_calls(config, [&] {
+                           return store->mix_entries(kExpert.layer, x.view(), route, y.view()).status();
+                         }));
+
+  AGORA_ASSIGN_OR_RETURN(const std::unique_ptr<peers::GrpcTransport> host, start(1));
+  AGORA_ASSIGN_OR_RETURN(const std::unique_ptr<peers::GrpcTransport> gate, start(2));
+  base::ThreadLoop compute_loop("bench-compute"), gate_loop("bench-gate");
+  Executor executor(compute_loop);
+  const HostService service(*host, executor, *store, spec, {});
+  OneHost directory(*host);
+  Finder finder(gate_loop, directory, Rng(2));
+  AGORA_RETURN_IF_ERROR(finder.wait_until_covered(1, 1, gate_loop.now_ns() + 5 * base::kSecondNs));
+  RemoteExpertsConfig remote_config;
+  remote_config.priority = peers::Priority::interactive;
+  remote_config.exact = true;
+  RemoteExperts remote(gate_loop, *gate, finder, spec, remote_config);
+  const StatusOr<std::vector<double>> called = time_calls(config, [&]() -> Status {
+    AGORA_ASSIGN_OR_RETURN(
+        const moe::MixResult mixed,
+        remote.mix(kExpert.layer, x.view(), route, moe::Keep::nothing, moe::kNoDeadline, y.view()));
+    return mixed.arrived[0] != 0 ? absl::OkStatus() : absl::UnavailableError("the host did not answer");
+  });
+  gate->stop();
+  host->stop();
+  AGORA_RETURN_IF_ERROR(called.status());
+  const double compute_us = alone[alone.size() / 2];
+  return RowOverhead{.p50_us = (*called)[called->size() / 2] - compute_us,
+                     .p99_us = (*called)[called->size() * 99 / 100] - compute_us,
+                     .compute_us = compute_us};
+}
+
+}  // namespace agora::swarm

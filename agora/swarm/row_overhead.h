@@ -1,0 +1,30 @@
+// What one row to one expert on another peer costs beyond the expert's own work: gRPC with TLS over loopback.
+//
+//   AGORA_ASSIGN_OR_RETURN(RowOverhead o, measure_row_overhead(compute, {}));   o.p50_us;  o.p99_us;
+//
+// A host and a gate in this process, each with its own transport and threads, as two processes would have; the calls
+// are interactive and exact, one after the other, as a generation's are. Not for serving: for `agora bench swarm`.
+#pragma once
+
+#include <cstdint>
+
+#include "agora/base/result.h"
+#include "agora/moe/local_experts.h"
+
+namespace agora::swarm {
+
+struct RowOverheadConfig {
+  int64_t width = 1024;   // D
+  int64_t hidden = 1024;  // H
+  int calls = 4000;
+  int warm_up = 500;
+};
+
+struct RowOverhead {
+  double p50_us = 0, p99_us = 0;  // a call's time less the expert's
+  double compute_us = 0;          // the expert's own, median of as many calls without a transport
+};
+
+StatusOr<RowOverhead> measure_row_overhead(const moe::Compute& compute, const RowOverheadConfig& config);
+
+}  // namespace agora::swarm
