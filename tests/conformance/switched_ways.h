@@ -26,7 +26,7 @@ class SwitchedTransport final : public peers::Transport {
   SwitchedTransport(std::unique_ptr<peers::Transport> inner, base::Loop& loop, const Switches& switches)
       : inner_(std::move(inner)), loop_(loop), switches_(switches) {}
 
-  const PeerId& self() const override { return inner_->self(); }
+  const peers::PeerId& self() const override { return inner_->self(); }
   const peers::Endpoint& endpoint() const override { return inner_->endpoint(); }
   using Transport::call;
   peers::CallId call(const peers::CallSettings& settings, peers::Payload payload,
