@@ -12,6 +12,8 @@ namespace {
 
 constexpr int64_t kStepsRemembered = 16;  // that the mean time of a step is over
 
+Status stops() { return absl::UnavailableError("the server stops: ask another one"); }
+
 }  // namespace
 
 Status no_trunk_yet() {
@@ -45,13 +47,15 @@ Answerer::Answerer(const kernels::Compute& compute, const Clock& clock, const mo
         run();
       }) {}
 
-Answerer::~Answerer() {
+Answerer::~Answerer() { stop(); }
+
+void Answerer::stop() {
   {
     const base::MutexLock lock(mutex_);
     stopping_ = true;
     changed_.wake_all();
   }
-  thread_.join();
+  if (thread_.joinable()) thread_.join();
 }
 
 void Answerer::ask(Question question, std::shared_ptr<Asker> asker) {
@@ -59,7 +63,7 @@ void Answerer::ask(Question question, std::shared_ptr<Asker> asker) {
   {
     const base::MutexLock lock(mutex_);
     if (stopping_) {
-      refused = absl::UnavailableError("the server stops: ask another one");
+      refused = stops();
     } else if (newest_.model == nullptr) {
       refused = no_trunk_yet();
     } else if (arrivals_.size() >= arrivals_max_) {
@@ -81,6 +85,7 @@ void Answerer::use_trunk(ServedTrunk trunk) {
 
 Status Answerer::look(std::function<void(Glance&)> look) {
   const base::MutexLock lock(mutex_);
+  if (stopping_) return stops();
   if (looks_.size() >= kLooksMax) {
     return absl::ResourceExhaustedError("the server is full: try later or another server");
   }
@@ -127,9 +132,8 @@ void Answerer::run() {
     counted_.waiting = batcher_.waiting();
     counted_.cache_bytes = batcher_.cache_bytes();
   }
-  const Status stops = absl::UnavailableError("the server stops: ask another one");
-  for (Arrival& arrival : arrivals) arrival.asker->done(stops, {});
-  while (!answers_.empty()) end(answers_.begin()->first, stops);
+  for (Arrival& arrival : arrivals) arrival.asker->done(stops(), {});
+  while (!answers_.empty()) end(answers_.begin()->first, stops());
 }
 
 void Answerer::join(Arrival arrival) {

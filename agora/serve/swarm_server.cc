@@ -87,10 +87,10 @@ SwarmServer::SwarmServer(const ServerPeer& peer, const swarm::SwarmSpec& spec,
   peer.transport.serve(swarm::kExplain, [this](auto call) { on_explain(std::move(call)); });
 }
 
-// Models ask the experts to the end, so the answerer goes before them.
+// Models ask the experts, and askers the server, until the answerer has stopped.
 SwarmServer::~SwarmServer() {
   follower_->stop();
-  answerer_.reset();
+  answerer_->stop();
 }
 
 void SwarmServer::ask(Question question, std::shared_ptr<Asker> asker) {
