@@ -2,6 +2,8 @@
 
 #include <signal.h>
 
+#include <deque>
+
 #include "agora/base/loop.h"
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -16,14 +18,19 @@ class Swarm : public ::testing::Test {
   void start(Supervisor& supervisor, const std::string& script) {
     ASSERT_TRUE(supervisor.start({.name = "child", .arguments = {"-c", script}, .error_file = ""}).ok());
   }
-  // The next event of this kind.
+  // The next event of this kind; those before it are gone.
   ChildEvent wait_for(Supervisor& supervisor, ChildEvent::Kind kind) {
     while (true) {
-      for (ChildEvent& event : supervisor.wait(kLongNs)) {
-        if (event.kind == kind) return event;
+      for (; !events_.empty(); events_.pop_front()) {
+        if (events_.front().kind != kind) continue;
+        ChildEvent event = std::move(events_.front());
+        events_.pop_front();
+        return event;
       }
+      for (ChildEvent& event : supervisor.wait(kLongNs)) events_.push_back(std::move(event));
     }
   }
+  std::deque<ChildEvent> events_;
   RealClock clock_;
 };
 
