@@ -78,6 +78,17 @@ int64_t snapshot_bytes_max(const moe::ExpertShape& shape) {
   return kHeaderBytesMax + 3 * int64_t{sizeof(float)} * (3 * shape.d * hidden + shape.d + hidden);
 }
 
+std::string snapshot_key(ExpertName expert) { return concat(expert.layer.value, " ", expert.expert.value); }
+
+StatusOr<ExpertName> read_snapshot_key(std::string_view key) {
+  ExpertName name;
+  if (read_number(key, &name.layer.value) && read_number(key, &name.expert.value) && key.empty() &&
+      name.layer.value >= 0 && name.expert.value >= 0) {
+    return name;
+  }
+  return absl::InvalidArgumentError("a snapshot is asked for by LAYER EXPERT, or \"heads\"");
+}
+
 StatusOr<std::vector<std::byte>> write_snapshot(const SnapshotHead& head, moe::Expert& expert) {
   std::vector<weights::TensorSpec> specs;
   std::vector<std::span<const float>> values;

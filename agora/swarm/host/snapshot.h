@@ -33,6 +33,12 @@ constexpr size_t kAppliedMax =
 // Beyond this no expert of the shape has a snapshot.
 int64_t snapshot_bytes_max(const moe::ExpertShape& shape);
 
+// What kGetSnapshot is asked for: this blob, the expert as it is when its first chunk is asked for; or kHeadsKey, what
+// the host holds (heads.h).
+std::string snapshot_key(ExpertName expert);
+StatusOr<ExpertName> read_snapshot_key(std::string_view key);
+constexpr std::string_view kHeadsKey = "heads";
+
 StatusOr<std::vector<std::byte>> write_snapshot(const SnapshotHead& head, moe::Expert& expert);
 
 class Snapshot {
