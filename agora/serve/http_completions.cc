@@ -1,0 +1,267 @@
+#include "agora/serve/http_completions.h"
+
+#include <httplib.h>
+
+#include <atomic>
+#include <chrono>
+#include <deque>
+#include <optional>
+#include <thread>
+#include <utility>
+#include <vector>
+
+#include "absl/strings/str_format.h"
+#include "agora/base/text.h"
+#include "agora/serve/completions.h"
+
+namespace agora::serve {
+namespace {
+
+constexpr int64_t kSignOfLifeNs = 2 * base::kSecondNs;  // a stream that is silent longer says so
+constexpr int kKeptS = 2;  // a connection without a request; the end of the server may take as long
+constexpr char kJson[] = "application/json";
+
+// The library's own pool takes any number of connections: this one makes the door wait.
+class BoundedThreads final : public httplib::TaskQueue {
+ public:
+  BoundedThreads(size_t threads, size_t waiting_max) : waiting_max_(waiting_max) {
+    for (size_t i = 0; i < threads; ++i) threads_.emplace_back([this] { run(); });
+  }
+  void enqueue(std::function<void()> task) override {
+    const base::MutexLock lock(mutex_);
+    while (tasks_.size() >= waiting_max_) changed_.wait(mutex_);
+    tasks_.push_back(std::move(task));
+    changed_.wake_all();
+  }
+  void shutdown() override {
+    {
+      const base::MutexLock lock(mutex_);
+      stopping_ = true;
+      changed_.wake_all();
+    }
+    for (std::thread& thread : threads_) thread.join();
+  }
+
+ private:
+  // What was taken is done also at the end: each task closes its connection.
+  bool take(std::function<void()>* task) {
+    const base::MutexLock lock(mutex_);
+    while (tasks_.empty() && !stopping_) changed_.wait(mutex_);
+    if (tasks_.empty()) return false;
+    *task = std::move(tasks_.front());
+    tasks_.pop_front();
+    changed_.wake_all();
+    return true;
+  }
+  void run() {
+    std::function<void()> task;
+    while (take(&task)) task();
+  }
+
+  const size_t waiting_max_;
+  base::Mutex mutex_;
+  base::Condition changed_;
+  std::deque<std::function<void()>> tasks_ ABSL_GUARDED_BY(mutex_);
+  bool stopping_ ABSL_GUARDED_BY(mutex_) = false;
+  std::vector<std::thread> threads_;
+};
+
+// A client that asked: text piles up here, at most an answer's, until its thread has written it.
+class HttpAsker final : public Asker {
+ public:
+  explicit HttpAsker(const std::atomic<bool>& stopping) : stopping_(stopping) {}
+
+  void part(AskPart part) override {
+    const base::MutexLock lock(mutex_);
+    text_ += part.text;
+    changed_.wake_all();
+  }
+  void done(const Status& status, const AskSummary& summary) override {
+    const base::MutexLock lock(mutex_);
+    end_ = End{status, summary};
+    changed_.wake_all();
+  }
+  bool gone() const override { return left_.load() || stopping_.load(); }
+  void leave() { left_.store(true); }
+
+  struct End {
+    Status status;
+    AskSummary summary;
+  };
+  // Waits for text or the end, at most until_ns. The end comes with the last text.
+  std::string wait(int64_t until_ns, std::optional<End>* end) {
+    const base::MutexLock lock(mutex_);
+    if (text_.empty() && !end_) changed_.wait_until(mutex_, until_ns);
+    *end = end_;
+    return std::exchange(text_, {});
+  }
+  End wait_for_end(std::string* text) {
+    const base::MutexLock lock(mutex_);
+    while (!end_) changed_.wait(mutex_);
+    *text = std::move(text_);
+    return *end_;
+  }
+
+ private:
+  const std::atomic<bool>& stopping_;
+  std::atomic<bool> left_{false};
+  base::Mutex mutex_;
+  base::Condition changed_;
+  std::string text_ ABSL_GUARDED_BY(mutex_);
+  std::optional<End> end_ ABSL_GUARDED_BY(mutex_);
+};
+
+int64_t seconds_since_1970() {
+  const auto now = std::chrono::system_clock::now().time_since_epoch();
+  return std::chrono::duration_cast<std::chrono::seconds>(now).count();
+}
+
+void refuse(const Status& status, httplib::Response& response) {
+  const HttpError error = http_error(status);
+  response.status = error.code;
+  if (error.code == 429) response.set_header("Retry-After", "1");
+  response.set_content(error.body, kJson);
+}
+
+bool write_event(httplib::DataSink& sink, const std::string& data) {
+  const std::string event = base::concat("data: ", data, "\n\n");
+  return sink.write(event.data(), event.size());
+}
+
+}  // namespace
+
+struct HttpCompletions::Front {
+  HttpAnswers answers;
+  HttpLimits limits;
+  httplib::Server server;
+  peers::Endpoint endpoint;
+  std::atomic<bool> stopping{false};
+  std::atomic<uint64_t> requests{0};
+  int64_t created_s = seconds_since_1970();
+  std::thread thread;
+
+  void set_limits();
+  void set_ways();
+  void complete(const httplib::Request& request, httplib::Response& response);
+  void stream(std::shared_ptr<HttpAsker> asker, const CompletionHead& head, httplib::Response& response);
+  bool write_some(HttpAsker& asker, const CompletionHead& head, httplib::DataSink& sink);
+};
+
+void HttpCompletions::Front::set_limits() {
+  server.new_task_queue = [this] {
+    return new BoundedThreads(limits.threads, limits.connections_waiting_max);
+  };
+  server.set_read_timeout(limits.silence_s);
+  server.set_write_timeout(limits.silence_s);
+  server.set_keep_alive_timeout(kKeptS);
+  server.set_payload_max_length(kCompletionBytesMax);
+  // The library's own choice would let two servers share a port.
+  server.set_socket_options([](socket_t socket) {
+    const int yes = 1;
+    setsockopt(socket, SOL_SOCKET, SO_REUSEADDR, &yes, sizeof yes);
+  });
+}
+
+void HttpCompletions::Front::set_ways() {
+  server.Get("/v1/models", [this](const httplib::Request&, httplib::Response& response) {
+    response.set_content(models_json(answers.model, created_s), kJson);
+  });
+  server.Get("/healthz", [this](const httplib::Request&, httplib::Response& response) {
+    if (!answers.ready()) return refuse(no_trunk_yet(), response);
+    response.set_content(R"({"status":"ok"})", kJson);
+  });
+  server.Post("/v1/completions", [this](const httplib::Request& request, httplib::Response& response) {
+    complete(request, response);
+  });
+  server.set_error_handler([](const httplib::Request& request, httplib::Response& response) {
+    if (!response.body.empty()) return;
+    const int code = response.status;
+    const char* const what = code == 413   ? "the request is larger than a prompt may be"
+                             : code == 404 ? "there is only /v1/completions, /v1/models and /healthz"
+                                           : "this is not a request that can be answered";
+    refuse(absl::InvalidArgumentError(
+               base::concat(request.method, " ", base::in_quotes(request.path), ": ", what)),
+           response);
+    response.status = code;
+  });
+}
+
+void HttpCompletions::Front::complete(const httplib::Request& request, httplib::Response& response) {
+  auto completion = parse_completion(request.body, answers.model);
+  if (!completion.ok()) return refuse(completion.status(), response);
+  const uint64_t number = requests.fetch_add(1) + 1;
+  const uint64_t id = mix_bits(answers.seed + number);
+  if (!completion->seed_given) completion->request.sampler.seed = id;
+  const CompletionHead head{absl::StrFormat("cmpl-%016x", id), seconds_since_1970(), answers.model};
+  auto asker = std::make_shared<HttpAsker>(stopping);
+  answers.ask({.request = std::move(completion->request),
+               .priority = Priority::interactive,
+               .deadline_ns = answers.clock->now_ns() + limits.timeout_ns,
+               .trace = id},
+              asker);
+  if (completion->stream) return stream(std::move(asker), head, response);
+  std::string text;
+  const HttpAsker::End end = asker->wait_for_end(&text);
+  if (!end.status.ok()) return refuse(end.status, response);
+  response.set_content(completion_json(head, text, end.summary), kJson);
+}
+
+void HttpCompletions::Front::stream(std::shared_ptr<HttpAsker> asker, const CompletionHead& head,
+                                    httplib::Response& response) {
+  response.set_header("Cache-Control", "no-cache");
+  response.set_chunked_content_provider(
+      "text/event-stream",
+      [this, asker, head](size_t, httplib::DataSink& sink) { return write_some(*asker, head, sink); },
+      [asker](bool) { asker->leave(); });
+}
+
+// False: the client has gone.
+bool HttpCompletions::Front::write_some(HttpAsker& asker, const CompletionHead& head,
+                                        httplib::DataSink& sink) {
+  std::optional<HttpAsker::End> end;
+  const std::string text = asker.wait(RealClock().now_ns() + kSignOfLifeNs, &end);
+  if (!text.empty() && !write_event(sink, completion_chunk(head, text))) return false;
+  if (!end) {
+    // A comment, which clients pass over: only writing shows whether one is still there.
+    constexpr std::string_view kAlive = ":\n\n";
+    return !text.empty() || sink.write(kAlive.data(), kAlive.size());
+  }
+  const std::string last =
+      end->status.ok() ? completion_end(head, end->summary) : http_error(end->status).body;
+  if (!write_event(sink, last) || !write_event(sink, "[DONE]")) return false;
+  sink.done();
+  return true;
+}
+
+StatusOr<std::unique_ptr<HttpCompletions>> HttpCompletions::start(const peers::Endpoint& listen,
+                                                                  HttpAnswers answers,
+                                                                  const HttpLimits& limits) {
+  auto front = std::make_unique<Front>();
+  front->answers = std::move(answers);
+  front->limits = limits;
+  front->set_limits();
+  front->set_ways();
+  httplib::Server& server = front->server;
+  const int port = listen.port == 0 ? server.bind_to_any_port(listen.host)
+                                    : (server.bind_to_port(listen.host, listen.port) ? listen.port : -1);
+  if (port <= 0) {
+    return absl::UnavailableError(
+        base::concat("HTTP at ", listen.text(), ": expected a port that is free and ours to open"));
+  }
+  front->endpoint = {listen.host, static_cast<uint16_t>(port)};
+  front->thread = std::thread([&server] { server.listen_after_bind(); });
+  while (!server.is_running()) std::this_thread::yield();  // stop() before that would be lost
+  return std::unique_ptr<HttpCompletions>(new HttpCompletions(std::move(front)));
+}
+
+HttpCompletions::HttpCompletions(std::unique_ptr<Front> front) : front_(std::move(front)) {}
+
+HttpCompletions::~HttpCompletions() {
+  front_->stopping.store(true);
+  front_->server.stop();
+  front_->thread.join();
+}
+
+const peers::Endpoint& HttpCompletions::endpoint() const { return front_->endpoint; }
+
+}  // namespace agora::serve
