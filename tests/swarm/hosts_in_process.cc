@@ -16,6 +16,7 @@ struct HostsInProcess::Host {
   std::unique_ptr<swarm::Executor> executor = std::make_unique<swarm::Executor>(*compute);
   std::unique_ptr<peers::Transport> transport;
   std::unique_ptr<swarm::HostService> service;
+  peers::PeerId id;
 };
 
 std::vector<std::vector<int32_t>> contiguous(int64_t experts, int64_t hosts) {
@@ -49,7 +50,8 @@ HostsInProcess::HostsInProcess(const swarm::SwarmSpec& spec, const HostsConfig& 
     host->transport = make_transport();
     host->service = std::make_unique<swarm::HostService>(*host->transport, *host->executor, *host->store,
                                                          spec, config.host);
-    directory_.say(host->transport->self(), host->transport->endpoint(), state);
+    host->id = host->transport->self();
+    directory_.say(host->id, host->transport->endpoint(), state);
     hosts_.push_back(std::move(host));
   }
 }
@@ -84,6 +86,7 @@ void HostsInProcess::kill(size_t host) {
   if (h.service == nullptr) return;
   h.transport->stop();
   h.service.reset();
+  h.transport.reset();
   h.compute->stop();
 }
 
@@ -91,7 +94,6 @@ void HostsInProcess::forget(size_t host) { directory_.gone(id(host)); }
 
 swarm::ExpertStore& HostsInProcess::store(size_t host) { return *hosts_[host]->store; }
 swarm::HostService& HostsInProcess::service(size_t host) { return *hosts_[host]->service; }
-const peers::PeerId& HostsInProcess::id(size_t host) const { return hosts_[host]->transport->self(); }
-peers::Endpoint HostsInProcess::endpoint(size_t host) const { return hosts_[host]->transport->endpoint(); }
+const peers::PeerId& HostsInProcess::id(size_t host) const { return hosts_[host]->id; }
 
 }  // namespace agora::tests

@@ -53,7 +53,6 @@ class HostsInProcess {
   swarm::HostService& service(size_t host);
   peers::Transport& gate_transport() { return *gates_.back()->transport; }
   const peers::PeerId& id(size_t host) const;
-  peers::Endpoint endpoint(size_t host) const;
   base::Loop& loop() { return loop_; }
   FixedDirectory& directory() { return directory_; }
   // Of a further peer, who stops it.

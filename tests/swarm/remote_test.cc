@@ -1,0 +1,229 @@
+// A mixture over hosts that come, go and forget: what the gate gets must not show it.
+#include <bit>
+#include <cmath>
+#include <thread>
+
+#include "agora/kernels/table.h"
+#include <gtest/gtest.h>
+
+#include "tests/conformance/experts_suite.h"
+#include "tests/swarm/grpc_peer.h"
+#include "tests/swarm/hosts_in_process.h"
+
+namespace agora::tests {
+namespace {
+
+using moe::Keep;
+
+constexpr LayerId kLayer{1};
+const ExpertsShape kShape;
+using Held = std::vector<std::vector<int32_t>>;
+const Held kEachByTwo = {{0, 1, 2, 3}, {2, 3, 4, 5}, {0, 1, 4, 5}};
+
+swarm::SwarmSpec spec() {
+  swarm::SwarmSpec spec;
+  spec.name = "remote";
+  spec.layers = kShape.layers;
+  spec.experts = spec.experts_max = kShape.experts;
+  spec.shape = kShape.expert;
+  spec.bf16 = false;
+  spec.updates = swarm::UpdateMode::synchronous;
+  return spec;
+}
+
+HostsConfig hosts(const Held& held, const MakeTransport& transport = {}) {
+  return {.held = held, .transport = transport, .weights = Rng(kExpertsSeed), .host = {}};
+}
+
+swarm::RemoteExpertsConfig interactive() {
+  swarm::RemoteExpertsConfig config;
+  config.priority = peers::Priority::interactive;
+  config.exact = true;
+  config.rows = swarm::RowDtype::f32;
+  return config;
+}
+
+swarm::RemoteExpertsConfig training() {
+  swarm::RemoteExpertsConfig config;
+  config.rows = swarm::RowDtype::f32;
+  return config;
+}
+
+std::vector<uint32_t> bits_of(const tensor::Buffer<float>& rows) {
+  std::vector<uint32_t> bits;
+  for (const float value : rows.flat()) bits.push_back(std::bit_cast<uint32_t>(value));
+  return bits;
+}
+
+// A generation: each row is made of the answer before.
+std::vector<uint32_t> generate(moe::Experts& experts, int64_t tokens,
+                               const std::function<void(int64_t)>& at) {
+  Rng rng(3);
+  Batch batch = random_batch(rng, kShape, 1, 3);
+  std::vector<uint32_t> said;
+  for (int64_t t = 0; t < tokens; ++t) {
+    at(t);
+    Batch next = random_batch(rng, kShape, 1, 3);
+    const Mixed mixed = mix(experts, kLayer, batch, Keep::nothing);
+    EXPECT_TRUE(mixed.status.ok()) << mixed.status;
+    EXPECT_EQ(mixed.result.arrived, std::vector<uint8_t>(3, 1)) << "token " << t;
+    for (int64_t d = 0; d < kShape.expert.d; ++d) next.x.row(0)[d] += std::tanh(mixed.y.row(0)[d]);
+    const std::vector<uint32_t> bits = bits_of(mixed.y);
+    said.insert(said.end(), bits.begin(), bits.end());
+    batch = std::move(next);
+  }
+  return said;
+}
+
+std::vector<uint32_t> generate_here() {
+  base::ThreadPool pool(1);
+  const kernels::Compute compute{&kernels::best_table(kernels::cpu_features()), &pool,
+                                 kernels::Precision::f32};
+  auto experts = moe::LocalExperts::create(
+      compute, {.layers = kShape.layers, .experts = kShape.experts, .shape = kShape.expert});
+  (*experts)->initialise(Rng(kExpertsSeed));
+  return generate(**experts, 30, [](int64_t) {});
+}
+
+TEST(RemoteExact, AnswersDoNotDependOnWhoHoldsWhat) {
+  const std::vector<uint32_t> here = generate_here();
+  const Held scattered = {{0, 5}, {3}, {1, 2, 4}};
+  for (const Held& held : {contiguous(6, 1), contiguous(6, 2), contiguous(6, 5), kEachByTwo, scattered}) {
+    HostsInProcess swarm(spec(), hosts(held));
+    EXPECT_EQ(here, generate(swarm.gate(interactive()), 30, [](int64_t) {})) << held.size() << " hosts";
+  }
+}
+
+class RemoteFaults : public testing::TestWithParam<MakeTransport> {};
+
+TEST_P(RemoteFaults, AHostThatIsKilledInTheMiddleChangesNothing) {
+  const std::vector<uint32_t> here = generate_here();
+  for (const size_t victim : {0u, 1u, 2u}) {
+    HostsInProcess swarm(spec(), hosts(kEachByTwo, GetParam()));
+    swarm::RemoteExperts& gate = swarm.gate(interactive());
+    EXPECT_EQ(here, generate(gate, 30,
+                             [&](int64_t t) {
+                               if (t == 7) swarm.kill(victim);
+                               if (t == 20) swarm.forget(victim);
+                             }))
+        << "host " << victim;
+    EXPECT_EQ(gate.take_report().lost, 0u);
+  }
+}
+
+TEST_P(RemoteFaults, WithoutAReplicaWhatIsMissingIsData) {
+  HostsInProcess swarm(spec(), hosts(contiguous(6, 2), GetParam()));
+  swarm::RemoteExperts& gate = swarm.gate(interactive());
+  Rng rng(4);
+  const Batch batch = random_batch(rng, kShape, 20, 3);
+  ASSERT_TRUE(mix(gate, kLayer, batch, Keep::nothing).status.ok());
+  swarm.kill(1);
+  gate.take_report();
+  const Mixed mixed = mix(gate, kLayer, batch, Keep::nothing);
+  ASSERT_TRUE(mixed.status.ok()) << mixed.status;
+  double lost = 0;
+  for (size_t i = 0; i < batch.route.expert.size(); ++i) {
+    EXPECT_EQ(mixed.result.arrived[i], batch.route.expert[i] < 3 ? 1 : 0);
+    if (batch.route.expert[i] >= 3) lost += batch.route.weight[i];
+  }
+  const swarm::MixReport report = gate.take_report();
+  EXPECT_NEAR(report.gate_mass_lost, lost, 1e-4);
+  EXPECT_GT(report.lost, 0u);
+}
+
+TEST_P(RemoteFaults, BackwardGoesOnWithAnotherHost) {
+  HostsInProcess whole(spec(), hosts(kEachByTwo, GetParam())), torn(spec(), hosts(kEachByTwo, GetParam()));
+  moe::Experts& expected = whole.gate(training());
+  swarm::RemoteExperts& gate = torn.gate(training());
+  Rng rng(5);
+  const Batch batch = random_batch(rng, kShape, 20, 3);
+  const Mixed a = mix(expected, kLayer, batch, Keep::for_backward);
+  const Mixed b = mix(gate, kLayer, batch, Keep::for_backward);
+  EXPECT_EQ(bits_of(a.y), bits_of(b.y));
+  torn.kill(0);
+  const Gradients ga = mix_backward(expected, a.result.ticket, batch, a.y);
+  const Gradients gb = mix_backward(gate, b.result.ticket, batch, b.y);
+  ASSERT_TRUE(gb.status.ok()) << gb.status;
+  for (int64_t i = 0; i < ga.dx.size(); ++i) EXPECT_NEAR(ga.dx.data()[i], gb.dx.data()[i], 1e-4);
+  for (size_t i = 0; i < ga.dweights.size(); ++i) EXPECT_NEAR(ga.dweights[i], gb.dweights[i], 1e-4);
+  EXPECT_GT(gate.take_report().updates_refused, 0u) << "a follower's copy takes no update";
+}
+
+INSTANTIATE_TEST_SUITE_P(Over, RemoteFaults, testing::Values(MakeTransport{}, MakeTransport{start_grpc_peer}),
+                         [](const auto& info) { return info.param ? "grpc" : "loopback"; });
+
+TEST(RemoteTickets, WhatAHostForgotIsSentAgain) {
+  HostsConfig forgetful = hosts(contiguous(6, 2));
+  forgetful.host.tickets.tickets_max = 1;
+  HostsInProcess swarm(spec(), hosts(contiguous(6, 2))), forgets(spec(), forgetful);
+  Rng rng(6);
+  const Batch first = random_batch(rng, kShape, 9, 2), second = random_batch(rng, kShape, 9, 2);
+  std::vector<Gradients> gradients;
+  for (HostsInProcess* hosts : {&swarm, &forgets}) {
+    swarm::RemoteExperts& gate = hosts->gate(training());
+    const Mixed a = mix(gate, kLayer, first, Keep::for_backward);
+    const Mixed b = mix(gate, kLayer, second, Keep::for_backward);
+    gradients.push_back(mix_backward(gate, a.result.ticket, first, a.y));
+    gradients.push_back(mix_backward(gate, b.result.ticket, second, b.y));
+    EXPECT_EQ(gate.take_report().tickets_resent, hosts == &swarm ? 0u : 2u);
+  }
+  for (size_t i : {0u, 1u}) {
+    ASSERT_TRUE(gradients[i + 2].status.ok()) << gradients[i + 2].status;
+    EXPECT_EQ(bits_of(gradients[i].dx), bits_of(gradients[i + 2].dx));
+    EXPECT_EQ(gradients[i].dweights, gradients[i + 2].dweights);
+  }
+}
+
+TEST(RemoteGates, ManyThreadsAskAtTheSameTime) {
+  HostsInProcess swarm(spec(), hosts(kEachByTwo));
+  swarm::RemoteExperts& shared = swarm.gate(interactive());
+  swarm::RemoteExperts& another = swarm.gate(training());
+  const std::vector<uint32_t> here = generate_here();
+  std::vector<std::vector<uint32_t>> said(4);
+  {
+    std::vector<std::jthread> threads;
+    for (size_t i = 0; i < said.size(); ++i) {
+      threads.emplace_back([&, i] { said[i] = generate(shared, 30, [](int64_t) {}); });
+    }
+    threads.emplace_back([&] {
+      Rng rng(7);
+      const Batch batch = random_batch(rng, kShape, 50, 2);
+      for (int i = 0; i < 20; ++i) {
+        const Mixed mixed = mix(another, kLayer, batch, Keep::for_backward);
+        EXPECT_TRUE(mixed.status.ok());
+        another.release(mixed.result.ticket);
+      }
+    });
+  }
+  for (const std::vector<uint32_t>& s : said) EXPECT_EQ(s, here);
+}
+
+TEST(RemoteRows, NarrowRowsCostLittle) {
+  HostsInProcess swarm(spec(), hosts(contiguous(6, 3)));
+  Rng rng(8);
+  const Batch batch = random_batch(rng, kShape, 64, 3);
+  std::map<swarm::RowDtype, double> error;
+  std::map<swarm::RowDtype, int64_t> bytes;
+  const Mixed exact = mix(swarm.gate(training()), kLayer, batch, Keep::nothing);
+  double size = 0;
+  for (const float value : exact.y.flat()) size += value * value;
+  for (const auto rows : {swarm::RowDtype::f32, swarm::RowDtype::bf16, swarm::RowDtype::int8}) {
+    swarm::RemoteExpertsConfig config = training();
+    config.rows = rows;
+    swarm::RemoteExperts& gate = swarm.gate(config);
+    const Mixed mixed = mix(gate, kLayer, batch, Keep::nothing);
+    for (int64_t i = 0; i < mixed.y.size(); ++i) {
+      const double off = mixed.y.data()[i] - exact.y.data()[i];
+      error[rows] += off * off / size;
+    }
+    bytes[rows] = gate.take_report().bytes_sent;
+  }
+  EXPECT_EQ(error[swarm::RowDtype::f32], 0.0);
+  EXPECT_LT(std::sqrt(error[swarm::RowDtype::bf16]), 0.01);
+  EXPECT_LT(std::sqrt(error[swarm::RowDtype::int8]), 0.03);
+  EXPECT_LT(bytes[swarm::RowDtype::bf16], bytes[swarm::RowDtype::f32]);
+  EXPECT_LT(bytes[swarm::RowDtype::int8], bytes[swarm::RowDtype::bf16]);
+}
+
+}  // namespace
+}  // namespace agora::tests
