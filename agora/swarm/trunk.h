@@ -1,9 +1,9 @@
 // A trunk as it travels between peers: all its numbers one after the other, with a version.
 //
 //   TrunkLayout layout(model.parameters(), model.selection_biases());
-//   snapshot.values = layout.values();              layout.digest(): names and shapes, so that two peers agree
-//   Payload p = encode(snapshot);                   AGORA_ASSIGN_OR_RETURN(TrunkSnapshot s, read_trunk(bytes));
-//   AGORA_RETURN_IF_ERROR(layout.load(s));          // then model.repack()
+//   TrunkSnapshot snapshot{.layout = layout.digest(), .values = layout.values()};
+//   Payload p = encode(snapshot);   AGORA_ASSIGN_OR_RETURN(TrunkSnapshot s, read_trunk(bytes));
+//   AGORA_RETURN_IF_ERROR(layout.load(s));                               // then model.repack()
 //
 // 4 bytes a number, twice that with the outer momentum, and at most 4 KiB besides. One thread at a time.
 #pragma once
@@ -22,9 +22,9 @@
 
 namespace agora::swarm {
 
-// Rounds of averaging that a trunk has seen. Where peers lost sight of each other there may be two trunks of one
-// round: the one that more trainers made is the fresher, then the one of the lower decider. A total order, so
-// that all of them end on the same trunk.
+// Rounds of averaging that a trunk has seen. Where peers lost sight of each other there may be two trunks of
+// one round: the one that more trainers made is the fresher, then the one of the lower decider. A total
+// order, so that all of them end on the same trunk.
 struct TrunkVersion {
   uint64_t round = 0;  // 0: first weights, drawn from the swarm's seed
   uint32_t contributors = 0;
@@ -52,12 +52,14 @@ struct TrunkSnapshot {
 };
 
 peers::Payload encode(const TrunkSnapshot& snapshot);
-// InvalidArgument: not a trunk, lengths that do not fit, more than a limit. Numbers may be anything: load() looks.
+// InvalidArgument: not a trunk, lengths that do not fit, more than a limit. Numbers may be anything: load()
+// looks.
 StatusOr<TrunkSnapshot> read_trunk(base::Bytes bytes);
 
 class TrunkLayout {
  public:
-  // Borrowed: they must outlive the layout. `learned` are moved by optimizers, `steered` (selection biases) not.
+  // Borrowed: they must outlive the layout. `learned` are moved by optimizers, `steered` (selection biases)
+  // not.
   TrunkLayout(std::vector<tensor::Parameter*> learned, const std::vector<tensor::Parameter*>& steered);
 
   size_t size() const { return size_; }        // numbers in all
@@ -66,7 +68,8 @@ class TrunkLayout {
 
   std::vector<float> values() const;
   void set_values(std::span<const float> values);  // size() of them
-  // FailedPrecondition: a trunk of another model; DataLoss: a number that is not finite. Nothing is changed then.
+  // FailedPrecondition: a trunk of another model; DataLoss: a number that is not finite. Nothing is changed
+  // then.
   Status load(const TrunkSnapshot& snapshot);
 
  private:

@@ -4,7 +4,7 @@
 //
 //   const auto sources = trunk_sources(directory.records());                             // a server
 //   if (!sources.empty() && sources[0].round > mine) {
-//     fetch_trunk(transport, sources[0], TrunkPart::values, deadline_ns, [](StatusOr<TrunkSnapshot> t) { ... });
+//     fetch_trunk(transport, sources[0], TrunkPart::values, deadline_ns, [](auto trunk) { ... });
 //   }
 //   AGORA_ASSIGN_OR_RETURN(TrunkSnapshot trunk, fetch_trunk_now(...));                   // the same, waiting
 //   AGORA_RETURN_IF_ERROR(TrunkLayout(model.parameters(), model.selection_biases()).load(trunk));
@@ -58,8 +58,8 @@ struct TrunkSource {
 // Trainers that hand out a trunk, the newest first, equal ones by peer.
 std::vector<TrunkSource> trunk_sources(const std::vector<std::shared_ptr<const peers::Record>>& records);
 
-// done runs once, on a thread of the transport. Errors: of fetch_blob() and read_trunk(); NotFound: the peer has
-// no trunk yet.
+// done runs once, on a thread of the transport. Errors: of fetch_blob() and read_trunk(); NotFound: the peer
+// has no trunk yet.
 void fetch_trunk(peers::Transport& transport, const TrunkSource& source, TrunkPart part, int64_t deadline_ns,
                  std::function<void(StatusOr<TrunkSnapshot>)> done);
 

@@ -45,39 +45,50 @@ void Averaging::State::start(TrunkSnapshot first) {
   shelf_.put(*anchor);
 }
 
-bool Averaging::State::step_done(std::span<float> values, uint64_t rows, uint64_t step) {
+bool Averaging::State::step_done(uint64_t rows, uint64_t step, TrunkLayout& trunk) {
   rows_ += rows;
   ++steps_;
-  bool changed = false;
+  const bool changed = take_latest(trunk);
   std::shared_ptr<const TrunkSnapshot> base;
   {
     base::MutexLock lock(mutex_);
-    AGORA_CHECK(anchor_ != nullptr && anchor_->values.size() == values.size());
-    if (latest_ != anchor_) {
-      const std::vector<float>& then = counted_ ? share_.trunk : anchor_->values;
-      for (size_t n = 0; n < values.size(); ++n) values[n] = latest_->values[n] + (values[n] - then[n]);
-      if (counted_) {
-        rows_ -= share_.rows;
-        steps_ -= share_.steps;
-      }
-      anchor_ = latest_;
-      counted_ = false;
-      changed = true;
-    }
+    AGORA_CHECK(anchor_ != nullptr && anchor_->values.size() == trunk.size());
     if (in_round_ || (!wanted_ && steps_ < static_cast<uint64_t>(config_.steps_every))) return changed;
     in_round_ = true;
     wanted_ = false;
     base = anchor_;
   }
-  share_ = {{values.begin(), values.end()}, rows_, steps_};
-  std::vector<std::byte> bytes(values.size() * sizeof(float));
-  for (size_t n = 0; n < values.size(); ++n) {
-    const float delta = base->values[n] - values[n];
+  share_ = {trunk.values(), rows_, steps_};
+  std::vector<std::byte> bytes(trunk.size() * sizeof(float));
+  for (size_t n = 0; n < trunk.size(); ++n) {
+    const float delta = base->values[n] - share_.trunk[n];
     std::memcpy(bytes.data() + n * sizeof delta, &delta, sizeof delta);
   }
   loop_.post([self = shared_from_this(), base, delta = peers::Payload::own(std::move(bytes)), rows = rows_,
               step] { self->begin(base, delta, rows, step); });
   return changed;
+}
+
+// What the trainer learned since its share was made, or since the last round that counted it, goes on top.
+bool Averaging::State::take_latest(TrunkLayout& trunk) {
+  std::shared_ptr<const TrunkSnapshot> old, latest;
+  bool counted = false;
+  {
+    base::MutexLock lock(mutex_);
+    if (latest_ == anchor_) return false;
+    old = std::exchange(anchor_, latest_);
+    latest = latest_;
+    counted = std::exchange(counted_, false);
+  }
+  const std::vector<float>& then = counted ? share_.trunk : old->values;
+  std::vector<float> values = trunk.values();
+  for (size_t n = 0; n < values.size(); ++n) values[n] = latest->values[n] + (values[n] - then[n]);
+  trunk.set_values(values);
+  if (counted) {
+    rows_ -= share_.rows;
+    steps_ -= share_.steps;
+  }
+  return true;
 }
 
 Averaging::Averaging(base::Loop& loop, peers::Transport& transport, peers::Directory& directory,
@@ -90,8 +101,8 @@ Averaging::~Averaging() { state_->stop(); }
 
 void Averaging::start(TrunkSnapshot first) { state_->start(std::move(first)); }
 
-bool Averaging::step_done(std::span<float> values, uint64_t rows, uint64_t step) {
-  return state_->step_done(values, rows, step);
+bool Averaging::step_done(uint64_t rows, uint64_t step, TrunkLayout& trunk) {
+  return state_->step_done(rows, step, trunk);
 }
 
 AveragingCounters Averaging::counters() const { return state_->counters(); }

@@ -2,18 +2,18 @@
 //
 //   Averaging averaging(loop, transport, directory, config);
 //   averaging.start(first);                                            // the trunk that it begins with
-//   if (averaging.step_done(values, rows, step)) layout.set_values(values);         // after every step
+//   if (averaging.step_done(rows, step, layout)) model.repack(compute);         // after every step
 //
-// Every H steps, or when another trainer is ready, its change since the last round goes into a round (round.h). The
-// trainer does not wait for it: when the round is over, what it has learned meanwhile is put on top of the new
-// trunk, trunk' + (now - then), so that a member that dies in the middle costs the others no time and a trainer that
-// was left out or comes back loses nothing that it learned. (DiLoCo waits; overlapping its communication is Kale et
-// al. 2025, arXiv 2502.12996.) Bytes for P members and N numbers: 4 N (P - 1) out and as many in.
-// The loop does the rest: messages, fetching, the outer step. step_done() by one thread, the others any.
+// Every H steps, or when another trainer is ready, its change since the last round goes into a round
+// (round.h). The trainer does not wait for it: when the round is over, what it has learned meanwhile is put
+// on top of the new trunk, trunk' + (now - then), so that a member that dies in the middle costs the others
+// no time and a trainer that was left out or comes back loses nothing that it learned. (DiLoCo waits;
+// overlapping its communication is Kale et al. 2025, arXiv 2502.12996.) Bytes for P members and N numbers: 4
+// N (P - 1) out and as many in. The loop does the rest: messages, fetching, the outer step. step_done() by
+// one thread, the others any.
 #pragma once
 
 #include <memory>
-#include <span>
 
 #include "agora/base/loop.h"
 #include "agora/peers/directory/directory.h"
@@ -51,8 +51,9 @@ class Averaging {
   // Before the first step_done(). momentum may be empty: zero.
   void start(TrunkSnapshot first);
 
-  // values: the trunk after `rows` more rows; changed in place, and true, when a round has ended meanwhile.
-  bool step_done(std::span<float> values, uint64_t rows, uint64_t step);
+  // The trunk has learned from `rows` more rows. It is changed, and true, when a round has ended meanwhile;
+  // it is only looked at then, and when a round begins.
+  bool step_done(uint64_t rows, uint64_t step, TrunkLayout& trunk);
 
   AveragingCounters counters() const;
 

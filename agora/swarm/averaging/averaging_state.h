@@ -24,7 +24,7 @@ class Averaging::State : public std::enable_shared_from_this<Averaging::State> {
   void serve();
   void stop();
   void start(TrunkSnapshot first);
-  bool step_done(std::span<float> values, uint64_t rows, uint64_t step);
+  bool step_done(uint64_t rows, uint64_t step, TrunkLayout& trunk);
 
   AveragingCounters counters() const;
 
@@ -35,6 +35,8 @@ class Averaging::State : public std::enable_shared_from_this<Averaging::State> {
     uint64_t rows = 0;
     uint64_t steps = 0;
   };
+
+  bool take_latest(TrunkLayout& trunk);
 
   // The loop's part.
   void begin(std::shared_ptr<const TrunkSnapshot> base, peers::Payload delta, uint64_t rows, uint64_t step);

@@ -65,7 +65,8 @@ class AveragingTest : public ::testing::Test {
   struct Trainer {
     std::unique_ptr<peers::LoopbackTransport> transport;
     std::unique_ptr<Averaging> averaging;
-    std::vector<float> values = first_trunk().values;
+    std::unique_ptr<tensor::Parameter> parameter, steered;
+    std::unique_ptr<TrunkLayout> layout;
     uint64_t step = 0;
     int64_t step_ns = 0;  // how long a step takes; 0: stopped
   };
@@ -78,6 +79,13 @@ class AveragingTest : public ::testing::Test {
     config.steps_every = 10;
     config.learned = kLearned;
     trainer.averaging = std::make_unique<Averaging>(loop_, *trainer.transport, board_, config);
+    trainer.parameter = std::make_unique<tensor::Parameter>(
+        tensor::Parameter::vector("learned", kLearned, tensor::Train::no));
+    trainer.steered = std::make_unique<tensor::Parameter>(
+        tensor::Parameter::vector("steered", kNumbers - kLearned, tensor::Train::no));
+    trainer.layout = std::make_unique<TrunkLayout>(std::vector{trainer.parameter.get()},
+                                                   std::vector{trainer.steered.get()});
+    trainer.layout->set_values(first_trunk().values);
     trainer.step_ns = step_ns;
     board_.add_trainer(peer_of(i), at);
     if (!start) return;
@@ -88,8 +96,10 @@ class AveragingTest : public ::testing::Test {
   void train(size_t i) {
     Trainer& trainer = trainers_[i];
     if (trainer.step_ns == 0) return;
-    for (float& value : trainer.values) value += static_cast<float>(i + 1);
-    trainer.averaging->step_done(trainer.values, 100, ++trainer.step);
+    std::vector<float> values = trainer.layout->values();
+    for (float& value : values) value += static_cast<float>(i + 1);
+    trainer.layout->set_values(values);
+    trainer.averaging->step_done(100, ++trainer.step, *trainer.layout);
     loop_.after(trainer.step_ns, [this, i] { train(i); });
   }
 
@@ -119,8 +129,9 @@ TEST_F(AveragingTest, OneAloneKeepsWhatItLearned) {
   loop_.run_until(5'050 * kMillisecondNs);
   EXPECT_GE(counters(0).rounds, 4u);
   const float steps = static_cast<float>(trainers_[0].step);
+  const std::vector<float> values = trainers_[0].layout->values();
   for (size_t n = 0; n < kNumbers; ++n) {
-    EXPECT_EQ(trainers_[0].values[n], first_trunk().values[n] + steps);
+    EXPECT_EQ(values[n], first_trunk().values[n] + steps);
   }
 }
 
@@ -167,7 +178,7 @@ TEST_F(AveragingTest, OneThatComesLateGoesOnFromTheOthersTrunk) {
   auto trunk = trunk_of(0);
   ASSERT_TRUE(trunk.ok());
   EXPECT_GE(trunk->version.round, 4u);
-  trainers_[2].values = trunk->values;
+  trainers_[2].layout->set_values(trunk->values);
   trainers_[2].averaging->start(*std::move(trunk));
   train(2);
   loop_.run_for(3 * kSecondNs);

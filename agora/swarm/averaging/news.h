@@ -1,6 +1,7 @@
 // What trainers tell each other while they average their trunks.
 //
-//   transport.call({.method = kAverage, ...}, encode(news), done);   AGORA_ASSIGN_OR_RETURN(News n, read_news(bytes));
+//   transport.call({.method = kAverage, ...}, encode(news), done);
+//   AGORA_ASSIGN_OR_RETURN(News news, read_news(bytes));
 //
 // 120 bytes, 72 for each contribution that is named. Any thread (values).
 #pragma once

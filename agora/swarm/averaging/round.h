@@ -2,20 +2,20 @@
 //
 //   Round round(config, self, base, {self, hash, rows}, others, now);
 //   for (Action& a : round.take_actions()) ...;   loop.at(round.wake_ns(), ...)     // after every event
-//   round.on_news(peer, news, now);   round.on_answer(peer, number, news, now);   round.on_fetched(hash, peer, ok, now);
+//   round.on_news(peer, news, now);   round.on_answer(peer, number, news, now);
+//   round.on_fetched(hash, peer, ok, now);   round.on_lost(peer, now);   round.on_time(now);
 //
-// A pure state machine: no bytes of trunks, no sockets, no clock. How a round goes, for P members and N numbers:
-//   - each tells the others its news: its version, and its contribution (a hash) once it is ready. P (P - 1) small
-//     messages there and back; asking again is harmless, and every message carries all that its sender knows;
+// A pure state machine: no bytes of trunks, no sockets, no clock. How it goes, for P members and N numbers:
+//   - each tells the others its news: its version, and its contribution (a hash) once it is ready. P (P - 1)
+//     small messages there and back; asking again is harmless, every message carries all that its sender knows;
 //   - each fetches every contribution as soon as it hears of it: P (P - 1) times 4 N bytes in all;
-//   - the lowest peer that is ready, the decider, says whose contributions count: those that it holds. Whoever
+//   - the lowest peer that is ready, the decider, says whose contributions count: those that it holds. Who
 //     lacks one of them fetches it from its owner or from the decider;
 //   - whoever holds all of them is done: each adds them up in the order of peers, so all get the same bits.
-// A member that dies is left out: found by a call that fails, or after answer_ns of silence; whomever we wait for is
-// asked again and again. When the
-// decider dies, the next lowest decides, but asks all others first: one may have heard the decision. Should two
-// decide (a decider that was slow, not dead), TrunkVersion's order says which trunk stays, and the others catch up.
-// One thread at a time.
+// A member that dies is left out: found by a call that fails, or after answer_ns of silence; whomever we wait
+// for is asked again and again. When the decider dies, the next lowest decides, but asks all others first:
+// one may have heard the decision. Should two decide (a decider that was slow, not dead), TrunkVersion's
+// order says which trunk stays, and the others catch up. One thread at a time.
 #pragma once
 
 #include <cstdint>

@@ -1,0 +1,132 @@
+#include "agora/swarm/swarm_folder.h"
+
+#include <algorithm>
+
+#include "absl/strings/str_cat.h"
+#include "agora/swarm/host/snapshot.h"
+#include "agora/weights/atomic_file.h"
+#include "agora/weights/strict_json.h"
+#include <nlohmann/json.hpp>
+
+namespace agora::swarm {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+constexpr int64_t kManifestBytesMax = 16'000'000;  // some 100,000 experts
+
+Json json_of(const TrunkVersion& version) {
+  return {
+      {"round", version.round}, {"contributors", version.contributors}, {"decider", version.decider.text()}};
+}
+
+// Throws nlohmann's exceptions where a key is absent or of another type; the caller turns them into a Status.
+StatusOr<Manifest> parse_manifest(const nlohmann::json& json) {
+  Manifest manifest;
+  json.at("swarm").get_to(manifest.swarm);
+  json.at("step").get_to(manifest.step);
+  const nlohmann::json& trunk = json.at("trunk");
+  trunk.at("round").get_to(manifest.trunk.round);
+  trunk.at("contributors").get_to(manifest.trunk.contributors);
+  AGORA_ASSIGN_OR_RETURN(manifest.trunk.decider,
+                         peers::parse_peer_id(trunk.at("decider").get<std::string>()));
+  for (const nlohmann::json& e : json.at("experts")) {
+    ManifestExpert expert;
+    expert.name = {LayerId(e.at("layer").get<int32_t>()), ExpertId(e.at("expert").get<int32_t>())};
+    e.at("epoch").get_to(expert.epoch);
+    e.at("version").get_to(expert.version);
+    e.at("sha256").get_to(expert.sha256);
+    manifest.experts.push_back(std::move(expert));
+  }
+  std::ranges::sort(manifest.experts, {}, &ManifestExpert::name);
+  for (const auto& [trainer, cursor] : json.at("data_cursors").items()) {
+    manifest.cursors[trainer] = {cursor.at(0).get<uint64_t>(), cursor.at(1).get<uint64_t>()};
+  }
+  return manifest;
+}
+
+Status read_into(const weights::TensorRef* tensor, const std::string& name, tensor::Buffer<float>& to) {
+  if (tensor == nullptr)
+    return absl::DataLossError(absl::StrCat("expected the tensor ", name, ", found none"));
+  return weights::read_f32(*tensor, to.view());
+}
+
+}  // namespace
+
+std::string format_manifest(const Manifest& manifest) {
+  Json json{{"swarm", manifest.swarm}, {"step", manifest.step}, {"trunk", json_of(manifest.trunk)}};
+  json["data_cursors"] = Json::object();
+  for (const auto& [trainer, cursor] : manifest.cursors) {
+    json["data_cursors"][trainer] = {cursor.state, cursor.increment};
+  }
+  json["experts"] = Json::array();
+  for (const ManifestExpert& e : manifest.experts) {
+    json["experts"].push_back({{"layer", e.name.layer.value},
+                               {"expert", e.name.expert.value},
+                               {"version", e.version},
+                               {"epoch", e.epoch},
+                               {"sha256", e.sha256}});
+  }
+  return json.dump(1) + "\n";
+}
+
+StatusOr<Manifest> read_manifest(const std::string& dir) {
+  const std::string file = dir + kManifestFile;
+  if (!weights::file_exists(file)) {
+    return absl::NotFoundError(absl::StrCat(dir, ": expected a swarm's folder (manifest.json), found none"));
+  }
+  AGORA_ASSIGN_OR_RETURN(const std::string text, weights::read_file(file, kManifestBytesMax));
+  AGORA_ASSIGN_OR_RETURN(const nlohmann::json json, weights::parse_json(text, file));
+  try {
+    return parse_manifest(json);
+  } catch (const nlohmann::json::exception& error) {
+    return absl::InvalidArgumentError(
+        absl::StrCat(file, ": expected a manifest that agora wrote, found ", error.what()));
+  }
+}
+
+std::string expert_path(ExpertName expert) {
+  return absl::StrCat("model.layers.", expert.layer.value, ".mlp.experts.", expert.expert.value);
+}
+
+std::string first_moment(const std::string& parameter) { return "first:" + parameter; }
+std::string second_moment(const std::string& parameter) { return "second:" + parameter; }
+
+StatusOr<std::unique_ptr<SwarmFolder>> SwarmFolder::open(const std::string& dir, const SwarmSpec& spec) {
+  AGORA_ASSIGN_OR_RETURN(Manifest manifest, read_manifest(dir));
+  for (const ManifestExpert& expert : manifest.experts) {
+    if (expert.name.layer.value >= 0 && expert.name.layer.value < spec.layers &&
+        expert.name.expert.value >= 0 &&
+        expert.name.expert.value < std::max(spec.experts, spec.experts_max)) {
+      continue;
+    }
+    return absl::FailedPreconditionError(absl::StrCat(dir, ": expected experts of ", spec.layers,
+                                                      " layers with up to ", spec.experts_max,
+                                                      " each, found ", expert_path(expert.name)));
+  }
+  auto folder = std::unique_ptr<SwarmFolder>(new SwarmFolder(std::move(manifest), spec));
+  AGORA_ASSIGN_OR_RETURN(folder->model_, weights::WeightFolder::open(dir));
+  AGORA_ASSIGN_OR_RETURN(folder->optimizer_, weights::SafetensorsFile::open(dir + kOptimizerFile));
+  return folder;
+}
+
+StatusOr<std::vector<std::byte>> SwarmFolder::snapshot(ExpertName name) const {
+  const auto found = std::ranges::lower_bound(manifest_.experts, name, {}, &ManifestExpert::name);
+  if (found == manifest_.experts.end() || found->name != name) {
+    return absl::NotFoundError(absl::StrCat(expert_path(name), " is not in the manifest"));
+  }
+  moe::Expert expert(expert_path(name), shape_, tensor::Train::yes);
+  std::vector<tensor::Parameter*> parameters;
+  expert.append_parameters(parameters);
+  for (tensor::Parameter* p : parameters) {
+    AGORA_RETURN_IF_ERROR(read_into(model_->find(p->name), p->name, p->value));
+    for (const auto& [moment, to] :
+         {std::pair{first_moment(p->name), &p->first}, std::pair{second_moment(p->name), &p->second}}) {
+      AGORA_RETURN_IF_ERROR(read_into(optimizer_->find(moment), moment, *to));
+    }
+  }
+  return write_snapshot({.name = name, .epoch = found->epoch, .version = found->version, .applied = {}},
+                        expert);
+}
+
+}  // namespace agora::swarm
