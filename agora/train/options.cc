@@ -40,6 +40,12 @@ Status validate(const TrainOptions& o) {
   AGORA_RETURN_IF_ERROR(
       expect(o.save_every >= 1, "save-every", "1 or more", static_cast<double>(o.save_every)));
   AGORA_RETURN_IF_ERROR(
+      expect(o.average_every >= 1, "average-every", "1 or more", static_cast<double>(o.average_every)));
+  AGORA_RETURN_IF_ERROR(expect(o.average_rate > 0 && o.average_rate <= 2, "average-rate",
+                               "above 0, at most 2", o.average_rate));
+  AGORA_RETURN_IF_ERROR(expect(o.average_momentum >= 0 && o.average_momentum < 1, "average-momentum",
+                               "0 or more, below 1", o.average_momentum));
+  AGORA_RETURN_IF_ERROR(
       expect(o.shift >= 0 && o.shift <= 64, "shift", "0 to 64", static_cast<double>(o.shift)));
   AGORA_RETURN_IF_ERROR(expect(o.vocabulary >= 2 && o.vocabulary <= 1'000'000, "vocabulary", "2 to 1000000",
                                static_cast<double>(o.vocabulary)));

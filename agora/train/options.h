@@ -43,9 +43,9 @@ struct TrainOptions {
 
   // The way there.
   int64_t sequence = 256;
-  int64_t batch = 8;  // sequences a step
+  int64_t batch = 8;          // sequences a step
   int64_t micro_batches = 1;  // equal parts of a batch, under way together where experts are elsewhere
-  int64_t steps = 0;  // 0: as many as fit into `minutes`
+  int64_t steps = 0;          // 0: as many as fit into `minutes`
   double minutes = 3.0;
   float learning_rate = 2e-3f;
   float learning_rate_end = 0.1f;   // of learning_rate, at the last step
@@ -58,6 +58,10 @@ struct TrainOptions {
   int64_t validate_every = 100;   // steps
   int64_t validate_rows = 16384;  // rows per validation while training; 0: all of them
   int64_t save_every = 500;       // steps
+  // Swarms: trainers average their trunks (swarm/averaging/outer_step.h).
+  int64_t average_every = 20;     // steps
+  float average_rate = 0.7f;      // eta
+  float average_momentum = 0.9f;  // mu
   uint64_t seed = 1;
 
   // The machine.
@@ -115,6 +119,9 @@ void for_each_option(Options& o, Visit&& visit) {
   visit("validate-every", o.validate_every, "steps");
   visit("validate-rows", o.validate_rows, "rows of each such validation; 0: all");
   visit("save-every", o.save_every, "steps");
+  visit("average-every", o.average_every, "swarms: steps between two rounds of averaging the trunks");
+  visit("average-rate", o.average_rate, "swarms: the learning rate of the averaged change");
+  visit("average-momentum", o.average_momentum, "swarms: its Nesterov momentum");
   visit("seed", o.seed, "of weights, data order and noise");
   visit("out", o.out, "the run's folder; empty: runs/NAME, numbered");
   visit("name", o.name, "of the run");

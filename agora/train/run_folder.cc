@@ -3,22 +3,24 @@
 #include <filesystem>
 
 #include "absl/strings/str_cat.h"
+#include "agora/swarm/swarm_folder.h"
 #include "agora/weights/atomic_file.h"
 #include "agora/weights/safetensors.h"
 #include "agora/weights/strict_json.h"
+#include "agora/weights/weight_folder.h"
 #include <nlohmann/json.hpp>
 
 namespace agora::train {
 namespace {
 
+using swarm::first_moment;
+using swarm::kOptimizerFile;
+using swarm::second_moment;
+
 using Json = nlohmann::ordered_json;
 
 constexpr const char* kStateFile = "/training_state.json";
-constexpr const char* kOptimizerFile = "/optimizer.safetensors";
 constexpr int64_t kStateBytesMax = 1 << 20;
-
-std::string first_name(const tensor::Parameter& p) { return "first:" + p.name; }
-std::string second_name(const tensor::Parameter& p) { return "second:" + p.name; }
 
 Json format_state(const TrainState& state) {
   Json options;
@@ -53,13 +55,13 @@ Status save_optimizer(model::LocalModel& model, const std::string& dir) {
   const std::vector<tensor::Parameter*> parameters = model.parameters();
   for (const tensor::Parameter* p : parameters) {
     const std::vector<int64_t> shape{p->value.rows(), p->value.cols()};
-    specs.push_back({first_name(*p), tensor::DType::f32, shape});
-    specs.push_back({second_name(*p), tensor::DType::f32, shape});
+    specs.push_back({first_moment(p->name), tensor::DType::f32, shape});
+    specs.push_back({second_moment(p->name), tensor::DType::f32, shape});
   }
   AGORA_ASSIGN_OR_RETURN(auto writer, weights::SafetensorsWriter::create(dir + kOptimizerFile, specs));
   for (const tensor::Parameter* p : parameters) {
-    AGORA_RETURN_IF_ERROR(writer->add(first_name(*p), p->first.view()));
-    AGORA_RETURN_IF_ERROR(writer->add(second_name(*p), p->second.view()));
+    AGORA_RETURN_IF_ERROR(writer->add(first_moment(p->name), p->first.view()));
+    AGORA_RETURN_IF_ERROR(writer->add(second_moment(p->name), p->second.view()));
   }
   return writer->finish();
 }
@@ -73,14 +75,25 @@ Status load_moment(const weights::SafetensorsFile& file, const std::string& name
   return weights::read_f32(*tensor, moment.view());
 }
 
+Status load_moments(const weights::SafetensorsFile& file, const std::vector<tensor::Parameter*>& parameters) {
+  for (tensor::Parameter* p : parameters) {
+    AGORA_RETURN_IF_ERROR(load_moment(file, first_moment(p->name), p->first));
+    AGORA_RETURN_IF_ERROR(load_moment(file, second_moment(p->name), p->second));
+  }
+  return absl::OkStatus();
+}
+
 }  // namespace
+
+Status write_run_state(const TrainState& state, const std::string& dir) {
+  return weights::write_file_atomic(dir + kStateFile, format_state(state).dump(2) + "\n");
+}
 
 Status save_run(const TrainState& state, model::LocalModel& model, const std::string& dir) {
   AGORA_ASSIGN_OR_RETURN(auto folder, weights::AtomicFolder::create(dir));
   AGORA_RETURN_IF_ERROR(model::save_model(model, folder->path()));
   AGORA_RETURN_IF_ERROR(save_optimizer(model, folder->path()));
-  AGORA_RETURN_IF_ERROR(
-      weights::write_file_atomic(folder->path() + kStateFile, format_state(state).dump(2) + "\n"));
+  AGORA_RETURN_IF_ERROR(write_run_state(state, folder->path()));
   return folder->commit();
 }
 
@@ -106,11 +119,20 @@ StatusOr<model::LocalModel> load_run(const std::string& dir, const kernels::Comp
   AGORA_ASSIGN_OR_RETURN(model::LocalModel model, model::load_model(dir, compute, tensor::Train::yes));
   AGORA_ASSIGN_OR_RETURN(const auto file, weights::SafetensorsFile::open(dir + kOptimizerFile));
   AGORA_RETURN_IF_ERROR(file->verify());
-  for (tensor::Parameter* p : model.parameters()) {
-    AGORA_RETURN_IF_ERROR(load_moment(*file, first_name(*p), p->first));
-    AGORA_RETURN_IF_ERROR(load_moment(*file, second_name(*p), p->second));
-  }
+  AGORA_RETURN_IF_ERROR(load_moments(*file, model.parameters()));
   return model;
+}
+
+Status load_trunk(const std::string& dir, model::Model& trunk) {
+  AGORA_ASSIGN_OR_RETURN(const auto files, weights::WeightFolder::open(dir));
+  std::vector<tensor::Parameter*> tensors = trunk.parameters();
+  for (tensor::Parameter* bias : trunk.selection_biases()) tensors.push_back(bias);
+  for (tensor::Parameter* parameter : tensors) {
+    AGORA_ASSIGN_OR_RETURN(const weights::TensorRef* tensor, files->need(parameter->name));
+    AGORA_RETURN_IF_ERROR(weights::read_f32(*tensor, parameter->value.view()));
+  }
+  AGORA_ASSIGN_OR_RETURN(const auto moments, weights::SafetensorsFile::open(dir + kOptimizerFile));
+  return load_moments(*moments, trunk.parameters());
 }
 
 }  // namespace agora::train

@@ -18,10 +18,16 @@ namespace agora::train {
 // untouched.
 Status save_run(const TrainState& state, model::LocalModel& model, const std::string& dir);
 
+// training_state.json alone, into a folder that is being written.
+Status write_run_state(const TrainState& state, const std::string& dir);
+
 // NotFound: no run there; InvalidArgument: not a state this program wrote; names file and key.
 StatusOr<TrainState> read_run_state(const std::string& dir);
 
 // Weights and moments. DataLoss: a torn or altered file, with the tensor's name.
 StatusOr<model::LocalModel> load_run(const std::string& dir, const kernels::Compute& compute);
+
+// The trunk's part alone, where experts are elsewhere; the caller packs anew.
+Status load_trunk(const std::string& dir, model::Model& trunk);
 
 }  // namespace agora::train

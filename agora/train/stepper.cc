@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <optional>
 #include <thread>
 #include <utility>
 
@@ -52,6 +53,8 @@ Stepper::Stepper(const TrainOptions& options, const kernels::Compute& compute, m
       parameters_(trunk.parameters()) {}
 
 StatusOr<StepReport> Stepper::step(const model::Batch& batch, const StepPlan& plan) {
+  std::optional<base::BatonTurn> turn;
+  if (flight_.baton != nullptr) turn.emplace(*flight_.baton);
   StepReport report;
   report.step = plan.step;
   report.learning_rate = plan.learning_rate;
@@ -109,6 +112,7 @@ void Stepper::fly(const StepPlan& plan, std::vector<MicroBatch>& parts, float sc
       fly_parts(*tapes_[f]);
     });
   }
+  const base::BatonRest rest(flight_.baton);
   for (std::thread& thread : threads) thread.join();
 }
 

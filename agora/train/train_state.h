@@ -21,6 +21,9 @@ struct TrainState {
   double seconds = 0;       // spent so far
 };
 
+// Steps that are taken before plan_steps() may look at the rate.
+constexpr int64_t kStepsBeforePlan = 25;
+
 // The learning rate of the step after the last one. Without a plan: still warming up.
 float next_rate(const TrainState& state);
 

@@ -21,9 +21,6 @@ namespace agora::train {
 
 class Trainer {
  public:
-  // Steps that are taken before plan_steps() may look at the rate.
-  static constexpr int64_t kStepsBeforePlan = 25;
-
   Trainer(const TrainOptions& options, const kernels::Compute& compute, Task& task, model::LocalModel& model);
 
   // Goes on where a checkpoint was: options, counters and data cursor; the tensors are read by load_run().

@@ -1,0 +1,229 @@
+#include "agora/train/swarm_save.h"
+
+#include <algorithm>
+#include <optional>
+
+#include "absl/strings/str_cat.h"
+#include "agora/base/loop.h"
+#include "agora/base/mutex.h"
+#include "agora/swarm/host/snapshot.h"
+#include "agora/swarm/trunk_exchange.h"
+#include "agora/swarm/wire/blob.h"
+#include "agora/swarm/wire/method.h"
+#include "agora/train/run_folder.h"
+#include "agora/weights/atomic_file.h"
+
+namespace agora::train {
+namespace {
+
+using swarm::ExpertName;
+using tensor::Parameter;
+using weights::TensorSpec;
+
+constexpr int64_t kSnapshotNs = 30 * base::kSecondNs;  // for one expert from one host
+constexpr int64_t kCursorNs = 2 * base::kSecondNs;
+constexpr size_t kCursorBytes = 16;
+constexpr const char* kConfigFile = "/config.json";
+
+// An answer that another thread brings.
+template <class T>
+class Awaited {
+ public:
+  void bring(T value) {
+    base::MutexLock lock(mutex_);
+    value_.emplace(std::move(value));
+    came_.wake_all();
+  }
+  T wait() {
+    base::MutexLock lock(mutex_);
+    while (!value_) came_.wait(mutex_);
+    return *std::move(value_);
+  }
+
+ private:
+  base::Mutex mutex_;
+  base::Condition came_;
+  std::optional<T> value_ ABSL_GUARDED_BY(mutex_);
+};
+
+StatusOr<peers::Payload> pull_from(const SwarmToSave& swarm, const swarm::Candidate& host,
+                                   ExpertName expert) {
+  auto bytes = std::make_shared<Awaited<StatusOr<peers::Payload>>>();  // the transport's until it has called
+  const peers::CallSettings settings{.to = host.peer,
+                                     .at = host.endpoint,
+                                     .method = swarm::kGetSnapshot,
+                                     .priority = peers::Priority::background,
+                                     .deadline_ns = swarm.clock.now_ns() + kSnapshotNs};
+  swarm::fetch_blob(swarm.transport, settings, swarm::snapshot_key(expert),
+                    static_cast<uint64_t>(swarm::snapshot_bytes_max(swarm.spec.shape)),
+                    [bytes](StatusOr<peers::Payload> came) { bytes->bring(std::move(came)); });
+  return bytes->wait();
+}
+
+// Its leader's, or that of the freshest replica that answers.
+StatusOr<peers::Payload> pull_expert(const SwarmToSave& swarm, ExpertName expert) {
+  std::vector<swarm::Candidate> hosts = swarm.finder.candidates(expert);
+  std::ranges::sort(hosts, [](const swarm::Candidate& a, const swarm::Candidate& b) {
+    return std::tuple(b.leads, b.version, a.peer) < std::tuple(a.leads, a.version, b.peer);
+  });
+  Status last = absl::UnavailableError("no host in the directory holds it");
+  for (const swarm::Candidate& host : hosts) {
+    auto bytes = pull_from(swarm, host, expert);
+    if (bytes.ok()) return bytes;
+    last = bytes.status();
+  }
+  return absl::UnavailableError(
+      absl::StrCat("saving the swarm: ", swarm::expert_path(expert), " can not be had: ", last.ToString()));
+}
+
+std::map<std::string, Rng::State> pull_cursors(const SwarmToSave& swarm) {
+  using Answer = Awaited<std::optional<Rng::State>>;
+  std::map<std::string, std::shared_ptr<Answer>> answers;
+  for (const swarm::TrunkSource& trainer : swarm::trunk_sources(swarm.directory.records())) {
+    auto answer = answers[trainer.peer.text()] = std::make_shared<Answer>();
+    swarm.transport.call({.to = trainer.peer,
+                          .at = trainer.endpoint,
+                          .method = swarm::kGetCursor,
+                          .priority = peers::Priority::background,
+                          .deadline_ns = swarm.clock.now_ns() + kCursorNs},
+                         {}, [answer](const peers::Reply& reply) {
+                           const base::Bytes bytes = reply.payload.bytes();
+                           if (!reply.status.ok() || bytes.size() != kCursorBytes) return answer->bring({});
+                           answer->bring(Rng::State{base::load_le<uint64_t>(bytes.data()),
+                                                    base::load_le<uint64_t>(bytes.data() + 8)});
+                         });
+  }
+  std::map<std::string, Rng::State> cursors;
+  for (const auto& [trainer, answer] : answers) {
+    if (const auto cursor = answer->wait()) cursors[trainer] = *cursor;
+  }
+  return cursors;
+}
+
+// The two tensor files, written side by side; first announced, then filled in the same order.
+class Writers {
+ public:
+  void announce(const std::vector<Parameter*>& trained) {
+    for (const Parameter* p : trained) {
+      announce_fixed(*p);
+      for (const std::string& name : {swarm::first_moment(p->name), swarm::second_moment(p->name)}) {
+        moment_specs_.push_back({name, tensor::DType::f32, {p->value.rows(), p->value.cols()}});
+      }
+    }
+  }
+  void announce_fixed(const Parameter& p) {
+    std::vector<int64_t> shape{p.value.cols()};
+    if (p.rank == 2) shape.insert(shape.begin(), p.value.rows());
+    value_specs_.push_back({p.name, tensor::DType::f32, shape});
+  }
+  Status open(const std::string& dir) {
+    AGORA_ASSIGN_OR_RETURN(values_, weights::WeightFolderWriter::create(
+                                        dir, value_specs_, weights::kShardBytesMax, {{"format", "pt"}}));
+    AGORA_ASSIGN_OR_RETURN(moments_,
+                           weights::SafetensorsWriter::create(dir + swarm::kOptimizerFile, moment_specs_));
+    return absl::OkStatus();
+  }
+
+  Status add(const std::vector<Parameter*>& trained) {
+    for (const Parameter* p : trained) {
+      AGORA_RETURN_IF_ERROR(add_fixed(*p));
+      AGORA_RETURN_IF_ERROR(moments_->add(swarm::first_moment(p->name), p->first.view()));
+      AGORA_RETURN_IF_ERROR(moments_->add(swarm::second_moment(p->name), p->second.view()));
+    }
+    return absl::OkStatus();
+  }
+  Status add_fixed(const Parameter& p) { return values_->add(p.name, p.value.view()); }
+  Status finish() {
+    AGORA_RETURN_IF_ERROR(values_->finish());
+    return moments_->finish();
+  }
+
+ private:
+  std::vector<TensorSpec> value_specs_, moment_specs_;
+  std::unique_ptr<weights::WeightFolderWriter> values_;
+  std::unique_ptr<weights::SafetensorsWriter> moments_;
+};
+
+std::vector<Parameter*> parameters_of(moe::Expert& expert) {
+  std::vector<Parameter*> parameters;
+  expert.append_parameters(parameters);
+  return parameters;
+}
+
+std::vector<ExpertName> all_experts(const model::ModelConfig& config) {
+  std::vector<ExpertName> all;
+  for (int64_t l = 0; l < config.num_hidden_layers; ++l) {
+    for (int64_t e = 0; e < config.gate.experts; ++e) all.push_back({LayerId(l), ExpertId(e)});
+  }
+  return all;
+}
+
+StatusOr<swarm::ManifestExpert> write_expert(const SwarmToSave& swarm, ExpertName name, Writers& writers) {
+  AGORA_ASSIGN_OR_RETURN(const peers::Payload bytes, pull_expert(swarm, name));
+  AGORA_ASSIGN_OR_RETURN(const swarm::Snapshot snapshot, swarm::Snapshot::open(bytes.bytes()));
+  if (snapshot.head().name != name) {
+    return absl::DataLossError(absl::StrCat("saving the swarm: asked for ", swarm::expert_path(name),
+                                            ", got ", swarm::expert_path(snapshot.head().name)));
+  }
+  moe::Expert expert(swarm::expert_path(name), swarm.spec.shape, tensor::Train::yes);
+  AGORA_RETURN_IF_ERROR(snapshot.load(expert));
+  AGORA_RETURN_IF_ERROR(writers.add(parameters_of(expert)));
+  return swarm::ManifestExpert{name, snapshot.head().epoch, snapshot.head().version,
+                               weights::sha256_hex(bytes.bytes())};
+}
+
+StatusOr<std::vector<swarm::ManifestExpert>> write_tensors(const SwarmToSave& swarm, const std::string& dir) {
+  const std::vector<ExpertName> experts = all_experts(swarm.trunk.config());
+  Writers writers;
+  writers.announce(swarm.trunk.parameters());
+  for (const ExpertName& name : experts) {
+    moe::Expert outline(swarm::expert_path(name), swarm.spec.shape, tensor::Train::no);
+    writers.announce(parameters_of(outline));
+  }
+  for (const Parameter* bias : swarm.trunk.selection_biases()) writers.announce_fixed(*bias);
+  AGORA_RETURN_IF_ERROR(writers.open(dir));
+
+  AGORA_RETURN_IF_ERROR(writers.add(swarm.trunk.parameters()));
+  std::vector<swarm::ManifestExpert> written;
+  for (const ExpertName& name : experts) {
+    AGORA_ASSIGN_OR_RETURN(swarm::ManifestExpert expert, write_expert(swarm, name, writers));
+    written.push_back(std::move(expert));
+  }
+  for (const Parameter* bias : swarm.trunk.selection_biases())
+    AGORA_RETURN_IF_ERROR(writers.add_fixed(*bias));
+  AGORA_RETURN_IF_ERROR(writers.finish());
+  return written;
+}
+
+}  // namespace
+
+Status save_swarm(const SwarmToSave& swarm, const std::string& dir) {
+  AGORA_ASSIGN_OR_RETURN(auto folder, weights::AtomicFolder::create(dir));
+  swarm::Manifest manifest;
+  manifest.swarm = swarm.spec.id().text();
+  manifest.trunk = swarm.version;
+  manifest.step = static_cast<uint64_t>(swarm.state.step);
+  manifest.cursors = pull_cursors(swarm);
+  manifest.cursors[swarm.transport.self().text()] = swarm.state.cursor;
+  AGORA_ASSIGN_OR_RETURN(manifest.experts, write_tensors(swarm, folder->path()));
+  AGORA_RETURN_IF_ERROR(
+      weights::write_file_atomic(folder->path() + kConfigFile, model::format_config(swarm.trunk.config())));
+  if (swarm.tokenizer != nullptr) AGORA_RETURN_IF_ERROR(swarm.tokenizer->save(folder->path()));
+  AGORA_RETURN_IF_ERROR(write_run_state(swarm.state, folder->path()));
+  AGORA_RETURN_IF_ERROR(
+      weights::write_file_atomic(folder->path() + swarm::kManifestFile, swarm::format_manifest(manifest)));
+  return folder->commit();
+}
+
+void serve_cursor(peers::Transport& transport, std::function<Rng::State()> cursor) {
+  transport.serve(swarm::kGetCursor,
+                  [cursor = std::move(cursor)](const std::shared_ptr<peers::IncomingCall>& call) {
+                    const Rng::State at = cursor();
+                    std::vector<std::byte> bytes(kCursorBytes);
+                    base::store_le(at.state, bytes.data());
+                    base::store_le(at.increment, bytes.data() + 8);
+                    call->reply(absl::OkStatus(), peers::Payload::own(std::move(bytes)));
+                  });
+}
+
+}  // namespace agora::train

@@ -1,0 +1,306 @@
+#include "agora/train/swarm_trainer.h"
+
+#include <algorithm>
+#include <numeric>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "agora/base/mutex.h"
+#include "agora/swarm/host/expert_store.h"
+#include "agora/swarm/swarm_folder.h"
+#include "agora/swarm/trunk_exchange.h"
+#include "agora/train/run_folder.h"
+#include "agora/train/swarm_save.h"
+
+namespace agora::train {
+namespace {
+
+constexpr const char* kConfigKey = "config.json";
+constexpr int64_t kTrunkNs = 60 * base::kSecondNs;       // to pull a trunk from one trainer
+constexpr int64_t kLookNs = 200 * base::kMillisecondNs;  // between two looks at who is there
+
+// Trainers of a swarm draw different batches.
+Rng::State own_cursor(const TrainOptions& options, const peers::PeerId& self) {
+  return Rng(options.seed).fork("data").fork(self.text()).state();
+}
+
+uint64_t seed_of(const peers::PeerId& self) { return std::hash<peers::PeerId>()(self); }
+
+}  // namespace
+
+struct SwarmTrainer::State {
+  State(const SwarmPeer& at, const swarm::SwarmSpec& its_spec, const kernels::Compute& its_compute,
+        Task& its_task, const SwarmTrainerConfig& its_config)
+      : peer(at),
+        spec(its_spec),
+        config(its_config),
+        compute(its_compute),
+        task(its_task),
+        finder(peer.loop, peer.directory, Rng(seed_of(peer.transport.self()))),
+        remote(peer.loop, peer.transport, finder, spec,
+               {.rows = config.rows,
+                .seed = seed_of(peer.transport.self()),
+                .run = config.run,
+                .baton = &baton,
+                .observer = nullptr}),
+        experts(remote, peer.loop, &baton, config.patience) {}
+
+  bool synchronous() const { return spec.updates == swarm::UpdateMode::synchronous; }
+  Status make(const TrainOptions& options);
+  std::vector<float> trunk_values() const { return layout->values(); }
+  void begin_averaging(swarm::TrunkSnapshot trunk);
+  StatusOr<bool> take_trunk_of_others();
+  void balance();
+  void average(int64_t rows);
+
+  const SwarmPeer peer;
+  const swarm::SwarmSpec spec;
+  const SwarmTrainerConfig config;
+  const kernels::Compute compute;
+  Task& task;
+  base::Baton baton;
+  swarm::Finder finder;
+  swarm::RemoteExperts remote;
+  PatientExperts experts;
+  std::unique_ptr<model::Model> trunk;
+  std::unique_ptr<swarm::TrunkLayout> layout;
+  std::unique_ptr<swarm::Averaging> averaging;  // null in synchronous swarms
+  std::unique_ptr<Stepper> stepper;
+  TrainState state;
+  int64_t first_step = 0;       // where this trainer joined the run
+  swarm::TrunkVersion resumed;  // the trunk's, when it came from a folder
+
+  // What other threads may ask for.
+  struct Shown {
+    base::Mutex mutex;
+    uint64_t step ABSL_GUARDED_BY(mutex) = 0;
+    float loss ABSL_GUARDED_BY(mutex) = 0;
+    float rows_per_s ABSL_GUARDED_BY(mutex) = 0;
+    Rng::State cursor ABSL_GUARDED_BY(mutex);
+    bool stopped ABSL_GUARDED_BY(mutex) = false;
+  };
+  std::shared_ptr<Shown> shown = std::make_shared<Shown>();  // shared with the transport's handler
+
+  bool stopped() const {
+    base::MutexLock lock(shown->mutex);
+    return shown->stopped;
+  }
+};
+
+Status SwarmTrainer::State::make(const TrainOptions& options) {
+  const auto file = spec.files.find(kConfigKey);
+  if (file == spec.files.end()) {
+    return absl::InvalidArgumentError("the swarm's specification: expected config.json in it");
+  }
+  AGORA_ASSIGN_OR_RETURN(const model::ModelConfig model_config,
+                         model::parse_config(file->second, "the swarm's config.json"));
+  if (model_config.vocab_size != task.shape(model_config).vocab_size) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        "the swarm's model has ", model_config.vocab_size, " pieces or classes, this trainer's data ",
+        task.shape(model_config).vocab_size, ": make the task with the swarm's tokenizer"));
+  }
+  AGORA_ASSIGN_OR_RETURN(trunk, model::Model::create(model_config, experts, tensor::Train::yes));
+  trunk->initialise(swarm::first_weights(spec));
+  trunk->repack(compute);
+  layout = std::make_unique<swarm::TrunkLayout>(trunk->parameters(), trunk->selection_biases());
+  state.options = options;
+  state.steps = options.steps;
+  state.fingerprint = task.fingerprint();
+  if (!synchronous()) task.restore(own_cursor(options, peer.transport.self()));
+  state.cursor = task.cursor();
+  Flight flight{.baton = &baton, .in_flight_max = config.in_flight_max, .announce = {}};
+  flight.announce = [](int64_t step, uint32_t micro_batch) {
+    swarm::RemoteExperts::set_update(static_cast<uint64_t>(step), micro_batch);
+  };
+  stepper = std::make_unique<Stepper>(state.options, compute, *trunk, experts, std::move(flight));
+  serve_cursor(peer.transport, [shown = shown] {
+    base::MutexLock lock(shown->mutex);
+    return shown->cursor;
+  });
+  if (synchronous()) return absl::OkStatus();
+  swarm::AveragingConfig averages;
+  averages.steps_every = options.average_every;
+  averages.outer = {.learning_rate = options.average_rate, .momentum = options.average_momentum};
+  averages.layout = layout->digest();
+  averages.learned = layout->learned();
+  averaging = std::make_unique<swarm::Averaging>(peer.loop, peer.transport, peer.directory, averages);
+  return absl::OkStatus();
+}
+
+StatusOr<std::unique_ptr<SwarmTrainer>> SwarmTrainer::create(const SwarmPeer& peer,
+                                                             const swarm::SwarmSpec& spec,
+                                                             const TrainOptions& options,
+                                                             const kernels::Compute& compute, Task& task,
+                                                             const SwarmTrainerConfig& config) {
+  AGORA_RETURN_IF_ERROR(swarm::validate(spec));
+  AGORA_RETURN_IF_ERROR(train::validate(options));
+  kernels::Compute own = compute;
+  own.precision = spec.bf16 ? kernels::Precision::bf16 : kernels::Precision::f32;
+  auto state = std::make_unique<State>(peer, spec, own, task, config);
+  AGORA_RETURN_IF_ERROR(state->make(options));
+  return std::unique_ptr<SwarmTrainer>(new SwarmTrainer(std::move(state)));
+}
+
+SwarmTrainer::SwarmTrainer(std::unique_ptr<State> state) : state_(std::move(state)) {}
+SwarmTrainer::~SwarmTrainer() = default;
+
+Status SwarmTrainer::resume(const std::string& dir) {
+  State& s = *state_;
+  AGORA_ASSIGN_OR_RETURN(const TrainState saved, read_run_state(dir));
+  AGORA_ASSIGN_OR_RETURN(const swarm::Manifest manifest, swarm::read_manifest(dir));
+  AGORA_RETURN_IF_ERROR(load_trunk(dir, *s.trunk));
+  s.trunk->repack(s.compute);
+  s.state.step = saved.step;
+  s.state.steps = saved.steps;
+  s.state.seconds = saved.seconds;
+  if (const auto cursor = manifest.cursors.find(s.peer.transport.self().text());
+      cursor != manifest.cursors.end()) {
+    s.task.restore(cursor->second);
+    s.state.cursor = cursor->second;
+  }
+  s.resumed = manifest.trunk;
+  return absl::OkStatus();
+}
+
+Status SwarmTrainer::join(int64_t timeout_ns) {
+  State& s = *state_;
+  const int64_t until_ns = s.peer.loop.now_ns() + timeout_ns;
+  for (;;) {
+    const int64_t look_ns = std::min(until_ns, s.peer.loop.now_ns() + kLookNs);
+    const Status covered = s.finder.wait_until_covered(s.spec.layers, s.spec.experts, look_ns);
+    if (covered.ok()) break;
+    if (s.stopped()) return absl::CancelledError("stopped while it waited for hosts");
+    if (s.peer.loop.now_ns() >= until_ns) return covered;
+  }
+  if (s.averaging == nullptr) return absl::OkStatus();
+  AGORA_ASSIGN_OR_RETURN(const bool taken, s.take_trunk_of_others());
+  if (taken) return absl::OkStatus();
+  swarm::TrunkSnapshot own;
+  own.version = s.resumed;
+  own.step = static_cast<uint64_t>(s.state.step);
+  own.values = s.layout->values();
+  s.begin_averaging(std::move(own));
+  return absl::OkStatus();
+}
+
+void SwarmTrainer::State::begin_averaging(swarm::TrunkSnapshot snapshot) {
+  snapshot.layout = layout->digest();
+  averaging->start(std::move(snapshot));
+}
+
+// False: nobody has a fresher one than this trainer begins with.
+StatusOr<bool> SwarmTrainer::State::take_trunk_of_others() {
+  std::vector<swarm::TrunkSource> fresher = swarm::trunk_sources(peer.directory.records());
+  std::erase_if(fresher, [&](const swarm::TrunkSource& source) {
+    return source.round <= resumed.round || source.peer == peer.transport.self();
+  });
+  if (fresher.empty()) return false;
+  AGORA_ASSIGN_OR_RETURN(swarm::TrunkSnapshot others,
+                         swarm::fetch_trunk_now(peer.transport, fresher,
+                                                swarm::TrunkPart::values_with_momentum, peer.loop, kTrunkNs));
+  AGORA_RETURN_IF_ERROR(layout->load(others));
+  trunk->repack(compute);
+  state.step = std::max(state.step, static_cast<int64_t>(others.step));
+  first_step = state.step;
+  begin_averaging(std::move(others));
+  return true;
+}
+
+StatusOr<SwarmStepReport> SwarmTrainer::step() {
+  State& s = *state_;
+  if (s.stopped()) return absl::CancelledError("training was stopped");
+  const int64_t begin_ns = s.peer.loop.now_ns();
+  const int64_t next = s.state.step + 1;
+  const model::Batch batch = s.task.next();
+  s.state.cursor = s.task.cursor();
+  SwarmStepReport report;
+  AGORA_ASSIGN_OR_RETURN(
+      static_cast<StepReport&>(report),
+      s.stepper->step(batch,
+                      {.step = next, .optimizer = next - s.first_step, .learning_rate = next_rate(s.state)}));
+  s.state.step = next;
+  s.balance();
+  s.average(report.rows);
+  report.mix = s.remote.take_report();
+  report.trunk = averaging().version;
+  report.pauses = s.experts.pauses();
+  report.backwards_failed = s.experts.backwards_failed();
+  const int64_t spent_ns = std::max<int64_t>(1, s.peer.loop.now_ns() - begin_ns);
+  report.rows_per_s = static_cast<double>(report.rows) * 1e9 / static_cast<double>(spent_ns);
+  base::MutexLock lock(s.shown->mutex);
+  s.shown->step = static_cast<uint64_t>(next);
+  s.shown->loss = static_cast<float>(report.loss);
+  s.shown->rows_per_s = static_cast<float>(report.rows_per_s);
+  s.shown->cursor = s.state.cursor;
+  return report;
+}
+
+// Until hosts have told their loads, a trainer goes by what it sent them itself.
+void SwarmTrainer::State::balance() {
+  if (synchronous()) return stepper->balance_by_own_loads();
+  for (int64_t l = 0; l < trunk->config().num_hidden_layers; ++l) {
+    moe::MoeLayer& mixture = trunk->block(LayerId{l}).mixture();
+    const std::vector<int64_t> all = finder.loads(LayerId{l}, mixture.config().gate.experts);
+    const bool told = std::reduce(all.begin(), all.end()) > 0;
+    mixture.move_selection_bias(told ? std::span<const int64_t>(all) : mixture.loads());
+  }
+}
+
+void SwarmTrainer::State::average(int64_t rows) {
+  if (averaging == nullptr) return;
+  if (!averaging->step_done(static_cast<uint64_t>(rows), static_cast<uint64_t>(state.step), *layout)) return;
+  trunk->repack(compute);
+}
+
+StatusOr<Evaluation> SwarmTrainer::validate(int64_t rows_max) {
+  const base::BatonTurn turn(state_->baton);
+  return evaluate(*state_->trunk, pass(), state_->task, rows_max);
+}
+
+Status SwarmTrainer::save(const std::string& dir) {
+  State& s = *state_;
+  return save_swarm({.clock = s.peer.loop,
+                     .transport = s.peer.transport,
+                     .directory = s.peer.directory,
+                     .finder = s.finder,
+                     .spec = s.spec,
+                     .trunk = *s.trunk,
+                     .tokenizer = s.task.tokenizer(),
+                     .state = s.state,
+                     .version = averaging().version},
+                    dir);
+}
+
+void SwarmTrainer::stop() {
+  {
+    base::MutexLock lock(state_->shown->mutex);
+    state_->shown->stopped = true;
+  }
+  state_->experts.stop();
+}
+
+bool SwarmTrainer::done() const { return state().steps > 0 && state().step >= state().steps; }
+bool SwarmTrainer::needs_plan() const { return state().steps == 0 && state().step >= kStepsBeforePlan; }
+void SwarmTrainer::plan_steps(double seconds_left, double seconds_per_step) {
+  train::plan_steps(state_->state, seconds_left, seconds_per_step);
+}
+void SwarmTrainer::add_seconds(double seconds) { state_->state.seconds += seconds; }
+const TrainState& SwarmTrainer::state() const { return state_->state; }
+model::Model& SwarmTrainer::model() { return *state_->trunk; }
+model::Pass SwarmTrainer::pass() const { return {.compute = state_->compute}; }
+swarm::Finder& SwarmTrainer::finder() { return state_->finder; }
+
+void SwarmTrainer::describe(swarm::PeerState& state) const {
+  state.trainer = true;
+  state.trunk_version = averaging().version.round;
+  base::MutexLock lock(state_->shown->mutex);
+  state.step = std::max(state.step, state_->shown->step);
+  state.loss = state_->shown->loss;
+  state.rows_per_s = state_->shown->rows_per_s;
+}
+
+swarm::AveragingCounters SwarmTrainer::averaging() const {
+  return state_->averaging == nullptr ? swarm::AveragingCounters{} : state_->averaging->counters();
+}
+
+}  // namespace agora::train
