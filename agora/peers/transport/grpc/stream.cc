@@ -131,35 +131,47 @@ void GrpcStream::on_start(bool ok) {
 
 void GrpcStream::read() { read_now(&incoming_, begin(What::read)); }
 
+// The next read begins before the frame is handled: the queue's one thread comes for it only afterwards, and the
+// caller whom this frame wakes does not meet us inside gRPC, where one of us would be sent to another thread.
 void GrpcStream::on_read(bool ok) {
-  if (ok) {
-    auto slices = std::make_shared<std::vector<grpc::Slice>>();
-    const bool dumped = incoming_.Dump(slices.get()).ok();
-    incoming_.Clear();
-    AGORA_CHECK(dumped);
-    std::vector<base::Bytes> pieces;
-    pieces.reserve(slices->size());
-    for (const grpc::Slice& slice : *slices) {
-      pieces.emplace_back(reinterpret_cast<const std::byte*>(slice.begin()), slice.size());
+  grpc::ByteBuffer frame;
+  {
+    MutexLock lock(mutex_);
+    if (ok) {
+      frame.Swap(&incoming_);
+      if (running_) read();
+    } else {
+      broken_ = true;
+      if (running_ && writing_) cancel_now();  // the write ends, and then the stream
+      if (running_ && !writing_) finish();
     }
-    session_->on_frame({.owner = slices, .pieces = pieces});
   }
-  MutexLock lock(mutex_);
-  if (ok && running_) return read();
-  broken_ = true;
-  if (!running_) return;
-  if (writing_) {
-    cancel_now();  // the write ends, and then the stream
-  } else {
-    finish();
+  if (ok) hand_over(frame);
+}
+
+void GrpcStream::hand_over(const grpc::ByteBuffer& frame) {
+  auto slices = std::make_shared<std::vector<grpc::Slice>>();
+  const bool dumped = frame.Dump(slices.get()).ok();
+  AGORA_CHECK(dumped);
+  std::vector<base::Bytes> pieces;
+  pieces.reserve(slices->size());
+  for (const grpc::Slice& slice : *slices) {
+    pieces.emplace_back(reinterpret_cast<const std::byte*>(slice.begin()), slice.size());
   }
+  session_->on_frame({.owner = slices, .pieces = pieces});
 }
 
 void GrpcStream::write(Frame frame) {
-  MutexLock lock(mutex_);
-  if (!running_ || broken_) return;  // the session is about to be told that it is closed
-  writing_ = true;
-  write_now(buffer_of(std::move(frame)), begin(What::write));
+  void* tag = nullptr;
+  {
+    MutexLock lock(mutex_);
+    if (!running_ || broken_) return;  // the session is about to be told that it is closed
+    writing_ = true;
+    tag = begin(What::write);
+  }
+  // Encrypts and sends: without the lock, which the queue's thread takes when it hears of it. Nothing but a
+  // cancel or a read begins meanwhile.
+  write_now(buffer_of(std::move(frame)), tag);
 }
 
 void GrpcStream::on_written(bool ok) {

@@ -3,8 +3,8 @@
 //   GrpcStream::start(std::make_shared<DialedStream>(count, queue, session, channel, pin));
 //   GrpcStream::start(std::make_shared<AcceptedStream>(count, queue, service, accepted));
 //
-// Operations complete on the threads that run the queue, which call complete(). A stream keeps itself alive while
-// one is under way. Any thread.
+// Operations complete on the one thread that runs the queue and calls complete(). A stream keeps itself alive
+// while one is under way. Any thread.
 #pragma once
 
 #include <array>
@@ -37,7 +37,7 @@ class StreamCount {
 class GrpcStream : public Wire, public std::enable_shared_from_this<GrpcStream> {
  public:
   static void start(const std::shared_ptr<GrpcStream>& stream);
-  // What the queue's threads do with an event.
+  // What the queue's thread does with an event.
   static void complete(void* tag, bool ok);
 
   void write(Frame frame) final;
@@ -67,6 +67,7 @@ class GrpcStream : public Wire, public std::enable_shared_from_this<GrpcStream> 
   void on_start(bool ok);
   void on_read(bool ok);
   void on_written(bool ok);
+  void hand_over(const grpc::ByteBuffer& frame);
   void read() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void finish() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void* begin(What what) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
@@ -76,7 +77,8 @@ class GrpcStream : public Wire, public std::enable_shared_from_this<GrpcStream> 
   std::array<Operation, 4> operations_;  // one of a kind is under way at a time
   grpc::ByteBuffer incoming_;            // of the read under way
 
-  base::Mutex mutex_;  // orders the operations; held while one begins, never while a session is told
+  base::Mutex
+      mutex_;  // orders the operations; held while one but a write begins, never while a session is told
   std::shared_ptr<GrpcStream> self_ ABSL_GUARDED_BY(mutex_);  // while under_way_ > 0
   int under_way_ ABSL_GUARDED_BY(mutex_) = 0;
   bool running_ ABSL_GUARDED_BY(mutex_) = false;  // started, and no finish yet
