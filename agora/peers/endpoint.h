@@ -1,4 +1,4 @@
-// Where a peer listens: TCP for calls; the directory's UDP is on the same number.
+// Where a peer listens for calls, by TCP; its DHT node listens beside it (dht_port() in directory/dht.h).
 //
 //   AGORA_ASSIGN_OR_RETURN(Endpoint at, parse_endpoint("192.168.1.5:4700"));   at.text();
 //

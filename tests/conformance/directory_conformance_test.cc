@@ -49,8 +49,8 @@ class VirtualWorld final : public DirectoryWorld {
   std::shared_ptr<peers::LoopbackNetwork> network_ = std::make_shared<peers::LoopbackNetwork>(loop_);
 };
 
-// A port of loopback that nobody's UDP has at the moment.
-uint16_t free_udp_port() {
+// A port for a transport in this process whose DHT node would get a port that nobody has at the moment.
+uint16_t port_with_free_dht_port() {
   const int fd = socket(AF_INET, SOCK_DGRAM, 0);
   sockaddr_in at{};
   at.sin_family = AF_INET;
@@ -60,7 +60,7 @@ uint16_t free_udp_port() {
                      getsockname(fd, reinterpret_cast<sockaddr*>(&at), &size) == 0;
   close(fd);
   EXPECT_TRUE(bound);
-  return ntohs(at.sin_port);
+  return static_cast<uint16_t>(ntohs(at.sin_port) - (peers::dht_port(1) - 1));
 }
 
 class LiveWorld final : public DirectoryWorld {
@@ -87,7 +87,7 @@ class LiveWorld final : public DirectoryWorld {
   }
   std::unique_ptr<peers::Transport> make_transport(const peers::Identity& identity) override {
     return std::make_unique<peers::LoopbackTransport>(network_, identity.id(),
-                                                      Endpoint{"127.0.0.1", free_udp_port()});
+                                                      Endpoint{"127.0.0.1", port_with_free_dht_port()});
   }
   std::unique_ptr<peers::Dht> make_dht(const Endpoint& at) override {
     StatusOr<std::unique_ptr<peers::Dht>> dht = peers::start_libtorrent_dht(loop_, at);

@@ -54,7 +54,7 @@ class SwitchedDht final : public peers::Dht {
   SwitchedDht(std::unique_ptr<Dht> inner, base::Loop& loop, const Switches& switches)
       : inner_(std::move(inner)), loop_(loop), switches_(switches) {}
 
-  void join(const peers::Endpoint& node) override { inner_->join(node); }
+  void join(const peers::Endpoint& peer) override { inner_->join(peer); }
   void announce(const peers::SwarmId& swarm, const peers::Endpoint& self) override {
     if (!switches_.dht_cut) inner_->announce(swarm, self);
   }

@@ -13,6 +13,7 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <functional>
 #include <vector>
 
@@ -21,13 +22,21 @@
 
 namespace agora::peers {
 
+// The UDP port of the node of a peer whose transport listens at `port`: 10,000 above, below where there is no
+// such port. Not the same number: libtorrent opens TCP beside its UDP, and refuses nothing less than that.
+constexpr uint16_t dht_port(uint16_t port) {
+  constexpr uint16_t kApart = 10'000;
+  return static_cast<uint16_t>(port <= UINT16_MAX - kApart ? port + kApart : port - kApart);
+}
+
+// Endpoints are those of transports throughout.
 class Dht {
  public:
   using Found = std::function<void(const std::vector<Endpoint>&)>;
   using Got = std::function<void(std::vector<std::byte>)>;
   virtual ~Dht() = default;
 
-  virtual void join(const Endpoint& node) = 0;  // any living node will do
+  virtual void join(const Endpoint& peer) = 0;  // any living one will do
   virtual void announce(const SwarmId& swarm, const Endpoint& self) = 0;
   // Called for every answer that comes, maybe never; ends when the next find begins.
   virtual void find(const SwarmId& swarm, Found found) = 0;

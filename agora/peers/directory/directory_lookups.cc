@@ -39,13 +39,15 @@ void SwarmDirectory::on_found(const std::vector<Endpoint>& endpoints) {
     }
   }
   fresh.insert(lookups_.begin(), lookups_.end());
+  const size_t queued_max = alone() ? kLookupsQueuedMax : kLookupsInContact;
   for (const Endpoint& endpoint : endpoints) {
-    if (lookups_.size() < kLookupsQueuedMax && fresh.insert(endpoint).second) lookups_.push_back(endpoint);
+    if (lookups_.size() < queued_max && fresh.insert(endpoint).second) lookups_.push_back(endpoint);
   }
   look_up();
 }
 
 void SwarmDirectory::look_up() {
+  if (!alone() && lookups_.size() > kLookupsInContact) lookups_.resize(kLookupsInContact);
   while (lookups_open_ < kLookupsMax && !lookups_.empty() && !leaving_) {
     const Endpoint at = std::move(lookups_.front());
     lookups_.pop_front();

@@ -65,11 +65,12 @@ std::pair<lt::dht::public_key, lt::dht::secret_key> item_keys(const SwarmId& swa
 
 // libtorrent leaves loopback and networks without a way out of its DHT, unless they are named one by one.
 std::string listen_interfaces(const Endpoint& listen) {
+  const Endpoint here{listen.host, dht_port(listen.port)};
   const bool ipv6 = listen.host == "::";
-  if (listen.host != "0.0.0.0" && !ipv6) return listen.text();
+  if (listen.host != "0.0.0.0" && !ipv6) return here.text();
   std::string all;
   ifaddrs* first = nullptr;
-  if (getifaddrs(&first) != 0) return listen.text();
+  if (getifaddrs(&first) != 0) return here.text();
   for (const ifaddrs* at = first; at != nullptr; at = at->ifa_next) {
     if (at->ifa_addr == nullptr || (at->ifa_flags & IFF_UP) == 0) continue;
     const int family = at->ifa_addr->sa_family;
@@ -77,7 +78,7 @@ std::string listen_interfaces(const Endpoint& listen) {
     const socklen_t size = family == AF_INET ? sizeof(sockaddr_in) : sizeof(sockaddr_in6);
     std::array<char, NI_MAXHOST> host{};
     if (getnameinfo(at->ifa_addr, size, host.data(), host.size(), nullptr, 0, NI_NUMERICHOST) != 0) continue;
-    all += (all.empty() ? "" : ",") + Endpoint{host.data(), listen.port}.text();
+    all += (all.empty() ? "" : ",") + Endpoint{host.data(), here.port}.text();
   }
   freeifaddrs(first);
   return all;
@@ -89,7 +90,7 @@ Pack settings_for(const Endpoint& listen) {
   pack.set_int(Pack::max_retry_port_bind, 0);
   pack.set_bool(Pack::listen_system_port_fallback, false);
   pack.set_str(Pack::dht_bootstrap_nodes, "");
-  // Nothing of BitTorrent but the DHT: TCP at this port is the transport's.
+  // Nothing of BitTorrent but the DHT. The TCP socket is opened all the same; it hangs up.
   for (const int off :
        {Pack::enable_incoming_tcp, Pack::enable_outgoing_tcp, Pack::enable_incoming_utp,
         Pack::enable_outgoing_utp, Pack::enable_lsd, Pack::enable_upnp, Pack::enable_natpmp}) {
@@ -125,7 +126,7 @@ class LibtorrentDht final : public Dht {
 
   Status wait_until_listening();
 
-  void join(const Endpoint& node) override { session_->add_dht_node({node.host, node.port}); }
+  void join(const Endpoint& peer) override { session_->add_dht_node({peer.host, dht_port(peer.port)}); }
   void announce(const SwarmId& swarm, const Endpoint& self) override {
     session_->dht_announce(info_hash_of(swarm), self.port);
   }
@@ -159,7 +160,7 @@ class LibtorrentDht final : public Dht {
 
 Status LibtorrentDht::wait_until_listening() {
   const int64_t give_up_ns = RealClock().now_ns() + kListenWaitMs * base::kMillisecondNs;
-  Status status = absl::UnavailableError("the DHT did not begin to listen; is the port's UDP free?");
+  Status status = absl::UnavailableError("the DHT did not begin to listen; is its port free?");
   bool listening = false;
   while (!listening && RealClock().now_ns() < give_up_ns) {
     session_->wait_for_alert(lt::milliseconds(20));

@@ -48,7 +48,7 @@ class SimulatedDht final : public Dht {
  public:
   explicit SimulatedDht(SimulatedDhtNetwork& network) : network_(network) {}
 
-  void join(const Endpoint& node) override;
+  void join(const Endpoint& peer) override;
   void announce(const SwarmId& swarm, const Endpoint& self) override;
   void find(const SwarmId& swarm, Found found) override;
   void put(const SwarmId& swarm, const Endpoint& at, std::vector<std::byte> bytes) override;
