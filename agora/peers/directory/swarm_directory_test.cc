@@ -72,17 +72,17 @@ class Swarm {
 };
 
 TEST(SwarmDirectory, ManyPeersFindEachOtherWithinSeconds) {
-  Swarm swarm(60, /*dht_down=*/true);
+  Swarm swarm(40, /*dht_down=*/true);
   EXPECT_LE(swarm.time_until([&] { return swarm.complete(); }), 4 * kSecondNs);
 }
 
 TEST(SwarmDirectory, AChangeReachesEveryoneWithinTwoSeconds) {
-  Swarm swarm(60, /*dht_down=*/true);
+  Swarm swarm(40, /*dht_down=*/true);
   swarm.time_until([&] { return swarm.complete(); });
   swarm.loop().run_for(20 * kSecondNs);
   swarm.directory(7).publish("changed");
   const auto all_know = [&] {
-    for (size_t i = 0; i < 60; ++i) {
+    for (size_t i = 0; i < 40; ++i) {
       if (i == 7) continue;
       bool knows = false;
       for (const auto& record : swarm.directory(i).records()) knows = knows || record->body == "changed";

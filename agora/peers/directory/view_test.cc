@@ -1,0 +1,218 @@
+#include "agora/peers/directory/view.h"
+
+#include <algorithm>
+#include <string>
+#include <vector>
+
+#include "agora/base/loop.h"
+#include <gtest/gtest.h>
+
+namespace agora::peers {
+namespace {
+
+using base::kSecondNs;
+using Kind = DirectoryEvent::Kind;
+
+Identity identity(int number) { return Identity::from_seed(static_cast<uint64_t>(number)); }
+PeerId peer(int number) { return identity(number).id(); }
+
+std::vector<std::byte> record(int number, uint64_t sequence, uint32_t ttl_s = 30, bool leaving = false) {
+  Record record;
+  record.endpoint = {"10.0.0.1", 4700};
+  record.sequence = sequence;
+  record.ttl_s = ttl_s;
+  record.leaving = leaving;
+  record.body = std::to_string(sequence);
+  return *sign_record(record, identity(number));
+}
+
+class ViewTest : public testing::Test {
+ protected:
+  Verdict take(const std::vector<std::byte>& bytes) {
+    events_.clear();
+    return view_.take(bytes, now_, &events_);
+  }
+  void pass(int64_t seconds) {
+    events_.clear();
+    now_ += seconds * kSecondNs;
+    view_.expire(now_, &events_);
+  }
+  DirectoryView::Difference difference(const DirectoryView& other, int64_t first = 0) {
+    const Arc arc = other.arc_from(static_cast<uint64_t>(first), 256);
+    return view_.difference(arc, other.digest(arc), 1 << 20, 0, now_);
+  }
+
+  int64_t now_ = 5 * kSecondNs;
+  std::vector<DirectoryEvent> events_;
+  DirectoryView view_{{.swarm = {}, .self = peer(100), .peers_max = 8, .tombstones_max = 4}};
+};
+
+TEST_F(ViewTest, FresherRecordsTakeTheOldOnesPlace) {
+  EXPECT_EQ(take(record(1, 5)), Verdict::taken);
+  ASSERT_EQ(events_.size(), 1u);
+  EXPECT_EQ(events_[0].kind, Kind::seen);
+  EXPECT_EQ(take(record(1, 6)), Verdict::taken);
+  ASSERT_EQ(events_.size(), 1u);
+  EXPECT_EQ(events_[0].kind, Kind::changed);
+  EXPECT_EQ(view_.find(peer(1))->body, "6");
+  EXPECT_EQ(view_.size(), 1u);
+}
+
+TEST_F(ViewTest, OldRecordsAreStaleAndTheSameOneIsNoNews) {
+  take(record(1, 5));
+  EXPECT_EQ(take(record(1, 5)), Verdict::known);
+  EXPECT_EQ(take(record(1, 4)), Verdict::stale);
+  EXPECT_EQ(take(record(1, 5, /*ttl_s=*/60)), Verdict::stale);  // another record of the same sequence
+  EXPECT_TRUE(events_.empty());
+  EXPECT_EQ(view_.counters().stale, 2u);
+}
+
+TEST_F(ViewTest, ARecordLivesFromWhenItsSequenceWasFirstSeen) {
+  take(record(1, 5));
+  pass(29);
+  EXPECT_EQ(take(record(1, 5)), Verdict::known);  // seeing it again does not prolong it
+  EXPECT_EQ(view_.next_expiry_ns(), now_ + kSecondNs);
+  pass(1);
+  ASSERT_EQ(events_.size(), 1u);
+  EXPECT_EQ(events_[0].kind, Kind::gone);
+  EXPECT_EQ(view_.size(), 0u);
+  EXPECT_EQ(view_.next_expiry_ns(), INT64_MAX);
+  EXPECT_EQ(view_.counters().expired, 1u);
+}
+
+TEST_F(ViewTest, WhoIsGoneComesBackOnlyWithAFresherRecord) {
+  take(record(1, 5));
+  pass(30);
+  EXPECT_EQ(take(record(1, 5)), Verdict::stale);
+  EXPECT_EQ(take(record(1, 6)), Verdict::taken);
+  EXPECT_EQ(events_[0].kind, Kind::seen);
+}
+
+TEST_F(ViewTest, LeavingIsFinal) {
+  take(record(1, 5));
+  EXPECT_EQ(take(record(1, 6, 30, /*leaving=*/true)), Verdict::taken);
+  ASSERT_EQ(events_.size(), 1u);
+  EXPECT_EQ(events_[0].kind, Kind::gone);
+  EXPECT_EQ(take(record(1, 6, 30, /*leaving=*/true)), Verdict::stale);
+  EXPECT_EQ(take(record(1, 5)), Verdict::stale);
+  EXPECT_EQ(take(record(2, 5, 30, /*leaving=*/true)), Verdict::taken);  // never seen: nothing to tell
+  EXPECT_TRUE(events_.empty());
+}
+
+TEST_F(ViewTest, WhatDoesNotHoldIsCountedByItsKind) {
+  std::vector<std::byte> bytes = record(1, 5);
+  bytes.back() ^= std::byte{1};
+  EXPECT_EQ(take(bytes), Verdict::forged);
+  EXPECT_EQ(take(std::vector<std::byte>(kRecordBytesMax + 1)), Verdict::oversized);
+  EXPECT_EQ(take({}), Verdict::malformed);
+  Record foreign;
+  foreign.endpoint = {"10.0.0.1", 1};
+  foreign.swarm.bytes[0] = std::byte{1};
+  EXPECT_EQ(take(*sign_record(foreign, identity(1))), Verdict::foreign);
+  EXPECT_EQ(view_.counters().forged, 1u);
+  EXPECT_EQ(view_.counters().oversized, 1u);
+  EXPECT_EQ(view_.counters().malformed, 1u);
+  EXPECT_EQ(view_.counters().foreign, 1u);
+  EXPECT_EQ(view_.size(), 0u);
+}
+
+TEST_F(ViewTest, AForgedFresherRecordDoesNotReplaceTheTrueOne) {
+  take(record(1, 5));
+  std::vector<std::byte> bytes = record(1, 6);
+  bytes.back() ^= std::byte{1};
+  EXPECT_EQ(take(bytes), Verdict::forged);
+  EXPECT_EQ(view_.find(peer(1))->sequence, 5u);
+}
+
+TEST_F(ViewTest, OwnRecordsAreToldApart) {
+  EXPECT_EQ(take(record(100, 5)), Verdict::own);
+  std::vector<std::byte> bytes = record(100, 6);
+  bytes.back() ^= std::byte{1};
+  EXPECT_EQ(take(bytes), Verdict::forged);
+  EXPECT_EQ(view_.size(), 0u);
+}
+
+TEST_F(ViewTest, PeersAndTombstonesHaveLimits) {
+  for (int i = 1; i <= 8; ++i) EXPECT_EQ(take(record(i, 1, /*ttl_s=*/i)), Verdict::taken);
+  EXPECT_EQ(take(record(9, 1)), Verdict::over_limit);
+  EXPECT_EQ(take(record(8, 2, 10)), Verdict::taken);  // the known are not shut out
+  pass(7);
+  EXPECT_EQ(view_.size(), 1u);
+  EXPECT_EQ(take(record(7, 1)), Verdict::stale);
+  EXPECT_EQ(take(record(1, 1)), Verdict::taken);  // its tombstone made room for later ones
+}
+
+TEST_F(ViewTest, ADifferenceBringsTwoViewsTogether) {
+  DirectoryView other{{.swarm = {}, .self = peer(101)}};
+  std::vector<DirectoryEvent> events;
+  for (int i = 1; i <= 4; ++i) take(record(i, i == 4 ? 9 : 1));
+  for (int i = 3; i <= 6; ++i) other.take(record(i, i == 3 ? 9 : 1), now_, &events);
+  const DirectoryView::Difference difference = this->difference(other);
+  EXPECT_EQ(difference.fresher.size(), 3u);  // 1, 2 and the fresher 4
+  EXPECT_EQ(difference.wanted.size(), 3u);   // 5, 6 and the fresher 3
+  for (const Payload& bytes : difference.fresher) {
+    EXPECT_EQ(other.take(bytes.bytes(), now_, &events), Verdict::taken);
+  }
+  for (const Payload& bytes : other.records_at(difference.wanted, 1 << 20)) {
+    EXPECT_EQ(view_.take(bytes.bytes(), now_, &events), Verdict::taken);
+  }
+  EXPECT_EQ(view_.size(), 6u);
+  EXPECT_TRUE(this->difference(other).fresher.empty());
+  EXPECT_TRUE(this->difference(other).wanted.empty());
+}
+
+TEST_F(ViewTest, ADifferenceStaysWithinItsBytes) {
+  for (int i = 1; i <= 8; ++i) take(record(i, 1));
+  const size_t one = record(1, 1).size();
+  const Arc all{0, UINT64_MAX};
+  EXPECT_EQ(view_.difference(all, {}, 3 * one, 5, now_).fresher.size(), 3u);
+  EXPECT_EQ(view_.difference(all, {}, 0, 5, now_).fresher.size(), 0u);
+  EXPECT_EQ(view_.records_at(std::vector<uint64_t>{ring_place(peer(1)), ring_place(peer(2))}, one).size(),
+            1u);
+}
+
+TEST_F(ViewTest, RecordsNearTheirEndAreNotPassedOn) {
+  take(record(1, 1, 30));
+  pass(19);
+  EXPECT_FALSE(view_.is_aging(peer(1), now_));
+  EXPECT_EQ(view_.difference({}, {}, 1 << 20, 0, now_).fresher.size(), 1u);
+  pass(1);
+  EXPECT_TRUE(view_.is_aging(peer(1), now_));
+  EXPECT_EQ(view_.difference({}, {}, 1 << 20, 0, now_).fresher.size(), 0u);
+}
+
+TEST_F(ViewTest, APeerIsShownWhatItSaidBeforeItWasGone) {
+  take(record(1, 50, 1));
+  pass(1);
+  const std::vector<DigestEntry> comes_back{{ring_place(peer(1)), 10}};
+  const auto difference = view_.difference({}, comes_back, 1 << 20, 0, now_);
+  ASSERT_EQ(difference.fresher.size(), 1u);
+  EXPECT_EQ(open_record(difference.fresher[0].bytes())->sequence, 50u);
+}
+
+TEST_F(ViewTest, ArcsOfLargeViewsCoverAFewAndTogetherEverybody) {
+  for (int i = 1; i <= 8; ++i) take(record(i, 1));
+  uint64_t first = 12345;
+  std::vector<uint64_t> places;
+  for (int arcs = 0; arcs < 4; ++arcs) {
+    const Arc arc = view_.arc_from(first, 2);
+    const std::vector<DigestEntry> digest = view_.digest(arc);
+    EXPECT_EQ(digest.size(), 2u);
+    for (const DigestEntry& entry : digest) places.push_back(entry.place);
+    first = arc.last + 1;
+  }
+  std::sort(places.begin(), places.end());
+  EXPECT_EQ(std::unique(places.begin(), places.end()) - places.begin(), 8);
+}
+
+TEST_F(ViewTest, PlacesGoRoundTheRing) {
+  EXPECT_EQ(view_.at_or_after(0), nullptr);
+  take(record(1, 1));
+  EXPECT_EQ(view_.at_or_after(0)->peer, peer(1));
+  EXPECT_EQ(view_.at_or_after(UINT64_MAX)->peer, peer(1));
+  EXPECT_TRUE((Arc{UINT64_MAX - 1, 1}.holds(0)));
+  EXPECT_FALSE((Arc{UINT64_MAX - 1, 1}.holds(2)));
+}
+
+}  // namespace
+}  // namespace agora::peers
