@@ -1,0 +1,124 @@
+#include "tests/swarm/trainers_in_process.h"
+
+#include <thread>
+
+#include "agora/base/check.h"
+#include "agora/kernels/cpu_features.h"
+#include "agora/kernels/table.h"
+#include "agora/model/model_folder.h"
+
+namespace agora::tests {
+namespace {
+
+constexpr int64_t kJoinNs = 20 * base::kSecondNs;
+
+swarm::SwarmSpec spec_of(const train::TrainOptions& options, const model::ModelConfig& config,
+                         swarm::UpdateMode updates) {
+  swarm::SwarmSpec spec;
+  spec.name = "test";
+  spec.files["config.json"] = model::format_config(config);
+  spec.layers = config.num_hidden_layers;
+  spec.experts = spec.experts_max = config.gate.experts;
+  spec.shape = model::expert_shape(config);
+  spec.bf16 = false;
+  spec.seed = options.seed;
+  spec.updates = updates;
+  spec.step.learning_rate = options.learning_rate;
+  spec.step.beta2 = options.beta2;
+  spec.step.weight_decay = options.weight_decay;
+  spec.step.gradient_norm_max = options.gradient_norm_max;
+  return spec;
+}
+
+}  // namespace
+
+TrainersInProcess::TrainersInProcess(const train::TrainOptions& options, const TrainersConfig& config)
+    : options_(options) {
+  base::ThreadPool pool(1);
+  const auto task = train::make_task(options, nullptr, pool);
+  AGORA_CHECK(task.ok());
+  spec_ = spec_of(options, (*task)->shape(*train::config_of(options)), config.updates);
+  if (config.change_spec) config.change_spec(spec_);
+  hosts_ =
+      std::make_unique<HostsInProcess>(spec_, HostsConfig{.held = contiguous(spec_.experts, config.hosts),
+                                                          .transport = {},
+                                                          .weights = swarm::first_weights(spec_),
+                                                          .host = {}});
+  for (size_t i = 0; i < config.trainers; ++i) add_trainer();
+}
+
+TrainersInProcess::~TrainersInProcess() {
+  for (size_t i = 0; i < members_.size(); ++i) stop(i);
+}
+
+size_t TrainersInProcess::add_trainer() {
+  auto member = std::make_unique<Member>();
+  auto task = train::make_task(options_, nullptr, member->pool);
+  AGORA_CHECK(task.ok());
+  member->task = *std::move(task);
+  member->transport = hosts_->make_transport();
+  const kernels::Compute compute{&kernels::best_table(kernels::cpu_features()), &member->pool,
+                                 kernels::Precision::f32};
+  auto trainer = train::SwarmTrainer::create(
+      {.loop = hosts_->loop(), .transport = *member->transport, .directory = hosts_->directory()}, spec_,
+      options_, compute, *member->task,
+      {.rows = swarm::RowDtype::f32, .patience = {.patience_ns = 5 * base::kSecondNs}});
+  AGORA_CHECK(trainer.ok());
+  member->trainer = *std::move(trainer);
+  const Status joined = member->trainer->join(kJoinNs);
+  AGORA_CHECK(joined.ok());
+  say(*member);
+  members_.push_back(std::move(member));
+  return members_.size() - 1;
+}
+
+void TrainersInProcess::say(Member& member) {
+  swarm::PeerState state;
+  member.trainer->describe(state);
+  hosts_->directory().say(member.transport->self(), member.transport->endpoint(), state);
+}
+
+void TrainersInProcess::take_steps(Member& member, int64_t steps) {
+  for (int64_t i = 0; i < steps; ++i) {
+    auto report = member.trainer->step();
+    AGORA_CHECK(report.ok());
+    member.last = *std::move(report);
+    say(member);
+  }
+}
+
+void TrainersInProcess::run(int64_t steps) {
+  std::vector<std::thread> threads;
+  for (const auto& member : members_) {
+    if (member->trainer != nullptr)
+      threads.emplace_back([this, steps, &member] { take_steps(*member, steps); });
+  }
+  for (std::thread& thread : threads) thread.join();
+}
+
+void TrainersInProcess::stop(size_t i) {
+  Member& member = *members_[i];
+  if (member.trainer == nullptr) return;
+  member.transport->stop();
+  member.trainer.reset();
+  hosts_->directory().gone(member.transport->self());
+  // What the trainer had posted holds the transport: let it pass.
+  base::Mutex mutex;
+  base::Condition passed;
+  bool done = false;
+  hosts_->loop().post([&] {
+    base::MutexLock lock(mutex);
+    done = true;
+    passed.wake_all();
+  });
+  base::MutexLock lock(mutex);
+  while (!done) passed.wait(mutex);
+}
+
+double TrainersInProcess::validation_loss(size_t i) {
+  auto evaluation = members_[i]->trainer->validate(0);
+  AGORA_CHECK(evaluation.ok());
+  return evaluation->total.loss();
+}
+
+}  // namespace agora::tests

@@ -1,0 +1,109 @@
+// Trainers of a swarm: alone and together, with somebody dying, with somebody coming late.
+#include <filesystem>
+#include <fstream>
+
+#include <gtest/gtest.h>
+
+#include "tests/swarm/trainers_in_process.h"
+
+namespace agora::tests {
+namespace {
+
+class SwarmTraining : public testing::Test {
+ protected:
+  void SetUp() override {
+    text_ = std::filesystem::path(testing::TempDir()) /
+            ("swarm-training-" + std::string(testing::UnitTest::GetInstance()->current_test_info()->name()) +
+             ".txt");
+    std::ofstream out(text_);
+    for (int i = 0; i < 4000; ++i) out << i * 7 << (i % 9 == 8 ? "\n" : " ");
+    options_.data = text_.string();
+    options_.tokenizer = "char";
+    options_.layers = 2;
+    options_.width = 32;
+    options_.heads = 2;
+    options_.experts = 8;
+    options_.chosen = 2;
+    options_.hidden = 24;
+    options_.sequence = 32;
+    options_.batch = 8;
+    options_.micro_batches = 2;
+    options_.steps = 1000;
+    options_.warmup = 10;
+    options_.learning_rate = 1e-2f;
+    options_.average_every = 10;
+    options_.precision = "f32";
+  }
+  void TearDown() override { std::filesystem::remove(text_); }
+
+  std::filesystem::path text_;
+  train::TrainOptions options_;
+};
+
+TEST_F(SwarmTraining, OneTrainerLearns) {
+  TrainersInProcess swarm(options_, {.trainers = 1});
+  const double before = swarm.validation_loss(0);
+  swarm.run(60);
+  EXPECT_LT(swarm.validation_loss(0), before - 0.3);
+  EXPECT_EQ(swarm.last(0).choices_arrived, swarm.last(0).choices);
+  EXPECT_EQ(swarm.last(0).mix.lost, 0u);
+  EXPECT_GE(swarm.last(0).trunk.round, 4u);
+}
+
+TEST_F(SwarmTraining, TwoTrainersLearnAndHaveOneTrunk) {
+  TrainersInProcess swarm(options_, {.trainers = 2});
+  const double before = swarm.validation_loss(0);
+  swarm.run(60);
+  EXPECT_LT(swarm.validation_loss(0), before - 0.3);
+  EXPECT_LT(swarm.validation_loss(1), before - 0.3);
+  EXPECT_GE(swarm.trainer(0).averaging().rounds, 3u);
+  EXPECT_EQ(swarm.trainer(0).averaging().members, 2u);
+  EXPECT_EQ(swarm.trainer(0).averaging().refused, 0u);
+  EXPECT_NE(swarm.trainer(0).state().cursor, swarm.trainer(1).state().cursor);
+}
+
+TEST_F(SwarmTraining, WhoDiesIsNotWaitedFor) {
+  TrainersInProcess swarm(options_, {.trainers = 2});
+  swarm.run(25);
+  swarm.stop(1);
+  const uint64_t round = swarm.trainer(0).averaging().version.round;
+  swarm.run(40);
+  EXPECT_GE(swarm.trainer(0).averaging().version.round, round + 2);
+  EXPECT_EQ(swarm.trainer(0).averaging().members, 1u);
+}
+
+TEST_F(SwarmTraining, WhoComesLateBeginsWithTheOthersTrunk) {
+  TrainersInProcess swarm(options_, {.trainers = 1});
+  swarm.run(45);
+  const double trained = swarm.validation_loss(0);
+  const size_t late = swarm.add_trainer();
+  EXPECT_GE(swarm.trainer(late).state().step, 30);
+  EXPECT_LT(swarm.validation_loss(late), trained + 0.3);
+  swarm.run(25);
+  EXPECT_EQ(swarm.trainer(late).averaging().members, 2u);
+}
+
+TEST_F(SwarmTraining, ALostHostCostsRowsNotTheRun) {
+  TrainersInProcess swarm(options_, {.trainers = 1});
+  swarm.run(5);
+  swarm.hosts().kill(2);
+  swarm.hosts().forget(2);
+  swarm.run(5);
+  EXPECT_LT(swarm.last(0).choices_arrived, swarm.last(0).choices);
+  EXPECT_GT(swarm.last(0).mix.gate_mass_lost, 0);
+  EXPECT_EQ(swarm.trainer(0).state().step, 10);
+}
+
+TEST_F(SwarmTraining, WithoutAnyHostAStepEndsWithAClearWord) {
+  options_.warmup = 30;
+  TrainersInProcess swarm(options_, {.trainers = 1});
+  swarm.run(2);
+  for (size_t host = 0; host < 4; ++host) swarm.hosts().kill(host);
+  const auto report = swarm.trainer(0).step();
+  ASSERT_FALSE(report.ok());
+  EXPECT_TRUE(absl::IsUnavailable(report.status())) << report.status();
+  EXPECT_EQ(swarm.trainer(0).state().step, 2);
+}
+
+}  // namespace
+}  // namespace agora::tests
