@@ -74,8 +74,8 @@ class Block {
   Status backward(const Pass& pass, const nn::AttentionBatch& batch, BlockTape& tape, View<float> dx,
                   BlockScratch& scratch);
 
-  // No backward follows. With caches, one a sequence, the rows are appended to them; without: whole sequences.
-  // `saved` is what the mixture decided.
+  // No backward follows. With caches, one a sequence, the rows are appended to them; without: whole
+  // sequences. `saved` is what the mixture decided.
   Status infer(const Pass& pass, const nn::AttentionBatch& batch, std::span<const nn::KeyCache> caches,
                View<float> x, moe::MoeSaved& saved, BlockScratch& scratch);
 

@@ -84,8 +84,8 @@ class Model {
   // of a whole pass over the sequence. OutOfRange: the cache is full.
   Status extend(const Pass& pass, std::span<const int32_t> tokens, SequenceCache& cache,
                 std::span<float> logits);
-  // Many sequences in one pass: each is bitwise as if it were alone. An error leaves all as long as they were,
-  // so that the step, or a part of it, can be done again.
+  // Many sequences in one pass: each is bitwise as if it were alone. An error leaves all as long as they
+  // were, so that the step, or a part of it, can be done again.
   Status extend_many(const Pass& pass, std::span<const SequenceStep> steps);
 
  private:

@@ -254,7 +254,8 @@ TEST_F(ModelTest, CountsItsParameters) {
   }
 }
 
-// Gives the baton away in every call, as experts on other machines do, so that passes interleave layer by layer.
+// Gives the baton away in every call, as experts on other machines do, so that passes interleave layer by
+// layer.
 class AwayExperts final : public moe::Experts {
  public:
   AwayExperts(moe::Experts& inner, base::Baton& baton) : inner_(inner), baton_(baton) {}

@@ -1,6 +1,6 @@
 // What the gates did with each token of one text, and why.
 //
-//   AGORA_ASSIGN_OR_RETURN(std::vector<TokenTrace> trace, trace_text(*m.model, *m.tokenizer, compute, "text"));
+//   AGORA_ASSIGN_OR_RETURN(auto trace, trace_text(*m.model, *m.tokenizer, compute, "text"));
 //   for (const TokenTrace& token : trace) use(token.layers[0].choices[0].expert);
 //
 // Plain values; any thread. trace_text(): one thread at a time, it is the model's.

@@ -20,7 +20,8 @@ Status no_trunk_yet() {
   return absl::UnavailableError("the server has no trunk yet: ask again soon, or another one");
 }
 
-// One step until its first rows are read; and who waits in front of it needs about as many as who is under way.
+// One step until its first rows are read; and who waits in front of it needs about as many as who is under
+// way.
 uint32_t AnswererCounters::load_us() const {
   if (active == 0) return 0;
   return static_cast<uint32_t>(std::min<int64_t>(step_ns / 1000 * (active + waiting), UINT32_MAX));

@@ -5,8 +5,8 @@
 //   answerer.ask({request, Priority::interactive, deadline_ns, trace}, asker);
 //   answerer.look([](Glance& glance) { ... });                 // between two steps, on the thread
 //
-// A session ends with its answer, its deadline, when nobody waits for it any more, or when a step fails for it
-// alone: then the others go on. Any thread may call; nothing waits but stop().
+// A session ends with its answer, its deadline, when nobody waits for it any more, or when a step fails for
+// it alone: then the others go on. Any thread may call; nothing waits but stop().
 #pragma once
 
 #include <deque>
@@ -65,11 +65,13 @@ class Answerer {
   Answerer(const kernels::Compute& compute, const Clock& clock, const model::Tokenizer& tokenizer,
            const BatcherLimits& limits);
   ~Answerer();
-  // Ends what is under way, and the thread; from now on every question is refused. Not from an asker or a look.
+  // Ends what is under way, and the thread; from now on every question is refused. Not from an asker or a
+  // look.
   void stop();
 
   // The only errors of ask() come through done(): ResourceExhausted (full), Unavailable (no trunk yet, or the
-  // server stops), DeadlineExceeded, Cancelled (nobody waits), InvalidArgument (see Session), and the experts'.
+  // server stops), DeadlineExceeded, Cancelled (nobody waits), InvalidArgument (see Session), and the
+  // experts'.
   void ask(Question question, std::shared_ptr<Asker> asker);
   void use_trunk(ServedTrunk trunk);
   // ResourceExhausted: kLooksMax are waiting; then, and when the answerer ends first, it never runs.

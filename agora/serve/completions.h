@@ -4,9 +4,9 @@
 //   completion_json(head, text, summary);              completion_chunk(head, piece);      // streaming
 //   HttpError e = http_error(status);                  // 400 ... 504 with {"error": {...}}
 //
-// Of the request: model, prompt (one text), max_tokens, temperature, top_p, stop, seed, stream; and our own top_k
-// and repetition_penalty. What is known and not done (n, best_of, logprobs, echo, suffix, penalties) is refused
-// rather than ignored. Answers have our summary under "agora". No sockets. Any thread (values).
+// Of the request: model, prompt (one text), max_tokens, temperature, top_p, stop, seed, stream; and our own
+// top_k and repetition_penalty. What is known and not done (n, best_of, logprobs, echo, suffix, penalties) is
+// refused rather than ignored. Answers have our summary under "agora". No sockets. Any thread (values).
 #pragma once
 
 #include <cstdint>

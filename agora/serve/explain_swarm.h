@@ -2,8 +2,9 @@
 //
 //   answerer.look([&](Glance& glance) { done(explain_swarm(glance, tokenizer, "words", text)); });
 //
-// JSON of the same shape as `agora explain --json`, with "served" at every choice: host, version of the expert, how
-// it came to be asked. One pass over at most kExplainTokensMax tokens of the text. On the answering thread.
+// JSON of the same shape as `agora explain --json`, with "served" at every choice: host, version of the
+// expert, how it came to be asked. One pass over at most kExplainTokensMax tokens of the text. On the
+// answering thread.
 #pragma once
 
 #include <string>

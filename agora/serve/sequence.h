@@ -5,9 +5,9 @@
 //   model.extend_many(pass, {sequence.step(rows)});                    // until unread() is empty; then
 //   int32_t token = sequence.sample();                                 // which is unread
 //
-// A model takes max_position_embeddings rows. When there are more tokens it reads the last of them again, from
-// a place that depends on their number alone: so the tokens that follow are the same whether a sequence was
-// answered in one go or taken over in the middle. One thread at a time.
+// A model takes max_position_embeddings rows. When there are more tokens it reads the last of them again,
+// from a place that depends on their number alone: so the tokens that follow are the same whether a sequence
+// was answered in one go or taken over in the middle. One thread at a time.
 #pragma once
 
 #include <span>

@@ -16,7 +16,8 @@ namespace {
 
 constexpr int64_t kLookNs = 50 * base::kMillisecondNs;  // how often a waiting client looks for an interrupt
 
-// What one call brought, for the thread that waits. Shared with the transport: a call may outlive our interest.
+// What one call brought, for the thread that waits. Shared with the transport: a call may outlive our
+// interest.
 class Inbox {
  public:
   void add(peers::Payload part) {

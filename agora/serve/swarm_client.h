@@ -4,8 +4,8 @@
 //   AGORA_ASSIGN_OR_RETURN(SwarmAnswer answer, ask_swarm({transport, clock, servers}, request, settings,
 //                                                        [](std::string_view text) { std::cout << text; }));
 //
-// Draws depend on the seed and a token's place alone: as long as trunk and experts are the same, so is the text,
-// whoever gave which part of it. Waits: not on a thread of the transport or of a loop.
+// Draws depend on the seed and a token's place alone: as long as trunk and experts are the same, so is the
+// text, whoever gave which part of it. Waits: not on a thread of the transport or of a loop.
 #pragma once
 
 #include <functional>
@@ -52,7 +52,8 @@ struct SwarmAnswer {
 };
 
 // Errors: InvalidArgument (the question), Cancelled (interrupted), DeadlineExceeded, NotFound (no server is
-// known), or what the last server failed with, once ContinuedAnswer::kFailuresMax have failed without a token.
+// known), or what the last server failed with, once ContinuedAnswer::kFailuresMax have failed without a
+// token.
 StatusOr<SwarmAnswer> ask_swarm(const Servers& servers, AskRequest request, const AskSettings& settings,
                                 const std::function<void(std::string_view)>& show);
 

@@ -1,13 +1,14 @@
 // A server: holds a trunk with its gates, asks the swarm's hosts for the experts, and answers.
 //
-//   AGORA_ASSIGN_OR_RETURN(auto server, SwarmServer::create({loop, transport, directory, finder, &trace}, spec,
-//                                                           compute, {}));    // serves kAsk and kExplain
+//   const ServerPeer peer{loop, transport, directory, finder, &trace};
+//   AGORA_ASSIGN_OR_RETURN(auto server, SwarmServer::create(peer, spec, compute, {}));   // kAsk, kExplain
 //   node.contribute([&](PeerState& state) { server->describe(state); });
 //   transport.stop();                                                // before the server goes
 //
-// It follows the newest trunk that trainers say they have, pulls it and checks it; an answer that is under way
-// keeps the trunk that it began with. Every gate call is interactive and exact: which host serves an expert does
-// not change a bit of the answer. Before the first trunk has come, calls are answered Unavailable. Any thread.
+// It follows the newest trunk that trainers say they have, pulls it and checks it; an answer that is under
+// way keeps the trunk that it began with. Every gate call is interactive and exact: which host serves an
+// expert does not change a bit of the answer. Before the first trunk has come, calls are answered
+// Unavailable. Any thread.
 #pragma once
 
 #include <atomic>

@@ -1,4 +1,5 @@
-// Sees who served each choice of a mixture over many hosts: for explain, and for what an answer says of itself.
+// Sees who served each choice of a mixture over many hosts: for explain, and for what an answer says of
+// itself.
 //
 //   RemoteExperts experts(loop, transport, finder, spec, {.observer = &observer});
 //

@@ -1,5 +1,5 @@
-// A swarm that answers, in one process: hosts that hold every expert twice, a trainer with a trunk, servers, and the
-// same model whole, to compare with.
+// A swarm that answers, in one process: hosts that hold every expert twice, a trainer with a trunk, servers,
+// and the same model whole, to compare with.
 //
 //   ServersInProcess swarm;   swarm.put_trunk(1);   swarm.add_server();
 //   EXPECT_EQ(swarm.ask(request, show).text, swarm.alone(request));
