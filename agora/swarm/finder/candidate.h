@@ -9,8 +9,8 @@
 namespace agora::swarm {
 
 struct Candidate {
-  peers::PeerId peer;
-  peers::Endpoint endpoint;
+  peers::PeerId peer = {};
+  peers::Endpoint endpoint = {};
   bool leads = false;
   uint32_t epoch = 0;
   uint64_t version = 0;

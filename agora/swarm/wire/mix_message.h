@@ -21,7 +21,7 @@
 namespace agora::swarm {
 
 struct MixRequestHead {
-  LayerId layer;
+  LayerId layer = {};
   moe::Keep keep = moe::Keep::nothing;
   bool entries = false;  // exact mode: each choice's weighted row by itself, always f32
   RowDtype rows = RowDtype::bf16;

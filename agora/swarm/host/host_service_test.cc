@@ -1,0 +1,224 @@
+#include "agora/swarm/host/host_service.h"
+
+#include <limits>
+#include <map>
+
+#include "agora/base/virtual_loop.h"
+#include "agora/swarm/host/test_calls.h"
+#include "agora/swarm/host/test_swarm.h"
+#include "agora/swarm/wire/method.h"
+#include <gtest/gtest.h>
+
+namespace agora::swarm {
+namespace {
+
+using peers::Priority;
+
+// Hands calls to whoever serves their method.
+class Switchboard final : public peers::Transport {
+ public:
+  const peers::PeerId& self() const override { return self_; }
+  const peers::Endpoint& endpoint() const override { return endpoint_; }
+  using peers::Transport::call;
+  peers::CallId call(const peers::CallSettings&, peers::Payload, peers::CallEvents) override { return {}; }
+  void cancel(peers::CallId) override {}
+  void serve(peers::Method method, peers::CallHandler handler) override {
+    handlers_[method] = std::move(handler);
+  }
+  void stop() override {}
+  peers::TransportCounters counters() const override { return {}; }
+
+  std::shared_ptr<FakeCall> ask(FakeCall::Settings settings) {
+    auto call = std::make_shared<FakeCall>(std::move(settings));
+    handlers_.at(call->method())(call);
+    return call;
+  }
+
+ private:
+  peers::PeerId self_ = test_peer(100);
+  peers::Endpoint endpoint_{"test", 1};
+  std::map<peers::Method, peers::CallHandler> handlers_;
+};
+
+class HostServiceTest : public testing::Test {
+ protected:
+  HostServiceTest() {
+    for (int64_t e = 0; e < 4; ++e) {
+      store_->adopt(expert_name(1, e));
+      store_->set_role(expert_name(1, e), Role::leader, 1);
+    }
+  }
+
+  struct Message {
+    tensor::Buffer<float> x;
+    moe::Route route;
+    MixRequestHead head{.layer = LayerId(1), .rows = RowDtype::f32, .answer = RowDtype::f32};
+    peers::Payload bytes() const {
+      std::vector<int32_t> all;
+      for (int32_t t = 0; t < x.rows(); ++t) all.push_back(t);
+      return encode(head, route, x.view(), all);
+    }
+  };
+  Message message(int64_t tokens, int64_t width = kTestWidth) {
+    return {moe::random_rows(rng_, tokens, width), moe::random_route(rng_, tokens, 4, 2)};
+  }
+  std::shared_ptr<FakeCall> ask(const peers::Payload& payload, peers::Method method = kMix,
+                                Priority priority = Priority::training, int from = 1) {
+    return board_.ask({.from = test_peer(from), .method = method, .priority = priority, .payload = payload});
+  }
+  absl::StatusCode code_of(const peers::Payload& payload, peers::Method method = kMix) {
+    const auto call = ask(payload, method);
+    loop_.run_for(0);
+    EXPECT_EQ(call->replies(), 1);
+    return call->status()->code();
+  }
+  peers::Payload gradient(moe::Ticket ticket, const Message& m, uint64_t step = 1) {
+    BackwardHead head;
+    head.ticket = ticket;
+    head.key.step = step;
+    head.key.layer = m.head.layer;
+    head.rows = head.answer = RowDtype::f32;
+    head.choices = m.route.choices();
+    std::vector<int32_t> all;
+    for (int32_t t = 0; t < m.x.rows(); ++t) all.push_back(t);
+    return encode(head, m.x.view(), all);
+  }
+  moe::Ticket keep(Message& m) {
+    m.head.keep = moe::Keep::for_backward;
+    const auto call = ask(m.bytes());
+    loop_.run_for(0);
+    return read_mix_reply(call->answer().bytes())->ticket;
+  }
+
+  Rng rng_{1};
+  moe::TestCompute machine_{1};
+  SwarmSpec spec_ = test_spec(UpdateMode::synchronous);
+  std::unique_ptr<ExpertStore> store_ = make_store(machine_, spec_);
+  base::VirtualLoop loop_;
+  Executor executor_{loop_};
+  Switchboard board_;
+  HostService service_{board_, executor_, *store_, spec_, {}};
+};
+
+TEST_F(HostServiceTest, CallsThatShareAPassGetWhatTheyWouldHaveGotAlone) {
+  std::vector<Message> messages;
+  for (const int64_t tokens : {3, 1, 7}) messages.push_back(message(tokens));
+  messages.push_back(message(2));
+  messages.back().head.entries = true;
+  std::vector<peers::Payload> alone;
+  for (const Message& m : messages) {
+    const auto call = ask(m.bytes());
+    loop_.run_for(0);
+    alone.push_back(call->answer());
+  }
+  EXPECT_EQ(service_.counters().shared, 0u);
+  std::vector<std::shared_ptr<FakeCall>> together;
+  for (const Message& m : messages) together.push_back(ask(m.bytes()));
+  EXPECT_GT(service_.load_us(), 0u);
+  loop_.run_for(0);
+  EXPECT_EQ(service_.counters().shared, 3u) << "the fourth wants its entries";
+  EXPECT_EQ(service_.counters().passes, 6u);
+  for (size_t i = 0; i < messages.size(); ++i) {
+    ASSERT_TRUE(together[i]->status()->ok()) << *together[i]->status();
+    EXPECT_TRUE(std::equal(alone[i].bytes().begin(), alone[i].bytes().end(),
+                           together[i]->answer().bytes().begin(), together[i]->answer().bytes().end()))
+        << i;
+  }
+}
+
+TEST_F(HostServiceTest, OneBadCallerSpoilsNobodysPass) {
+  const Message good = message(2);
+  Message bad = message(2);
+  bad.x.row(1)[3] = std::numeric_limits<float>::quiet_NaN();
+  const auto first = ask(good.bytes()), second = ask(bad.bytes()), third = ask(good.bytes());
+  loop_.run_for(0);
+  EXPECT_TRUE(first->status()->ok());
+  EXPECT_EQ(second->status()->code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_TRUE(third->status()->ok());
+  EXPECT_EQ(service_.counters().refused, 1u);
+}
+
+TEST_F(HostServiceTest, ASmallInteractiveCallDoesNotWaitForTheLoop) {
+  const auto call = ask(message(1).bytes(), kMix, Priority::interactive);
+  EXPECT_TRUE(call->status().has_value());
+  EXPECT_EQ(service_.counters().done_here, 1u);
+  const auto waiting = ask(message(3).bytes());
+  const auto behind = ask(message(1).bytes(), kMix, Priority::interactive);
+  EXPECT_FALSE(behind->status().has_value()) << "somebody waits: it takes its turn";
+  loop_.run_for(0);
+  EXPECT_TRUE(waiting->status()->ok());
+  EXPECT_TRUE(behind->status()->ok());
+}
+
+TEST_F(HostServiceTest, WhatIsNotHeldIsData) {
+  Message m = message(1);
+  m.route = {.first = {0, 2}, .expert = {1, 6}, .weight = {1, 1}};
+  const auto call = ask(m.bytes());
+  loop_.run_for(0);
+  ASSERT_TRUE(call->status()->ok());
+  EXPECT_EQ(read_mix_reply(call->answer().bytes())->arrived, (std::vector<uint8_t>{1, 0}));
+}
+
+TEST_F(HostServiceTest, TicketsAreTheirOwnersAndUsedOnce) {
+  Message m = message(3);
+  const moe::Ticket ticket = keep(m);
+  ASSERT_NE(ticket, moe::Ticket{});
+  const auto stranger = ask(gradient(ticket, m), kMixBackward, Priority::training, 2);
+  loop_.run_for(0);
+  EXPECT_EQ(stranger->status()->code(), absl::StatusCode::kNotFound);
+  EXPECT_EQ(code_of(gradient(ticket, m), kMixBackward), absl::StatusCode::kOk);
+  EXPECT_EQ(code_of(gradient(ticket, m), kMixBackward), absl::StatusCode::kNotFound);
+  EXPECT_EQ(service_.counters().unknown_tickets, 2u);
+  EXPECT_EQ(store_->counters().applied, 1u);
+}
+
+TEST_F(HostServiceTest, AReleasedTicketIsGone) {
+  Message m = message(3);
+  const std::vector<moe::Ticket> ticket = {keep(m)};
+  ask(encode_release(ticket), kRelease, Priority::training, 2);
+  loop_.run_for(0);
+  ask(encode_release(ticket), kRelease);
+  loop_.run_for(0);
+  EXPECT_EQ(code_of(gradient(ticket[0], m), kMixBackward), absl::StatusCode::kNotFound);
+  EXPECT_EQ(store_->experts().tickets_held(), 0);
+}
+
+TEST_F(HostServiceTest, BadInputGetsOneErrorAndACounter) {
+  EXPECT_EQ(code_of(peers::Payload::copy(base::as_bytes("not a message of ours"))),
+            absl::StatusCode::kInvalidArgument);
+  EXPECT_EQ(code_of({}, kMixBackward), absl::StatusCode::kInvalidArgument);
+  EXPECT_EQ(code_of({}, kEndStep), absl::StatusCode::kInvalidArgument);
+  EXPECT_EQ(service_.counters().malformed, 3u);
+
+  EXPECT_EQ(code_of(message(2, kTestWidth + 1).bytes()), absl::StatusCode::kInvalidArgument);
+  Message layer = message(2);
+  layer.head.layer = LayerId(2);
+  EXPECT_EQ(code_of(layer.bytes()), absl::StatusCode::kInvalidArgument);
+  Message expert = message(1);
+  expert.route = {.first = {0, 1}, .expert = {999}, .weight = {1}};
+  EXPECT_EQ(code_of(expert.bytes()), absl::StatusCode::kInvalidArgument);
+  Message nan = message(2);
+  nan.x.row(0)[0] = std::numeric_limits<float>::infinity();
+  EXPECT_EQ(code_of(nan.bytes()), absl::StatusCode::kInvalidArgument);
+  EXPECT_EQ(service_.counters().refused, 4u);
+
+  Message kept = message(3);
+  const moe::Ticket ticket = keep(kept);
+  Message other = message(4);
+  EXPECT_EQ(code_of(gradient(ticket, other), kMixBackward), absl::StatusCode::kInvalidArgument);
+  EXPECT_EQ(code_of(gradient(ticket, kept), kMixBackward), absl::StatusCode::kOk)
+      << "the ticket should have stayed";
+}
+
+TEST_F(HostServiceTest, LateCallsAreNotComputed) {
+  board_.ask({.from = test_peer(1), .method = kMix, .deadline_ns = 5, .payload = message(3).bytes()});
+  const auto late =
+      board_.ask({.from = test_peer(1), .method = kMix, .deadline_ns = 0, .payload = message(3).bytes()});
+  loop_.run_for(0);
+  EXPECT_EQ(late->status()->code(), absl::StatusCode::kDeadlineExceeded);
+  EXPECT_EQ(service_.counters().late, 1u);
+  EXPECT_EQ(service_.counters().passes, 1u);
+}
+
+}  // namespace
+}  // namespace agora::swarm
