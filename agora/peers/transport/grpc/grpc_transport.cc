@@ -15,6 +15,7 @@
 #include "agora/peers/transport/grpc/stream.h"
 #include "agora/peers/transport/grpc/tls.h"
 #include "agora/peers/transport/peer_table.h"
+#include <grpc/support/log.h>
 #include <grpcpp/create_channel.h>
 #include <grpcpp/server.h>
 #include <grpcpp/server_builder.h>
@@ -247,6 +248,10 @@ void GrpcTransport::Impl::stop() {
   }
   context_->handlers.stop();
   loop_.stop();
+}
+
+void silence_grpc_log() {
+  gpr_set_log_function([](gpr_log_func_args*) {});
 }
 
 StatusOr<std::unique_ptr<GrpcTransport>> GrpcTransport::start(const Identity& identity,

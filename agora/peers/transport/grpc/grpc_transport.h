@@ -30,6 +30,10 @@ struct GrpcTransportConfig {
   TransportLimits limits;
 };
 
+// gRPC writes a line to standard error for every handshake that fails, which is for strangers to cause: main()
+// calls this before it starts a transport. For the whole process.
+void silence_grpc_log();
+
 class GrpcTransport final : public Transport {
  public:
   // Unavailable: the port is taken, or not ours to open.

@@ -1,0 +1,211 @@
+#include "agora/peers/transport/grpc/grpc_transport.h"
+
+#include <unistd.h>
+
+#include <atomic>
+#include <thread>
+#include <vector>
+
+#include "agora/base/clock.h"
+#include "agora/base/rng.h"
+#include <arpa/inet.h>
+#include <gtest/gtest.h>
+#include <netinet/in.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+
+namespace agora::peers {
+namespace {
+
+constexpr Method kEcho{20};
+constexpr int64_t kSecondNs = 1'000'000'000;
+
+template <class Condition>
+bool await(const Condition& so) {
+  const RealClock clock;
+  const int64_t until_ns = clock.now_ns() + 60 * kSecondNs;
+  while (!so() && clock.now_ns() < until_ns) std::this_thread::yield();
+  return so();
+}
+
+std::unique_ptr<GrpcTransport> make_peer(std::optional<SwarmKey> key = {},
+                                         const TransportLimits& limits = {}) {
+  auto peer = GrpcTransport::start(
+      Identity::generate(),
+      {.listen = {"127.0.0.1", 0}, .advertise = {}, .swarm_key = std::move(key), .limits = limits});
+  EXPECT_TRUE(peer.ok()) << peer.status();
+  (*peer)->serve(kEcho,
+                 [](std::shared_ptr<IncomingCall> call) { call->reply(absl::OkStatus(), call->payload()); });
+  return *std::move(peer);
+}
+
+Reply ask(Transport& from, const Transport& to, size_t bytes = 10, Priority priority = Priority::training) {
+  std::atomic<bool> done{false};
+  Reply reply;
+  from.call({.to = to.self(),
+             .at = to.endpoint(),
+             .method = kEcho,
+             .priority = priority,
+             .deadline_ns = RealClock().now_ns() + 30 * kSecondNs},
+            Payload::own(std::vector<std::byte>(bytes)), [&](Reply r) {
+              reply = std::move(r);
+              done = true;
+            });
+  EXPECT_TRUE(await([&] { return done.load(); }));
+  return reply;
+}
+
+class RawConnection {
+ public:
+  explicit RawConnection(const Endpoint& to) : fd_(::socket(AF_INET, SOCK_STREAM, 0)) {
+    sockaddr_in address{};
+    address.sin_family = AF_INET;
+    address.sin_port = htons(to.port);
+    ::inet_pton(AF_INET, to.host.c_str(), &address.sin_addr);
+    connected_ = ::connect(fd_, reinterpret_cast<sockaddr*>(&address), sizeof address) == 0;
+  }
+  ~RawConnection() { ::close(fd_); }
+  RawConnection(const RawConnection&) = delete;
+
+  bool connected() const { return connected_; }
+  void send(const std::vector<std::byte>& bytes) {
+    [[maybe_unused]] const ssize_t n = ::send(fd_, bytes.data(), bytes.size(), MSG_NOSIGNAL);
+  }
+  bool closed() {
+    char byte;
+    const ssize_t n = ::recv(fd_, &byte, 1, MSG_DONTWAIT);
+    return n == 0 || (n < 0 && errno != EAGAIN && errno != EWOULDBLOCK);
+  }
+
+ private:
+  const int fd_;
+  bool connected_ = false;
+};
+
+SwarmKey key_of(uint8_t value) {
+  SwarmKey key;
+  key.fill(static_cast<std::byte>(value));
+  return key;
+}
+
+TEST(GrpcTransport, APrivateSwarmLetsInOnlyWhoHasTheKey) {
+  const auto host = make_peer(key_of(1)), member = make_peer(key_of(1)), other = make_peer(key_of(2)),
+             without = make_peer();
+  EXPECT_TRUE(ask(*member, *host).status.ok());
+  EXPECT_TRUE(absl::IsPermissionDenied(ask(*other, *host).status));
+  EXPECT_TRUE(absl::IsPermissionDenied(ask(*without, *host).status));
+  EXPECT_TRUE(absl::IsPermissionDenied(ask(*host, *without).status));
+  EXPECT_TRUE(await([&] { return host->counters().connections_refused >= 2; }));
+  EXPECT_EQ(host->counters().calls_received, 1u);
+  EXPECT_EQ(without->counters().calls_received, 0u);
+  EXPECT_TRUE(ask(*member, *host).status.ok());
+}
+
+TEST(GrpcTransport, TheSamePortTwiceIsRefused) {
+  const auto peer = make_peer();
+  const auto again = GrpcTransport::start(
+      Identity::generate(), {.listen = peer->endpoint(), .advertise = {}, .swarm_key = {}, .limits = {}});
+  EXPECT_TRUE(absl::IsUnavailable(again.status())) << again.status();
+}
+
+TEST(GrpcTransport, RandomBytesAreDroppedAndCounted) {
+  const auto host = make_peer(), friendly = make_peer();
+  Rng rng(7);
+  std::vector<std::unique_ptr<RawConnection>> connections;
+  for (int i = 0; i < 50; ++i) {
+    std::vector<std::byte> bytes(1 + rng.below(3000));
+    for (std::byte& byte : bytes) byte = static_cast<std::byte>(rng.next_u32());
+    if (i % 2 == 0) bytes[0] = std::byte{0};
+    // Every second one looks like a TLS hello until TLS itself reads it.
+    const std::vector<std::byte> hello = {std::byte{22}, std::byte{3}, std::byte{1}, std::byte{0},
+                                          std::byte{100}};
+    if (i % 2 == 1) bytes.insert(bytes.begin(), hello.begin(), hello.end());
+    bytes.resize(std::max<size_t>(bytes.size(), 200));
+    connections.push_back(std::make_unique<RawConnection>(host->endpoint()));
+    connections.back()->send(bytes);
+  }
+  for (const auto& connection : connections) EXPECT_TRUE(await([&] { return connection->closed(); }));
+  EXPECT_GE(host->counters().connections_refused, 25u);
+  EXPECT_TRUE(ask(*friendly, *host).status.ok());
+}
+
+TEST(GrpcTransport, FiveThousandIdleConnectionsDoNotFreezeIt) {
+  rlimit files{};
+  ASSERT_EQ(::getrlimit(RLIMIT_NOFILE, &files), 0);
+  files.rlim_cur = files.rlim_max;
+  ::setrlimit(RLIMIT_NOFILE, &files);
+  const TransportLimits limits{.proof_ns_max = kSecondNs};
+  const auto host = make_peer({}, limits), friendly = make_peer();
+  std::vector<std::unique_ptr<RawConnection>> idle;
+  const size_t count = files.rlim_max >= 8192 ? 5000 : files.rlim_max / 2;
+  for (size_t i = 0; i < count; ++i) {
+    idle.push_back(std::make_unique<RawConnection>(host->endpoint()));
+    if (i % 3 == 0) idle.back()->send({std::byte{22}, std::byte{3}});  // and never more
+  }
+  EXPECT_TRUE(ask(*friendly, *host).status.ok());
+  EXPECT_TRUE(await([&] { return host->counters().connections_refused >= count; }));
+  size_t open = 0;
+  for (const auto& connection : idle) open += connection->connected() && !connection->closed() ? 1 : 0;
+  EXPECT_EQ(open, 0u);
+  EXPECT_TRUE(ask(*friendly, *host).status.ok());
+}
+
+TEST(GrpcTransport, APeerThatIsBackIsReachedAgain) {
+  const auto a = make_peer();
+  const Identity identity = Identity::generate();
+  const auto start = [&](const Endpoint& at) {
+    auto peer =
+        GrpcTransport::start(identity, {.listen = at, .advertise = {}, .swarm_key = {}, .limits = {}});
+    EXPECT_TRUE(peer.ok()) << peer.status();
+    (*peer)->serve(
+        kEcho, [](std::shared_ptr<IncomingCall> call) { call->reply(absl::OkStatus(), call->payload()); });
+    return *std::move(peer);
+  };
+  auto b = start({"127.0.0.1", 0});
+  const Endpoint at = b->endpoint();
+  EXPECT_TRUE(ask(*a, *b).status.ok());
+  b.reset();
+  EXPECT_TRUE(await([&] { return a->counters().connections == 0; }));
+  b = start(at);
+  EXPECT_TRUE(await([&] { return ask(*a, *b).status.ok(); }));
+}
+
+TEST(GrpcTransport, ASmallCallDoesNotWaitForALargePayload) {
+  constexpr size_t kLarge = size_t{64} << 20;
+  const auto a = make_peer(), b = make_peer();
+  ASSERT_TRUE(ask(*a, *b).status.ok());
+  std::atomic<bool> large_done{false};
+  a->call({.to = b->self(),
+           .at = b->endpoint(),
+           .method = kEcho,
+           .priority = Priority::training,
+           .deadline_ns = RealClock().now_ns() + 60 * kSecondNs},
+          Payload::own(std::vector<std::byte>(kLarge)), [&](Reply reply) {
+            EXPECT_TRUE(reply.status.ok()) << reply.status;
+            EXPECT_EQ(reply.payload.size(), kLarge);
+            large_done = true;
+          });
+  int before = 0;
+  for (int i = 0; i < 3; ++i) {
+    EXPECT_TRUE(ask(*a, *b, 10, Priority::interactive).status.ok());
+    before += large_done ? 0 : 1;
+  }
+  EXPECT_EQ(before, 3);
+  EXPECT_TRUE(await([&] { return large_done.load(); }));
+}
+
+TEST(GrpcTransport, BeyondItsLimitsCallsAreAnsweredSo) {
+  TransportLimits limits;
+  limits.queue_bytes_per_peer_max = 1 << 20;
+  const auto sender = make_peer({}, limits), other = make_peer();
+  EXPECT_TRUE(absl::IsResourceExhausted(ask(*sender, *other, (1 << 20) + 1).status));
+  TransportLimits receiving;
+  receiving.bytes_per_peer_max = 1 << 20;
+  const auto receiver = make_peer({}, receiving);
+  EXPECT_TRUE(absl::IsResourceExhausted(ask(*other, *receiver, (1 << 20) + 1).status));
+  EXPECT_TRUE(ask(*other, *receiver, 1 << 20).status.ok());
+  EXPECT_TRUE(absl::IsInvalidArgument(ask(*other, *receiver, kPayloadBytesMax + 1).status));
+}
+
+}  // namespace
+}  // namespace agora::peers

@@ -1,0 +1,49 @@
+#include "agora/peers/transport/swarm_key.h"
+
+#include <unistd.h>
+
+#include <filesystem>
+
+#include "agora/peers/identity/private_file.h"
+#include <gtest/gtest.h>
+#include <sys/stat.h>
+
+namespace agora::peers {
+namespace {
+
+TEST(SwarmKey, IsMadeOnceAndRead) {
+  const std::string path =
+      std::filesystem::temp_directory_path() / ("agora_swarm_key_" + std::to_string(::getpid()));
+  std::filesystem::remove(path);
+  EXPECT_TRUE(absl::IsNotFound(load_swarm_key(path).status()));
+  ASSERT_TRUE(create_swarm_key(path).ok());
+  EXPECT_TRUE(absl::IsAlreadyExists(create_swarm_key(path)));
+  const StatusOr<SwarmKey> key = load_swarm_key(path);
+  ASSERT_TRUE(key.ok()) << key.status();
+  EXPECT_EQ(*key, *load_swarm_key(path));
+  ASSERT_EQ(::chmod(path.c_str(), 0644), 0);
+  EXPECT_TRUE(absl::IsPermissionDenied(load_swarm_key(path).status()));
+  std::filesystem::remove(path);
+  ASSERT_TRUE(write_private_file(path, std::string(63, 'a') + "\n").ok());
+  EXPECT_TRUE(absl::IsInvalidArgument(load_swarm_key(path).status()));
+  std::filesystem::remove(path);
+}
+
+TEST(SwarmKey, AProofIsGoodForOneSubjectOnly) {
+  SwarmKey key{}, other{};
+  other[0] = std::byte{1};
+  ProofSubject subject{
+      .prover = {}, .verifier = {}, .prover_nonce = random_nonce(), .verifier_nonce = random_nonce()};
+  subject.prover.bytes[0] = std::byte{1};
+  const Proof proof = swarm_proof(key, subject);
+  EXPECT_TRUE(same_proof(proof, swarm_proof(key, subject)));
+  EXPECT_FALSE(same_proof(proof, swarm_proof(other, subject)));
+  ProofSubject mirrored{.prover = subject.verifier,
+                        .verifier = subject.prover,
+                        .prover_nonce = subject.verifier_nonce,
+                        .verifier_nonce = subject.prover_nonce};
+  EXPECT_FALSE(same_proof(proof, swarm_proof(key, mirrored)));
+}
+
+}  // namespace
+}  // namespace agora::peers
