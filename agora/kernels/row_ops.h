@@ -51,4 +51,12 @@ void add_bias_backward(const Compute& compute, View<const float> dy, std::span<f
 // y += x, element by element.
 void add(const Compute& compute, View<const float> x, View<float> y);
 
+// For one row, where it is called:
+// y[0 .. n) = the sum of the rows, added in their order to 0. y may be one of them.
+void sum_rows(std::span<const float* const> rows, int64_t n, float* y);
+// No NaN and no infinity among the n numbers.
+bool all_finite(const float* x, int64_t n);
+// y[0 .. n) = x, exactly.
+void widen(const tensor::bf16* x, int64_t n, float* y);
+
 }  // namespace agora::kernels

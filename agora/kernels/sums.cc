@@ -24,6 +24,39 @@ void AddRow(const float* x, float* y, size_t n) {
   });
 }
 
+void SumRows(const float* const* rows, size_t count, float* y, size_t n) {
+  const hn::ScalableTag<float> d;
+  ForEachVector(d, n, [&](size_t i, auto part) HWY_ATTR {
+    auto sum = hn::Zero(d);
+    for (size_t r = 0; r < count; ++r) sum = hn::Add(sum, Get(d, rows[r] + i, part));
+    Put(d, sum, y + i, part);
+  });
+}
+
+// On bits: NaN and infinity are the patterns from 0x7f800000 up, and a running maximum of integers needs no
+// branch.
+bool AllFinite(const float* x, size_t n) {
+  const hn::ScalableTag<float> d;
+  const hn::Rebind<int32_t, decltype(d)> di;
+  auto largest = hn::Zero(di);
+  ForEachVector(d, n, [&](size_t i, auto part) HWY_ATTR {
+    largest = hn::Max(largest, hn::BitCast(di, hn::Abs(Get(d, x + i, part))));
+  });
+  return hn::GetLane(hn::MaxOfLanes(di, largest)) < 0x7f800000;
+}
+
+void Widen(const uint16_t* x, size_t n, float* y) {
+  const hn::ScalableTag<float> d;
+  const hn::RebindToUnsigned<decltype(d)> du;
+  const hn::Rebind<uint16_t, decltype(d)> d16;
+  const size_t lanes = hn::Lanes(d);
+  size_t i = 0;
+  for (; i + lanes <= n; i += lanes) {
+    hn::StoreU(hn::BitCast(d, hn::ShiftLeft<16>(hn::PromoteTo(du, hn::LoadU(d16, x + i)))), d, y + i);
+  }
+  for (; i < n; ++i) y[i] = tensor::to_float(tensor::bf16{x[i]});
+}
+
 }  // namespace agora::kernels::HWY_NAMESPACE
 HWY_AFTER_NAMESPACE();
 
@@ -32,6 +65,9 @@ namespace agora::kernels {
 namespace {
 
 HWY_EXPORT(AddRow);
+HWY_EXPORT(SumRows);
+HWY_EXPORT(AllFinite);
+HWY_EXPORT(Widen);
 
 constexpr int64_t kElementsOfPiece = 16384;  // below this, handing a piece to a thread costs more than adding
 constexpr int64_t kColumnsOfPiece = 64;      // of an embedding's gradient: four cache lines of each row
@@ -48,6 +84,18 @@ void add(const Compute& compute, View<const float> x, View<float> y) {
     for (int64_t t = begin; t < end; ++t)
       HWY_DYNAMIC_DISPATCH(AddRow)(x.row(t), y.row(t), static_cast<size_t>(x.cols));
   });
+}
+
+void sum_rows(std::span<const float* const> rows, int64_t n, float* y) {
+  HWY_DYNAMIC_DISPATCH(SumRows)(rows.data(), rows.size(), y, static_cast<size_t>(n));
+}
+
+bool all_finite(const float* x, int64_t n) {
+  return HWY_DYNAMIC_DISPATCH(AllFinite)(x, static_cast<size_t>(n));
+}
+
+void widen(const tensor::bf16* x, int64_t n, float* y) {
+  HWY_DYNAMIC_DISPATCH(Widen)(reinterpret_cast<const uint16_t*>(x), static_cast<size_t>(n), y);
 }
 
 void add_bias(const Compute& compute, std::span<const float> bias, View<float> y) {

@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "agora/base/check.h"
+#include "agora/kernels/row_ops.h"
 
 namespace agora::moe {
 namespace {
@@ -11,28 +12,33 @@ namespace {
 constexpr int64_t kTokensPerPiece =
     64;  // enough work to be worth a piece at D = 64, small enough to share at T = 256
 
-void add_row(const float* __restrict x, int64_t d, float* __restrict y) {
-  for (int64_t i = 0; i < d; ++i) y[i] += x[i];
-}
+// Room for the rows of one token's sum, and the sum of a part when there is more than one.
+struct Scratch {
+  std::vector<const float*> rows;
+  std::vector<float> partial;  // [D]
+};
 
-// Adds the token's entries in order; `partial` [D] holds the sum of a part when there is more than one.
+// Adds the token's entries in order, those of a part first.
 void combine_token(const Route& route, const Dispatch& dispatch, const SumOrder& order,
-                   View<const float> entries, int64_t t, float* partial, float* y) {
-  const int64_t d = entries.cols;
-  std::fill_n(y, d, 0.0f);
+                   View<const float> entries, int64_t t, Scratch& scratch, std::span<float> y) {
+  const auto d = static_cast<int64_t>(y.size());
+  const auto part_of = [&](int32_t i) { return route.expert[i] * order.parts / order.experts; };
   int32_t i = route.first[t];
   const int32_t end = route.first[t + 1];
-  if (order.parts == 1) {
-    for (; i < end; ++i) add_row(entries.row(dispatch.entry_of_choice[i]), d, y);
-    return;
-  }
-  while (i < end) {
-    const int64_t part = route.expert[i] * order.parts / order.experts;
-    std::fill_n(partial, d, 0.0f);
-    for (; i < end && route.expert[i] * order.parts / order.experts == part; ++i) {
-      add_row(entries.row(dispatch.entry_of_choice[i]), d, partial);
+  const auto sum_part = [&](float* to) {
+    const int64_t part = i < end ? part_of(i) : 0;
+    scratch.rows.clear();
+    for (; i < end && part_of(i) == part; ++i) {
+      scratch.rows.push_back(entries.row(dispatch.entry_of_choice[i]));
     }
-    add_row(partial, d, y);
+    kernels::sum_rows(scratch.rows, d, to);
+  };
+  sum_part(y.data());
+  while (i < end) {
+    scratch.partial.resize(y.size());
+    sum_part(scratch.partial.data());
+    const float* const both[] = {y.data(), scratch.partial.data()};
+    kernels::sum_rows(both, d, y.data());
   }
 }
 
@@ -45,10 +51,9 @@ void combine(const Compute& compute, const Route& route, const Dispatch& dispatc
   AGORA_CHECK(entries.rows == 0 || entries.cols == y.cols);
   AGORA_CHECK(order.parts >= 1 && order.parts <= std::max<int64_t>(order.experts, 1));
   compute.pool->run_ranges(route.tokens(), kTokensPerPiece, [&](int64_t begin, int64_t end) {
-    std::vector<float> partial(order.parts == 1 ? 0 : static_cast<size_t>(y.cols));
+    Scratch scratch;
     for (int64_t t = begin; t < end; ++t) {
-      combine_token(route, dispatch, order, entries.empty() ? View<const float>(nullptr, 0, y.cols) : entries,
-                    t, partial.data(), y.row(t));
+      combine_token(route, dispatch, order, entries, t, scratch, y.row_span(t));
     }
   });
 }

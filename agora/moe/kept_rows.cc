@@ -2,6 +2,9 @@
 
 #include <algorithm>
 
+#include "agora/kernels/row_ops.h"
+#include "agora/kernels/table.h"
+
 namespace agora::moe {
 namespace {
 
@@ -16,7 +19,7 @@ void KeptRows::keep(const kernels::Compute& compute, tensor::View<const float> x
   compute.pool->run_ranges(x.rows, kRowsPerPiece, [&](int64_t begin, int64_t end) {
     for (int64_t r = begin; r < end; ++r) {
       if (rounded_) {
-        std::transform(x.row(r), x.row(r) + x.cols, bf16.row(r), [](float v) { return tensor::to_bf16(v); });
+        compute.table->loops<tensor::bf16>().round(x.row(r), x.cols, x.cols, bf16.row(r));
       } else {
         std::copy_n(x.row(r), x.cols, f32.row(r));
       }
@@ -30,8 +33,7 @@ tensor::View<const float> KeptRows::rows(const kernels::Compute& compute, BatchR
   const tensor::View<float> to = scratch.shape(from.rows, from.cols);
   compute.pool->run_ranges(from.rows, kRowsPerPiece, [&](int64_t begin, int64_t end) {
     for (int64_t r = begin; r < end; ++r) {
-      std::transform(from.row(r), from.row(r) + from.cols, to.row(r),
-                     [](tensor::bf16 v) { return tensor::to_float(v); });
+      kernels::widen(from.row(r), from.cols, to.row(r));
     }
   });
   return to;

@@ -140,16 +140,20 @@ void PackRows(const float* w, int64_t row_stride, int64_t rows, int64_t columns,
     for (int64_t r = 0; r < rows; ++r) {
       Round<Rounding>(w + r * row_stride + column, numbers, count_padded * kStep<T>, staged[r]);
     }
-    HWY_ALIGN uint32_t turned[4 * kPanelWidth];
     const auto* words = reinterpret_cast<const uint32_t*>(staged);
-    for (int64_t i = 0; i < count_padded; i += 4) {
+    const auto turn = [&](int64_t i, uint32_t* to) HWY_ATTR {
       for (int64_t r = 0; r < kPanelWidth; r += 4) {
-        Transpose4(words + r * kChunk + i, kChunk, turned + r, kPanelWidth);
+        Transpose4(words + r * kChunk + i, kChunk, to + r, kPanelWidth);
       }
-      const int64_t whole = HWY_MIN(int64_t{4}, count - i);
-      std::memcpy(panel + (s + i) * kStep<T> * kPanelWidth, turned,
-                  static_cast<size_t>(whole * kPanelWidth) * sizeof(uint32_t));
-    }
+    };
+    auto* to = reinterpret_cast<uint32_t*>(panel) + s * kPanelWidth;
+    int64_t i = 0;
+    for (; i + 4 <= count; i += 4) turn(i, to + i * kPanelWidth);
+    if (i == count) continue;
+    HWY_ALIGN uint32_t turned[4 * kPanelWidth];
+    turn(i, turned);
+    std::memcpy(to + i * kPanelWidth, turned,
+                static_cast<size_t>((count - i) * kPanelWidth) * sizeof(uint32_t));
   }
 }
 
