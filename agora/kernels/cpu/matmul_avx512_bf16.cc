@@ -30,19 +30,30 @@ struct Ahead {
   int64_t gap = 0;    // from the end of a panel's steps to the next panel
   int64_t lines = 0;
   int64_t steps = 0;
-  int64_t due = 0;  // in parts of 1 / steps of a line
   NextRows rows;
+};
+
+// Brings a tile's lines, step by step.
+class Feed {
+ public:
+  explicit Feed(const Ahead& ahead) : ahead_(ahead), at_(ahead.at), panel_end_(ahead.panel_end) {}
 
   void step() {
-    for (due += lines; due >= steps; due -= steps) {
-      _mm_prefetch(at, _MM_HINT_T0);
-      at += kLine;
-      if (at == panel_end) {
-        at += gap;
-        panel_end += panel;
+    for (due_ += ahead_.lines; due_ >= ahead_.steps; due_ -= ahead_.steps) {
+      _mm_prefetch(at_, _MM_HINT_T0);
+      at_ += kLine;
+      if (at_ == panel_end_) {
+        at_ += ahead_.gap;
+        panel_end_ += ahead_.panel;
       }
     }
   }
+
+ private:
+  const Ahead& ahead_;
+  const bf16* at_;
+  const bf16* panel_end_;
+  int64_t due_ = 0;  // in parts of 1 / steps of a line
 };
 
 __m512bh as_pairs(__m512i x) {
@@ -50,7 +61,7 @@ __m512bh as_pairs(__m512i x) {
 }
 
 template <int R, int P>
-void tile(const Block<bf16>& block, const bf16* a, const bf16* b, float* c, Ahead ahead) {
+void tile(const Block<bf16>& block, const bf16* a, const bf16* b, float* c, const Ahead& ahead) {
   for (int r = 0; r < R; ++r) {
     for (int64_t line = 0; line < ahead.rows.lines; ++line)
       __builtin_prefetch(ahead.rows.row(r) + 64 * line, 1);
@@ -76,8 +87,9 @@ void tile(const Block<bf16>& block, const bf16* a, const bf16* b, float* c, Ahea
     }
   };
   if (ahead.lines > 0) {
+    Feed feed(ahead);
     for (int64_t s = 0; s < block.steps; ++s) {
-      ahead.step();
+      feed.step();
       step(a + s * a_step, b + s * kLine);
     }
   } else {
@@ -88,7 +100,7 @@ void tile(const Block<bf16>& block, const bf16* a, const bf16* b, float* c, Ahea
   }
 }
 
-using TileFunction = void (*)(const Block<bf16>&, const bf16*, const bf16*, float*, Ahead);
+using TileFunction = void (*)(const Block<bf16>&, const bf16*, const bf16*, float*, const Ahead&);
 
 template <int... I>
 constexpr std::array<TileFunction, sizeof...(I)> tiles_of(std::integer_sequence<int, I...>) {
@@ -112,23 +124,46 @@ struct Shape {
 constexpr Shape kShape{kRows, kPanels, kTiles.data()};
 constexpr Shape kFewRowShape{kFewRows, kFewRowsPanels, kFewRowTiles.data()};
 
-// The share of tile `index` of `tiles`: as equal as can be, so that memory is never idle. In 32 bits, which
-// divide twice as fast: with few rows a tile takes only 2,000 cycles.
-Ahead share(const Block<bf16>& block, uint32_t index, uint32_t tiles) {
-  Ahead ahead;
-  if (block.next_b == nullptr || block.steps == 0) return ahead;
-  const auto steps = static_cast<uint32_t>(block.steps);
-  const uint32_t all = static_cast<uint32_t>(kGroupPanels) * steps;
-  const uint32_t begin = index * all / tiles;
-  ahead.lines = (index + 1) * all / tiles - begin;
-  ahead.steps = block.steps;
-  const uint32_t panel = begin / steps;
-  ahead.at = block.next_b + panel * block.b_panel + begin % steps * kLine;
-  ahead.panel_end = block.next_b + panel * block.b_panel + block.steps * kLine;
-  ahead.panel = block.b_panel;
-  ahead.gap = block.b_panel - block.steps * kLine;
-  return ahead;
-}
+// Deals the lines of the next four panels out to the tiles of a block, as equally as can be, so that memory
+// is never idle. Without divisions for each tile: with few rows a tile takes only 2,000 cycles.
+class Shares {
+ public:
+  Shares(const Block<bf16>& block, int64_t tiles) {
+    if (block.next_b == nullptr || block.steps == 0) return;
+    const int64_t all = kGroupPanels * block.steps;
+    tiles_ = tiles;
+    lines_ = all / tiles;
+    rest_ = all % tiles;
+    ahead_.at = block.next_b;
+    ahead_.panel_end = block.next_b + block.steps * kLine;
+    ahead_.panel = block.b_panel;
+    ahead_.gap = block.b_panel - block.steps * kLine;
+    ahead_.steps = block.steps;
+  }
+
+  // For the next tile; holds until the next call. Not a copy: one would wait for the stores of its fields.
+  const Ahead& take(const char* next_row) {
+    ahead_.rows.data = next_row;
+    if (tiles_ == 0) return ahead_;
+    ahead_.at += ahead_.lines * kLine;
+    while (ahead_.at >= ahead_.panel_end) {
+      ahead_.at += ahead_.gap;
+      ahead_.panel_end += ahead_.panel;
+    }
+    owed_ += rest_;
+    ahead_.lines = lines_ + (owed_ >= tiles_ ? 1 : 0);
+    if (owed_ >= tiles_) owed_ -= tiles_;
+    return ahead_;
+  }
+  void set_next_rows(const NextRows& rows) { ahead_.rows = rows; }
+
+ private:
+  Ahead ahead_;
+  int64_t tiles_ = 0;  // 0: nothing comes next
+  int64_t lines_ = 0;  // of every tile, and one more of `rest_` among `tiles_` tiles
+  int64_t rest_ = 0;
+  int64_t owed_ = 0;
+};
 
 int64_t parts_of(int64_t n, int64_t part) { return (n + part - 1) / part; }
 
@@ -143,23 +178,24 @@ void product_avx512_bf16(const Block<bf16>& block) {
   const int64_t tiles_all =
       parts_of(block.rows, run_rows) * parts_of(run_rows, shape.rows) * parts_of(block.panels, shape.panels);
   const int64_t columns = shape.panels * kPanelWidth;
-  int64_t index = 0;
+  Shares shares(block, tiles_all);
   for (int64_t p = 0; p < block.panels; p += shape.panels) {
     const auto panels = std::min(shape.panels, block.panels - p);
     const bf16* b = block.b + p * block.b_panel;
     float* c = block.c + p * kPanelWidth;
     const bool more = p + shape.panels < block.panels;
     const NextRows next = more ? next_rows_of(c + columns, block.c_row, columns) : block.next_rows;
+    shares.set_next_rows(next);
     for (int64_t run = 0; run < block.rows; run += run_rows) {
       const int64_t rows = std::min(run_rows, block.rows - run);
+      const bf16* a = block.a + run / kPanelWidth * block.a_panel;
       const int64_t tiles = parts_of(rows, shape.rows);
-      for (int64_t t = 0; t < tiles; ++t, ++index) {
-        const int64_t row = t * rows / tiles;
-        const int64_t height = (t + 1) * rows / tiles - row;
-        Ahead ahead = share(block, static_cast<uint32_t>(index), static_cast<uint32_t>(tiles_all));
-        ahead.rows = {next.row(run + row), next.row_bytes, next.lines};
-        shape.tile_of(height, panels)(block, block.a + run / kPanelWidth * block.a_panel + row * block.a_row,
-                                      b, c + (run + row) * block.c_row, ahead);
+      const int64_t least = rows / tiles;
+      int64_t higher = rows % tiles;  // so many tiles have one row more
+      for (int64_t row = 0, height = 0; row < rows; row += height) {
+        height = least + (higher-- > 0 ? 1 : 0);
+        shape.tile_of(height, panels)(block, a + row * block.a_row, b, c + (run + row) * block.c_row,
+                                      shares.take(next.row(run + row)));
       }
     }
   }
