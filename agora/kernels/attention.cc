@@ -1,7 +1,6 @@
 #include "agora/kernels/attention.h"
 
 #include <cmath>
-#include <limits>
 #include <vector>
 
 #include "agora/kernels/attention_plan.h"
@@ -15,56 +14,13 @@
 #include "hwy/foreach_target.h"
 #include "hwy/highway.h"
 
+#include "agora/kernels/attention_softmax-inl.h"
 #include "agora/kernels/block_product-inl.h"
 #include "agora/kernels/vector_math-inl.h"
 // clang-format on
 
 HWY_BEFORE_NAMESPACE();
 namespace agora::kernels::HWY_NAMESPACE {
-
-// The online softmax of one row: the greatest score so far and the sum of exponentials below it.
-struct RowState {
-  float greatest = -std::numeric_limits<float>::infinity();
-  float sum = 0.0f;
-};
-
-HWY_INLINE float ExpOne(float x) {
-  const hn::CappedTag<float, 1> d;
-  return hn::GetLane(Exp(d, hn::Set(d, x)));
-}
-
-// Turns the scores of a row's visible keys into exponentials below its greatest score, the others of the
-// `cols` into 0, and brings what was summed before to the new scale.
-HWY_INLINE void SoftmaxBlock(float* scores, size_t cols, KeyRange seen, float scale, RowState& state,
-                             float* mixed, size_t width) {
-  const Floats d;
-  const size_t lanes = hn::Lanes(d);
-  std::fill(scores, scores + seen.begin, -std::numeric_limits<float>::infinity());
-  std::fill(scores + seen.end, scores + cols, -std::numeric_limits<float>::infinity());
-  if (seen.begin == seen.end) {
-    std::fill(scores, scores + cols, 0.0f);
-    return;
-  }
-  auto greatest = hn::LoadU(d, scores);
-  for (size_t i = lanes; i < cols; i += lanes) greatest = hn::Max(greatest, hn::LoadU(d, scores + i));
-  const float top = HWY_MAX(state.greatest, hn::GetLane(hn::MaxOfLanes(d, greatest)) * scale);
-  const auto tops = hn::Set(d, top), scales = hn::Set(d, scale);
-  auto sum = hn::Zero(d);
-  for (size_t i = 0; i < cols; i += lanes) {
-    const auto p = Exp(d, hn::MulSub(hn::LoadU(d, scores + i), scales, tops));
-    sum = hn::Add(sum, p);
-    hn::StoreU(p, d, scores + i);
-  }
-  float kept = 1.0f;
-  if (top != state.greatest) {
-    kept = ExpOne(state.greatest - top);
-    const auto factor = hn::Set(d, kept);
-    for (size_t i = 0; i < width; i += lanes)
-      hn::StoreU(hn::Mul(hn::LoadU(d, mixed + i), factor), d, mixed + i);
-  }
-  state.greatest = top;
-  state.sum = state.sum * kept + SumAcross(d, sum);
-}
 
 // Memory of one job; every matrix is padded to 16 columns. Scores are there for one tile at a time.
 struct ForwardMemory {
@@ -132,16 +88,7 @@ void AttentionRows(const AttentionPlan& plan, int64_t row_begin, int64_t row_end
   }
 
   for (size_t r = 0; r < rows; ++r) {
-    const int64_t row = row_begin + static_cast<int64_t>(r);
-    const RowState& state = m.states[r];
-    const float factor = seen.begin == seen.end ? 0.0f : 1.0f / state.sum;
-    float* to = plan.of_row(out, row);
-    const float* mixed = m.mixed + r * m.width;
-    ForEachVector(Floats(), static_cast<size_t>(head_width), [&](size_t i, auto part) HWY_ATTR {
-      const Floats d;
-      Put(d, hn::Mul(Get(d, mixed + i, part), hn::Set(d, factor)), to + i, part);
-    });
-    if (!log_sum.empty()) log_sum.row(plan.query(row))[plan.head(row)] = state.greatest + std::log(state.sum);
+    FinishRow(plan, row_begin + static_cast<int64_t>(r), m.states[r], m.mixed + r * m.width, out, log_sum);
   }
 }
 
@@ -193,7 +140,11 @@ void run_forward(const Compute& compute, const AttentionShape& shape,
   compute.pool->run(static_cast<int64_t>(jobs.size()), [&](int64_t i) {
     const auto& [plan, keys, row_begin] = jobs[static_cast<size_t>(i)];
     const int64_t row_end = std::min(row_begin + kRowsOfJob, plan.rows());
-    HWY_DYNAMIC_DISPATCH(AttentionRows)(plan, row_begin, row_end, q, keys.k, keys.v, out, log_sum);
+    if (compute.precision == Precision::bf16) {
+      attention_rows_bf16(*compute.table, plan, row_begin, row_end, q, keys.k, keys.v, out, log_sum);
+    } else {
+      HWY_DYNAMIC_DISPATCH(AttentionRows)(plan, row_begin, row_end, q, keys.k, keys.v, out, log_sum);
+    }
   });
 }
 

@@ -12,6 +12,7 @@
 #include "hwy/foreach_target.h"
 #include "hwy/highway.h"
 
+#include "agora/kernels/attention_softmax-inl.h"
 #include "agora/kernels/block_product-inl.h"
 #include "agora/kernels/vector_math-inl.h"
 // clang-format on
@@ -56,24 +57,6 @@ struct BackwardMemory {
   float* shares;               // [kBlock rows, kBlock keys] the softmax
   float* share_gradient;       // likewise: of the scores
 };
-
-// From scores and dshares = dout . v^T to shares = exp(score * scale - log_sum) and the scores' gradient
-// shares * (dshares - delta) * scale. Zero where the row does not see the key, to the end of the block.
-HWY_INLINE void SoftmaxBackwardRow(float* shares, float* gradient, size_t cols, KeyRange seen, float scale,
-                                   float log_sum, float delta) {
-  const Floats d;
-  const size_t lanes = hn::Lanes(d);
-  const auto scales = hn::Set(d, scale), log_sums = hn::Set(d, log_sum), deltas = hn::Set(d, delta);
-  for (size_t i = 0; i < cols; i += lanes) {
-    const auto p = Exp(d, hn::MulSub(hn::LoadU(d, shares + i), scales, log_sums));
-    hn::StoreU(p, d, shares + i);
-    hn::StoreU(hn::Mul(hn::Mul(p, scales), hn::Sub(hn::LoadU(d, gradient + i), deltas)), d, gradient + i);
-  }
-  for (float* row : {shares, gradient}) {
-    std::fill(row, row + seen.begin, 0.0f);
-    std::fill(row + seen.end, row + kBlock, 0.0f);
-  }
-}
 
 // The shares and score gradients of rows [begin, end) of the piece, and what they add to the queries'
 // gradient.
@@ -147,21 +130,14 @@ HWY_INLINE void BackwardBlock(const AttentionPlan& plan, int64_t first, float sc
 void AttentionBackward(const AttentionPlan& plan, View<const float> q, View<const float> k,
                        View<const float> v, View<const float> out, View<const float> log_sum,
                        View<const float> dout, View<float> dq, View<float> dk, View<float> dv) {
-  const Floats d;
   const int64_t head_width = plan.shape.head_width;
   const float scale = 1.0f / std::sqrt(static_cast<float>(head_width));
   BackwardMemory m(static_cast<size_t>(plan.rows()), static_cast<size_t>(head_width));
   const auto width = static_cast<int64_t>(m.width);
   plan.gather_rows(q, 0, plan.rows(), width, m.queries);
   plan.gather_rows(dout, 0, plan.rows(), width, m.mixed_gradient);
+  OutputDots(plan, out, dout, m.delta.data());
   for (int64_t row = 0; row < plan.rows(); ++row) {
-    const float* mixed = plan.of_row(out, row);
-    const float* gradient = plan.of_row(dout, row);
-    auto dot = hn::Zero(d);
-    ForEachVector(d, static_cast<size_t>(head_width), [&](size_t i, auto part) HWY_ATTR {
-      dot = hn::MulAdd(Get(d, mixed + i, part), Get(d, gradient + i, part), dot);
-    });
-    m.delta[static_cast<size_t>(row)] = SumAcross(d, dot);
     m.log_sum[static_cast<size_t>(row)] = log_sum.row(plan.query(row))[plan.head(row)];
   }
   for (int64_t first = 0; first < plan.sequence.keys; first += kKeyBlock) {
@@ -196,7 +172,11 @@ void attention_backward(const Compute& compute, const AttentionShape& shape,
   compute.pool->run(pieces, [&](int64_t piece) {
     const AttentionPlan plan{shape, sequences[static_cast<size_t>(piece / shape.kv_heads)],
                              piece % shape.kv_heads};
-    HWY_DYNAMIC_DISPATCH(AttentionBackward)(plan, q, k, v, out, log_sum, dout, dq, dk, dv);
+    if (compute.precision == Precision::bf16) {
+      attention_backward_bf16(*compute.table, plan, q, k, v, out, log_sum, dout, dq, dk, dv);
+    } else {
+      HWY_DYNAMIC_DISPATCH(AttentionBackward)(plan, q, k, v, out, log_sum, dout, dq, dk, dv);
+    }
   });
 }
 

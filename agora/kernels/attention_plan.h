@@ -15,6 +15,9 @@ namespace agora::kernels {
 // Keys are visited in blocks of this many, counted from the sequence's first key.
 constexpr int64_t kKeyBlock = 64;
 
+// Rows or keys from the one that is read to the one that is fetched.
+constexpr int64_t kFetchAhead = 8;
+
 struct KeyRange {
   int64_t begin = 0;
   int64_t end = 0;
@@ -56,6 +59,19 @@ struct AttentionPlan {
     return {visible(row_begin).begin, visible(row_end - 1).end};
   }
 
+  // Brings a row, or a key, that will be read soon into the caches: a head's part of a row is too short for
+  // the processor to see where the next one lies. One behind the last is left alone.
+  void fetch_row(View<const float> x, int64_t row) const {
+    if (row < rows()) fetch(of_row(x, row));
+  }
+  void fetch_key(View<const float> x, int64_t key) const {
+    if (key < sequence.keys) fetch(of_key(x, key));
+  }
+  void fetch(const float* head) const {
+    constexpr int64_t kLine = 16;  // numbers
+    for (int64_t i = 0; i < shape.head_width; i += kLine) __builtin_prefetch(head + i);
+  }
+
   // Copies rows, or keys, to `to` with `width` numbers from one to the next.
   void gather_rows(View<const float> x, int64_t begin, int64_t end, int64_t width, float* to) const {
     for (int64_t r = begin; r < end; ++r)
@@ -78,6 +94,16 @@ inline int64_t rounded_up(int64_t n, int64_t unit) { return (n + unit - 1) / uni
 inline tensor::Buffer<float> uninitialised(size_t numbers) {
   return tensor::Buffer<float>::uninitialised(1, static_cast<int64_t>(numbers), tensor::Purpose::scratch);
 }
+
+// The passes with bf16 products that add in f32 (Precision::bf16): rows [row_begin, row_end) forward, and all
+// rows of a plan backward.
+void attention_rows_bf16(const Table& table, const AttentionPlan& plan, int64_t row_begin, int64_t row_end,
+                         View<const float> q, View<const float> k, View<const float> v, View<float> out,
+                         View<float> log_sum);
+void attention_backward_bf16(const Table& table, const AttentionPlan& plan, View<const float> q,
+                             View<const float> k, View<const float> v, View<const float> out,
+                             View<const float> log_sum, View<const float> dout, View<float> dq,
+                             View<float> dk, View<float> dv);
 
 // Checks that shapes, sequences and views agree.
 void check_attention(const AttentionShape& shape, std::span<const AttentionSequence> sequences,

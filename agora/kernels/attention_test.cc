@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "agora/kernels/reference/row_ops.h"
+#include "agora/kernels/table.h"
 #include "agora/kernels/test_numbers.h"
 #include <gtest/gtest.h>
 
@@ -34,15 +35,19 @@ struct Answer {
   Buffer<float> out, log_sum, dq, dk, dv;
 };
 
-Answer run_all(base::ThreadPool& pool, const AttentionShape& shape,
+Answer run_all(const Compute& compute, const AttentionShape& shape,
                std::span<const AttentionSequence> sequences, const Inputs& in) {
-  const Compute compute{.pool = &pool, .precision = Precision::f32};
   Answer a(in, shape.heads);
   attention_forward(compute, shape, sequences, in.q.view(), in.k.view(), in.v.view(), a.out.view(),
                     a.log_sum.view());
   attention_backward(compute, shape, sequences, in.q.view(), in.k.view(), in.v.view(), a.out.view(),
                      a.log_sum.view(), in.dout.view(), a.dq.view(), a.dk.view(), a.dv.view());
   return a;
+}
+
+Answer run_all(base::ThreadPool& pool, const AttentionShape& shape,
+               std::span<const AttentionSequence> sequences, const Inputs& in) {
+  return run_all({.pool = &pool, .precision = Precision::f32}, shape, sequences, in);
 }
 
 Answer run_reference(const AttentionShape& shape, std::span<const AttentionSequence> sequences,
@@ -74,21 +79,23 @@ std::vector<AttentionSequence> sequences_of(std::span<const int64_t> lengths) {
   return result;
 }
 
+// Shapes and lengths that fit no tile.
+const AttentionShape kOddShapes[] = {
+    {.heads = 1, .kv_heads = 1, .head_width = 1, .causal = true},
+    {.heads = 2, .kv_heads = 2, .head_width = 7, .causal = false},
+    {.heads = 4, .kv_heads = 2, .head_width = 64, .causal = true},
+    {.heads = 6, .kv_heads = 2, .head_width = 20, .causal = true, .window = 5},
+    {.heads = 3, .kv_heads = 1, .head_width = 33, .causal = false, .window = 70},
+    {.heads = 2, .kv_heads = 1, .head_width = 128, .causal = true, .window = 64},
+};
+constexpr int64_t kOddLengths[] = {0, 1, 2, 7, 64, 65, 63, 130, 0, 129};
+
 TEST(Attention, EqualsReferenceOnOddSizes) {
   base::ThreadPool pool(2);
   Rng rng(1);
-  const AttentionShape shapes[] = {
-      {.heads = 1, .kv_heads = 1, .head_width = 1, .causal = true},
-      {.heads = 2, .kv_heads = 2, .head_width = 7, .causal = false},
-      {.heads = 4, .kv_heads = 2, .head_width = 64, .causal = true},
-      {.heads = 6, .kv_heads = 2, .head_width = 20, .causal = true, .window = 5},
-      {.heads = 3, .kv_heads = 1, .head_width = 33, .causal = false, .window = 70},
-      {.heads = 2, .kv_heads = 1, .head_width = 128, .causal = true, .window = 64},
-  };
-  const int64_t lengths[] = {0, 1, 2, 7, 64, 65, 63, 130, 0, 129};
-  const auto sequences = sequences_of(lengths);
-  const int64_t tokens = std::accumulate(std::begin(lengths), std::end(lengths), int64_t{0});
-  for (const AttentionShape& shape : shapes) {
+  const auto sequences = sequences_of(kOddLengths);
+  const int64_t tokens = std::accumulate(std::begin(kOddLengths), std::end(kOddLengths), int64_t{0});
+  for (const AttentionShape& shape : kOddShapes) {
     SCOPED_TRACE(testing::Message() << "head width " << shape.head_width << " window " << shape.window);
     const Inputs in = random_inputs(rng, shape, tokens, tokens);
     const Answer plain = run_reference(shape, sequences, in);
@@ -100,6 +107,27 @@ TEST(Attention, EqualsReferenceOnOddSizes) {
       expect_near(fast.dk.view(), plain.dk.view(), 3e-5f);
       expect_near(fast.dv.view(), plain.dv.view(), 3e-5f);
     });
+  }
+}
+
+// Products of bf16 round their inputs: 2^-9 of each number, a few of which add up.
+TEST(Attention, InBf16EqualsReferenceToItsRounding) {
+  base::ThreadPool pool(2);
+  Rng rng(5);
+  const auto sequences = sequences_of(kOddLengths);
+  const int64_t tokens = std::accumulate(std::begin(kOddLengths), std::end(kOddLengths), int64_t{0});
+  for (const AttentionShape& shape : kOddShapes) {
+    const Inputs in = random_inputs(rng, shape, tokens, tokens);
+    const Answer plain = run_reference(shape, sequences, in);
+    for (const Table* table : all_tables(cpu_features())) {
+      SCOPED_TRACE(testing::Message() << table->name << ", head width " << shape.head_width);
+      const Answer fast = run_all({.table = table, .pool = &pool}, shape, sequences, in);
+      expect_near(fast.out.view(), plain.out.view(), 0.03f);
+      expect_near(fast.log_sum.view(), plain.log_sum.view(), 0.03f);
+      expect_near(fast.dq.view(), plain.dq.view(), 0.1f);
+      expect_near(fast.dk.view(), plain.dk.view(), 0.1f);
+      expect_near(fast.dv.view(), plain.dv.view(), 0.1f);
+    }
   }
 }
 
@@ -116,8 +144,11 @@ TEST(Attention, MoreKeysThanQueriesEqualsReference) {
 
 // A row's bits do not depend on the other sequences, on the number of threads, or on how many queries are
 // asked at once.
-TEST(Attention, SameBitsAloneInABatchAndWithACache) {
+void expect_same_bits_in(Precision precision) {
   base::ThreadPool one(1), three(3);
+  const Table* table = &best_table(cpu_features());
+  const Compute compute{.table = table, .pool = &one, .precision = precision};
+  const Compute threads{.table = table, .pool = &three, .precision = precision};
   Rng rng(3);
   for (int round = 0; round < 12; ++round) {
     const AttentionShape shape{.heads = 4,
@@ -129,10 +160,9 @@ TEST(Attention, SameBitsAloneInABatchAndWithACache) {
     const auto sequences = sequences_of(lengths);
     const int64_t tokens = lengths[0] + lengths[1] + lengths[2];
     const Inputs in = random_inputs(rng, shape, tokens, tokens);
-    const Answer batch = run_all(one, shape, sequences, in);
-    expect_same_answer(run_all(three, shape, sequences, in), batch);
+    const Answer batch = run_all(compute, shape, sequences, in);
+    expect_same_answer(run_all(threads, shape, sequences, in), batch);
     Answer alone(in, shape.heads);
-    const Compute compute{.pool = &one};
     for (const AttentionSequence& s : sequences) {
       // Without causality a query sees all keys, so all are there at once; with it they come in random steps.
       for (int64_t done = 0; done < s.queries;) {
@@ -150,6 +180,9 @@ TEST(Attention, SameBitsAloneInABatchAndWithACache) {
     expect_same_answer(alone, batch);
   }
 }
+
+TEST(Attention, SameBitsAloneInABatchAndWithACache) { expect_same_bits_in(Precision::f32); }
+TEST(Attention, SameBitsAloneInABatchAndWithACacheInBf16) { expect_same_bits_in(Precision::bf16); }
 
 TEST(Attention, GradientByFiniteDifferences) {
   base::ThreadPool pool(1);

@@ -15,6 +15,7 @@
 
 #include <cstddef>
 
+#include "agora/kernels/attention_softmax-inl.h"
 #include "agora/kernels/matmul.h"
 #include "hwy/highway.h"
 
@@ -32,7 +33,6 @@ namespace agora::kernels::HWY_NAMESPACE {
 
 namespace hn = hwy::HWY_NAMESPACE;
 
-using Floats = hn::CappedTag<float, 16>;  // matrices here are padded to 16 columns
 constexpr int kTileVectors = 2;
 constexpr size_t kTileRows = HWY_TARGET == HWY_AVX3 ? 8 : 4;  // 8 x 2 sums fit 32 registers, 4 x 2 fit 16
 
