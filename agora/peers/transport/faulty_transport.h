@@ -27,7 +27,7 @@ struct Faults {
   double reorder = 0;      // share of messages that are held back ...
   int64_t reorder_ns = 0;  // ... by up to this much, so that later ones overtake them
   // Black holes: nothing that is sent to these peers arrives, nothing that comes from them is seen.
-  std::set<PeerId> to, from;
+  std::set<PeerId> to{}, from{};
   bool to_nobody = false, from_nobody = false;  // as if all peers were named
 };
 
