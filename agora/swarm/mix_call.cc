@@ -73,7 +73,8 @@ void MixCall::assign(std::vector<Choice> choices, Way way, uint32_t origin, int6
   if (!lost.empty()) lose(std::move(lost), origin, now_ns, actions);
 }
 
-// The leader of the highest epoch; or, of those that are fresh enough, the one with less to wait of two drawn.
+// The leader of the highest epoch; or, of those that are fresh enough, the one with less to wait of two
+// drawn.
 const Candidate* MixCall::choose(const std::vector<Candidate>& all, int32_t expert,
                                  const peers::PeerId* without) {
   std::vector<const Candidate*> usable;

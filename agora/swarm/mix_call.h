@@ -6,12 +6,12 @@
 //   while (!call.done()) ...                      // wake at call.timer_ns()
 //   for (uint32_t s : call.summands()) add(answer of s);
 //
-// Every choice goes to one host; the choices of one host are one send. What comes next for choices that a host did
-// not serve: another replica; while a host is merely slow, a second host asked beside it (a hedge, in the place of the
-// first once all of it has come); the gate's next-best expert; and then nothing: the choice is lost, which is data.
-// No choice is in two summands. A host that failed is not asked again by this call, so it ends: with at most as many
-// sends as there are hosts and experts, and at the deadline at the latest. A pure state machine: no clock, no
-// network, no threads.
+// Every choice goes to one host; the choices of one host are one send. What comes next for choices that a
+// host did not serve: another replica; while a host is merely slow, a second host asked beside it (a hedge,
+// in the place of the first once all of it has come); the gate's next-best expert; and then nothing: the
+// choice is lost, which is data. No choice is in two summands. A host that failed is not asked again by this
+// call, so it ends: with at most as many sends as there are hosts and experts, and at the deadline at the
+// latest. A pure state machine: no clock, no network, no threads.
 #pragma once
 
 #include <cstdint>

@@ -243,16 +243,8 @@ TEST_F(MixCallTest, TheDeadlineEndsEverything) {
   EXPECT_THAT(call.arrived(), ElementsAre(0, 0, 1, 0, 1));
 }
 
-// Any hosts, any answers in any order: the call ends, and what is in the sum is in it once.
-RC_GTEST_PROP(MixCallProperty, EveryChoiceIsInTheSumAtMostOnceAndTheCallEnds, ()) {
-  const int experts = *rc::gen::inRange(1, 8), hosts = *rc::gen::inRange(1, 6),
-            tokens = *rc::gen::inRange(0, 6);
-  Placement placement;
-  for (int e = 0; e < experts; ++e) {
-    for (int h = 0; h < hosts; ++h) {
-      if (*rc::gen::inRange(0, 3) > 0) placement[e].push_back(h);
-    }
-  }
+// A route in which every expert is as likely to be chosen as not.
+moe::Route any_route(int tokens, int experts) {
   moe::Route route{.first = {0}, .expert = {}, .weight = {}};
   for (int t = 0; t < tokens; ++t) {
     int32_t runner_up = -1;
@@ -267,6 +259,19 @@ RC_GTEST_PROP(MixCallProperty, EveryChoiceIsInTheSumAtMostOnceAndTheCallEnds, ()
     route.first.push_back(static_cast<int32_t>(route.expert.size()));
     route.runner_up.push_back(runner_up);
   }
+  return route;
+}
+
+// Any hosts, any answers in any order: the call ends, and what is in the sum is in it once.
+RC_GTEST_PROP(MixCallProperty, EveryChoiceIsInTheSumAtMostOnceAndTheCallEnds, ()) {
+  const int experts = *rc::gen::inRange(1, 8), hosts = *rc::gen::inRange(1, 6);
+  Placement placement;
+  for (int e = 0; e < experts; ++e) {
+    for (int h = 0; h < hosts; ++h) {
+      if (*rc::gen::inRange(0, 3) > 0) placement[e].push_back(h);
+    }
+  }
+  const moe::Route route = any_route(*rc::gen::inRange(0, 6), experts);
   Spend budget;
   budget.retries = *rc::gen::inRange(0, 20);
   budget.hedges = *rc::gen::inRange(0, 4);

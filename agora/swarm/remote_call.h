@@ -3,8 +3,9 @@
 //   RemoteCall remote(hosts, settings, exchange);
 //   AGORA_RETURN_IF_ERROR(remote.run(call, call.start(now)));
 //
-// Replies come on the transport's threads and are put into an inbox; everything else happens on the calling thread,
-// so that an answer wakes one thread and no other. One thread; many RemoteCalls may run at the same time.
+// Replies come on the transport's threads and are put into an inbox; everything else happens on the calling
+// thread, so that an answer wakes one thread and no other. One thread; many RemoteCalls may run at the same
+// time.
 #pragma once
 
 #include <cstdint>

@@ -5,10 +5,10 @@
 //
 // mix() plans with a MixCall (a state machine: which host gets which choices, what to do when one is late or
 // lost), sends each token's row to a host at most once, and sleeps until the sums are there; with a baton it
-// lets others compute meanwhile. Sums over hosts are added in the order of their lowest expert number; in exact
-// mode rows come back by themselves and are added in the order of expert numbers. Bytes on the wire for T tokens,
-// K experts, P hosts: at most min(K, P) * T * D * (bytes of dtype) to the hosts and as much back (f32: 4).
-// One call per host and layer. Several threads may call at the same time, for different tickets.
+// lets others compute meanwhile. Sums over hosts are added in the order of their lowest expert number; in
+// exact mode rows come back by themselves and are added in the order of expert numbers. Bytes on the wire for
+// T tokens, K experts, P hosts: at most min(K, P) * T * D * (bytes of dtype) to the hosts and as much back
+// (f32: 4). One call per host and layer. Several threads may call at the same time, for different tickets.
 #pragma once
 
 #include <cstdint>
@@ -57,8 +57,8 @@ class RemoteExperts final : public moe::Experts {
                 const RemoteExpertsConfig& config);
   ~RemoteExperts() override;
 
-  // Names the updates that follow from now on. Each micro-batch in flight runs on a thread of its own and names
-  // its updates there. Where a thread names none, every mix_backward() is an update of its own.
+  // Names the updates that follow from now on. Each micro-batch in flight runs on a thread of its own and
+  // names its updates there. Where a thread names none, every mix_backward() is an update of its own.
   static void set_update(uint64_t step, uint32_t micro_batch);
   // Names the request that this thread's calls belong to from now on; 0: none (see trace.h).
   static void set_trace(uint64_t trace);
@@ -68,9 +68,9 @@ class RemoteExperts final : public moe::Experts {
   Status mix_backward(moe::Ticket ticket, moe::View<const float> dy, moe::Deadline deadline,
                       moe::View<float> dx, std::span<float> dweights) override;
   void release(moe::Ticket ticket) override;
-  // Synchronous swarms: every host that got gradients steps; returns when all have answered, or are known to be
-  // gone. InvalidArgument: a host's gradients were not finite; it dropped them, and the others have stepped.
-  // Asynchronous: tells the hosts the learning rate, waits for nobody.
+  // Synchronous swarms: every host that got gradients steps; returns when all have answered, or are known to
+  // be gone. InvalidArgument: a host's gradients were not finite; it dropped them, and the others have
+  // stepped. Asynchronous: tells the hosts the learning rate, waits for nobody.
   Status end_step(const moe::StepSettings& settings) override;
 
   MixReport take_report();

@@ -1,5 +1,5 @@
-// Batches for experts behind the seam, and what the experts should make of them: shared by the suite and by tests
-// of one implementation.
+// Batches for experts behind the seam, and what the experts should make of them: shared by the suite and by
+// tests of one implementation.
 //
 //   Batch batch = random_batch(rng, shape, tokens, chosen);   Mixed mixed = mix(experts, layer, batch, keep);
 //

@@ -1,6 +1,6 @@
-// Ten training steps over four hosts are, to the last bit, ten steps in one process that makes its sums in four
-// parts: losses, trunk and every expert's weights. Rows travel as f32: in bf16, sums and gradients are rounded on
-// their way, which one process never does.
+// Ten training steps over four hosts are, to the last bit, ten steps in one process that makes its sums in
+// four parts: losses, trunk and every expert's weights. Rows travel as f32: in bf16, sums and gradients are
+// rounded on their way, which one process never does.
 #include <filesystem>
 #include <fstream>
 

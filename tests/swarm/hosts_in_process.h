@@ -4,8 +4,8 @@
 //   RemoteExperts& experts = swarm.gate({.rows = RowDtype::f32});
 //   swarm.kill(2);
 //
-// Host i is the leader of the experts in held[i], in every layer; an expert that several hold is led by the first.
-// Tests only. One thread; the hosts have their own.
+// Host i is the leader of the experts in held[i], in every layer; an expert that several hold is led by the
+// first. Tests only. One thread; the hosts have their own.
 #pragma once
 
 #include <functional>

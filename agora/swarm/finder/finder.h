@@ -5,8 +5,8 @@
 //   finder.on_call(peer);                    // then exactly one of:
 //   finder.on_reply(peer, latency_ns, load_us);   finder.on_failure(peer);   finder.on_given_up(peer);
 //
-// A peer that fails is left alone for a while (peers/health), but never the last one that holds an expert. The
-// directory outlives the finder and runs on the loop. candidates(): O(replicas). Any thread.
+// A peer that fails is left alone for a while (peers/health), but never the last one that holds an expert.
+// The directory outlives the finder and runs on the loop. candidates(): O(replicas). Any thread.
 #pragma once
 
 #include <cstdint>
@@ -34,10 +34,11 @@ class Finder {
   void on_failure(const peers::PeerId& peer);
   void on_given_up(const peers::PeerId& peer);  // cancelled by us: it says nothing of the peer
 
-  // Rows by expert of a layer in the last window, over all hosts, in eighths of the layer's mean: what gates
-  // balance by. [experts]
+  // Rows a second that each expert of a layer gets, over all hosts that hold it: what gates balance by.
+  // [experts]
   std::vector<int64_t> loads(LayerId layer, int64_t experts) const;
-  // Waits until every expert 0 .. experts - 1 of every layer has a leader. DeadlineExceeded names the missing.
+  // Waits until every expert 0 .. experts - 1 of every layer has a leader. DeadlineExceeded names the
+  // missing.
   Status wait_until_covered(int64_t layers, int64_t experts, int64_t deadline_ns) const;
 
  private:

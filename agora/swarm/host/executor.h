@@ -4,9 +4,10 @@
 //   executor.post([&] { held.step_what_is_due(now); });      // on the loop, in order
 //   bool ran = executor.try_here([&] { ... });               // on this thread, if nobody works or waits
 //
-// A thread that has a small piece of work in hand and finds the host idle does it at once instead of waking the
-// loop's thread, which costs more than one row of an expert. In production the loop is a ThreadLoop of its own, in
-// the simulator the simulator's loop. The loop outlives the executor, the executor what was posted. Any thread.
+// A thread that has a small piece of work in hand and finds the host idle does it at once instead of waking
+// the loop's thread, which costs more than one row of an expert. In production the loop is a ThreadLoop of
+// its own, in the simulator the simulator's loop. The loop outlives the executor, the executor what was
+// posted. Any thread.
 #pragma once
 
 #include <atomic>

@@ -1,14 +1,14 @@
 // A host's side of the mixture: takes calls off the transport, queues them, runs them, answers.
 //
 //   ThreadLoop compute("agora-compute");   Executor executor(compute);
-//   HostService service(transport, executor, held, spec, {});      // serves kMix, kMixBackward, kRelease, kEndStep
+//   HostService service(transport, executor, held, spec, {});   // serves the mixture's methods
 //   transport.stop();                                              // before the service goes
 //
-// The way of a call: parsed and checked on the transport's thread; queued (WorkQueue); its turn comes on the executor
-// and it is answered from there. A small interactive call that finds the host idle is done at once on the
-// transport's thread. Forward calls of many callers for one layer make one pass (MixBatch). Who calls is who the
-// transport says; tickets are its own (TicketTable). In an asynchronous swarm the experts' due steps are taken here
-// too. counters(), load_us(): any thread.
+// The way of a call: parsed and checked on the transport's thread; queued (WorkQueue); its turn comes on the
+// executor and it is answered from there. A small interactive call that finds the host idle is done at once
+// on the transport's thread. Forward calls of many callers for one layer make one pass (MixBatch). Who calls
+// is who the transport says; tickets are its own (TicketTable). In an asynchronous swarm the experts' due
+// steps are taken here too. counters(), load_us(): any thread.
 #pragma once
 
 #include <cstdint>

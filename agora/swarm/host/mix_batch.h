@@ -1,11 +1,12 @@
 // Forward calls of many callers as one pass over the experts, and the pass's answer as one reply for each.
 //
 //   MixBatch batch(D);
-//   batch.add(request, call);                        // InvalidArgument: rows that are not finite; not added then
+//   batch.add(request);                  // InvalidArgument: rows that are not finite; not added then
 //   StatusOr<HeldMix> mixed = batch.run(held);
 //   Payload reply = batch.reply(i, *mixed, ticket);
 //
-// A row's answer does not depend on who shares the pass (design section 2), so callers never notice. One thread.
+// A row's answer does not depend on who shares the pass (design section 2), so callers never notice. One
+// thread.
 #pragma once
 
 #include <cstdint>
@@ -22,8 +23,8 @@ class MixBatch {
   explicit MixBatch(int64_t width) : width_(width) {}
 
   void clear();
-  // All of one layer and one form of the answer; alone if it keeps for backward. Borrows the request's bytes until
-  // run() is over. InvalidArgument: the request's own fault; the batch is as it was.
+  // All of one layer and one form of the answer; alone if it keeps for backward. Borrows the request's bytes
+  // until run() is over. InvalidArgument: the request's own fault; the batch is as it was.
   Status add(const MixRequest& request);
   size_t size() const { return parts_.size(); }
 

@@ -3,9 +3,10 @@
 //   Ticket t = table.add({.owner = caller, .kept = held_ticket, ...}, now_ns, forgotten);
 //   const GivenTicket* given = table.find(t, caller);     // nullptr: unknown, expired, or another's
 //
-// The numbers on the wire are drawn at random: nobody can guess another's, and find() would not give it anyway.
-// The oldest go first when there are too many, for one owner or in all, or when they keep too many bytes. What goes
-// is appended to `forgotten`, for the caller to release. A pure state machine; one thread at a time.
+// The numbers on the wire are drawn at random: nobody can guess another's, and find() would not give it
+// anyway. The oldest go first when there are too many, for one owner or in all, or when they keep too many
+// bytes. What goes is appended to `forgotten`, for the caller to release. A pure state machine; one thread at
+// a time.
 #pragma once
 
 #include <cstdint>

@@ -2,11 +2,11 @@
 //
 //   WorkQueue queue({.calls_max = 4096, .bytes_max = 256 << 20});
 //   AGORA_RETURN_IF_ERROR(queue.push(std::move(work)));            // ResourceExhausted: the caller backs off
-//   WorkQueue::Taken taken = queue.take(now_ns, rows_max);         // a batch, and what was dropped on the way
+//   WorkQueue::Taken taken = queue.take(now_ns, rows_max);     // a batch, and what was dropped on the way
 //
-// Interactive before training before background, in each by the order of arrival. Work that may share a pass (same
-// `alike`) is taken together, up to rows_max rows. Work whose deadline has passed, or whose caller gave up, is
-// dropped when its turn comes. A pure state machine; one thread at a time.
+// Interactive before training before background, in each by the order of arrival. Work that may share a pass
+// (same `alike`) is taken together, up to rows_max rows. Work whose deadline has passed, or whose caller gave
+// up, is dropped when its turn comes. A pure state machine; one thread at a time.
 #pragma once
 
 #include <array>

@@ -1,10 +1,11 @@
 // The backward call of the mixture: dy to the host that kept the rows under a ticket, dx and dweights back.
 //
 //   Payload p = encode(BackwardHead{...}, dy, part.token);               // while the ticket lives
-//   Payload p = encode(BackwardHead{...}, dy, part.token, {route, x});   // the ticket has gone: with the rows again
+//   Payload p = encode(BackwardHead{...}, dy, part.token, {route, x});   // it has gone: the rows again
 //
-// T rows of D, N choices: 52 bytes and the rows there (with x: 2 T + 8 N and as many rows again), 16 + 4 N bytes and
-// the rows back. The trainer's name in the key is who the transport says it is, never the message. Any thread.
+// T rows of D, N choices: 52 bytes and the rows there (with x: 2 T + 8 N and as many rows again), 16 + 4 N
+// bytes and the rows back. The trainer's name in the key is who the transport says it is, never the message.
+// Any thread.
 #pragma once
 
 #include <optional>

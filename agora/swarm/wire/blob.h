@@ -1,11 +1,11 @@
 // Things too large for one message (snapshots, trunks), fetched chunk by chunk and checked by their hash.
 //
-//   transport.serve(kGetTrunk, [&](auto call) { serve_blob(*call, [&](std::string_view key) { return find(key); }); });
-//   fetch_blob(transport, {.to = peer, .at = endpoint, .method = kGetTrunk, .deadline_ns = ...}, key, bytes_max,
-//              [](StatusOr<peers::Payload> bytes) { ... });
+//   transport.serve(kGetTrunk, [&](auto call) { serve_blob(*call, find); });
+//   fetch_blob(transport, {.to = peer, .at = endpoint, .method = kGetTrunk, .deadline_ns = ...}, key,
+//              bytes_max, [](StatusOr<peers::Payload> bytes) { ... });
 //
-// A key is the method's own business; it should name a version, so that a blob does not change under the one who
-// fetches it. ceil(bytes / kBlobChunkBytes) round trips, one after the other. Any thread.
+// A key is the method's own business; it should name a version, so that a blob does not change under the one
+// who fetches it. ceil(bytes / kBlobChunkBytes) round trips, one after the other. Any thread.
 #pragma once
 
 #include <functional>
@@ -42,13 +42,14 @@ struct BlobChunk {
 peers::Payload encode(const BlobChunk& chunk);
 StatusOr<BlobChunk> read_blob_chunk(base::Bytes bytes);
 
-// Answers one call: reads its request, finds the blob, replies with the chunk. NotFound is the source's to say.
+// Answers one call: reads its request, finds the blob, replies with the chunk. NotFound is the source's to
+// say.
 using BlobSource = std::function<StatusOr<Blob>(std::string_view key)>;
 void serve_blob(peers::IncomingCall& call, const BlobSource& source);
 
-// done runs once, on a thread of the transport. ResourceExhausted: more than bytes_max; DataLoss: not the bytes of
-// the hash; Unavailable: it changed between two chunks, fetch again; and the transport's errors. settings.deadline_ns
-// is of the whole.
+// done runs once, on a thread of the transport. ResourceExhausted: more than bytes_max; DataLoss: not the
+// bytes of the hash; Unavailable: it changed between two chunks, fetch again; and the transport's errors.
+// settings.deadline_ns is of the whole.
 void fetch_blob(peers::Transport& transport, const peers::CallSettings& settings, std::string key,
                 uint64_t bytes_max, std::function<void(StatusOr<peers::Payload>)> done);
 

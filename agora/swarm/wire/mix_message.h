@@ -3,8 +3,8 @@
 //   Payload request = encode(MixRequestHead{...}, part.route, x, part.token);
 //   AGORA_ASSIGN_OR_RETURN(MixRequest r, read_mix_request(payload.bytes()));     // r.x borrows the bytes
 //
-// T rows of D, N choices: 20 + 2 T + 8 N bytes and the rows there; 28 + N / 8 + 12 (experts) and the rows back, T of
-// them as sums, N as entries. Any thread.
+// T rows of D, N choices: 20 + 2 T + 8 N bytes and the rows there; 28 + N / 8 + 12 (experts) and the rows
+// back, T of them as sums, N as entries. Any thread.
 #pragma once
 
 #include <cstdint>

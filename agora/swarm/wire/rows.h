@@ -4,8 +4,8 @@
 //   AGORA_ASSIGN_OR_RETURN(RowBlock block, read_row_block(in, dtype, rows, cols, "mix"));
 //   AGORA_RETURN_IF_ERROR(block.unpack(to));
 //
-// A block: f32 and bf16 are the rows one after the other; int8 is f32 scale[rows], then the rows, an element being
-// scale * its byte, -127 to 127. Bytes for N rows of D: 4 N D, 2 N D, N (D + 4). Any thread.
+// A block: f32 and bf16 are the rows one after the other; int8 is f32 scale[rows], then the rows, an element
+// being scale * its byte, -127 to 127. Bytes for N rows of D: 4 N D, 2 N D, N (D + 4). Any thread.
 #pragma once
 
 #include <cstdint>
