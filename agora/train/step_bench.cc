@@ -11,10 +11,11 @@ namespace {
 constexpr int64_t kWarmSteps = 5;
 constexpr int64_t kStepsMin = 10;
 
-// Random tokens: what they say does not change what a step costs, as long as the gates are balanced.
-class RandomTask final : public Task {
+constexpr uint32_t kRuleOf = 4;  // three of four tokens follow the rule
+
+class ChainTask final : public Task {
  public:
-  explicit RandomTask(const TrainOptions& options) : options_(options), rng_(options.seed) {}
+  explicit ChainTask(const TrainOptions& options) : options_(options), rng_(options.seed) {}
 
   model::ModelConfig shape(model::ModelConfig config) const override {
     config.vocab_size = options_.vocabulary;
@@ -24,9 +25,13 @@ class RandomTask final : public Task {
   void restart(const TrainOptions& options) override { rng_ = Rng(options.seed); }
   model::Batch next() override {
     model::Batch batch{.batch = options_.batch, .length = options_.sequence};
-    for (int64_t t = 0; t < batch.rows(); ++t) {
-      batch.tokens.push_back(static_cast<int32_t>(rng_.below(static_cast<uint32_t>(options_.vocabulary))));
-      batch.targets.push_back(static_cast<int32_t>(rng_.below(static_cast<uint32_t>(options_.vocabulary))));
+    for (int64_t b = 0; b < batch.batch; ++b) {
+      uint32_t token = rng_.below(vocabulary());
+      for (int64_t i = 0; i < batch.length; ++i) {
+        batch.tokens.push_back(static_cast<int32_t>(token));
+        token = rng_.below(kRuleOf) == 0 ? rng_.below(vocabulary()) : (token * 5 + 17) % vocabulary();
+        batch.targets.push_back(static_cast<int32_t>(token));
+      }
     }
     batch.domains.assign(static_cast<size_t>(batch.batch), 0);
     return batch;
@@ -40,6 +45,8 @@ class RandomTask final : public Task {
   SharedTokenizer tokenizer() const override { return nullptr; }
 
  private:
+  uint32_t vocabulary() const { return static_cast<uint32_t>(options_.vocabulary); }
+
   TrainOptions options_;
   Rng rng_;
   std::vector<DomainSummary> domains_;
@@ -48,6 +55,10 @@ class RandomTask final : public Task {
 };
 
 }  // namespace
+
+std::unique_ptr<Task> make_chain_task(const TrainOptions& options) {
+  return std::make_unique<ChainTask>(options);
+}
 
 TrainOptions step_bench_options() {
   TrainOptions options;
@@ -59,7 +70,7 @@ TrainOptions step_bench_options() {
 
 StatusOr<StepRate> measure_steps(const TrainOptions& options, const kernels::Compute& compute,
                                  const Clock& clock, double seconds) {
-  RandomTask task(options);
+  ChainTask task(options);
   AGORA_ASSIGN_OR_RETURN(const model::ModelConfig config, config_of(options));
   AGORA_ASSIGN_OR_RETURN(
       model::LocalModel model,
