@@ -289,7 +289,7 @@ StatusOr<std::vector<std::byte>> ExpertStore::snapshot(ExpertName name) {
   return write_snapshot({name, held->second.epoch, expert(name).version(), std::move(applied)}, expert(name));
 }
 
-Status ExpertStore::restore(ExpertName name, base::Bytes bytes) {
+StatusOr<Holding> ExpertStore::restore(ExpertName name, base::Bytes bytes) {
   AGORA_RETURN_IF_ERROR(check_name(name));
   AGORA_ASSIGN_OR_RETURN(const Snapshot snapshot, Snapshot::open(bytes));
   const SnapshotHead& head = snapshot.head();
@@ -310,7 +310,7 @@ Status ExpertStore::restore(ExpertName name, base::Bytes bytes) {
   held.applied = head.applied;
   std::sort(held.applied.begin(), held.applied.end());
   set_role(name, Role::follower, head.epoch);
-  return absl::OkStatus();
+  return Holding{name, Role::follower, head.epoch, head.version, 0};
 }
 
 Status ExpertStore::copy(ExpertName from, base::Bytes bytes, ExpertName to, float deviation) {

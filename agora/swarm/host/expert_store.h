@@ -60,7 +60,7 @@ class ExpertStore final : public HeldExperts {
   void set_role(ExpertName expert, Role role, uint32_t epoch) override;
   bool freeze(ExpertName expert, bool frozen) override;
   StatusOr<std::vector<std::byte>> snapshot(ExpertName expert) override;
-  Status restore(ExpertName expert, base::Bytes snapshot) override;
+  StatusOr<Holding> restore(ExpertName expert, base::Bytes snapshot) override;
   Status copy(ExpertName from, base::Bytes snapshot, ExpertName to, float deviation) override;
   std::vector<Holding> holdings() override;
   UpdateCounters counters() const override { return counters_; }

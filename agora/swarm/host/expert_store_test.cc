@@ -240,16 +240,16 @@ TEST(ExpertStore, RefusesSnapshotsThatAreNone) {
   const auto store = leading_store(machine, test_spec());
   std::vector<std::byte> bytes = *store->snapshot(expert_name(0, 1));
   const std::vector<float> before = all_numbers(*store);
-  EXPECT_EQ(store->restore(expert_name(0, 2), bytes).code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_EQ(store->restore(expert_name(0, 2), bytes).status().code(), absl::StatusCode::kInvalidArgument);
   EXPECT_FALSE(store->restore(expert_name(0, 1), std::span(bytes).first(100)).ok());
   bytes.back() ^= std::byte{1};
-  EXPECT_EQ(store->restore(expert_name(0, 1), bytes).code(), absl::StatusCode::kDataLoss);
+  EXPECT_EQ(store->restore(expert_name(0, 1), bytes).status().code(), absl::StatusCode::kDataLoss);
   EXPECT_EQ(all_numbers(*store), before);
-  EXPECT_EQ(store->restore(expert_name(0, 99), bytes).code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_EQ(store->restore(expert_name(0, 99), bytes).status().code(), absl::StatusCode::kInvalidArgument);
   SwarmSpec wider = test_spec();
   wider.shape.h = 32;
   const auto other = make_store(machine, wider);
-  EXPECT_EQ(other->restore(expert_name(0, 1), *store->snapshot(expert_name(0, 1))).code(),
+  EXPECT_EQ(other->restore(expert_name(0, 1), *store->snapshot(expert_name(0, 1))).status().code(),
             absl::StatusCode::kInvalidArgument);
   EXPECT_TRUE(other->holdings().empty());
 }

@@ -113,7 +113,7 @@ class HeldExperts {
   virtual StatusOr<std::vector<std::byte>> snapshot(ExpertName expert) = 0;
   // Makes the expert what the snapshot says, its role a follower; adopts it if need be. InvalidArgument, DataLoss:
   // not such a snapshot; nothing has changed then.
-  virtual Status restore(ExpertName expert, base::Bytes snapshot) = 0;
+  virtual StatusOr<Holding> restore(ExpertName expert, base::Bytes snapshot) = 0;
   // A copy of `from` under another number, its weights moved by noise of `deviation` times their own; version 0.
   virtual Status copy(ExpertName from, base::Bytes snapshot, ExpertName to, float deviation) = 0;
   virtual std::vector<Holding> holdings() = 0;  // ascending

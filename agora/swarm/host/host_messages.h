@@ -41,7 +41,7 @@ struct AddExpert {
   };
   int32_t layer = -1;  // -1: one more in every layer
   From from = From::nothing;
-  ExpertId source;
+  ExpertId source = {};
   float deviation = 0.01f;  // of the noise that tells a copy from its source, times the weights' own
 };
 peers::Payload encode(const AddExpert& request);

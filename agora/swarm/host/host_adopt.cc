@@ -1,0 +1,208 @@
+// Where an expert's weights come from - another host, the disk, or its first weights - and where they are kept.
+#include <algorithm>
+#include <utility>
+
+#include "agora/base/text.h"
+#include "agora/swarm/host/host_state.h"
+#include "agora/swarm/host/snapshot.h"
+
+namespace agora::swarm {
+
+void Host::State::begin() {
+  if (options.folder.empty()) {
+    for (const ExpertName name : options.hold) adopt(name);
+    return;
+  }
+  on_disk([this] { return folder.list(); },
+          [](State& self, const std::vector<ExpertName>& there) {
+            for (const ExpertName name : there) {
+              if (self.in_spec(name)) self.on_disk_now.insert(name);
+            }
+            for (const ExpertName name : self.options.hold) self.adopt(name);
+            if (self.static_holdings()) return;
+            // Before others take them for orphans. What is held elsewhere too, placement tidies up.
+            for (const ExpertName name : self.on_disk_now) {
+              if (self.room() > 0 && !self.retired.contains(name)) self.adopt_from_disk(name);
+            }
+          });
+}
+
+void Host::State::adopt(ExpertName name) {
+  if (own.contains(name) || !in_spec(name) || retired.contains(name)) return;
+  const int64_t now_ns = loop.now_ns();
+  if (!static_holdings() && !holders.of(name).empty()) {
+    own[name].since_ns = now_ns;
+    orphan_since.erase(name);
+    return pull(name, successor(name), [weak = weak_from_this(), name](const Status& status) {
+      const std::shared_ptr<State> self = weak.lock();
+      if (self != nullptr && !status.ok()) self->adoption_failed(name, status);
+    });
+  }
+  if (on_disk_now.contains(name)) return adopt_from_disk(name);
+  const bool trained = holders.version_seen(name) > 0;
+  if (trained) {
+    const int64_t since_ns = orphan_since.try_emplace(name, now_ns).first->second;
+    if (now_ns - since_ns < options.orphan_grace_ns) return;  // placement asks again
+    ++counts.lost;
+    trouble(absl::DataLossError(base::concat("layer ", name.layer.value, " expert ", name.expert.value,
+                                             ": no host holds it any more; it begins anew")));
+    orphan_since.erase(name);
+  }
+  adopt_first_weights(name);
+}
+
+void Host::State::adopt_from_disk(ExpertName name) {
+  own[name].since_ns = loop.now_ns();
+  on_disk([this, name] { return folder.load(name, snapshot_bytes_max(spec.shape)); },
+          [name](State& self, StatusOr<std::string> bytes) {
+            if (!bytes.ok()) {
+              self.trouble(bytes.status());
+              self.on_disk_now.erase(name);
+              return self.adopt_first_weights(name);
+            }
+            const auto text = std::make_shared<const std::string>(*std::move(bytes));
+            self.restore(name, peers::Payload(text, base::as_bytes(*text)),
+                         [weak = self.weak_from_this(), name](const Status& status) {
+                           const std::shared_ptr<State> here = weak.lock();
+                           if (here == nullptr) return;
+                           if (status.ok()) {
+                             ++here->counts.restored;
+                             return;
+                           }
+                           here->trouble(status);
+                           here->on_disk_now.erase(name);
+                           here->own.erase(name);
+                           here->adopt(name);
+                         });
+          });
+}
+
+// As the saved swarm has it that this one goes on from, or as the seed says.
+void Host::State::adopt_first_weights(ExpertName name) {
+  own[name].since_ns = loop.now_ns();
+  const auto from_seed = [name](State& self) {
+    self.in_executor(
+        [&self, name] {
+          self.held.adopt(name);
+          return true;
+        },
+        [name](State& here, bool) { here.became_ready(name, 0, 0); });
+  };
+  if (!options.first) return from_seed(*this);
+  on_disk([this, name] { return options.first(name); },
+          [name, from_seed](State& self, StatusOr<std::vector<std::byte>> bytes) {
+            if (!bytes.ok()) return from_seed(self);
+            self.restore(name, peers::Payload::own(*std::move(bytes)),
+                         [weak = self.weak_from_this(), name](const Status& status) {
+                           const std::shared_ptr<State> here = weak.lock();
+                           if (here != nullptr && !status.ok()) here->adoption_failed(name, status);
+                         });
+          });
+}
+
+// A leader keeps what it has: the snapshot came too late.
+void Host::State::restore(ExpertName name, const peers::Payload& snapshot, const Done& done) {
+  const auto found = own.find(name);
+  if (found == own.end() || found->second.role == Role::leader) return done(absl::OkStatus());
+  in_executor([this, name, snapshot] { return held.restore(name, snapshot.bytes()); },
+              [name, done](State& self, const StatusOr<Holding>& restored) {
+                if (restored.ok()) self.became_ready(name, restored->epoch, restored->version);
+                done(restored.status());
+              });
+}
+
+void Host::State::became_ready(ExpertName name, uint32_t epoch, uint64_t version) {
+  const auto found = own.find(name);
+  if (found == own.end()) return;  // dropped meanwhile
+  Own& mine = found->second;
+  const bool first = !std::exchange(mine.ready, true);
+  if (first) ++counts.adopted;
+  mine.version = version;
+  if (mine.role == Role::follower) mine.epoch = epoch;
+  leadership.hold(name, epoch, version);
+  if (first && static_holdings()) {
+    apply({leadership.take(name)});
+  } else {
+    on_changed({name});
+  }
+}
+
+void Host::State::adoption_failed(ExpertName name, const Status& status) {
+  trouble(status);
+  const auto found = own.find(name);
+  if (found != own.end() && !found->second.ready) own.erase(found);
+}
+
+void Host::State::drop(ExpertName name) {
+  if (own.erase(name) == 0) return;
+  ++counts.dropped;
+  leadership.drop(name);
+  in_executor(
+      [this, name] {
+        held.drop(name);
+        return true;
+      },
+      [](State&, bool) {});
+  if (on_disk_now.erase(name) == 0) return;
+  on_disk(
+      [this, name] {
+        folder.remove(name);
+        return true;
+      },
+      [](State&, bool) {});
+}
+
+void Host::State::retire(ExpertName name) {
+  if (!in_spec(name) || !retired.insert(name).second) return;
+  placement.retire(name);
+  drop(name);
+}
+
+// ---- the disk
+
+void Host::State::save() {
+  for (auto& [name, mine] : own) {
+    const bool moved = !mine.saved || mine.saved_version != mine.version || mine.saved_epoch != mine.epoch;
+    const bool trained = mine.version > 0;
+    if (!mine.ready || !moved || !trained) continue;
+    if (std::find(to_save.begin(), to_save.end(), name) == to_save.end()) to_save.push_back(name);
+  }
+  save_next();
+}
+
+// One after the other: computing and the disk have other things to do.
+void Host::State::save_next() {
+  if (saving) return;
+  if (to_save.empty()) {
+    if (leaving) leave_next();
+    return;
+  }
+  const ExpertName name = to_save.front();
+  to_save.pop_front();
+  const auto found = own.find(name);
+  if (found == own.end()) return save_next();
+  saving = true;
+  const auto saved = [name, version = found->second.version, epoch = found->second.epoch](
+                         State& self, const Status& status) {
+    self.saving = false;
+    ++(status.ok() ? self.counts.saves : self.counts.saves_failed);
+    self.trouble(status);
+    const auto mine = self.own.find(name);
+    if (status.ok() && mine != self.own.end()) {
+      self.on_disk_now.insert(name);
+      mine->second.saved = true;
+      mine->second.saved_version = version;
+      mine->second.saved_epoch = epoch;
+    }
+    self.save_next();
+  };
+  in_executor([this, name] { return held.snapshot(name); },
+              [name, saved](State& self, StatusOr<std::vector<std::byte>> bytes) {
+                if (!bytes.ok()) return saved(self, bytes.status());
+                const auto payload = peers::Payload::own(*std::move(bytes));
+                self.on_disk([&self, name, payload] { return self.folder.save(name, payload.bytes()); },
+                             saved);
+              });
+}
+
+}  // namespace agora::swarm

@@ -1,0 +1,147 @@
+// Experts that come and go by a person's wish: `agora expert add`, `agora expert retire`.
+#include <algorithm>
+#include <map>
+#include <utility>
+
+#include "agora/base/text.h"
+#include "agora/swarm/host/host_state.h"
+#include "agora/swarm/host/snapshot.h"
+#include "agora/swarm/wire/method.h"
+
+namespace agora::swarm {
+
+void Host::State::add_experts(const std::shared_ptr<peers::IncomingCall>& call) {
+  const StatusOr<AddExpert> request = read_add_expert(call->payload().bytes());
+  if (!request.ok()) return call->reply(request.status());
+  if (leaving || static_holdings() || request->layer >= spec.layers) {
+    return call->reply(
+        absl::FailedPreconditionError("this host takes no new experts (it leaves, holds a fixed list, or "
+                                      "there is no such layer); ask another"));
+  }
+  struct Added {
+    std::vector<ExpertName> names;
+    Status status;
+    int64_t waiting = 0;
+  };
+  const auto added = std::make_shared<Added>();
+  const int64_t first = std::max(request->layer, 0);
+  const int64_t end = request->layer < 0 ? spec.layers : first + 1;
+  added->waiting = end - first;
+  for (int64_t l = first; l < end; ++l) {
+    add_one(*request, LayerId{l}, [call, added](const StatusOr<ExpertName>& name) {
+      if (name.ok()) added->names.push_back(*name);
+      added->status.Update(name.status());
+      if (--added->waiting > 0) return;
+      std::sort(added->names.begin(), added->names.end());
+      call->reply(added->status, added->status.ok() ? encode_experts(added->names) : peers::Payload{});
+    });
+  }
+}
+
+void Host::State::add_one(const AddExpert& request, LayerId layer,
+                          const std::function<void(StatusOr<ExpertName>)>& done) {
+  const StatusOr<ExpertName> name = free_name(layer);
+  if (!name.ok()) return done(name.status());
+  if (room() == 0) return done(absl::ResourceExhaustedError("this host has no room; ask another"));
+  own[*name].since_ns = loop.now_ns();  // the number is taken
+  const Done begun = [name = *name, done](const Status& status) {
+    if (status.ok()) return done(name);
+    done(status);
+  };
+  if (request.from == AddExpert::From::nothing) {
+    in_executor(
+        [this, name = *name] {
+          held.adopt(name);
+          return absl::OkStatus();
+        },
+        [name = *name, begun](State& self, const Status& made) { self.begin_new(name, made, begun); });
+    return;
+  }
+  const StatusOr<ExpertName> source = request.from == AddExpert::From::given
+                                          ? StatusOr<ExpertName>(ExpertName{layer, request.source})
+                                          : most_loaded(layer);
+  if (!source.ok()) return begin_new(*name, source.status(), begun);
+  add_copy(*source, *name, request.deviation, begun);
+}
+
+// The lowest number beyond the first experts that nobody has or had.
+StatusOr<ExpertName> Host::State::free_name(LayerId layer) const {
+  for (int64_t e = spec.experts; e < spec.experts_max; ++e) {
+    const ExpertName name{layer, ExpertId{e}};
+    if (!own.contains(name) && !holders.seen(name) && !retired.contains(name)) return name;
+  }
+  return absl::ResourceExhaustedError(base::concat("layer ", layer.value, " has all the ", spec.experts_max,
+                                                   " experts that its gates can score"));
+}
+
+StatusOr<ExpertName> Host::State::most_loaded(LayerId layer) const {
+  double most = -1;
+  ExpertName best{layer, ExpertId{0}};
+  for (int64_t e = 0; e < spec.experts_max; ++e) {
+    const ExpertName name{layer, ExpertId{e}};
+    const auto mine = own.find(name);
+    const bool here = mine != own.end() && mine->second.ready;
+    if (!here && holders.of(name).empty()) continue;
+    double rows = here ? mine->second.rows_per_s : 0;
+    for (const Holder& holder : holders.of(name)) rows += rows_per_s_of(holder.load);
+    if (rows <= most) continue;
+    most = rows;
+    best = name;
+  }
+  if (most >= 0) return best;
+  return absl::NotFoundError(base::concat("nobody holds an expert of layer ", layer.value));
+}
+
+void Host::State::add_copy(ExpertName from, ExpertName to, float deviation, const Done& done) {
+  const auto copy = [from, to, deviation, done](State& self, StatusOr<peers::Payload> bytes) {
+    if (!bytes.ok()) return self.begin_new(to, bytes.status(), done);
+    self.in_executor(
+        [&self, from, to, deviation, bytes = *std::move(bytes)] {
+          return self.held.copy(from, bytes.bytes(), to, deviation);
+        },
+        [to, done](State& here, const Status& made) { here.begin_new(to, made, done); });
+  };
+  const auto mine = own.find(from);
+  if (mine != own.end() && mine->second.ready) {
+    in_executor(
+        [this, from]() -> StatusOr<peers::Payload> {
+          AGORA_ASSIGN_OR_RETURN(std::vector<std::byte> bytes, held.snapshot(from));
+          return peers::Payload::own(std::move(bytes));
+        },
+        copy);
+    return;
+  }
+  const OtherHost* host =
+      in_spec(from) && !holders.of(from).empty() ? holders.host(successor(from)) : nullptr;
+  if (host == nullptr) return copy(*this, absl::NotFoundError("nobody holds the expert to copy"));
+  const peers::CallSettings settings{.to = successor(from),
+                                     .at = host->endpoint,
+                                     .method = kGetSnapshot,
+                                     .priority = peers::Priority::background,
+                                     .deadline_ns = loop.now_ns() + options.pull_ns_max};
+  fetch_blob(transport, settings, snapshot_key(from), static_cast<uint64_t>(snapshot_bytes_max(spec.shape)),
+             back<StatusOr<peers::Payload>>(copy));
+}
+
+// It exists from its first leader's record on: gates see it there.
+void Host::State::begin_new(ExpertName name, const Status& made, const Done& done) {
+  const auto found = own.find(name);
+  if (!made.ok() || found == own.end()) {
+    if (found != own.end()) own.erase(found);
+    return done(made.ok() ? absl::AbortedError("the expert was retired while it was made") : made);
+  }
+  found->second.ready = true;
+  ++counts.adopted;
+  leadership.hold(name, 0, 0);
+  apply({leadership.take(name)}, done);
+}
+
+void Host::State::retire_expert(const std::shared_ptr<peers::IncomingCall>& call) {
+  const StatusOr<ExpertName> name = read_expert(call->payload().bytes());
+  if (!name.ok()) return call->reply(name.status());
+  if (!in_spec(*name)) return call->reply(absl::InvalidArgumentError("there is no such expert"));
+  retire(*name);
+  call->reply(absl::OkStatus());
+}
+
+}  // namespace agora::swarm

@@ -1,0 +1,192 @@
+// What a Host is made of; only its own source files include this. See host.h.
+//
+// Everything here lives on the loop. What goes to the executor, the disk or the transport comes back to it by
+// run_elsewhere() and back().
+#pragma once
+
+#include <deque>
+#include <map>
+#include <memory>
+#include <set>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+#include "agora/base/mutex.h"
+#include "agora/swarm/host/holders.h"
+#include "agora/swarm/host/host.h"
+#include "agora/swarm/host/host_messages.h"
+#include "agora/swarm/host/snapshot_folder.h"
+#include "agora/swarm/wire/blob.h"
+
+namespace agora::swarm {
+
+struct Host::State : std::enable_shared_from_this<Host::State> {
+  struct Own {
+    Role role = Role::follower;
+    uint32_t epoch = 0;  // of its weights; while it leads, of its leadership
+    uint64_t version = 0;
+    bool ready = false;  // it has weights
+    bool pulling = false;
+    int pulls_waiting = 0;
+    int64_t pulled_ns = 0;  // when the last pull began
+    bool handing = false;   // over
+    int64_t since_ns = 0;
+    double rows_per_s = 0;
+    uint64_t saved_version = 0;  // on disk
+    uint32_t saved_epoch = 0;
+    bool saved = false;
+  };
+  // A snapshot that somebody is fetching.
+  struct Copy {
+    peers::PeerId peer;
+    ExpertName name;
+    Blob blob;
+  };
+  using Done = std::function<void(Status)>;
+  struct Pull {
+    ExpertName name;
+    peers::PeerId from;
+    Done done;
+  };
+
+  State(base::Loop& l, Executor& e, base::Loop& d, peers::Transport& t, peers::Directory& dir, HeldExperts& h,
+        const SwarmSpec& s, const HostOptions& o);
+
+  void start();
+
+  // ---- host.cc: records, rounds, roles
+  void on_event(const peers::DirectoryEvent& event);
+  void on_changed(const std::vector<ExpertName>& experts);
+  void every(int64_t period_ns, void (State::*work)());
+  void round();
+  void take_holdings(const std::vector<Holding>& holdings, const UpdateCounters& counters);
+  void place();
+  void apply(const std::vector<LeadershipChange>& changes, const Done& done = {});
+  void set_claim_timer();
+  void describe(PeerState& state) const;
+
+  // ---- host_adopt.cc: where an expert's weights come from
+  void begin();
+  void adopt(ExpertName name);
+  void adopt_from_disk(ExpertName name);
+  void adopt_first_weights(ExpertName name);
+  void restore(ExpertName name, const peers::Payload& snapshot, const Done& done);
+  void became_ready(ExpertName name, uint32_t epoch, uint64_t version);
+  void adoption_failed(ExpertName name, const Status& status);
+  void drop(ExpertName name);
+  void retire(ExpertName name);
+  void save();
+  void save_next();
+
+  // ---- host_transfer.cc: snapshots there and back, hand-overs
+  void serve_snapshots(const std::shared_ptr<peers::IncomingCall>& call);
+  peers::Payload heads() const;
+  const Copy* copy_for(const peers::PeerId& peer, ExpertName name) const;
+  void keep_copy(Copy copy);
+  void probe();
+  void probed(const peers::PeerId& peer, const StatusOr<peers::Payload>& answer);
+  void give_up(const peers::PeerId& peer);
+  void pull(ExpertName name, const peers::PeerId& from, Done done);
+  void start_pulls();
+  void pulled(const Pull& pull, StatusOr<peers::Payload> bytes);
+  void hand_over(ExpertName name, const peers::PeerId& to);
+  void ask_to_lead(ExpertName name, const peers::PeerId& to);
+  void handed_over(ExpertName name, const Status& status);
+  peers::PeerId successor(ExpertName name) const;
+  void take_over(const std::shared_ptr<peers::IncomingCall>& call);
+  void leave_next();
+  void finish_leaving();
+
+  // ---- host_growth.cc: experts that come and go by a person's wish
+  void add_experts(const std::shared_ptr<peers::IncomingCall>& call);
+  void retire_expert(const std::shared_ptr<peers::IncomingCall>& call);
+  StatusOr<ExpertName> free_name(LayerId layer) const;
+  StatusOr<ExpertName> most_loaded(LayerId layer) const;
+  void add_one(const AddExpert& request, LayerId layer,
+               const std::function<void(StatusOr<ExpertName>)>& done);
+  void add_copy(ExpertName from, ExpertName to, float deviation, const Done& done);
+  void begin_new(ExpertName name, const Status& made, const Done& done);
+
+  // compute() runs in the executor; then(its result) on the loop, unless the host has gone.
+  template <class Compute, class Then>
+  void in_executor(Compute compute, Then then) {
+    run_elsewhere([this](base::Loop::Task task) { executor.post(std::move(task)); }, std::move(compute),
+                  std::move(then));
+  }
+  template <class Work, class Then>
+  void on_disk(Work work, Then then) {
+    run_elsewhere([this](base::Loop::Task task) { disk.post(std::move(task)); }, std::move(work),
+                  std::move(then));
+  }
+  template <class Where, class Work, class Then>
+  void run_elsewhere(Where where, Work work, Then then) {
+    where([weak = weak_from_this(), &l = loop, work = std::move(work), then = std::move(then)]() mutable {
+      const std::shared_ptr<State> self = weak.lock();
+      if (self == nullptr) return;
+      auto result = std::make_shared<decltype(work())>(work());
+      l.post([weak, result, then = std::move(then)]() mutable {
+        if (const std::shared_ptr<State> here = weak.lock()) then(*here, std::move(*result));
+      });
+    });
+  }
+
+  // A callback for the transport: then(its argument) on the loop, unless the host has gone.
+  template <class Result, class Then>
+  std::function<void(Result)> back(Then then) {
+    return [weak = weak_from_this(), &l = loop, then = std::move(then)](Result result) {
+      l.post([weak, then, result = std::move(result)]() mutable {
+        if (const std::shared_ptr<State> self = weak.lock()) then(*self, std::move(result));
+      });
+    };
+  }
+
+  bool static_holdings() const { return !options.hold.empty(); }
+  int32_t room() const;
+  bool in_spec(ExpertName name) const;
+  void trouble(const Status& status);
+  void publish_status();
+
+  base::Loop& loop;
+  Executor& executor;
+  base::Loop& disk;
+  peers::Transport& transport;
+  peers::Directory& directory;
+  HeldExperts& held;
+  const SwarmSpec spec;
+  const HostOptions options;
+  const SnapshotFolder folder;
+
+  Rng rng;
+  Holders holders;
+  Leadership leadership;
+  Placement placement;
+  std::map<ExpertName, Own> own;
+  std::set<ExpertName> retired;
+  std::set<ExpertName> on_disk_now;            // has a snapshot there
+  std::map<ExpertName, int64_t> orphan_since;  // had been trained, and nobody holds it
+  int64_t holdings_ns = 0;                     // when they were last taken
+  base::TimerId claim_timer;
+
+  std::deque<ExpertName> to_save;
+  bool saving = false;
+
+  std::deque<Copy> copies;  // the oldest first; at most options.copies_max
+  std::unordered_map<peers::PeerId, int> probe_failures;
+  std::set<peers::PeerId> probing;
+  std::deque<Pull> pulls;  // waiting
+  size_t pulls_running = 0;
+  size_t hand_overs_running = 0;
+
+  bool leaving = false;
+  int64_t leave_until_ns = 0;
+  base::TimerId leave_timer;
+  bool leave_saved = false;
+  std::function<void()> left;
+
+  HostStatus counts;  // published as status
+  mutable base::Mutex mutex;
+  HostStatus status ABSL_GUARDED_BY(mutex);
+};
+
+}  // namespace agora::swarm

@@ -1,0 +1,316 @@
+// Snapshots there and back, leaders that do not answer, leadership that is handed over.
+#include <algorithm>
+#include <tuple>
+#include <utility>
+
+#include "agora/base/text.h"
+#include "agora/swarm/host/host_state.h"
+#include "agora/swarm/host/snapshot.h"
+#include "agora/swarm/wire/method.h"
+
+namespace agora::swarm {
+namespace {
+
+constexpr int64_t kProbeDeadlineNs = 2'000'000'000;
+constexpr int64_t kLeaveAgainNs = 100'000'000;
+
+}  // namespace
+
+// ---- serving
+
+void Host::State::serve_snapshots(const std::shared_ptr<peers::IncomingCall>& call) {
+  const StatusOr<BlobRequest> request = read_blob_request(call->payload().bytes());
+  if (!request.ok()) return call->reply(request.status());
+  if (request->key == kHeadsKey) {
+    return serve_blob(*call, [this](std::string_view) -> StatusOr<Blob> { return blob_of(heads()); });
+  }
+  const StatusOr<ExpertName> name = read_snapshot_key(request->key);
+  if (!name.ok()) return call->reply(name.status());
+  const auto found = own.find(*name);
+  if (found == own.end() || !found->second.ready) {
+    return call->reply(absl::NotFoundError("this host does not hold the expert; ask another"));
+  }
+  const auto serve = [call](const Blob& blob) {
+    serve_blob(*call, [&blob](std::string_view) -> StatusOr<Blob> { return blob; });
+  };
+  // Later chunks are of the snapshot that the first was of.
+  const Copy* copy = request->offset == 0 ? nullptr : copy_for(call->from(), *name);
+  if (copy != nullptr) return serve(copy->blob);
+  in_executor(
+      [this, name = *name]() -> StatusOr<Blob> {
+        AGORA_ASSIGN_OR_RETURN(std::vector<std::byte> bytes, held.snapshot(name));
+        return blob_of(peers::Payload::own(std::move(bytes)));
+      },
+      [call, serve, name = *name](State& self, const StatusOr<Blob>& blob) {
+        if (!blob.ok()) return call->reply(blob.status());
+        serve(*blob);
+        if (blob->bytes.size() > kBlobChunkBytes) self.keep_copy({call->from(), name, *blob});
+      });
+}
+
+peers::Payload Host::State::heads() const {
+  std::vector<ReplicaHead> list;
+  for (const auto& [name, mine] : own) {
+    if (mine.ready) list.push_back({name, mine.role == Role::leader, mine.epoch, mine.version});
+  }
+  return encode_heads(list);
+}
+
+const Host::State::Copy* Host::State::copy_for(const peers::PeerId& peer, ExpertName name) const {
+  const auto found = std::find_if(copies.begin(), copies.end(),
+                                  [&](const Copy& copy) { return copy.peer == peer && copy.name == name; });
+  return found == copies.end() ? nullptr : &*found;
+}
+
+void Host::State::keep_copy(Copy copy) {
+  std::erase_if(copies, [&](const Copy& old) { return old.peer == copy.peer && old.name == copy.name; });
+  copies.push_back(std::move(copy));
+  if (copies.size() > static_cast<size_t>(options.copies_max)) copies.pop_front();
+}
+
+// ---- following
+
+void Host::State::probe() {
+  std::set<peers::PeerId> leaders;
+  for (const auto& [name, mine] : own) {
+    if (mine.role == Role::leader || !mine.ready) continue;
+    if (const Holder* leader = holders.leader_of(name)) leaders.insert(leader->peer);
+  }
+  for (const peers::PeerId& peer : leaders) {
+    if (!probing.insert(peer).second) continue;
+    const peers::CallSettings settings{.to = peer,
+                                       .at = holders.host(peer)->endpoint,
+                                       .method = kGetSnapshot,
+                                       .priority = peers::Priority::background,
+                                       .deadline_ns = loop.now_ns() + kProbeDeadlineNs};
+    fetch_blob(transport, settings, std::string(kHeadsKey), kHeadsBytesMax,
+               back<StatusOr<peers::Payload>>([peer](State& self, const StatusOr<peers::Payload>& answer) {
+                 self.probed(peer, answer);
+               }));
+  }
+}
+
+void Host::State::probed(const peers::PeerId& peer, const StatusOr<peers::Payload>& answer) {
+  probing.erase(peer);
+  if (absl::IsUnavailable(answer.status()) || absl::IsDeadlineExceeded(answer.status())) {
+    if (++probe_failures[peer] >= options.probe_failures_max) give_up(peer);
+    return;
+  }
+  probe_failures.erase(peer);
+  if (!answer.ok()) return trouble(answer.status());
+  const StatusOr<std::vector<ReplicaHead>> heads = read_heads(answer->bytes());
+  if (!heads.ok()) return trouble(heads.status());
+  const auto between_ns = static_cast<int64_t>(spec.loss_window_s * 0.5e9) - options.probe_ns;
+  for (const ReplicaHead& head : *heads) {
+    const auto found = own.find(head.name);
+    if (!head.leads || found == own.end()) continue;
+    const Own& mine = found->second;
+    const bool differs = std::tie(head.epoch, head.version) != std::tie(mine.epoch, mine.version);
+    const bool soon = mine.pulled_ns != 0 && loop.now_ns() - mine.pulled_ns < between_ns;
+    if (mine.role == Role::follower && mine.ready && differs && !soon && !mine.pulling &&
+        mine.pulls_waiting == 0) {
+      pull(head.name, peer, [](const Status&) {});
+    }
+  }
+}
+
+// As if its record had expired; a fresher record brings it back.
+void Host::State::give_up(const peers::PeerId& peer) {
+  probe_failures.erase(peer);
+  ++counts.peers_given_up;
+  on_changed(holders.remove(peer));
+}
+
+void Host::State::pull(ExpertName name, const peers::PeerId& from, Done done) {
+  ++own.at(name).pulls_waiting;
+  pulls.push_back({name, from, std::move(done)});
+  start_pulls();
+}
+
+// The first that waits for nothing else; an expert is pulled by one at a time.
+void Host::State::start_pulls() {
+  while (pulls_running < options.pulls_max) {
+    const auto next = std::find_if(pulls.begin(), pulls.end(), [&](const Pull& pull) {
+      const auto mine = own.find(pull.name);
+      return mine == own.end() || !mine->second.pulling;
+    });
+    if (next == pulls.end()) return;
+    const Pull pull = std::move(*next);
+    pulls.erase(next);
+    const auto mine = own.find(pull.name);
+    if (mine != own.end()) --mine->second.pulls_waiting;
+    const OtherHost* host = holders.host(pull.from);
+    if (mine == own.end() || host == nullptr) {
+      pull.done(absl::UnavailableError("the expert, or the host that has it, has gone"));
+      continue;
+    }
+    mine->second.pulling = true;
+    mine->second.pulled_ns = loop.now_ns();
+    ++pulls_running;
+    const peers::CallSettings settings{.to = pull.from,
+                                       .at = host->endpoint,
+                                       .method = kGetSnapshot,
+                                       .priority = peers::Priority::background,
+                                       .deadline_ns = loop.now_ns() + options.pull_ns_max};
+    fetch_blob(transport, settings, snapshot_key(pull.name),
+               static_cast<uint64_t>(snapshot_bytes_max(spec.shape)),
+               back<StatusOr<peers::Payload>>([pull](State& self, StatusOr<peers::Payload> bytes) {
+                 self.pulled(pull, std::move(bytes));
+               }));
+  }
+}
+
+void Host::State::pulled(const Pull& pull, StatusOr<peers::Payload> bytes) {
+  --pulls_running;
+  const auto found = own.find(pull.name);
+  if (found != own.end()) found->second.pulling = false;
+  const Done done = [weak = weak_from_this(), pull](const Status& status) {
+    const std::shared_ptr<State> self = weak.lock();
+    if (self == nullptr) return;
+    ++(status.ok() ? self->counts.pulls : self->counts.pulls_failed);
+    self->trouble(status);
+    pull.done(status);
+  };
+  if (bytes.ok()) {
+    counts.bytes_pulled += bytes->size();
+    restore(pull.name, *bytes, done);
+  } else {
+    done(bytes.status());
+  }
+  start_pulls();
+}
+
+// ---- handing over
+
+// Who should lead after us, or has the expert at its freshest: the leader, the freshest follower, else the best-ranked
+// host that has room. Empty: nobody.
+peers::PeerId Host::State::successor(ExpertName name) const {
+  if (const Holder* leader = holders.leader_of(name)) return leader->peer;
+  const std::span<const Holder> followers = holders.of(name);
+  if (!followers.empty()) {
+    return std::max_element(followers.begin(), followers.end(),
+                            [](const Holder& a, const Holder& b) {
+                              return std::tie(a.epoch, a.version) < std::tie(b.epoch, b.version);
+                            })
+        ->peer;
+  }
+  peers::PeerId best;
+  for (const auto& [peer, host] : holders.hosts()) {
+    if (host.state.room > 0 && (best.empty() || holders.rank_of(peer, name) > holders.rank_of(best, name))) {
+      best = peer;
+    }
+  }
+  return best;
+}
+
+void Host::State::hand_over(ExpertName name, const peers::PeerId& to) {
+  const auto found = own.find(name);
+  if (found == own.end() || found->second.role != Role::leader || found->second.handing ||
+      hand_overs_running >= options.hand_overs_max || holders.host(to) == nullptr) {
+    return;
+  }
+  found->second.handing = true;
+  ++hand_overs_running;
+  in_executor([this, name] { return held.freeze(name, true); },
+              [name, to](State& self, bool frozen) {
+                if (frozen) return self.ask_to_lead(name, to);
+                self.handed_over(name, absl::UnavailableError("a synchronous step is under way"));
+              });
+}
+
+void Host::State::ask_to_lead(ExpertName name, const peers::PeerId& to) {
+  const OtherHost* host = holders.host(to);
+  if (host == nullptr) return handed_over(name, absl::UnavailableError("the one to lead has gone"));
+  const peers::CallSettings settings{.to = to,
+                                     .at = host->endpoint,
+                                     .method = kHandOver,
+                                     .priority = peers::Priority::background,
+                                     .deadline_ns = loop.now_ns() + options.hand_over_ns_max};
+  transport.call(settings, encode_expert(name),
+                 back<peers::Reply>([name](State& self, const peers::Reply& reply) {
+                   self.handed_over(name, reply.status);
+                 }));
+}
+
+void Host::State::handed_over(ExpertName name, const Status& status) {
+  --hand_overs_running;
+  const auto found = own.find(name);
+  if (found != own.end() && found->second.handing) {
+    found->second.handing = false;
+    if (status.ok()) {
+      ++counts.handed_over;
+      apply({leadership.release(name, loop.now_ns())});
+      set_claim_timer();
+    } else {
+      ++counts.hand_overs_failed;
+      trouble(status);
+      in_executor([this, name] { return held.freeze(name, false); }, [](State&, bool) {});
+    }
+  }
+  if (leaving) leave_next();
+}
+
+// The receiving end. Only the leader itself may ask.
+void Host::State::take_over(const std::shared_ptr<peers::IncomingCall>& call) {
+  const StatusOr<ExpertName> name = read_expert(call->payload().bytes());
+  if (!name.ok()) return call->reply(name.status());
+  const Holder* leader = in_spec(*name) ? holders.leader_of(*name) : nullptr;
+  if (leader == nullptr || leader->peer != call->from()) {
+    return call->reply(absl::PermissionDeniedError("only who leads an expert, by its record, hands it over"));
+  }
+  const auto mine = own.find(*name);
+  if (mine != own.end() && mine->second.role == Role::leader) {
+    return call->reply(absl::FailedPreconditionError("two lead this expert; one will step down"));
+  }
+  if (leaving || static_holdings() || retired.contains(*name) || (mine == own.end() && room() == 0)) {
+    return call->reply(absl::ResourceExhaustedError("this host does not take the expert; ask another"));
+  }
+  own.try_emplace(*name, Own{.since_ns = loop.now_ns()});
+  pull(*name, call->from(), [weak = weak_from_this(), name = *name, call](const Status& status) {
+    const std::shared_ptr<State> self = weak.lock();
+    if (self == nullptr) return;
+    // Whoever asked leads again once its time is over.
+    const bool late = call->abandoned() || self->loop.now_ns() >= call->deadline_ns();
+    if (status.ok() && !late && self->own.contains(name)) {
+      self->apply({self->leadership.take(name)}, [call](const Status& leads) { call->reply(leads); });
+      return;
+    }
+    if (!status.ok()) self->adoption_failed(name, status);
+    call->reply(status.ok() ? absl::DeadlineExceededError("the snapshot came too late") : status);
+  });
+}
+
+// ---- leaving
+
+void Host::State::leave_next() {
+  if (!left) return;
+  bool led = false, may = false;
+  for (const auto& [name, mine] : own) {
+    if (mine.role != Role::leader || !mine.ready) continue;
+    led = true;
+    const peers::PeerId to = successor(name);
+    if (to.empty()) continue;
+    may = true;
+    hand_over(name, to);
+  }
+  const bool waits = hand_overs_running > 0 || (may && loop.now_ns() < leave_until_ns);
+  loop.cancel(leave_timer);
+  if (led && waits) {
+    leave_timer = loop.after(kLeaveAgainNs, [weak = weak_from_this()] {
+      if (const std::shared_ptr<State> self = weak.lock()) self->leave_next();
+    });
+    return;
+  }
+  finish_leaving();
+}
+
+// What nobody took is kept on disk, if there is one.
+void Host::State::finish_leaving() {
+  if (std::exchange(leave_saved, true) || options.folder.empty()) {
+    if (!saving && to_save.empty()) std::exchange(left, nullptr)();
+    return;
+  }
+  save();
+}
+
+}  // namespace agora::swarm
