@@ -8,6 +8,7 @@ namespace agora::moe {
 
 const Route& called_part(const GateDescriptor& gate, const Route& route, Route& scratch) {
   if (gate.candidates() == gate.experts) return route;
+  scratch.runner_up = route.runner_up;
   scratch.first.assign(1, 0);
   scratch.expert.clear();
   scratch.weight.clear();

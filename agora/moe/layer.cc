@@ -6,6 +6,7 @@
 #include "agora/moe/balance/losses.h"
 #include "agora/moe/balance/probabilities.h"
 #include "agora/moe/called.h"
+#include "agora/moe/gate/explain.h"
 #include "agora/moe/missing.h"
 #include "agora/moe/no_call.h"
 
@@ -28,6 +29,8 @@ StatusOr<MoeStats> MoeLayer::forward(const Compute& compute, View<const float> x
                                      Keep keep, View<float> y, MoeSaved& saved) {
   AGORA_CHECK_EQ(x.cols, config_.d);
   AGORA_RETURN_IF_ERROR(gate_.route(compute, x, call.mode, call.rng, saved.route, saved.gate));
+  saved.route.runner_up.clear();
+  if (call.runner_up) name_runners_up(config_.gate, gate_.selection_bias_values(), saved.gate, saved.route);
 
   const Route& called = called_part(config_.gate, saved.route, saved.called);
   AGORA_ASSIGN_OR_RETURN(const MixResult mixed, experts_->mix(layer_, x, called, keep, call.deadline, y));

@@ -12,8 +12,9 @@
 // y is the layer's own answer: the residual is the caller's. The experts' weights belong to the seam, not to
 // the layer; append_parameters() gives the trunk's part: gate, shared expert and its gate, constant experts.
 // layer.cc and layer_backward.cc are the whole way on one screen each.
-// Several passes may be under way at the same time, each with its own MoeSaved, where one thread computes at a
-// time: what waits inside the seam gives its turn away (base/baton.h). Nothing of a pass lives in the layer.
+// Several passes may be under way at the same time, each with its own MoeSaved, where one thread computes at
+// a time: what waits inside the seam gives its turn away (base/baton.h). Nothing of a pass lives in the
+// layer.
 #pragma once
 
 #include <memory>
@@ -57,6 +58,7 @@ struct MoeCall {
   GateMode mode = GateMode::infer;
   Rng rng{0};  // for gate noise: fork it by step and layer
   Deadline deadline = kNoDeadline;
+  bool runner_up = false;  // the route names each token's runner-up, who may stand in for a lost expert
   float loss_scale = 1.0f;                    // of the layer's own losses: 1 / micro-batches of the step
   std::span<const int32_t> sequence_first{};  // [sequences + 1]; for AuxScope::sequence; empty: one sequence
 };

@@ -28,4 +28,9 @@ struct TokenReasons {
 std::vector<TokenReasons> explain(const GateDescriptor& gate, std::span<const float> selection_bias,
                                   const Route& route, const GateSaved& saved);
 
+// Fills route.runner_up: each token's best expert behind the seam of those it did not choose; -1 where it
+// chose all.
+void name_runners_up(const GateDescriptor& gate, std::span<const float> selection_bias,
+                     const GateSaved& saved, Route& route);
+
 }  // namespace agora::moe

@@ -199,6 +199,8 @@ TEST(Explain, ScoreBiasAndRunnerUp) {
   EXPECT_NEAR(reasons[0].chosen[0].weight, 0.5f, 1e-6f);
   EXPECT_EQ(reasons[0].runner_up.candidate, 1);
   EXPECT_NEAR(reasons[0].runner_up.score, 0.8f, 1e-6f);
+  name_runners_up(gate->descriptor(), gate->selection_bias_values(), saved, route);
+  EXPECT_EQ(route.runner_up, std::vector<int32_t>{1});
 }
 
 TEST(Explain, NoRunnerUpWhenAllAreChosen) {
@@ -210,6 +212,8 @@ TEST(Explain, NoRunnerUpWhenAllAreChosen) {
   GateSaved saved;
   ASSERT_TRUE(gate.route(machine.compute, x.view(), GateMode::infer, rng, route, saved).ok());
   EXPECT_EQ(explain(gate.descriptor(), {}, route, saved)[1].runner_up.candidate, -1);
+  name_runners_up(gate.descriptor(), {}, saved, route);
+  EXPECT_EQ(route.runner_up, (std::vector<int32_t>{-1, -1}));
 }
 
 // The loss is a fixed random sum of the weights, by (token, candidate), so that its slope says what reaches
