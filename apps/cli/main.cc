@@ -4,6 +4,7 @@
 #include "apps/cli/classic.h"
 #include "apps/cli/command.h"
 #include "apps/cli/recipe.h"
+#include "apps/cli/swarm/swarm_command.h"
 
 namespace {
 
@@ -37,6 +38,14 @@ int run(int argc, char** argv) {
   add_inspect_command(app, result);
   add_classic_command(app, result);
   add_bench_command(app, result);
+  add_up_command(app, interrupt, result);
+  add_host_command(app, interrupt, result);
+  add_trainer_command(app, interrupt, result);
+  add_serve_command(app, interrupt, result);
+  add_peers_command(app, interrupt, result);
+  add_experts_command(app, interrupt, result);
+  add_trace_command(app, interrupt, result);
+  add_spec_command(app, result);
 
   auto args = with_recipe({argv + 1, argv + argc});
   if (!args.ok()) return report(args.status());

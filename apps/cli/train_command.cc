@@ -7,6 +7,7 @@
 #include "absl/strings/str_format.h"
 
 #include "apps/cli/command.h"
+#include "apps/cli/swarm/swarm_command.h"
 #include "apps/cli/terminal_device.h"
 #include "apps/cli/terminal_table.h"
 #include "apps/cli/training_run.h"
@@ -20,6 +21,7 @@ struct TrainFlags {
   std::vector<std::string> twins;  // empty: options.twin alone
   std::vector<uint64_t> seeds;     // empty: options.seed alone
   bool json = false;
+  TrainerFlags swarm;  // with --join or --spec
 };
 
 struct Variant {
@@ -77,7 +79,22 @@ Status train_variants(const TrainFlags& flags, const Interrupt& interrupt) {
   return absl::OkStatus();
 }
 
-Status train(const TrainFlags& flags, const Interrupt& interrupt) {
+// In a swarm the specification says what is learned; of this command line the machine's own part counts.
+Status train_with_others(const TrainFlags& flags, const CLI::App& command, const Interrupt& interrupt) {
+  TrainerFlags trainer = flags.swarm;
+  trainer.node.json = flags.json;
+  trainer.data = flags.options.data;
+  trainer.threads = flags.options.threads;
+  trainer.resume = flags.resume;
+  if (command.count("--steps") > 0) trainer.steps = flags.options.steps;
+  if (command.count("--minutes") > 0) trainer.minutes = flags.options.minutes;
+  return run_trainer(trainer, interrupt);
+}
+
+Status train(const TrainFlags& flags, const CLI::App& command, const Interrupt& interrupt) {
+  if (!flags.swarm.node.join.empty() || !flags.swarm.node.spec.empty()) {
+    return train_with_others(flags, command, interrupt);
+  }
   if (flags.resume.empty()) return train_variants(flags, interrupt);
   return resume_run(flags.resume, flags.options, {.json = flags.json}, interrupt).status();
 }
@@ -101,11 +118,17 @@ void add_train_command(CLI::App& app, const Interrupt& interrupt, CommandResult&
       ->delimiter(',')
       ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
   command->add_flag("--json", flags->json, "JSON lines instead of text");
+  add_trainer_flags(*command, flags->swarm);
   command->footer(
       "RECIPE is a folder with config.toml, or a TOML file: lines of `flag = value` with these flags' "
       "names.\n"
-      "Flags after it win. Ctrl-C saves and says how to go on.");
-  command->callback([flags, &interrupt, &result] { result.exit_code = report(train(*flags, interrupt)); });
+      "Flags after it win. Ctrl-C saves and says how to go on.\n"
+      "With --join (or --spec) it trains in a swarm: what is learned is then the swarm's, and of this "
+      "command\n"
+      "line --data, --threads, --steps, --minutes and --resume count.");
+  command->callback([flags, command, &interrupt, &result] {
+    result.exit_code = report(train(*flags, *command, interrupt));
+  });
 }
 
 }  // namespace agora::cli

@@ -110,12 +110,12 @@ std::string strongest(const train::LayerSpecialisation& layer, int64_t domain) {
   return text;
 }
 
-Status print_experts(train::Trainer& trainer, const train::Task& task, int columns) {
-  const model::ModelConfig& config = trainer.model().config();
+Status print_experts(const SummarySubject& subject, const train::Task& task, int columns) {
+  const model::ModelConfig& config = subject.model.config();
   if (config.gate.candidates() < 2) return absl::OkStatus();
-  AGORA_ASSIGN_OR_RETURN(const train::Specialisation all,
-                         specialisation_of(trainer.model(), trainer.pass().compute, task, kMeterRows,
-                                           trainer.state().options.seed));
+  AGORA_ASSIGN_OR_RETURN(
+      const train::Specialisation all,
+      specialisation_of(subject.model, subject.pass.compute, task, kMeterRows, subject.seed));
   std::vector<TableColumn> titles{{"domain"}};
   for (size_t l = 0; l < all.layers.size(); ++l) titles.push_back({absl::StrCat("layer ", l)});
   TerminalTable table(titles);
@@ -130,8 +130,8 @@ Status print_experts(train::Trainer& trainer, const train::Task& task, int colum
   return absl::OkStatus();
 }
 
-Status print_sample(train::Trainer& trainer, const train::Task& task) {
-  model::LocalModel& local = trainer.model();
+Status print_sample(const SummarySubject& subject, const train::Task& task) {
+  model::LocalModel& local = subject.model;
   if (local.tokenizer == nullptr) return absl::OkStatus();
   const std::vector<model::Batch> some = task.validation(0, 1);
   if (some.empty()) return absl::OkStatus();
@@ -139,7 +139,7 @@ Status print_sample(train::Trainer& trainer, const train::Task& task) {
   std::vector<int32_t> prompt(some[0].tokens.begin(), some[0].tokens.begin() + length);
   serve::SamplerSettings sampler{.temperature = 0.8f, .top_p = 0.95f};
   AGORA_ASSIGN_OR_RETURN(const auto generation,
-                         serve::Generation::start(*local.model, trainer.pass(), std::move(prompt), sampler));
+                         serve::Generation::start(*local.model, subject.pass, std::move(prompt), sampler));
   for (int64_t i = 0; i < kSampleTokens; ++i) AGORA_RETURN_IF_ERROR(generation->next().status());
   const std::span<const int32_t> tokens = generation->tokens();
   std::cout << "\nA sample (the first " << length << " tokens were given):\n"
@@ -149,13 +149,18 @@ Status print_sample(train::Trainer& trainer, const train::Task& task) {
 
 }  // namespace
 
-Status print_summary(train::Trainer& trainer, const train::Task& task, const RunResult& result) {
-  const int columns = inspect_terminal(STDOUT_FILENO).columns;
-  const bool classes = trainer.model().config().head == model::HeadKind::classes;
-  AGORA_RETURN_IF_ERROR(print_sample(trainer, task));
+Status print_model_summary(const SummarySubject& subject, const train::Task& task,
+                           const train::Evaluation& evaluation) {
+  AGORA_RETURN_IF_ERROR(print_sample(subject, task));
   std::cout << "\n";
-  print_evaluation(result.evaluation, classes, /*json=*/false);
-  AGORA_RETURN_IF_ERROR(print_experts(trainer, task, columns));
+  print_evaluation(evaluation, subject.model.config().head == model::HeadKind::classes, /*json=*/false);
+  return print_experts(subject, task, inspect_terminal(STDOUT_FILENO).columns);
+}
+
+Status print_summary(train::Trainer& trainer, const train::Task& task, const RunResult& result) {
+  const bool classes = trainer.model().config().head == model::HeadKind::classes;
+  AGORA_RETURN_IF_ERROR(print_model_summary({trainer.model(), trainer.pass(), trainer.state().options.seed},
+                                            task, result.evaluation));
   std::cout << absl::StrFormat("\n%d steps in %s, %s rows/s\n", result.steps, duration_text(result.seconds),
                                with_thousands(static_cast<int64_t>(result.rows_per_second)));
   print_memory();

@@ -7,6 +7,15 @@
 
 namespace agora::cli {
 
+struct SummarySubject {
+  model::LocalModel& model;
+  model::Pass pass;
+  uint64_t seed = 1;
+};
+// Sample, losses by domain, experts by domain.
+Status print_model_summary(const SummarySubject& subject, const train::Task& task,
+                           const train::Evaluation& evaluation);
+// That, with what the run cost and what to do next.
 Status print_summary(train::Trainer& trainer, const train::Task& task, const RunResult& result);
 
 // Losses by domain: a table, or one JSON object.

@@ -2,13 +2,14 @@
 
 #include <fcntl.h>
 #include <signal.h>
-#include <sys/resource.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include <cstdlib>
 #include <fstream>
 #include <sstream>
+
+#include <sys/resource.h>
+#include <sys/wait.h>
 
 namespace agora::e2e {
 namespace {
@@ -57,13 +58,18 @@ Process Process::start(const std::vector<std::string>& arguments, const ScratchF
 bool Process::wait_for_output(const std::string& text) {
   for (;;) {
     if (read_file(out_).find(text) != std::string::npos) return true;
-    if (ended_ || waitpid(child_, &state_, WNOHANG) == child_) {
-      ended_ = true;
-      return read_file(out_).find(text) != std::string::npos;
-    }
+    if (has_ended()) return read_file(out_).find(text) != std::string::npos;
     usleep(kPollUs);
   }
 }
+
+bool Process::has_ended() {
+  if (!ended_ && waitpid(child_, &state_, WNOHANG) == child_) ended_ = true;
+  return ended_;
+}
+
+std::string Process::output() const { return read_file(out_); }
+std::string Process::errors() const { return read_file(err_); }
 
 void Process::interrupt() {
   if (!ended_) kill(child_, SIGINT);

@@ -41,6 +41,10 @@ class Process {
   bool wait_for_output(const std::string& text);
   void interrupt();
   Outcome finish();
+  // So far.
+  std::string output() const;
+  std::string errors() const;
+  bool has_ended();
 
  private:
   pid_t child_ = 0;

@@ -1,5 +1,8 @@
 #include "apps/cli/swarm/metrics.h"
 
+#include <utility>
+
+#include "agora/base/clock.h"
 #include <prometheus/text_serializer.h>
 
 namespace agora::cli {
@@ -38,6 +41,8 @@ void append_metrics(const peers::DirectoryCounters& c, std::vector<Metric>& to) 
   counter(to, "agora_records_foreign_total", "Records of another swarm.", c.foreign);
   counter(to, "agora_records_malformed_total", "Records that could not be read.", c.malformed);
   counter(to, "agora_records_over_limit_total", "Records of more peers than are kept.", c.over_limit);
+  counter(to, "agora_directory_messages_refused_total", "Messages of the directory that could not be read.",
+          c.messages_refused);
   counter(to, "agora_records_expired_total", "Records whose peer was not heard of any more.", c.expired);
 }
 
@@ -90,6 +95,12 @@ void add_to(const swarm::MixReport& report, swarm::MixReport& sum) {
   sum.tickets_resent += report.tickets_resent;
   sum.bytes_sent += report.bytes_sent;
   sum.bytes_received += report.bytes_received;
+}
+
+float CounterRate::per_second(uint64_t count) {
+  const int64_t now_ns = RealClock().now_ns();
+  const double seconds = static_cast<double>(now_ns - std::exchange(last_ns_, now_ns)) * 1e-9;
+  return static_cast<float>(static_cast<double>(count - std::exchange(last_, count)) / seconds);
 }
 
 std::string prometheus_text(const std::vector<Metric>& metrics, const std::string& peer) {

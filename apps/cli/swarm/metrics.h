@@ -33,6 +33,16 @@ void append_metrics(const swarm::MixReport& report, std::vector<Metric>& to);
 
 void add_to(const swarm::MixReport& report, swarm::MixReport& sum);
 
+// How fast a counter goes, from one look at it to the next. One thread.
+class CounterRate {
+ public:
+  float per_second(uint64_t count);
+
+ private:
+  int64_t last_ns_ = 0;
+  uint64_t last_ = 0;
+};
+
 // The text format that Prometheus reads, each line with {peer="..."}.
 std::string prometheus_text(const std::vector<Metric>& metrics, const std::string& peer);
 

@@ -2,16 +2,20 @@
 
 #include <unistd.h>
 
-#include <algorithm>
+#include <ctime>
 #include <filesystem>
+#include <random>
 
 #include "absl/strings/str_cat.h"
+#include "agora/peers/directory/libtorrent_dht.h"
+#include "agora/peers/directory/swarm_directory.h"
 #include "agora/peers/transport/grpc/grpc_transport.h"
 #include "agora/peers/transport/swarm_key.h"
 #include "agora/swarm/wire/method.h"
 #include <nlohmann/json.hpp>
 
 #include "apps/cli/swarm/own_address.h"
+#include "apps/cli/swarm/peer_process.h"
 #include "apps/cli/swarm/spec_exchange.h"
 #include "apps/cli/swarm/swarm_recipe.h"
 
@@ -28,21 +32,6 @@ StatusOr<std::vector<peers::Endpoint>> endpoints_of(const std::vector<std::strin
     all.push_back(std::move(at));
   }
   return all;
-}
-
-// Runs the task on the loop and waits for its end.
-void run_on(base::Loop& loop, const std::function<void()>& task) {
-  base::Mutex mutex;
-  base::Condition changed;
-  bool done = false;
-  loop.post([&] {
-    task();
-    base::MutexLock lock(mutex);
-    done = true;
-    changed.wake_all();  // under the lock: all of this goes as soon as the waiter sees it
-  });
-  base::MutexLock lock(mutex);
-  while (!done) changed.wait(mutex);
 }
 
 Status make_folder(const std::string& dir) {
@@ -68,7 +57,6 @@ void add_node_flags(CLI::App& command, NodeFlags& flags) {
   command.add_option("--log", flags.log, "file; empty: STATE/log; -: standard error");
   command.add_option("--join-seconds", flags.join_seconds, "how long to look for the first living peer")
       ->check(CLI::PositiveNumber);
-  command.add_flag("--json", flags.json, "JSON lines on standard output");
 }
 
 StatusOr<std::unique_ptr<Node>> Node::open(const NodeFlags& flags, const Interrupt& interrupt) {
@@ -92,22 +80,39 @@ StatusOr<std::unique_ptr<Node>> Node::open(const NodeFlags& flags, const Interru
 Node::~Node() {
   leave();
   stop();
-  directory_.reset();
+  if (directory_ != nullptr) run_on(*loop_, [this] { directory_.reset(); });
   if (loop_ != nullptr) loop_->stop();
 }
 
 Status Node::open_transport() {
   peers::GrpcTransportConfig config;
   AGORA_ASSIGN_OR_RETURN(config.listen, peers::parse_endpoint(flags_.listen));
-  if (!flags_.advertise.empty()) {
-    AGORA_ASSIGN_OR_RETURN(config.advertise, peers::parse_endpoint(flags_.advertise));
-  } else if (is_wildcard(config.listen.host)) {
-    config.advertise = {own_address(join_.empty() ? peers::Endpoint{} : join_.front()), config.listen.port};
-  }
   if (!flags_.swarm_key_file.empty()) {
     AGORA_ASSIGN_OR_RETURN(config.swarm_key, peers::load_swarm_key(flags_.swarm_key_file));
   }
   AGORA_ASSIGN_OR_RETURN(transport_, peers::GrpcTransport::start(identity_, config));
+  listen_ = {config.listen.host, transport_->endpoint().port};
+  endpoint_ = listen_;
+  if (!flags_.advertise.empty()) {
+    AGORA_ASSIGN_OR_RETURN(endpoint_, peers::parse_endpoint(flags_.advertise));
+  } else if (is_wildcard(listen_.host)) {
+    endpoint_.host = own_address(join_.empty() ? peers::Endpoint{} : join_.front());
+  }
+  return absl::OkStatus();
+}
+
+Status Node::open_directory() {
+  AGORA_ASSIGN_OR_RETURN(dht_, peers::start_libtorrent_dht(*loop_, listen_));
+  peers::SwarmDirectorySettings settings;
+  settings.swarm = spec_.id();
+  settings.endpoint = endpoint_;
+  settings.first_sequence = static_cast<uint64_t>(std::time(nullptr));
+  settings.seed = std::random_device()();
+  run_on(*loop_, [&] {
+    directory_ = peers::SwarmDirectory::create(settings, identity_, *loop_, *transport_, *dht_);
+    directory_->subscribe([this](const peers::DirectoryEvent& event) { log_event(event); });
+    for (const peers::Endpoint& at : join_) directory_->join(at);
+  });
   return absl::OkStatus();
 }
 
@@ -117,8 +122,7 @@ Status Node::find_spec(const Interrupt& interrupt) {
   } else {
     AGORA_ASSIGN_OR_RETURN(spec_, read_spec_file(flags_.spec));
   }
-  log_->info("swarm",
-             {{"name", spec_.name}, {"id", spec_.id().text()}, {"at", transport_->endpoint().text()}});
+  log_->info("swarm", {{"name", spec_.name}, {"id", spec_.id().text()}, {"at", endpoint_.text()}});
   return absl::OkStatus();
 }
 
@@ -132,13 +136,11 @@ void Node::serve() {
                     [this](const std::shared_ptr<peers::IncomingCall>& call) { trace_->reply_to(*call); });
 }
 
-void Node::log_directory() {
-  directory_->subscribe([this](const peers::DirectoryEvent& event) {
-    if (event.kind == peers::DirectoryEvent::Kind::changed) return;
-    const bool seen = event.kind == peers::DirectoryEvent::Kind::seen;
-    log_->info(seen ? "peer seen" : "peer gone",
-               {{"other", event.record->peer.brief()}, {"at", event.record->endpoint.text()}});
-  });
+void Node::log_event(const peers::DirectoryEvent& event) {
+  if (event.kind == peers::DirectoryEvent::Kind::changed) return;
+  const bool seen = event.kind == peers::DirectoryEvent::Kind::seen;
+  log_->info(seen ? "peer seen" : "peer gone",
+             {{"other", event.record->peer.brief()}, {"at", event.record->endpoint.text()}});
 }
 
 void Node::contribute(Contribution contribution) { contributions_.push_back(std::move(contribution)); }
@@ -155,17 +157,13 @@ Status Node::begin() {
         {"/status", "application/json", [this] { return status_json(status()).dump(); }}};
     AGORA_ASSIGN_OR_RETURN(http_, HttpFront::start(listen, pages));
   }
-  loop_->post([this] {
-    log_directory();
-    for (const peers::Endpoint& at : join_) directory_->join(at);
-    refresh();
-  });
+  run_on(*loop_, [this] { refresh(); });
   return absl::OkStatus();
 }
 
 PeerStatus Node::describe(std::vector<Metric>& metrics) const {
   PeerStatus status;
-  status.self = {identity_.id(), transport_->endpoint(), {}};
+  status.self = {identity_.id(), endpoint_, {}};
   status.self.state.http_port = http().port;
   for (const Contribution& contribution : contributions_) contribution(status.self.state, metrics);
   append_metrics(status.self.state, metrics);
@@ -197,9 +195,11 @@ void Node::leave() {
   if (left_ || directory_ == nullptr) return;
   left_ = true;
   log_->info("leaves");
-  run_on(*loop_, [this] {
+  // The others are told while this waits: a second at most.
+  run_until(*loop_, [this](const std::function<void()>& done) {
     loop_->cancel(refresh_timer_);
-    directory_->leave();
+    contributions_.clear();
+    directory_->leave(done);
   });
 }
 

@@ -20,6 +20,7 @@
 
 #include "agora/base/mutex.h"
 #include "agora/base/thread_loop.h"
+#include "agora/peers/directory/dht.h"
 #include "agora/peers/directory/directory.h"
 #include "agora/peers/identity/identity.h"
 #include "agora/peers/transport/transport.h"
@@ -74,6 +75,7 @@ class Node {
   void stop();
 
   PeerStatus status() const;  // at most a second old
+  const peers::Endpoint& endpoint() const { return endpoint_; }
   peers::Endpoint http() const { return http_ == nullptr ? peers::Endpoint{} : http_->endpoint(); }
 
  private:
@@ -82,13 +84,15 @@ class Node {
   Status open_directory();
   Status find_spec(const Interrupt& interrupt);
   void serve();
-  void log_directory();
+  void log_event(const peers::DirectoryEvent& event);
   void refresh();  // on the loop, as is describe()
   PeerStatus describe(std::vector<Metric>& metrics) const;
 
   NodeFlags flags_;
   peers::Identity identity_ = peers::Identity::generate();  // until the state's is read
   std::vector<peers::Endpoint> join_;
+  peers::Endpoint listen_;
+  peers::Endpoint endpoint_;  // where others reach us
   swarm::SwarmSpec spec_;
   std::string spec_id_;
   int64_t begun_ns_ = 0;
@@ -96,7 +100,8 @@ class Node {
   std::unique_ptr<base::ThreadLoop> loop_;
   std::unique_ptr<swarm::Trace> trace_;
   std::unique_ptr<peers::Transport> transport_;
-  std::unique_ptr<peers::Directory> directory_;
+  std::unique_ptr<peers::Dht> dht_;
+  std::shared_ptr<peers::Directory> directory_;  // shared with what it has under way; goes on the loop
   std::vector<Contribution> contributions_;
   std::unique_ptr<HttpFront> http_;
   base::TimerId refresh_timer_;  // on the loop

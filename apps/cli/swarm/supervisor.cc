@@ -72,18 +72,24 @@ void Supervisor::look_after(size_t number, std::vector<ChildEvent>& events) {
   events.push_back({ChildEvent::Kind::respawned, number, {}, ""});
 }
 
-bool Supervisor::end_all(int64_t timeout_ns, const std::function<void(const ChildEvent&)>& on_event) {
+bool Supervisor::end(const std::vector<size_t>& which, int64_t timeout_ns,
+                     const std::function<void(const ChildEvent&)>& on_event) {
   ending_ = true;
-  for (Child& child : children_) child.process.signal(SIGINT);
+  std::vector<size_t> asked;
+  for (const size_t child : which) {
+    if (children_[child].ended) continue;
+    children_[child].process.signal(SIGINT);
+    asked.push_back(child);
+  }
   const int64_t until_ns = clock_.now_ns() + timeout_ns;
-  const auto any_running = [this] { return !std::ranges::all_of(children_, &Child::ended); };
-  while (any_running() && clock_.now_ns() < until_ns) {
+  const auto has_ended = [this](size_t child) { return children_[child].ended; };
+  while (!std::ranges::all_of(asked, has_ended) && clock_.now_ns() < until_ns) {
     for (const ChildEvent& event : wait(kLookNs)) on_event(event);
   }
   bool well = true;
-  for (Child& child : children_) {
-    if (!child.ended) child.process.signal(SIGKILL);
-    well = well && child.process.ended_well();
+  for (const size_t child : asked) {
+    if (!has_ended(child)) children_[child].process.signal(SIGKILL);
+    well = well && children_[child].process.ended_well();
   }
   return well;
 }

@@ -66,7 +66,7 @@ TEST_F(Swarm, EndsThoseThatEndWhenAsked) {
         R"(trap 'echo "{\"event\":\"left\"}"; exit 0' INT; echo '{}'; while :; do sleep 0.01; done)");
   wait_for(supervisor, ChildEvent::Kind::said);
   std::vector<std::string> words;
-  EXPECT_TRUE(supervisor.end_all(kLongNs, [&](const ChildEvent& event) {
+  EXPECT_TRUE(supervisor.end({0}, kLongNs, [&](const ChildEvent& event) {
     if (event.kind == ChildEvent::Kind::said) words.push_back(event.line.at("event"));
   }));
   EXPECT_THAT(words, ::testing::ElementsAre("left"));
@@ -76,7 +76,7 @@ TEST_F(Swarm, KillsThoseThatDoNot) {
   Supervisor supervisor({.program = "/bin/sh"}, clock_);
   start(supervisor, "trap '' INT; echo '{}'; while :; do sleep 0.01; done");
   wait_for(supervisor, ChildEvent::Kind::said);
-  EXPECT_FALSE(supervisor.end_all(100 * base::kMillisecondNs, [](const ChildEvent&) {}));
+  EXPECT_FALSE(supervisor.end({0}, 100 * base::kMillisecondNs, [](const ChildEvent&) {}));
 }
 
 }  // namespace

@@ -1,9 +1,26 @@
 // The commands for a running swarm, each wired as in apps/cli/command.h.
 #pragma once
 
+#include <string>
+
 #include "apps/cli/command.h"
+#include "apps/cli/swarm/node.h"
 
 namespace agora::cli {
+
+struct TrainerFlags {
+  NodeFlags node;
+  std::string data;
+  std::string resume;  // folder of a saved swarm
+  int threads = 0;
+  int64_t steps = 0;   // 0: the recipe's
+  double minutes = 0;  // 0: the recipe's
+  bool stay = false;
+  double hosts_seconds = 120;
+};
+
+void add_trainer_flags(CLI::App& command, TrainerFlags& flags);  // those that agora train has not
+Status run_trainer(const TrainerFlags& flags, const Interrupt& interrupt);
 
 void add_up_command(CLI::App& app, const Interrupt& interrupt, CommandResult& result);
 void add_host_command(CLI::App& app, const Interrupt& interrupt, CommandResult& result);

@@ -1,0 +1,161 @@
+// agora host: a peer that holds experts, computes with them and teaches them.
+#include <iostream>
+
+#include "absl/strings/str_cat.h"
+#include "agora/swarm/host/expert_store.h"
+#include "agora/swarm/host/host.h"
+#include "agora/swarm/host/host_service.h"
+#include "agora/swarm/swarm_folder.h"
+
+#include "apps/cli/machine.h"
+#include "apps/cli/swarm/peer_process.h"
+#include "apps/cli/swarm/swarm_command.h"
+
+namespace agora::cli {
+namespace {
+
+struct HostFlags {
+  NodeFlags node;
+  int32_t room = 1000;
+  int threads = 0;
+  std::string from;
+};
+
+void append_metrics(const swarm::HostCounters& c, std::vector<Metric>& to) {
+  const auto counter = [&to](const char* name, const char* help, uint64_t value) {
+    to.push_back({name, help, Metric::Kind::counter, static_cast<double>(value)});
+  };
+  counter("agora_host_calls_total", "Calls of gates: forward, backward, release, end of a step.", c.calls);
+  counter("agora_host_rows_total", "Rows of experts, forward and backward.", c.rows);
+  counter("agora_host_passes_total", "Forward passes over the experts.", c.passes);
+  counter("agora_host_shared_total", "Forward calls that shared their pass with others.", c.shared);
+  counter("agora_host_malformed_total", "Calls that could not be read.", c.malformed);
+  counter("agora_host_refused_total", "Calls of a wrong layer, shape or dtype, or not finite.", c.refused);
+  counter("agora_host_unknown_tickets_total", "Backward calls whose inputs were kept no more.",
+          c.unknown_tickets);
+  counter("agora_host_queue_full_total", "Calls refused because too many waited.", c.queue_full);
+  counter("agora_host_late_total", "Calls dropped: their deadline passed while they waited.", c.late);
+}
+
+void append_metrics(const swarm::HostStatus& s, std::vector<Metric>& to) {
+  const auto counter = [&to](const char* name, const char* help, uint64_t value) {
+    to.push_back({name, help, Metric::Kind::counter, static_cast<double>(value)});
+  };
+  counter("agora_experts_adopted_total", "Experts that the host took.", s.adopted);
+  counter("agora_experts_dropped_total", "Experts that the host let go.", s.dropped);
+  counter("agora_experts_led_new_total", "Leaderships that began here.", s.led_new);
+  counter("agora_experts_stepped_down_total", "Leaderships that ended because another leads.",
+          s.stepped_down);
+  counter("agora_experts_handed_over_total", "Experts handed over to another leader.", s.handed_over);
+  counter("agora_hand_overs_failed_total", "Hand-overs that came to nothing.", s.hand_overs_failed);
+  counter("agora_pulls_total", "Snapshots pulled from leaders.", s.pulls);
+  counter("agora_pulls_failed_total", "Snapshots that could not be pulled.", s.pulls_failed);
+  counter("agora_pulled_bytes_total", "Bytes of snapshots pulled.", s.bytes_pulled);
+  counter("agora_saves_total", "Snapshots written to disk.", s.saves);
+  counter("agora_saves_failed_total", "Snapshots that the disk did not take.", s.saves_failed);
+  counter("agora_experts_restored_total", "Experts that came back from disk.", s.restored);
+  counter("agora_experts_lost_total", "Experts that began anew though they had been trained.", s.lost);
+  counter("agora_updates_applied_total", "Gradients taken.", s.updates.applied);
+  counter("agora_updates_repeated_total", "Gradients that had been applied before.", s.updates.repeated);
+  counter("agora_updates_too_old_total", "Gradients computed on weights too old.", s.updates.too_old);
+  counter("agora_updates_not_leading_total", "Gradients for experts that another host leads.",
+          s.updates.not_leading);
+  counter("agora_updates_invalid_total", "Gradients of a wrong shape, not finite, or beyond the norm limit.",
+          s.updates.refused);
+  counter("agora_expert_steps_total", "Steps of the experts' optimizers.", s.updates.steps);
+}
+
+// The expert as a saved swarm has it; none: first weights.
+std::function<StatusOr<std::vector<std::byte>>(swarm::ExpertName)> beginnings(
+    std::shared_ptr<swarm::SwarmFolder> folder) {
+  if (folder == nullptr) return {};
+  return [folder = std::move(folder)](swarm::ExpertName name) { return folder->snapshot(name); };
+}
+
+// All that is a host, in the order in which it must begin and end.
+class HostRole {
+ public:
+  static StatusOr<std::unique_ptr<HostRole>> create(const HostFlags& flags, Node& node, Machine& machine) {
+    std::unique_ptr<HostRole> role(new HostRole());
+    AGORA_ASSIGN_OR_RETURN(const kernels::Compute compute,
+                           machine.compute(node.spec().bf16 ? "bf16" : "f32"));
+    AGORA_ASSIGN_OR_RETURN(role->store_, swarm::ExpertStore::create(compute, node.spec()));
+    std::shared_ptr<swarm::SwarmFolder> saved;
+    if (!flags.from.empty()) {
+      AGORA_ASSIGN_OR_RETURN(saved, swarm::SwarmFolder::open(flags.from, node.spec()));
+    }
+    swarm::HostOptions options;
+    options.experts_max = flags.room;
+    options.folder = node.state_dir() + "/experts";
+    options.first = beginnings(std::move(saved));
+    options.seed = static_cast<uint64_t>(node.loop().now_ns());
+    run_on(node.loop(), [&] {
+      role->host_.emplace(node.loop(), role->executor_, role->disk_, node.transport(), node.directory(),
+                          *role->store_, node.spec(), options);
+    });
+    swarm::HostConfig service;
+    service.trace = &node.trace();
+    service.seed = options.seed;
+    role->service_.emplace(node.transport(), role->executor_, *role->store_, node.spec(), service);
+    node.contribute([role = role.get()](swarm::PeerState& state, std::vector<Metric>& metrics) {
+      role->describe(state, metrics);
+    });
+    return role;
+  }
+
+  void describe(swarm::PeerState& state, std::vector<Metric>& metrics) {
+    host_->describe(state);
+    const swarm::HostCounters counters = service_->counters();
+    state.load_us = service_->load_us();
+    state.rows_per_s = rate_.per_second(counters.rows);
+    append_metrics(counters, metrics);
+    append_metrics(host_->status(), metrics);
+  }
+
+  // Gives away what it leads.
+  void hand_over(Node& node) {
+    run_until(node.loop(), [this](const std::function<void()>& done) { host_->leave(done); });
+  }
+
+ private:
+  HostRole() = default;
+
+  base::ThreadLoop compute_loop_{"agora-compute"};
+  base::ThreadLoop disk_{"agora-disk"};
+  swarm::Executor executor_{compute_loop_};
+  std::unique_ptr<swarm::ExpertStore> store_;
+  std::optional<swarm::Host> host_;
+  std::optional<swarm::HostService> service_;
+  CounterRate rate_;
+};
+
+Status host(const HostFlags& flags, const Interrupt& interrupt) {
+  Machine machine(flags.threads);
+  AGORA_ASSIGN_OR_RETURN(const auto node, Node::open(flags.node, interrupt));
+  AGORA_ASSIGN_OR_RETURN(const auto role, HostRole::create(flags, *node, machine));
+  const NodeEnd end(*node);
+  AGORA_RETURN_IF_ERROR(node->begin());
+  say_up(*node, "host", flags.node.json);
+  wait_for_interrupt(interrupt);
+  if (!flags.node.json) std::cout << "Handing over what this host leads ..." << std::endl;
+  role->hand_over(*node);
+  say_event({{"event", "left"}}, flags.node.json);
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+void add_host_command(CLI::App& app, const Interrupt& interrupt, CommandResult& result) {
+  auto flags = std::make_shared<HostFlags>();
+  CLI::App* command = app.add_subcommand("host", "Be a host: hold experts of a swarm, answer and teach them");
+  command->option_defaults()->always_capture_default();
+  add_node_flags(*command, flags->node);
+  command->add_flag("--json", flags->node.json, "JSON lines on standard output");
+  command->add_option("--room", flags->room, "experts that this host holds at most")
+      ->check(CLI::PositiveNumber);
+  command->add_option("--from", flags->from, "folder of a saved swarm: its experts, where nobody has them");
+  command->add_option("--threads", flags->threads, "0: one per processor");
+  command->callback([flags, &interrupt, &result] { result.exit_code = report(host(*flags, interrupt)); });
+}
+
+}  // namespace agora::cli

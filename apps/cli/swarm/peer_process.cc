@@ -1,0 +1,73 @@
+#include "apps/cli/swarm/peer_process.h"
+
+#include <unistd.h>
+
+#include <iostream>
+
+#include "absl/strings/str_cat.h"
+#include "agora/base/clock.h"
+
+#include "apps/cli/terminal_text.h"
+
+namespace agora::cli {
+namespace {
+
+constexpr int64_t kLookNs = 20 * base::kMillisecondNs;  // a signal handler can wake nobody: it is looked for
+
+}  // namespace
+
+void say_event(const nlohmann::ordered_json& event, bool json) {
+  if (json) std::cout << event.dump() << std::endl;
+}
+
+void say_up(const Node& node, const std::string& role, bool json) {
+  const std::string http = node.http().empty() ? "" : node.http().text();
+  if (json) {
+    return say_event({{"event", "up"},
+                      {"role", role},
+                      {"peer", node.identity().id().text()},
+                      {"at", node.endpoint().text()},
+                      {"http", http},
+                      {"pid", getpid()},
+                      {"swarm", node.spec().name}},
+                     json);
+  }
+  std::cout << "A " << role << " of the swarm " << visible_text(node.spec().name) << ", peer "
+            << node.identity().id().brief() << ", at " << node.endpoint().text() << "\n";
+  if (!http.empty()) std::cout << "Metrics: http://" << http << "/metrics\n";
+  std::cout << "Others join by --join " << node.endpoint().text() << ". Ctrl-C leaves." << std::endl;
+}
+
+void wait_for_interrupt(const Interrupt& interrupt) {
+  base::Mutex mutex;
+  base::Condition never;
+  base::MutexLock lock(mutex);
+  while (!interrupt.load()) never.wait_until(mutex, RealClock().now_ns() + kLookNs);
+}
+
+void run_until(base::Loop& loop, const std::function<void(const std::function<void()>& done)>& task) {
+  struct End {
+    base::Mutex mutex;
+    base::Condition changed;
+    bool come ABSL_GUARDED_BY(mutex) = false;
+  };
+  const auto end = std::make_shared<End>();  // shared with done(), which may be kept longer than this waits
+  loop.post([&] {
+    task([end] {
+      base::MutexLock lock(end->mutex);
+      end->come = true;
+      end->changed.wake_all();
+    });
+  });
+  base::MutexLock lock(end->mutex);
+  while (!end->come) end->changed.wait(end->mutex);
+}
+
+void run_on(base::Loop& loop, const std::function<void()>& task) {
+  run_until(loop, [&](const std::function<void()>& done) {
+    task();
+    done();
+  });
+}
+
+}  // namespace agora::cli

@@ -1,0 +1,48 @@
+// What every peer process does besides its role: says that it is there, waits for its end, goes in good order.
+//
+//   AGORA_RETURN_IF_ERROR(node.begin());
+//   say_up(node, "host", flags.json);
+//   wait_for_interrupt(interrupt);
+//   say_event({{"event", "left"}}, flags.json);
+//
+// Main's thread.
+#pragma once
+
+#include <functional>
+#include <string>
+
+#include <nlohmann/json.hpp>
+
+#include "apps/cli/command.h"
+#include "apps/cli/swarm/node.h"
+
+namespace agora::cli {
+
+// {"event": "up", "role", "peer", "at", "http", "pid", "swarm"}, or a line for people.
+void say_up(const Node& node, const std::string& role, bool json);
+
+// One line of JSON; nothing where people read.
+void say_event(const nlohmann::ordered_json& event, bool json);
+
+void wait_for_interrupt(const Interrupt& interrupt);
+
+// Declared after the roles: when it goes, the others are told, and no call touches the roles any more.
+class NodeEnd {
+ public:
+  explicit NodeEnd(Node& node) : node_(node) {}
+  ~NodeEnd() {
+    node_.leave();
+    node_.stop();
+  }
+  NodeEnd(const NodeEnd&) = delete;
+  NodeEnd& operator=(const NodeEnd&) = delete;
+
+ private:
+  Node& node_;
+};
+
+// Runs the task on the loop and waits until it has called done(), there or elsewhere.
+void run_until(base::Loop& loop, const std::function<void(const std::function<void()>& done)>& task);
+void run_on(base::Loop& loop, const std::function<void()>& task);
+
+}  // namespace agora::cli

@@ -1,0 +1,111 @@
+// agora serve: a peer that answers questions with the swarm's newest trunk and everybody's experts.
+#include <iostream>
+#include <random>
+
+#include "absl/strings/str_cat.h"
+#include "agora/serve/http_completions.h"
+#include "agora/serve/swarm_server.h"
+
+#include "apps/cli/machine.h"
+#include "apps/cli/swarm/peer_process.h"
+#include "apps/cli/swarm/swarm_command.h"
+
+namespace agora::cli {
+namespace {
+
+struct ServeFlags {
+  NodeFlags node;
+  std::string completions;
+  int threads = 0;
+  bool exact = true;
+};
+
+void append_metrics(const serve::SwarmServerCounters& c, std::vector<Metric>& to) {
+  const auto counter = [&to](const char* name, const char* help, uint64_t value) {
+    to.push_back({name, help, Metric::Kind::counter, static_cast<double>(value)});
+  };
+  const auto gauge = [&to](const char* name, const char* help, int64_t value) {
+    to.push_back({name, help, Metric::Kind::gauge, static_cast<double>(value)});
+  };
+  counter("agora_asked_total", "Questions that came.", c.answers.asked);
+  counter("agora_answered_total", "Answers given whole.", c.answers.answered);
+  counter("agora_answers_failed_total", "Answers that failed, or came too late.", c.answers.failed);
+  counter("agora_answers_abandoned_total", "Answers that nobody waited for any more.", c.answers.abandoned);
+  counter("agora_answer_tokens_total", "Tokens of answers.", c.answers.tokens);
+  counter("agora_answer_rows_total", "Rows through the model, prompts included.", c.answers.rows);
+  counter("agora_explained_total", "Texts explained.", c.explained);
+  counter("agora_questions_malformed_total", "Questions that could not be read.", c.malformed);
+  counter("agora_trunks_taken_total", "Newer trunks that were taken from trainers.", c.trunks.taken);
+  counter("agora_trunks_refused_total", "Trunks that could not be pulled or did not fit.", c.trunks.refused);
+  gauge("agora_answers_active", "Answers under way.", c.answers.active);
+  gauge("agora_answers_waiting", "Questions that wait.", c.answers.waiting);
+  gauge("agora_cache_bytes", "Of keys and values.", c.answers.cache_bytes);
+}
+
+Status serve(const ServeFlags& flags, const Interrupt& interrupt) {
+  Machine machine(flags.threads);
+  AGORA_ASSIGN_OR_RETURN(const auto node, Node::open(flags.node, interrupt));
+  AGORA_ASSIGN_OR_RETURN(const kernels::Compute compute, machine.compute(node->spec().bf16 ? "bf16" : "f32"));
+  const uint64_t seed = std::random_device()();
+  swarm::Finder finder(node->loop(), node->directory(), Rng(seed));
+  serve::SwarmServerSettings settings;
+  settings.exact = flags.exact;
+  settings.seed = seed;
+  AGORA_ASSIGN_OR_RETURN(
+      const auto server,
+      serve::SwarmServer::create({node->loop(), node->transport(), node->directory(), finder, &node->trace()},
+                                 node->spec(), compute, settings));
+  swarm::MixReport sum;
+  CounterRate rate;
+  node->contribute([&](swarm::PeerState& state, std::vector<Metric>& metrics) {
+    server->describe(state);
+    const serve::SwarmServerCounters counters = server->counters();
+    state.rows_per_s = rate.per_second(counters.answers.rows);
+    append_metrics(counters, metrics);
+    add_to(server->take_report(), sum);
+    append_metrics(sum, metrics);
+  });
+  std::unique_ptr<serve::HttpCompletions> http;
+  const NodeEnd end(*node);
+  if (!flags.completions.empty()) {
+    AGORA_ASSIGN_OR_RETURN(const peers::Endpoint listen, peers::parse_endpoint(flags.completions));
+    const auto ask = [&](serve::Question question, std::shared_ptr<serve::Asker> asker) {
+      server->ask(std::move(question), std::move(asker));
+    };
+    AGORA_ASSIGN_OR_RETURN(
+        http, serve::HttpCompletions::start(listen,
+                                            {.model = server->model_name(),
+                                             .ask = ask,
+                                             .ready = [&] { return server->counters().trunks.any; },
+                                             .clock = &node->loop(),
+                                             .seed = seed},
+                                            {}));
+  }
+  AGORA_RETURN_IF_ERROR(node->begin());
+  say_up(*node, "server", flags.node.json);
+  if (http != nullptr && !flags.node.json) {
+    std::cout << "Completions: http://" << http->endpoint().text() << "/v1/completions" << std::endl;
+  }
+  wait_for_interrupt(interrupt);
+  http.reset();
+  say_event({{"event", "left"}}, flags.node.json);
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+void add_serve_command(CLI::App& app, const Interrupt& interrupt, CommandResult& result) {
+  auto flags = std::make_shared<ServeFlags>();
+  CLI::App* command = app.add_subcommand("serve", "Be a server: answer questions with a swarm's model");
+  command->option_defaults()->always_capture_default();
+  add_node_flags(*command, flags->node);
+  command->add_flag("--json", flags->node.json, "JSON lines on standard output");
+  command->add_option("--completions", flags->completions,
+                      "HOST:PORT for POST /v1/completions; empty: none. It asks nobody who they are");
+  command->add_flag("--exact,!--no-exact", flags->exact,
+                    "answers do not depend on which host holds what; --no-exact: fewer bytes");
+  command->add_option("--threads", flags->threads, "0: one per processor");
+  command->callback([flags, &interrupt, &result] { result.exit_code = report(serve(*flags, interrupt)); });
+}
+
+}  // namespace agora::cli

@@ -1,0 +1,46 @@
+#include "apps/cli/swarm/swarm_saving.h"
+
+#include "agora/swarm/finder/finder.h"
+#include "agora/swarm/remote_experts.h"
+#include "agora/swarm/trunk_exchange.h"
+#include "agora/train/swarm_save.h"
+
+#include "apps/cli/swarm/swarm_recipe.h"
+
+namespace agora::cli {
+namespace {
+
+constexpr int64_t kTrunkNs = 30 * base::kSecondNs;
+
+}  // namespace
+
+Status save_whole_swarm(Node& node, const std::string& dir) {
+  const swarm::SwarmSpec& spec = node.spec();
+  AGORA_ASSIGN_OR_RETURN(const model::ModelConfig config, config_of(spec));
+  AGORA_ASSIGN_OR_RETURN(const train::SharedTokenizer tokenizer, tokenizer_of(spec));
+  train::TrainState state;
+  AGORA_ASSIGN_OR_RETURN(state.options, options_of(spec));
+  AGORA_ASSIGN_OR_RETURN(
+      const swarm::TrunkSnapshot snapshot,
+      swarm::fetch_trunk_now(node.transport(), swarm::trunk_sources(node.directory().records()),
+                             swarm::TrunkPart::values, node.loop(), kTrunkNs));
+  swarm::Finder finder(node.loop(), node.directory(), Rng(1));
+  swarm::RemoteExperts experts(node.loop(), node.transport(), finder, spec,
+                               {});  // for the trunk's outline only
+  AGORA_ASSIGN_OR_RETURN(const auto trunk, model::Model::create(config, experts, tensor::Train::yes));
+  swarm::TrunkLayout layout(trunk->parameters(), trunk->selection_biases());
+  AGORA_RETURN_IF_ERROR(layout.load(snapshot));
+  state.step = static_cast<int64_t>(snapshot.step);
+  return train::save_swarm({.clock = node.loop(),
+                            .transport = node.transport(),
+                            .directory = node.directory(),
+                            .finder = finder,
+                            .spec = spec,
+                            .trunk = *trunk,
+                            .tokenizer = tokenizer,
+                            .state = state,
+                            .version = snapshot.version},
+                           dir);
+}
+
+}  // namespace agora::cli

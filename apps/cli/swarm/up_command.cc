@@ -1,0 +1,38 @@
+// agora up: a swarm of processes on this machine, trained and asked.
+#include "absl/strings/str_cat.h"
+
+#include "apps/cli/swarm/swarm_command.h"
+#include "apps/cli/swarm/up_run.h"
+
+namespace agora::cli {
+
+void add_up_command(CLI::App& app, const Interrupt& interrupt, CommandResult& result) {
+  auto flags = std::make_shared<UpFlags>();
+  CLI::App* command =
+      app.add_subcommand("up", "Start a whole swarm on this machine: agora up RECIPE [flags]");
+  command->option_defaults()->always_capture_default()->multi_option_policy(CLI::MultiOptionPolicy::TakeLast);
+  command->add_option("--hosts", flags->hosts, "processes that hold experts")->check(CLI::Range(1, 256));
+  command->add_option("--trainers", flags->trainers, "processes that train")->check(CLI::Range(0, 64));
+  command->add_option("--servers", flags->servers, "processes that answer")->check(CLI::Range(0, 64));
+  command->add_option("--room", flags->room, "experts that a host holds at most")->check(CLI::PositiveNumber);
+  add_rule_flags(*command, flags->rules);
+  command->add_option("--resume", flags->resume, "go on with the swarm that was saved in this folder");
+  command->add_option("--listen", flags->listen, "HOST:PORT of this process; the others take HOST, any port");
+  command->add_option("--http", flags->http, "likewise for /metrics and /status; off: none");
+  command->add_option("--swarm-key", flags->swarm_key_file, "file with the key of a private swarm");
+  command->add_flag("--respawn", flags->respawn, "start again what ended by itself and not well");
+  command->add_flag("--once", flags->once, "end when training has ended, instead of answering until Ctrl-C");
+  command->add_flag("--plain", flags->plain, "lines instead of a screen");
+  command->add_flag("--json", flags->json, "JSON lines");
+  train::for_each_option(flags->options, [&](const char* name, auto& field, const char* help) {
+    command->add_option(absl::StrCat("--", name), field, help)->group("The recipe");
+  });
+  command->footer(
+      "RECIPE is a folder with config.toml, or a TOML file, as for agora train. Other commands find the "
+      "swarm by\n"
+      "themselves: agora peers, agora experts, agora ask --swarm \"text\".");
+  command->callback(
+      [flags, &interrupt, &result] { result.exit_code = report(UpRun(*flags, interrupt).run()); });
+}
+
+}  // namespace agora::cli

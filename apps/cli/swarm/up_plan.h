@@ -1,0 +1,46 @@
+// What `agora up` is told, and the processes that follow from it.
+//
+//   for (ChildPlan& plan : plan_children(flags, "runs/words", node.endpoint())) supervisor.start(std::move(plan));
+//
+// Plain values.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "agora/peers/endpoint.h"
+#include "agora/train/options.h"
+
+#include "apps/cli/swarm/supervisor.h"
+#include "apps/cli/swarm/swarm_recipe.h"
+
+namespace agora::cli {
+
+struct UpFlags {
+  train::TrainOptions options;
+  SwarmRules rules;
+  int hosts = 4;
+  int trainers = 2;
+  int servers = 1;
+  int32_t room = 1000;
+  std::string resume;  // folder of an earlier `agora up`
+  std::string listen = "127.0.0.1:0";
+  std::string http = "127.0.0.1:0";
+  std::string swarm_key_file;
+  bool respawn = false;
+  bool once = false;
+  bool plain = false;
+  bool json = false;
+};
+
+constexpr const char* kSpecFile = "/spec";  // in the swarm's folder
+constexpr const char* kSavedDir = "/saved";
+
+// Hosts, trainers, servers, in this order; `join` is a peer that lives already.
+std::vector<ChildPlan> plan_children(const UpFlags& flags, const std::string& dir,
+                                     const peers::Endpoint& join);
+
+// "host", "trainer", "serve": the command of a child.
+const std::string& command_of(const ChildPlan& plan);
+
+}  // namespace agora::cli

@@ -1,0 +1,251 @@
+#include "apps/cli/swarm/up_run.h"
+
+#include <malloc.h>
+#include <unistd.h>
+
+#include <filesystem>
+#include <iostream>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
+#include "agora/model/model_folder.h"
+#include "agora/train/evaluate.h"
+
+#include "apps/cli/swarm/peer_process.h"
+#include "apps/cli/swarm/swarm_saving.h"
+#include "apps/cli/terminal_device.h"
+#include "apps/cli/terminal_table.h"
+#include "apps/cli/training_run.h"
+#include "apps/cli/training_summary.h"
+
+namespace agora::cli {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr int64_t kAskNs = base::kSecondNs;
+constexpr int64_t kLineNs = 10 * base::kSecondNs;       // of --plain
+constexpr int64_t kJsonNs = base::kSecondNs;            // of --json
+constexpr int64_t kLookNs = 50 * base::kMillisecondNs;  // for what the processes say, and for Ctrl-C
+constexpr int64_t kTrainersEndNs = 20 * base::kSecondNs;
+constexpr int64_t kHostsEndNs = 10 * base::kSecondNs;  // they have nobody to hand over to
+
+// options.out, or the first of runs/NAME, runs/NAME-2, ... that is not there yet.
+std::string new_folder(const train::TrainOptions& options) {
+  if (!options.out.empty()) return options.out;
+  std::string dir = absl::StrCat("runs/", options.name);
+  for (int n = 2; fs::exists(dir); ++n) dir = absl::StrCat("runs/", options.name, "-", n);
+  return dir;
+}
+
+nlohmann::ordered_json totals_json(const SwarmView& view) {
+  const SwarmTotals t = totals_of(view);
+  nlohmann::ordered_json processes = nlohmann::ordered_json::array();
+  for (const ProcessView& process : view.processes) {
+    processes.push_back({{"name", process.name}, {"running", process.state == ProcessView::State::running}});
+  }
+  return {{"event", "swarm"},
+          {"seconds", view.seconds},
+          {"step", t.steps},
+          {"loss", t.loss},
+          {"rows_per_second", t.rows_per_s},
+          {"hosts", t.hosts},
+          {"trainers", t.trainers},
+          {"servers", t.servers},
+          {"experts_led", t.experts_led},
+          {"experts_held", t.experts_held},
+          {"calls", t.calls},
+          {"failures", t.failures},
+          {"gate_mass", t.gate_mass},
+          {"gate_mass_lost", t.gate_mass_lost},
+          {"processes", std::move(processes)}};
+}
+
+}  // namespace
+
+Status UpRun::run() {
+  AGORA_RETURN_IF_ERROR(prepare());
+  AGORA_RETURN_IF_ERROR(start_all());
+  if (!flags_.plain && !flags_.json && inspect_terminal(STDOUT_FILENO).in_place)
+    screen_.emplace(STDOUT_FILENO);
+  watch();
+  screen_.reset();
+  Status saved;
+  if (!summarised_) saved = save_and_summarise();
+  const Status ended = end_all();
+  return saved.ok() ? ended : saved;
+}
+
+Status UpRun::prepare() {
+  if (flags_.resume.empty()) return make_swarm_spec();
+  return resume_spec();
+}
+
+Status UpRun::make_swarm_spec() {
+  AGORA_RETURN_IF_ERROR(train::config_of(flags_.options).status());
+  AGORA_ASSIGN_OR_RETURN(task_, train::make_task(flags_.options, nullptr, machine_.pool()));
+  AGORA_ASSIGN_OR_RETURN(const swarm::SwarmSpec spec, make_spec(flags_.options, flags_.rules, *task_));
+  dir_ = new_folder(flags_.options);
+  if (fs::exists(dir_ + kSpecFile)) {
+    return absl::InvalidArgumentError(absl::StrCat("--out ", dir_,
+                                                   ": a swarm is there already; go on with it by ",
+                                                   "agora up --resume ", dir_, ", or name another folder"));
+  }
+  std::error_code error;
+  fs::create_directories(dir_, error);
+  if (error) return absl::InvalidArgumentError(absl::StrCat("--out ", dir_, ": ", error.message()));
+  if (!flags_.json) print_data(*task_, {});
+  malloc_trim(0);  // the text is gone: its pages go too
+  return write_spec(spec, dir_ + kSpecFile);
+}
+
+Status UpRun::resume_spec() {
+  dir_ = flags_.resume;
+  AGORA_ASSIGN_OR_RETURN(const swarm::SwarmSpec spec, read_spec_file(dir_ + kSpecFile));
+  const std::string data = flags_.options.data;
+  AGORA_ASSIGN_OR_RETURN(flags_.options, options_of(spec));
+  flags_.options.data = data;
+  AGORA_ASSIGN_OR_RETURN(train::SharedTokenizer tokenizer, tokenizer_of(spec));
+  AGORA_ASSIGN_OR_RETURN(task_, train::make_task(flags_.options, std::move(tokenizer), machine_.pool()));
+  return absl::OkStatus();
+}
+
+Status UpRun::start_all() {
+  NodeFlags own;
+  own.listen = flags_.listen;
+  own.state = dir_ + "/up";
+  own.spec = dir_ + kSpecFile;
+  own.http = flags_.http;
+  own.swarm_key_file = flags_.swarm_key_file;
+  AGORA_ASSIGN_OR_RETURN(node_, Node::open(own, interrupt_));
+  AGORA_RETURN_IF_ERROR(node_->begin());
+  supervisor_.emplace(SupervisorSettings{.program = own_program(), .respawn = flags_.respawn}, clock_);
+  watch_.emplace(*supervisor_, node_->transport(), node_->spec().name, clock_);
+  watch_->set_phase("starting");
+  for (ChildPlan& plan : plan_children(flags_, dir_, node_->endpoint())) {
+    AGORA_RETURN_IF_ERROR(supervisor_->start(std::move(plan)));
+  }
+  if (flags_.json) {
+    say_event({{"event", "start"}, {"dir", dir_}, {"at", node_->endpoint().text()}}, true);
+  } else {
+    std::cout << absl::StrFormat(
+                     "Swarm %s: %d hosts, %d trainers, %d servers in %s. Ctrl-C saves and ends it.\n",
+                     node_->spec().name, flags_.hosts, flags_.trainers, flags_.servers, dir_)
+              << std::flush;
+  }
+  return remember_place();
+}
+
+Status UpRun::remember_place() const {
+  SwarmPlace place{
+      .name = node_->spec().name, .dir = dir_, .swarm_key_file = flags_.swarm_key_file, .peers = {}};
+  place.peers.push_back({.name = "up", .pid = getpid(), .at = node_->endpoint(), .http = node_->http()});
+  for (PlacedPeer& peer : watch_->places()) place.peers.push_back(std::move(peer));
+  return write_place(dir_, place);
+}
+
+void UpRun::watch() {
+  while (!interrupt_.load()) {
+    for (const ChildEvent& event : supervisor_->wait(kLookNs)) handle(event);
+    if (clock_.now_ns() - asked_ns_ >= kAskNs) {
+      watch_->ask_all();
+      asked_ns_ = clock_.now_ns();
+      if (screen_) screen_->show(swarm_screen(watch_->view(), screen_->columns()));
+    }
+    show();
+    if (!summarised_ && watch_->all_trained()) {
+      watch_->set_phase("trained; ask it");
+      const Status status = save_and_summarise();
+      if (!status.ok()) say(std::string(status.message()));
+      summarised_ = true;
+      if (flags_.once) return;
+    }
+  }
+}
+
+void UpRun::handle(const ChildEvent& event) {
+  const std::string line = watch_->on_event(event);
+  if (event.kind == ChildEvent::Kind::said && flags_.json) {
+    nlohmann::ordered_json said{{"process", supervisor_->plan(event.child).name}};
+    for (const auto& [key, value] : event.line.items()) said[key] = value;
+    say_event(said, true);
+  }
+  if (line.empty()) return;
+  if (flags_.json && event.kind != ChildEvent::Kind::said) {
+    const bool ended = event.kind == ChildEvent::Kind::ended;
+    say_event({{"process", supervisor_->plan(event.child).name},
+               {"event", ended ? "ended" : "respawned"},
+               {"how", event.how}},
+              true);
+  }
+  node_->log().info(line);
+  say(line);
+  if (watch_->all_up() && !summarised_) watch_->set_phase("training");
+  const Status remembered = remember_place();
+  if (!remembered.ok()) say(std::string(remembered.message()));
+}
+
+void UpRun::say(const std::string& line) {
+  if (!flags_.json && !screen_) std::cout << line << std::endl;
+}
+
+// Lines, where there is no screen.
+void UpRun::show() {
+  const int64_t every_ns = flags_.json ? kJsonNs : kLineNs;
+  if (screen_ || clock_.now_ns() - shown_ns_ < every_ns) return;
+  shown_ns_ = clock_.now_ns();
+  if (flags_.json) {
+    say_event(totals_json(watch_->view()), true);
+  } else if (!summarised_) {
+    say(swarm_line(watch_->view()));
+  }
+}
+
+Status UpRun::save_and_summarise() {
+  screen_.reset();  // the summary stays on the terminal
+  const SwarmView view = watch_->view();
+  if (!flags_.json) std::cout << swarm_screen(view, inspect_terminal(STDOUT_FILENO).columns) << std::flush;
+  if (totals_of(view).steps == 0) return absl::OkStatus();  // there is nothing to save yet
+  AGORA_RETURN_IF_ERROR(save_whole_swarm(*node_, dir_ + kSavedDir));
+  say_event({{"event", "saved"}, {"dir", dir_ + kSavedDir}}, flags_.json);
+  return summarise(view.seconds);
+}
+
+Status UpRun::summarise(double seconds) {
+  AGORA_ASSIGN_OR_RETURN(const kernels::Compute compute, machine_.compute(flags_.options.precision));
+  AGORA_ASSIGN_OR_RETURN(model::LocalModel model,
+                         model::load_model(dir_ + kSavedDir, compute, tensor::Train::no));
+  const model::Pass pass{.compute = compute};
+  AGORA_ASSIGN_OR_RETURN(const train::Evaluation evaluation, train::evaluate(*model.model, pass, *task_, 0));
+  if (flags_.json) {
+    say_event({{"event", "summary"}, {"validation", evaluation_json(evaluation)}}, true);
+    return absl::OkStatus();
+  }
+  AGORA_RETURN_IF_ERROR(print_model_summary({model, pass, flags_.options.seed}, *task_, evaluation));
+  std::cout << "\nTrained for " << duration_text(seconds) << ". The model is in " << dir_ << kSavedDir
+            << ".\n"
+            << "While the swarm runs, from another terminal:\n"
+            << "  build/agora ask --swarm \"int main(\"\n"
+            << "  build/agora peers      build/agora experts\n"
+            << "Ctrl-C ends it; afterwards: build/agora ask " << dir_ << kSavedDir << " \"int main(\"\n"
+            << std::flush;
+  return absl::OkStatus();
+}
+
+Status UpRun::end_all() {
+  watch_->set_phase("ending");
+  std::vector<size_t> hosts;
+  std::vector<size_t> others;
+  for (size_t child = 0; child < supervisor_->size(); ++child) {
+    (command_of(supervisor_->plan(child)) == "host" ? hosts : others).push_back(child);
+  }
+  const auto on_event = [this](const ChildEvent& event) { handle(event); };
+  bool well = supervisor_->end(others, kTrainersEndNs, on_event);
+  well = supervisor_->end(hosts, kHostsEndNs, on_event) && well;
+  const NodeEnd end(*node_);
+  say_event({{"event", "done"}, {"dir", dir_}}, flags_.json);
+  if (well) return absl::OkStatus();
+  return absl::InternalError(absl::StrCat("not all processes ended in good order; see ", dir_, "/*.err"));
+}
+
+}  // namespace agora::cli

@@ -1,0 +1,130 @@
+#include "apps/cli/swarm/up_watch.h"
+
+#include <algorithm>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
+#include "agora/swarm/wire/method.h"
+
+#include "apps/cli/swarm/blocking_call.h"
+#include "apps/cli/swarm/up_plan.h"
+
+namespace agora::cli {
+namespace {
+
+std::string text_at(const nlohmann::json& line, const char* key) {
+  const auto found = line.find(key);
+  return found != line.end() && found->is_string() ? found->get<std::string>() : "";
+}
+
+}  // namespace
+
+std::string UpWatch::on_event(const ChildEvent& event) {
+  Known& known = known_[event.child];
+  const std::string& name = supervisor_.plan(event.child).name;
+  switch (event.kind) {
+    case ChildEvent::Kind::respawned:
+      known = {};
+      return absl::StrCat(name, " is started again");
+    case ChildEvent::Kind::ended:
+      known.end = event.how;
+      return absl::StrCat(name, ": ", event.how);
+    case ChildEvent::Kind::said:
+      break;
+  }
+  const std::string said = text_at(event.line, "event");
+  if (said == "trained") {
+    known.trained = true;
+    return absl::StrCat(name, " has made its last step");
+  }
+  if (said != "up") return "";
+  const StatusOr<peers::Endpoint> at = peers::parse_endpoint(text_at(event.line, "at"));
+  const StatusOr<peers::Endpoint> http = peers::parse_endpoint(text_at(event.line, "http"));
+  if (!at.ok()) return "";
+  known.place = PlacedPeer{.name = name,
+                           .pid = supervisor_.pid(event.child),
+                           .at = *at,
+                           .http = http.ok() ? *http : peers::Endpoint{}};
+  return absl::StrCat(name, " at ", at->text());
+}
+
+void UpWatch::ask_all() {
+  std::vector<size_t> asked;
+  std::vector<peers::CallSettings> calls;
+  for (const auto& [child, known] : known_) {
+    if (!supervisor_.running(child) || !known.place) continue;
+    asked.push_back(child);
+    calls.push_back({.to = {},
+                     .at = known.place->at,
+                     .method = swarm::kGetStatus,
+                     .priority = peers::Priority::interactive,
+                     .deadline_ns = deadline_in(kAnswerSeconds),
+                     .trace = 0});
+  }
+  const std::vector<peers::Reply> replies = call_all(transport_, calls, {});
+  for (size_t i = 0; i < asked.size(); ++i) {
+    Known& known = known_[asked[i]];
+    known.silent = !replies[i].status.ok();
+    if (known.silent) continue;
+    StatusOr<PeerStatus> status = read_status(base::as_text(replies[i].payload.bytes()));
+    if (status.ok()) known.status = *std::move(status);
+  }
+  note_loss();
+}
+
+void UpWatch::note_loss() {
+  const double loss = totals_of(view()).loss;
+  if (loss <= 0) return;
+  losses_.push_back(loss);
+  if (losses_.size() < kLossesMax) return;
+  for (size_t i = 0; i < losses_.size() / 2; ++i) losses_[i] = losses_[2 * i];
+  losses_.resize(losses_.size() / 2);
+}
+
+SwarmView UpWatch::view() const {
+  SwarmView view{
+      .title = title_, .phase = phase_, .seconds = static_cast<double>(clock_.now_ns() - begun_ns_) * 1e-9};
+  for (size_t child = 0; child < supervisor_.size(); ++child) {
+    ProcessView process{.name = supervisor_.plan(child).name};
+    const auto found = known_.find(child);
+    if (found != known_.end()) {
+      process.status = found->second.status;
+      if (found->second.place) process.state = ProcessView::State::running;
+      if (found->second.silent) process.state = ProcessView::State::silent;
+      process.note = found->second.end;
+    }
+    if (!supervisor_.running(child)) process.state = ProcessView::State::ended;
+    view.processes.push_back(std::move(process));
+  }
+  view.losses = losses_;
+  return view;
+}
+
+bool UpWatch::all_up() const {
+  for (size_t child = 0; child < supervisor_.size(); ++child) {
+    const auto found = known_.find(child);
+    if (supervisor_.running(child) && (found == known_.end() || !found->second.place)) return false;
+  }
+  return true;
+}
+
+bool UpWatch::all_trained() const {
+  bool any = false;
+  for (size_t child = 0; child < supervisor_.size(); ++child) {
+    if (command_of(supervisor_.plan(child)) != "trainer" || !supervisor_.running(child)) continue;
+    const auto found = known_.find(child);
+    if (found == known_.end() || !found->second.trained) return false;
+    any = true;
+  }
+  return any;
+}
+
+std::vector<PlacedPeer> UpWatch::places() const {
+  std::vector<PlacedPeer> places;
+  for (const auto& [child, known] : known_) {
+    if (supervisor_.running(child) && known.place) places.push_back(*known.place);
+  }
+  return places;
+}
+
+}  // namespace agora::cli
