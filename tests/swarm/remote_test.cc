@@ -1,4 +1,5 @@
 // A mixture over hosts that come, go and forget: what the gate gets must not show it.
+#include <algorithm>
 #include <bit>
 #include <cmath>
 #include <thread>
@@ -172,6 +173,21 @@ TEST(RemoteTickets, WhatAHostForgotIsSentAgain) {
     EXPECT_EQ(bits_of(gradients[i].dx), bits_of(gradients[i + 2].dx));
     EXPECT_EQ(gradients[i].dweights, gradients[i + 2].dweights);
   }
+}
+
+TEST(RemoteRunnerUp, StandsInForAnExpertThatIsLost) {
+  HostsInProcess swarm(spec(), hosts(contiguous(6, 2)));
+  swarm::RemoteExperts& gate = swarm.gate(interactive());
+  Batch batch{.x = tensor::Buffer<float>(1, kShape.expert.d, tensor::Purpose::scratch), .route = {}};
+  std::fill(batch.x.flat().begin(), batch.x.flat().end(), 0.5f);
+  batch.route = {.first = {0, 2}, .expert = {0, 4}, .weight = {0.7f, 0.3f}, .runner_up = {2}};
+  swarm.kill(1);
+  const Mixed mixed = mix(gate, kLayer, batch, Keep::nothing);
+  ASSERT_TRUE(mixed.status.ok()) << mixed.status;
+  EXPECT_EQ(mixed.result.arrived, (std::vector<uint8_t>{1, 1}));
+  EXPECT_EQ(gate.take_report().by_next_expert, 1u);
+  batch.route.expert = {0, 2};
+  EXPECT_EQ(bits_of(mixed.y), bits_of(mix(gate, kLayer, batch, Keep::nothing).y));
 }
 
 TEST(RemoteGates, ManyThreadsAskAtTheSameTime) {
