@@ -1,8 +1,8 @@
 // Any bytes as what comes over a connection, cut into frames by a length of two bytes before each: whatever
 // comes, the session either goes on or closes, calls end once, and nothing is left behind.
 //
-// The first byte says what the peer has done before: bit 0, its hello and its proof have been good; bit 1, a call
-// to it is open.
+// The first byte says what the peer has done before: bit 0, its hello and its proof have been good; bit 1, a
+// call to it is open.
 #include <cstddef>
 #include <cstdint>
 #include <functional>
@@ -57,13 +57,9 @@ void run(base::Bytes input) {
   TransportLimits limits;
   limits.bytes_per_peer_max = 1 << 20;
   limits.calls_per_peer_max = 16;
-  const std::shared_ptr<SessionContext> context(new SessionContext{.self = {},
-                                                                   .endpoint = {"127.0.0.1", 2},
-                                                                   .incarnation = 2,
-                                                                   .swarm_key = {},
-                                                                   .limits = limits,
-                                                                   .clock = loop,
-                                                                   .calls = std::make_shared<Calls>(loop)});
+  const auto context = std::make_shared<SessionContext>(loop, std::make_shared<Calls>(loop));
+  context->endpoint = {"127.0.0.1", 2};
+  context->limits = limits;
   context->self.bytes[0] = std::byte{1};
   context->opened = [](const std::shared_ptr<Session>&) { return absl::OkStatus(); };
   context->closed = [](const std::shared_ptr<Session>&, const Status&) {};

@@ -1,6 +1,7 @@
 // What every transport must do: one suite that loopback, gRPC and the faulty one without faults pass alike.
 //
-//   INSTANTIATE_TEST_SUITE_P(Grpc, TransportSuite, testing::Values(TransportUnderTest{"tls", make_grpc}), name_of);
+//   INSTANTIATE_TEST_SUITE_P(Grpc, TransportSuite, testing::Values(TransportUnderTest{"tls", make_grpc}),
+//       name_of);
 #pragma once
 
 #include <functional>

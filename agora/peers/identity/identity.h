@@ -21,7 +21,8 @@ using Signature = std::array<std::byte, 64>;
 
 class Identity {
  public:
-  // PermissionDenied: others may read the file; InvalidArgument: not such a key; names the file and the way out.
+  // PermissionDenied: others may read the file; InvalidArgument: not such a key; names the file and the way
+  // out.
   static StatusOr<Identity> load_or_create(const std::string& path);
   static Identity generate();                // never written
   static Identity from_seed(uint64_t seed);  // tests and the simulator only: anybody can make it

@@ -60,7 +60,8 @@ Status write_private_file(const std::string& path, const std::string& text) {
   const bool written = write_all(fd, text);
   const int write_errno = errno;
   ::close(fd);
-  // link() is the one way to give a file a name only if nobody has it: two processes that start at once agree.
+  // link() is the one way to give a file a name only if nobody has it: two processes that start at once
+  // agree.
   const bool linked = written && ::link(temporary.c_str(), path.c_str()) == 0;
   const int link_errno = written ? errno : write_errno;
   ::unlink(temporary.c_str());

@@ -14,7 +14,8 @@ namespace agora::peers {
 
 constexpr size_t kPrivateFileBytesMax = 16384;  // a key is far smaller
 
-// Never replaces a file: AlreadyExists. On any other error (Unavailable, naming the file) nothing is left behind.
+// Never replaces a file: AlreadyExists. On any other error (Unavailable, naming the file) nothing is left
+// behind.
 Status write_private_file(const std::string& path, const std::string& text);
 
 // NotFound; PermissionDenied: group or others may read it; InvalidArgument: not a file, or too large.

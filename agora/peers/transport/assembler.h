@@ -38,8 +38,9 @@ class Assembler {
  public:
   Assembler(size_t bytes_max, size_t messages_max) : bytes_max_(bytes_max), messages_max_(messages_max) {}
 
-  // A frame of kind request, part, reply or more; the pieces are the whole frame. Nothing: more is to come, or
-  // the message was dropped. A payload in one piece is not copied. InvalidArgument: not what a peer sends.
+  // A frame of kind request, part, reply or more; the pieces are the whole frame. Nothing: more is to come,
+  // or the message was dropped. A payload in one piece is not copied. InvalidArgument: not what a peer
+  // sends.
   StatusOr<std::optional<Arrival>> take(const FrameHeader& header, const Pieces& frame, int64_t now_ns);
 
   // What has come of this call's message is thrown away, and what still comes too.

@@ -4,9 +4,9 @@
 //   calls.part(id, payload);   calls.end(id, reply);   calls.cancel(id);   calls.end_link(link, status);
 //   calls.stop();              // ends all (Cancelled) and returns when no event runs any more
 //
-// Events run on the thread that brings them, with no lock held. If a call ends on one thread while a part of it
-// is handed over on another, that other thread hands over the reply after the part. The parts of one call are
-// brought by one thread at a time. Any thread.
+// Events run on the thread that brings them, with no lock held. If a call ends on one thread while a part of
+// it is handed over on another, that other thread hands over the reply after the part. The parts of one call
+// are brought by one thread at a time. Any thread.
 #pragma once
 
 #include <cstdint>

@@ -3,10 +3,10 @@
 //   FaultyTransport slow(inner, loop, Rng(seed), {.delay_ns = 50 * kMillisecondNs});
 //   slow.set_faults({.to_nobody = true});          // at any time; what is under way keeps its old fate
 //
-// Every message is hit once: the calls that go out through this transport, there and back. Wrap the transport
-// of each peer that is to be affected. What comes in from others is touched only by the black holes. Parts of
-// one call stay in their order, and before its reply. Parts and replies are handed over on the loop, whose time
-// must be the inner transport's. Any thread; set_faults() too.
+// Every message is hit once: the calls that go out through this transport, there and back. Wrap the
+// transport of each peer that is to be affected. What comes in from others is touched only by the black
+// holes. Parts of one call stay in their order, and before its reply. Parts and replies are handed over on
+// the loop, whose time must be the inner transport's. Any thread; set_faults() too.
 #pragma once
 
 #include <cstdint>

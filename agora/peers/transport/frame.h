@@ -3,8 +3,8 @@
 //   HeaderBytes bytes = encode_header(header);
 //   AGORA_ASSIGN_OR_RETURN(FrameHeader h, parse_header(bytes, frame_bytes));
 //
-// A message (request, part or reply) is one frame, followed by frames of kind `more` where its payload does not
-// fit into one. 32 bytes, little endian:
+// A message (request, part or reply) is one frame, followed by frames of kind `more` where its payload does
+// not fit into one. 32 bytes, little endian:
 //
 //    0 kind   1 priority   2-3 method   4 status code   5 side   6-7 text_bytes
 //    8-15 call   16-23 trace   24-27 time_left_us of a request, load_us of a reply   28-31 payload_bytes
@@ -53,8 +53,8 @@ using HeaderBytes = std::array<std::byte, kFrameHeaderBytes>;
 
 HeaderBytes encode_header(const FrameHeader& header);
 
-// Of a frame of frame_bytes. InvalidArgument: its size or a field is not one that a peer of this version writes.
-// Bounds text_bytes and payload_bytes.
+// Of a frame of frame_bytes. InvalidArgument: its size or a field is not one that a peer of this version
+// writes. Bounds text_bytes and payload_bytes.
 StatusOr<FrameHeader> parse_header(const HeaderBytes& bytes, size_t frame_bytes);
 
 // A frame on its way out.

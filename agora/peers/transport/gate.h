@@ -1,6 +1,7 @@
 // Counts who is inside, so that a closing transport can wait until its handlers have returned.
 //
-//   if (!gate.enter()) return;   handler(call);   gate.leave();          // close(): no one enters, all have left
+//   if (!gate.enter()) return;   handler(call);   gate.leave();
+//   // close(): no one enters, all have left
 //
 // Any thread; close() not from inside.
 #pragma once

@@ -4,8 +4,8 @@
 //   LoopbackTransport a(network, identity_a.id(), {"loop", 1}), b(network, identity_b.id(), {"loop", 2});
 //
 // Every handler, part and reply runs as a task of the loop, in the order in which it was sent; time is the
-// loop's. Payloads are shared, not copied. Any thread may call; with a VirtualLoop there is only one. The loop
-// outlives the transports, and neither stop() nor the destructor is called from a handler or an event.
+// loop's. Payloads are shared, not copied. Any thread may call; with a VirtualLoop there is only one. The
+// loop outlives the transports, and neither stop() nor the destructor is called from a handler or an event.
 #pragma once
 
 #include <map>
@@ -20,8 +20,8 @@ namespace agora::peers {
 class LoopbackTransport;
 struct LoopbackPeer;
 
-// Who listens where. The part of a transport that outlives it is here, so that a call in flight to a peer that
-// has gone finds nobody instead of a dangling pointer.
+// Who listens where. The part of a transport that outlives it is here, so that a call in flight to a peer
+// that has gone finds nobody instead of a dangling pointer.
 class LoopbackNetwork {
  public:
   explicit LoopbackNetwork(base::Loop& loop) : loop_(loop) {}

@@ -3,9 +3,9 @@
 //   auto session = table.find(settings, now_ns);              // null: dial
 //   StatusOr<...> = table.begin_dial(...);   table.opened(session);   table.closed(session);
 //
-// Two peers that have dialed each other at once keep the session that the peer with the lower id dialed; of two
-// that one side dialed, the later. Both sides decide so, each for itself, and the other one retires when its
-// calls have ended. Any thread.
+// Two peers that have dialed each other at once keep the session that the peer with the lower id dialed; of
+// two that one side dialed, the later. Both sides decide so, each for itself, and the other one retires when
+// its calls have ended. Any thread.
 #pragma once
 
 #include <cstdint>

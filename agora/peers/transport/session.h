@@ -1,8 +1,9 @@
-// One connection between two peers: hello, then calls both ways. Neither gRPC nor threads of its own: frames go
-// out through a Wire, frames that came are given to it.
+// One connection between two peers: hello, then calls both ways. Neither gRPC nor threads of its own: frames
+// go out through a Wire, frames that came are given to it.
 //
 //   auto session = std::make_shared<Session>(context, Session::Role::dialer);
-//   session->attach(wire);   session->greet();   session->on_frame(pieces);   session->on_written(ok);   session->on_closed(status);
+//   session->attach(wire);   session->greet();   session->on_frame(pieces);   session->on_written(ok);
+//   session->on_closed(status);
 //   session->request(id, settings, payload);   session->retire();
 //
 // Both sides send hello at once and a proof when the other's hello has come; a side that has checked the
@@ -18,6 +19,7 @@
 #include <string>
 #include <unordered_map>
 #include <unordered_set>
+#include <utility>
 
 #include "agora/base/clock.h"
 #include "agora/base/mutex.h"
@@ -38,8 +40,8 @@ class Wire {
   virtual ~Wire() = default;
   // One at a time: Session::on_written() follows, also when the wire is broken. Not inside write().
   virtual void write(Frame frame) = 0;
-  // The end: Session::on_closed() follows unless it came already. Any thread, any number of times. status: what
-  // the other side may be told.
+  // The end: Session::on_closed() follows unless it came already. Any thread, any number of times. status:
+  // what the other side may be told.
   virtual void abort(const Status& status) = 0;
   virtual PeerId peer() const = 0;  // proved by TLS; known when the first frame has come
 };
@@ -53,6 +55,8 @@ struct Meters {
 
 // What the sessions of one transport share.
 struct SessionContext {
+  SessionContext(const Clock& time, std::shared_ptr<Calls> open) : clock(time), calls(std::move(open)) {}
+
   PeerId self;
   Endpoint endpoint;
   uint64_t incarnation = 0;

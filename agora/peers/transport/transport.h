@@ -1,17 +1,18 @@
 // Calls between peers: a request goes to a peer that proved its id, parts and one reply come back.
 //
-//   transport.serve(Method{20}, [](std::shared_ptr<IncomingCall> call) { call->reply(absl::OkStatus(), p); });
+//   transport.serve(Method{20}, [](std::shared_ptr<IncomingCall> call) { call->reply(absl::OkStatus(),
+//       p); });
 //   CallId id = transport.call({.to = peer, .at = endpoint, .method = Method{20}, .deadline_ns = now + 2e9},
 //                              payload, [](Reply reply) { ... });
 //   transport.cancel(id);
 //
-// Every call ends with exactly one reply: the peer's, DeadlineExceeded, Cancelled, Unavailable when the way to
-// the peer broke (try another), PermissionDenied when who is there is not who was called, or lets us not in.
-// Replies and requests are handed over on a thread of the transport (in the simulator: on the loop), never
-// inside call(), but for calls after stop(): take what they bring and return soon. Calls between two peers share one
-// connection, both ways, and do not wait for each other; they may overtake each other. Implementations: grpc
-// (mutual TLS), loopback (in one process), simulated; and faulty_transport around any of them. All pass
-// tests/conformance/transport_suite.h. Any thread.
+// Every call ends with exactly one reply: the peer's, DeadlineExceeded, Cancelled, Unavailable when the way
+// to the peer broke (try another), PermissionDenied when who is there is not who was called, or lets us not
+// in. Replies and requests are handed over on a thread of the transport (in the simulator: on the loop),
+// never inside call(), but for calls after stop(): take what they bring and return soon. Calls between two
+// peers share one connection, both ways, and do not wait for each other; they may overtake each other.
+// Implementations: grpc (mutual TLS), loopback (in one process), simulated; and faulty_transport around any
+// of them. All pass tests/conformance/transport_suite.h. Any thread.
 #pragma once
 
 #include <compare>

@@ -1,12 +1,13 @@
-// How long a call takes over TLS between two processes, beside a bare gRPC echo on one stream in the same run.
+// How long a call takes over TLS between two processes, beside a bare gRPC echo on one stream in the same
+// run.
 //
 //   build/bin/transport_bench [SECONDS_OF_EACH]
 //
-// Prints microseconds: p50 and p99 of a blocking caller, and the ratio of p50 to the bare echo's. The bare echo
-// has the same TLS, one completion queue and thread a side, no frames, no calls and no checks: what a transport
-// over gRPC can reach at best. Rounds of both alternate, because other programs disturb them alike then. Each of
-// the four sides is a process of its own: all completion queues of a process share one poller, and two of them
-// would hand each other's events over.
+// Prints microseconds: p50 and p99 of a blocking caller, and the ratio of p50 to the bare echo's. The bare
+// echo has the same TLS, one completion queue and thread a side, no frames, no calls and no checks: what a
+// transport over gRPC can reach at best. Rounds of both alternate, because other programs disturb them alike
+// then. Each of the four sides is a process of its own: all completion queues of a process share one poller,
+// and two of them would hand each other's events over.
 #include <unistd.h>
 
 #include <algorithm>

@@ -4,10 +4,11 @@
 //   acceptor->proven();     // one that was passed on has proved who it is
 //   acceptor->stop();
 //
-// gRPC gives every connection memory of its own and up to two minutes, stops listening for good when the process
-// has no more file descriptors, and has no limit on connections. So we accept: until a whole TLS hello has come,
-// a connection costs a file descriptor and a map entry, the oldest makes room for the newest, and none stays
-// longer than the limit. Works on the loop's thread; the functions here are for any other thread.
+// gRPC gives every connection memory of its own and up to two minutes, stops listening for good when the
+// process has no more file descriptors, and has no limit on connections. So we accept: until a whole TLS
+// hello has come, a connection costs a file descriptor and a map entry, the oldest makes room for the
+// newest, and none stays longer than the limit. Works on the loop's thread; the functions here are for any
+// other thread.
 #pragma once
 
 #include <cstdint>

@@ -2,8 +2,8 @@
 //
 //   EpollLoop loop("agora-port");   loop.watch(fd, [&] { read(fd); });   loop.unwatch(fd);
 //
-// watch() and unwatch() on the loop itself; the rest on any thread. stop() (and the destructor) drops what has
-// not run, and joins; not from a task.
+// watch() and unwatch() on the loop itself; the rest on any thread. stop() (and the destructor) drops what
+// has not run, and joins; not from a task.
 #pragma once
 
 #include <deque>
@@ -29,7 +29,8 @@ class EpollLoop final : public base::Loop {
   void cancel(base::TimerId timer) override;
   void stop();
 
-  // Told once for every time that something comes (edge triggered). False: the system's limits do not allow it.
+  // Told once for every time that something comes (edge triggered). False: the system's limits do not allow
+  // it.
   bool watch(int fd, Task task);
   void unwatch(int fd);
 

@@ -25,8 +25,8 @@ namespace {
 
 const RealClock kClock;
 
-// Both directions: how much of a stream may be on its way before its reader has taken it. Above a chunk, so that
-// a large payload does not wait a round trip for every 64 KiB.
+// Both directions: how much of a stream may be on its way before its reader has taken it. Above a chunk, so
+// that a large payload does not wait a round trip for every 64 KiB.
 constexpr int kWindowBytes = 4 << 20;
 constexpr int kHttpFrameBytes = 1 << 20;  // of HTTP/2; TLS cuts them into 16 KiB anyway
 constexpr int kCallAttempts = 3;          // a session may close between being found and being used
@@ -61,13 +61,11 @@ class GrpcTransport::Impl {
  public:
   Impl(const Identity& identity, const GrpcTransportConfig& config)
       : identity_(identity), limits_(config.limits), table_(identity.id(), config.limits) {
-    context_.reset(new SessionContext{.self = identity.id(),
-                                      .endpoint = {},
-                                      .incarnation = load_random(),
-                                      .swarm_key = config.swarm_key,
-                                      .limits = config.limits,
-                                      .clock = kClock,
-                                      .calls = std::make_shared<Calls>(loop_)});
+    context_ = std::make_shared<SessionContext>(kClock, std::make_shared<Calls>(loop_));
+    context_->self = identity.id();
+    context_->incarnation = load_random();
+    context_->swarm_key = config.swarm_key;
+    context_->limits = config.limits;
     context_->opened = [this](const std::shared_ptr<Session>& session) { return opened(session); };
     context_->closed = [this](const std::shared_ptr<Session>& session, const Status&) { closed(session); };
   }

@@ -3,14 +3,14 @@
 //   AGORA_ASSIGN_OR_RETURN(std::unique_ptr<GrpcTransport> transport,
 //                          GrpcTransport::start(identity, {.listen = {"0.0.0.0", 4700}}));
 //
-// The first call to a peer dials it: TCP, TLS and hello take three round trips; from then on both sides use the
-// stream. A call is one frame of 32 bytes and its payload each way, no round trip of its own; a payload of more
-// than kChunkBytes goes in chunks, between which frames of other calls pass. Two peers that dial each other at
-// once keep one of the two streams. Time is RealClock's.
+// The first call to a peer dials it: TCP, TLS and hello take three round trips; from then on both sides use
+// the stream. A call is one frame of 32 bytes and its payload each way, no round trip of its own; a payload
+// of more than kChunkBytes goes in chunks, between which frames of other calls pass. Two peers that dial
+// each other at once keep one of the two streams. Time is RealClock's.
 //
 // Handlers and events run on the transport's one gRPC thread, which also decrypts what comes; requests are
-// encrypted and written by the thread that calls. Deadlines run on the thread of the port. Any thread. stop() and the destructor are
-// not called from a handler or an event.
+// encrypted and written by the thread that calls. Deadlines run on the thread of the port. Any thread.
+// stop() and the destructor are not called from a handler or an event.
 #pragma once
 
 #include <memory>
@@ -30,8 +30,8 @@ struct GrpcTransportConfig {
   TransportLimits limits;
 };
 
-// gRPC writes a line to standard error for every handshake that fails, which is for strangers to cause: main()
-// calls this before it starts a transport. For the whole process.
+// gRPC writes a line to standard error for every handshake that fails, which is for strangers to cause:
+// main() calls this before it starts a transport. For the whole process.
 void silence_grpc_log();
 
 class GrpcTransport final : public Transport {

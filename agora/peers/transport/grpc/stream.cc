@@ -131,8 +131,9 @@ void GrpcStream::on_start(bool ok) {
 
 void GrpcStream::read() { read_now(&incoming_, begin(What::read)); }
 
-// The next read begins before the frame is handled: the queue's one thread comes for it only afterwards, and the
-// caller whom this frame wakes does not meet us inside gRPC, where one of us would be sent to another thread.
+// The next read begins before the frame is handled: the queue's one thread comes for it only afterwards, and
+// the caller whom this frame wakes does not meet us inside gRPC, where one of us would be sent to another
+// thread.
 void GrpcStream::on_read(bool ok) {
   grpc::ByteBuffer frame;
   {

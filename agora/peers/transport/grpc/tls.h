@@ -24,7 +24,8 @@ class Pin {
  public:
   explicit Pin(const PeerId& expected) : expected_(expected) {}
 
-  // PermissionDenied: somebody else. Without expectation the first who comes is the expected one from then on.
+  // PermissionDenied: somebody else. Without expectation the first who comes is the expected one from then
+  // on.
   Status check(std::string_view certificate_pem);
   PeerId seen() const;      // empty: nobody yet
   Status mismatch() const;  // the last one's
