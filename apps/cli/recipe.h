@@ -16,8 +16,8 @@ namespace agora::cli {
 // "--NAME=VALUE" for each line of the text. InvalidArgument names `where`.
 StatusOr<std::vector<std::string>> recipe_flags(const std::string& toml, const std::string& where);
 
-// Replaces the positional recipe after `train`, `classic`, `up` or `spec make` by the flags its file holds. Arguments without a
-// recipe come back as they were. NotFound or InvalidArgument names the file.
+// Replaces the positional recipe after `train`, `classic`, `up` or `spec make` by the flags its file holds.
+// Arguments without a recipe come back as they were. NotFound or InvalidArgument names the file.
 StatusOr<std::vector<std::string>> with_recipe(std::vector<std::string> args);
 
 }  // namespace agora::cli

@@ -4,8 +4,8 @@
 //   swarm.kill("host 2", SIGKILL);        const double seconds = swarm.wait_until([&] { return ...; });
 //   Outcome o = swarm.end();              // Ctrl-C
 //
-// Every wait has a generous limit and looks again; nothing sleeps for a fixed time. A test prints what it measured by
-// measured(). One thread.
+// Every wait has a generous limit and looks again; nothing sleeps for a fixed time. A test prints what it
+// measured by measured(). One thread.
 #pragma once
 
 #include <functional>

@@ -1,11 +1,12 @@
 // The small HTTP front of a peer: pages that are made when they are asked for. Metrics, status, dashboard.
 //
-//   AGORA_ASSIGN_OR_RETURN(auto front, HttpFront::start({"127.0.0.1", 0}, {{"/metrics", "text/plain", make}}));
+//   AGORA_ASSIGN_OR_RETURN(auto front, HttpFront::start({"127.0.0.1", 0},
+//                                                       {{"/metrics", "text/plain", make}}));
 //   front->endpoint();                                          // with the port that was found
 //
 // It answers GET, closes a connection that is silent for kSilenceS seconds, and is meant for loopback or a
-// network that one trusts: it asks nobody who they are. A page is made on one of kThreads threads of the front;
-// the destructor ends them.
+// network that one trusts: it asks nobody who they are. A page is made on one of kThreads threads of the
+// front; the destructor ends them.
 #pragma once
 
 #include <functional>

@@ -1,4 +1,5 @@
-// The numbers of a peer under their public names: /metrics, `agora peers` and the live screen read the same.
+// The numbers of a peer under their public names: /metrics, `agora peers` and the live screen read the
+// same.
 //
 //   std::vector<Metric> metrics;
 //   append_metrics(transport.counters(), metrics);   append_metrics(directory.counters(), metrics);

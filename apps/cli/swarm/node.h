@@ -1,4 +1,5 @@
-// What every process that is a peer has: identity, transport, directory, specification, log, traces, metrics.
+// What every process that is a peer has: identity, transport, directory, specification, log, traces,
+// metrics.
 //
 //   AGORA_ASSIGN_OR_RETURN(auto node, Node::open(flags, interrupt));
 //   ... make roles on node->transport(), node->directory(), node->spec() ...
@@ -8,9 +9,9 @@
 //   node->leave();                               // tells the others; contributions end
 //   node->stop();                                // no call comes or goes any more: now the roles may go
 //
-// The specification comes from --spec, or from the first living peer that --join names. Every second, on the
-// loop, the contributions make up what the peer says of itself: its record in the directory, its status, its
-// metrics. main() opens nodes; two can live in one process.
+// The specification comes from --spec, or from the first living peer that --join names. Every second, on
+// the loop, the contributions make up what the peer says of itself: its record in the directory, its
+// status, its metrics. main() opens nodes; two can live in one process.
 #pragma once
 
 #include <functional>

@@ -18,6 +18,10 @@ bool plain(char c) {
 
 }  // namespace
 
+struct NodeLog::Writer {
+  spdlog::logger logger;
+};
+
 std::string log_value(std::string_view value) {
   if (!value.empty() && std::ranges::all_of(value, plain)) return std::string(value);
   return base::in_quotes(value);
@@ -31,19 +35,20 @@ StatusOr<std::unique_ptr<NodeLog>> NodeLog::open(const std::string& path, std::s
     } else {
       sink = std::make_shared<spdlog::sinks::rotating_file_sink_mt>(path, kFileBytesMax, kFilesMax);
     }
-    auto logger = std::make_shared<spdlog::logger>("agora", std::move(sink));
-    logger->set_pattern(kPattern);
-    logger->flush_on(spdlog::level::info);
-    logger->set_error_handler([](const std::string&) {});  // a full disk takes no log lines: life goes on
-    return std::unique_ptr<NodeLog>(new NodeLog(std::move(logger), std::move(peer)));
+    auto writer = std::unique_ptr<Writer>(new Writer{spdlog::logger("agora", std::move(sink))});
+    writer->logger.set_pattern(kPattern);
+    writer->logger.flush_on(spdlog::level::info);
+    // A full disk takes no log lines: life goes on.
+    writer->logger.set_error_handler([](const std::string&) {});
+    return std::unique_ptr<NodeLog>(new NodeLog(std::move(writer), std::move(peer)));
   } catch (const std::exception& error) {
     return absl::InvalidArgumentError(
         base::concat("--log ", path, ": expected a file to write to: ", error.what()));
   }
 }
 
-NodeLog::NodeLog(std::shared_ptr<spdlog::logger> logger, std::string peer)
-    : logger_(std::move(logger)), peer_(std::move(peer)) {}
+NodeLog::NodeLog(std::unique_ptr<Writer> writer, std::string peer)
+    : writer_(std::move(writer)), peer_(std::move(peer)) {}
 
 NodeLog::~NodeLog() = default;
 
@@ -53,12 +58,14 @@ std::string NodeLog::line(std::string_view event, const Fields& fields) const {
   return text;
 }
 
-void NodeLog::info(std::string_view event, const Fields& fields) { logger_->info("{}", line(event, fields)); }
+void NodeLog::info(std::string_view event, const Fields& fields) {
+  writer_->logger.info("{}", line(event, fields));
+}
 void NodeLog::warning(std::string_view event, const Fields& fields) {
-  logger_->warn("{}", line(event, fields));
+  writer_->logger.warn("{}", line(event, fields));
 }
 void NodeLog::error(std::string_view event, const Fields& fields) {
-  logger_->error("{}", line(event, fields));
+  writer_->logger.error("{}", line(event, fields));
 }
 
 }  // namespace agora::cli

@@ -6,8 +6,8 @@
 //
 //   2026-01-31T12:00:00.123 info peer=1f2e3d4c event="peer seen" other=99aabbcc at=127.0.0.1:4700
 //
-// A value with blanks, quotes or control characters stands in quotes, escaped: nobody's name makes a line of its
-// own. Any thread; a line is written at once, whole.
+// A value with blanks, quotes or control characters stands in quotes, escaped: nobody's name makes a line
+// of its own. Any thread; a line is written at once, whole.
 #pragma once
 
 #include <memory>
@@ -17,10 +17,6 @@
 #include <vector>
 
 #include "agora/base/result.h"
-
-namespace spdlog {
-class logger;
-}
 
 namespace agora::cli {
 
@@ -39,10 +35,11 @@ class NodeLog {
   void error(std::string_view event, const Fields& fields = {});
 
  private:
-  NodeLog(std::shared_ptr<spdlog::logger> logger, std::string peer);
+  struct Writer;
+  NodeLog(std::unique_ptr<Writer> writer, std::string peer);
   std::string line(std::string_view event, const Fields& fields) const;
 
-  std::shared_ptr<spdlog::logger> logger_;  // as the library hands it out
+  std::unique_ptr<Writer> writer_;
   std::string peer_;
 };
 

@@ -3,8 +3,8 @@
 //   std::string address = own_address({"192.168.1.5", 4700});     // of the interface that leads to that peer
 //   std::string address = own_address({});                        // of the first that is up and not loopback
 //
-// Nothing is sent. Behind a router that translates addresses no peer can know its own: --advertise says it. Any
-// thread.
+// Nothing is sent. Behind a router that translates addresses no peer can know its own: --advertise says it.
+// Any thread.
 #pragma once
 
 #include <string>

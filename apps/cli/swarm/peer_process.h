@@ -1,4 +1,5 @@
-// What every peer process does besides its role: says that it is there, waits for its end, goes in good order.
+// What every peer process does besides its role: says that it is there, waits for its end, goes in good
+// order.
 //
 //   AGORA_RETURN_IF_ERROR(node.begin());
 //   say_up(node, "host", flags.json);

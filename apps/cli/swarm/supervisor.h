@@ -1,8 +1,9 @@
-// The processes of a swarm on one machine: started, listened to, and ended; nothing is started again in silence.
+// The processes of a swarm on one machine: started, listened to, and ended; nothing is started again in
+// silence.
 //
 //   Supervisor supervisor({.program = own_program(), .respawn = false}, clock);
-//   supervisor.start({.name = "host 1", .arguments = {"host", "--json", ...}, .error_file = ".../host-1.err"});
-//   for (const ChildEvent& event : supervisor.wait(200 * kMillisecondNs)) ...     // what they said, who ended
+//   supervisor.start({.name = "host 1", .arguments = {"host", ...}, .error_file = ".../host-1.err"});
+//   for (const ChildEvent& event : supervisor.wait(200 * kMillisecondNs)) ...  // what they said, who ended
 //   supervisor.end({0, 1}, 15 * kSecondNs, on_event);                              // asks, waits, then kills
 //
 // What a process says is one JSON object a line. One thread.
@@ -56,8 +57,8 @@ class Supervisor {
   pid_t pid(size_t child) const { return children_[child].process.pid(); }
   void signal(size_t child, int number) { children_[child].process.signal(number); }
 
-  // Asks these by SIGINT and waits; who has not ended then is killed. What all say meanwhile is given. From now on
-  // nothing is started again. True: those that were running ended well.
+  // Asks these by SIGINT and waits; who has not ended then is killed. What all say meanwhile is given. From
+  // now on nothing is started again. True: those that were running ended well.
   bool end(const std::vector<size_t>& which, int64_t timeout_ns,
            const std::function<void(const ChildEvent&)>& on_event);
 

@@ -2,8 +2,8 @@
 //
 //   AGORA_RETURN_IF_ERROR(ask_swarm(place, request, /*json=*/false, interrupt));
 //
-// A server that goes in the middle is no end: another one goes on from the tokens that have come, and the answer is
-// the same.
+// A server that goes in the middle is no end: another one goes on from the tokens that have come, and the
+// answer is the same.
 #pragma once
 
 #include "agora/serve/ask_wire.h"

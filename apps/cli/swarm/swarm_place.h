@@ -1,7 +1,7 @@
 // Where a swarm that was started on this machine can be found: runs/NAME/swarm.json, written by `agora up`.
 //
 //   AGORA_RETURN_IF_ERROR(write_place("runs/words", place));
-//   AGORA_ASSIGN_OR_RETURN(SwarmPlace place, find_place({.join = {}, .dir = ""}));   // the latest under runs/
+//   AGORA_ASSIGN_OR_RETURN(SwarmPlace place, find_place({}));   // the latest under runs/
 //
 // Any living peer of it will do. A value type; any thread.
 #pragma once

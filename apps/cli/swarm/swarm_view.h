@@ -50,8 +50,8 @@ struct SwarmTotals {
 
 SwarmTotals totals_of(const SwarmView& view);
 
-// Calls that a peer received or made, and those that did not go as they should: choices that the host asked first
-// did not serve, refused updates, refused frames, calls that came too late.
+// Calls that a peer received or made, and those that did not go as they should: choices that the host asked
+// first did not serve, refused updates, refused frames, calls that came too late.
 double calls_of(const PeerStatus& status);
 double failures_of(const PeerStatus& status);
 

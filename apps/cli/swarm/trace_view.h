@@ -1,10 +1,11 @@
 // One request across peers: the spans that they kept of it, on one line of time.
 //
-//   std::vector<TracedSpan> spans = in_order(std::move(collected));   std::cout << trace_text(spans, columns);
+//   std::vector<TracedSpan> spans = in_order(std::move(collected));
+//   std::cout << trace_text(spans, columns);
 //
-// Peers' clocks have nothing to do with each other. A span says how long before its peer's answer it began, and
-// the answer's arrival is known here; so a span's place is right but for the answer's time on the way. Pure
-// functions; any thread.
+// Peers' clocks have nothing to do with each other. A span says how long before its peer's answer it began,
+// and the answer's arrival is known here; so a span's place is right but for the answer's time on the way.
+// Pure functions; any thread.
 #pragma once
 
 #include <string>

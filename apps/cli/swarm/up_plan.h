@@ -1,6 +1,6 @@
 // What `agora up` is told, and the processes that follow from it.
 //
-//   for (ChildPlan& plan : plan_children(flags, "runs/words", node.endpoint())) supervisor.start(std::move(plan));
+//   for (ChildPlan& plan : plan_children(flags, "runs/words", at)) supervisor.start(std::move(plan));
 //
 // Plain values.
 #pragma once
