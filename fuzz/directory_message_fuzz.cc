@@ -1,4 +1,4 @@
-// Any bytes as the messages of the directory: an exchange, its reply, a push. What parses is within the limits
+// Any bytes as the messages of the directory: an exchange, its reply, a push. What parses is within limits
 // and is written again as the same bytes.
 #include <algorithm>
 #include <cstddef>

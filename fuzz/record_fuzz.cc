@@ -1,5 +1,5 @@
-// Any bytes as a directory record. What parses says what it read in the same bytes again, and no view takes it
-// unless its signature holds.
+// Any bytes as a directory record. What parses is within the limits, and no view takes it unless its
+// signature holds.
 #include <cstddef>
 #include <cstdint>
 #include <span>

@@ -1,6 +1,6 @@
 // What every directory must do, over any transport and any DHT, in real or virtual time: one suite.
 //
-//   INSTANTIATE_TEST_SUITE_P(Simulated, DirectorySuite, testing::Values(DirectoryWorldMaker{"virtual", make}),
+//   INSTANTIATE_TEST_SUITE_P(Worlds, DirectorySuite, testing::Values(DirectoryWorldMaker{"mine", make}),
 //                            name_of_world);
 //
 // A world makes transports and DHT nodes, and passes time until a condition holds. The suite puts a switch

@@ -5,9 +5,9 @@
 //   directory.join(endpoint);                                         // any living peer will do
 //   for (const auto& record : directory.records()) ...
 //
-// A record is seen when somebody passed it on (the DHT, or a peer we are in contact with), its signature holds,
-// it is of our swarm and fresher than the one we had. It goes when its time to live has passed on our own clock
-// since we first saw it, or when its peer says that it leaves. Implementations pass
+// A record is seen when somebody passed it on (the DHT, or a peer we are in contact with), its signature
+// holds, it is of our swarm and fresher than the one we had. It goes when its time to live has passed on
+// our own clock since we first saw it, or when its peer says that it leaves. Implementations pass
 // tests/conformance/directory_suite.h. records(), counters(): any thread; the rest on the loop.
 #pragma once
 
@@ -45,8 +45,8 @@ class Directory {
   using Listener = std::function<void(const DirectoryEvent&)>;
   virtual ~Directory() = default;
 
-  // What this peer says of itself from now on: at most kRecordBodyBytesMax. At most one send a second; the last
-  // body wins.
+  // What this peer says of itself from now on: at most kRecordBodyBytesMax. At most one send a second; the
+  // last body wins.
   virtual void publish(std::string body) = 0;
   virtual void subscribe(Listener listener) = 0;  // for the directory's life; told of what is known at once
   virtual void join(const Endpoint& endpoint) = 0;

@@ -90,8 +90,8 @@ void SwarmDirectory::join(const Endpoint& endpoint) {
   call_seeds();
 }
 
-// While alone, and now and then to somebody there whom we do not know: two parts of a swarm that lost each other
-// meet again by it when the DHT is down.
+// While alone, and now and then to somebody there whom we do not know: two parts of a swarm that lost each
+// other meet again by it when the DHT is down.
 void SwarmDirectory::call_seeds() {
   for (Seed& seed : seeds_) {
     if (seed.next_ns > loop_.now_ns()) continue;

@@ -2,10 +2,10 @@
 //
 //   AGORA_ASSIGN_OR_RETURN(DiscoveryResult r, bench_discovery({.peers = 200}, make_transport));
 //
-// Every peer has its own identity, transport, DHT node (libtorrent, real UDP on 127.0.0.1) and directory, and is
-// told of the first one only. Time runs from when all are told until each knows all others: starting 200
-// processes is not part of it. Peers share some loops, as many processes would share the machine's cores. Any
-// thread; blocks.
+// Every peer has its own identity, transport, DHT node (libtorrent, real UDP on 127.0.0.1) and directory,
+// and is told of the first one only. Time runs from when all are told until each knows all others: starting
+// 200 processes is not part of it. Peers share some loops, as many processes would share the machine's
+// cores. Any thread; blocks.
 #pragma once
 
 #include <functional>

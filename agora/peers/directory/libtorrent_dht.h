@@ -3,11 +3,11 @@
 //   AGORA_ASSIGN_OR_RETURN(std::unique_ptr<Dht> dht, start_libtorrent_dht(loop, {"0.0.0.0", 4700}));
 //   dht->join({"192.168.1.5", 4700});
 //
-// One UDP socket at dht_port() for each address of this machine (or for the one address given), and a TCP one
-// beside it, where libtorrent hangs up on whoever calls. No node is known but those that are joined, so nothing
-// ever leaves for the public DHT. One thread of libtorrent's, which ends with the destructor; 1 MiB. Starting
-// takes 20 ms. Made and destroyed anywhere, while the loop runs
-// nothing of it: from a task of the loop, or before and after it runs.
+// One UDP socket at dht_port() for each address of this machine (or for the one address given), and a TCP
+// one beside it, where libtorrent hangs up on whoever calls. No node is known but those that are joined, so
+// nothing ever leaves for the public DHT. One thread of libtorrent's, which ends with the destructor; 1
+// MiB. Starting takes 20 ms. Made and destroyed anywhere, while the loop runs nothing of it: from a task of
+// the loop, or before and after it runs.
 #pragma once
 
 #include <memory>

@@ -1,5 +1,5 @@
-// What two directories say to each other: an exchange (own record and a digest there, fresher records and wishes
-// back) and a push (records). Parsed with limits: any authenticated peer may send anything.
+// What two directories say to each other: an exchange (own record and a digest there, fresher records and
+// wishes back) and a push (records). Parsed with limits: any authenticated peer may send anything.
 //
 //   Payload request = encode(ExchangeRequest{...});
 //   AGORA_ASSIGN_OR_RETURN(ExchangeRequest r, parse_exchange_request(payload));

@@ -34,12 +34,12 @@ struct Record {
   std::string body;       // what the peer holds and does; swarm/ writes and reads it
 };
 
-// Signed by identity, whose key and peer id it carries whatever record says. ResourceExhausted: the body is too
-// large; InvalidArgument: no endpoint that others could reach, a time to live out of its bounds.
+// Signed by identity, whose key and peer id it carries whatever record says. ResourceExhausted: the body is
+// too large; InvalidArgument: no endpoint that others could reach, a time to live out of its bounds.
 StatusOr<std::vector<std::byte>> sign_record(const Record& record, const Identity& identity);
 
-// InvalidArgument: not a record, too large, a wrong length inside; PermissionDenied: the signature is not that
-// of the key.
+// InvalidArgument: not a record, too large, a wrong length inside; PermissionDenied: the signature is not
+// that of the key.
 StatusOr<Record> open_record(base::Bytes bytes);
 
 // The two halves of open_record, for who can tell from the sequence that a record is not worth a verification

@@ -1,8 +1,9 @@
-// A distributed hash table without a network: tests and the simulator. All nodes of one SimulatedDhtNetwork are
-// on one loop and see the same table; answers take a while, get lost, or do not come at all, as the network is
-// set.
+// A distributed hash table without a network: tests and the simulator. All nodes of one SimulatedDhtNetwork
+// are on one loop and see the same table; answers take a while, get lost, or do not come at all, as the
+// network is set.
 //
-//   SimulatedDhtNetwork network(loop, seed);   SimulatedDht a(network), b(network);   network.faults.down = true;
+//   SimulatedDhtNetwork network(loop, seed);   SimulatedDht a(network), b(network);
+//   network.faults.down = true;
 //
 // Joining is not simulated: every node is part of the table from the start. On the loop.
 // The network outlives its nodes.

@@ -7,14 +7,14 @@
 //   directory->leave([] { ... });                               // told; then destroy it on the loop
 //
 // How records travel:
-//   exchange  about once a second with one contact, five times a second while there is news: own record and a
-//             digest of a random arc of the ring there, what either lacks back (anti-entropy; heals everything)
+//   exchange  about once a second with one contact, five times a second while there is news: own record and
+//             a digest of a random arc of the ring there, what either lacks back; it heals everything
 //   push      whatever was news goes on to three contacts at the next tenth of a second, once; own changes go
-//             to all contacts at once: a contact knows within the publishing second, 200 peers 0.5 s later
-//   DHT       announce, and the record under (swarm, endpoint), at every refresh; find every few seconds while
-//             alone, at every refresh otherwise
-// Cost for each peer, whatever the number of peers P: at most 5 exchanges a second of 5.2 KB there and 34 KB
-// back, 10 x 3 pushes of 32 KB; in a quiet swarm 3 x 0.3 KB x P a refresh (15 s) and one exchange a second.
+//             to all contacts at once: they know within the publishing second, 40 peers half a second later
+//   DHT       announce, find, and the record under (swarm, endpoint): twice in a record's time, eight times
+//             while nobody is in contact
+// Cost for each peer, whatever the number of peers P: at most 5 exchanges a second of 5.2 KB there and 64 KB
+// back, 10 x 3 pushes a second of 61 KB; in a quiet swarm 3 x 0.3 KB x P in 12 s and one exchange a second.
 //
 // Thread rule: see directory.h. Shared ownership, because calls under way, timers and the DHT's answers may
 // come after the owner let go: they hold weak pointers. transport, dht and loop outlive it.
@@ -24,8 +24,6 @@
 #include <deque>
 #include <memory>
 #include <string>
-#include <unordered_map>
-#include <unordered_set>
 #include <vector>
 
 #include "agora/base/loop.h"
@@ -53,7 +51,8 @@ struct SwarmDirectorySettings {
 
 class SwarmDirectory final : public Directory, public std::enable_shared_from_this<SwarmDirectory> {
  public:
-  // On the loop, or before it runs. Serves kExchangeMethod and kPushMethod on the transport. Starts by itself.
+  // On the loop, or before it runs. Serves kExchangeMethod and kPushMethod on the transport. Starts by
+  // itself.
   static std::shared_ptr<SwarmDirectory> create(const SwarmDirectorySettings& settings, Identity identity,
                                                 base::Loop& loop, Transport& transport, Dht& dht);
 

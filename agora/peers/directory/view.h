@@ -4,9 +4,9 @@
 //   Verdict verdict = view.take(bytes, now, &events);     // from anybody, by any way
 //   view.expire(now, &events);                            // at view.next_expiry_ns() or later
 //
-// A record counts from when its sequence was first seen, on the reader's clock, so a peer's wall clock matters
-// to nobody. Who is gone leaves a tombstone: a record as old as its last one does not revive it. Pure:
-// (event, now) -> events, no clock or thread inside. One thread at a time.
+// A record counts from when its sequence was first seen, on the reader's clock, so a peer's wall clock
+// matters to nobody. Who is gone leaves a tombstone: a record as old as its last one does not revive it.
+// Pure: (event, now) -> events, no clock or thread inside. One thread at a time.
 #pragma once
 
 #include <cstdint>
@@ -82,9 +82,10 @@ class DirectoryView {
   Arc arc_from(uint64_t first, size_t entries_max) const;
   std::vector<DigestEntry> digest(const Arc& arc) const;
 
-  // Against somebody's digest of an arc: what we have fresher or they lack, at most bytes_max in all, starting
-  // somewhere that `start` picks; and the places where they are fresher. Records in the last third of their time are not passed on: if they were still true, a fresher
-  // one would be about. Tombstones of peers that the digest names with an older sequence are.
+  // Against somebody's digest of an arc: what we have fresher or they lack, at most bytes_max in all,
+  // starting somewhere that `start` picks; and the places where they are fresher. Records in the last third
+  // of their time are not passed on: if they were still true, a fresher one would be about. Tombstones of
+  // peers that the digest names with an older sequence are.
   struct Difference {
     std::vector<Payload> fresher;
     std::vector<uint64_t> wanted;

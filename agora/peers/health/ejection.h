@@ -2,9 +2,9 @@
 //
 //   Ejection ejection(settings);   ejection.on_failure(now, rng);   ejection.state(now);
 //
-// Some failures in a row, or half of the last calls failed, eject the peer; each time again for twice as long,
-// spread by chance so that gates do not return together. Then one call at a time probes it: success takes it
-// back, failure ejects it for longer. Pure: (event, now) -> state. One thread at a time.
+// Some failures in a row, or half of the last calls failed, eject the peer; each time again for twice as
+// long, spread by chance so that gates do not return together. Then one call at a time probes it: success
+// takes it back, failure ejects it for longer. Pure: (event, now) -> state. One thread at a time.
 #pragma once
 
 #include <cstdint>

@@ -1,10 +1,12 @@
 // How the peers that a gate calls are doing, from the gate's own calls alone; and which of several to call.
 //
 //   Health health({}, Rng(seed));
-//   std::vector<size_t> usable = health.usable(replicas, now);        // indices; never empty if replicas is not
-//   size_t chosen = health.choose(replicas, now);                     // least expected of two drawn at random
-//   health.on_call(peer, now);                                         // then exactly one of:
-//   health.on_answer(peer, now, latency_ns, reply.load_us);  health.on_failure(peer, now);  health.on_given_up(peer);
+//   std::vector<size_t> usable = health.usable(replicas, now);   // indices; never empty if replicas is not
+//   size_t chosen = health.choose(replicas, now);                // least expected of two drawn at random
+//   health.on_call(peer, now);                                   // then exactly one of:
+//   health.on_answer(peer, now, latency_ns, reply.load_us);
+//   health.on_failure(peer, now);
+//   health.on_given_up(peer);
 //
 // A failure is the peer's: no answer in time, a broken way, a wrong answer. A refusal because the request was
 // bad, or the peer busy, is an answer. Pure: (event, now) -> state; one thread at a time.

@@ -2,8 +2,8 @@
 //
 //   LatencyQuantile latency;   latency.add(1'300'000);   int64_t p95_ns = latency.quantile_ns(0.95);
 //
-// An answer is at most 19 % above the true quantile of what it remembers, the last few hundred calls, whatever
-// their distribution. 168 bytes, add() in constant time. One thread at a time.
+// An answer is at most 19 % above the true quantile of what it remembers, the last few hundred calls,
+// whatever their distribution. 168 bytes, add() in constant time. One thread at a time.
 #pragma once
 
 #include <array>

@@ -1,5 +1,5 @@
-// What a call to a peer would cost now: the wait that the peer last reported, and its latency for each call of
-// ours that is still there, this one included.
+// What a call to a peer would cost now: the wait that the peer last reported, and its latency for each call
+// of ours that is still there, this one included.
 //
 //   estimate.on_call();   estimate.on_answer(now, latency_ns, reply.load_us);   estimate.expected_ns(now);
 //
