@@ -7,7 +7,7 @@
 //
 // What is held arrives, always; nothing is dropped for capacity. No round trips, no bytes on a wire. A host holds
 // a part of the experts, which changes while it runs (config.hold, hold(), drop()); choices of others do not
-// arrive. Beyond its weights, gradients, moments and packs an expert costs less than 1 KiB.
+// arrive.
 //
 // An expert that got no row since the last end_step() is skipped by it: its weights, moments and weight decay
 // stand still, as optimizers do for a parameter that has no gradient. (A step with a gradient of zero would

@@ -1,10 +1,9 @@
 #include "agora/swarm/host/expert_store.h"
 
-#include <malloc.h>
-
 #include <algorithm>
 #include <map>
 
+#include "agora/swarm/host/expert_overhead.h"
 #include "agora/swarm/host/test_swarm.h"
 #include <gmock/gmock.h>
 #include <rapidcheck/gtest.h>
@@ -264,6 +263,14 @@ TEST(ExpertStore, CopiesWithALittleNoise) {
                            to = numbers_of(*store, expert_name(0, 9));
   EXPECT_NE(from, to);
   for (size_t i = 0; i < 240; ++i) EXPECT_NEAR(from[i], to[i], 0.03);
+}
+
+TEST(ExpertStore, AThousandExpertsCostLittleBeyondTheirNumbers) {
+  moe::TestCompute machine(1);
+  const auto bytes = bytes_per_expert_overhead(machine.compute, 1000);
+  ASSERT_TRUE(bytes.ok()) << bytes.status();
+  RecordProperty("bytes", static_cast<int>(*bytes));
+  EXPECT_LE(*bytes, 2304);  // the goal is 1,024; 1,320 are the Expert object itself
 }
 
 // Duplicates, reordering and replays in any mix give what the distinct updates in the order of their first arrival

@@ -21,22 +21,25 @@
 
 namespace agora::swarm {
 
+// What the loop knows of one held expert.
+struct OwnExpert {
+  Role role = Role::follower;
+  uint32_t epoch = 0;  // of its weights; while it leads, of its leadership
+  uint64_t version = 0;
+  bool ready = false;  // it has weights
+  bool pulling = false;
+  int pulls_waiting = 0;
+  int64_t pulled_ns = 0;  // when the last pull began
+  bool handing = false;   // over
+  int64_t since_ns = 0;
+  double rows_per_s = 0;
+  uint64_t saved_version = 0;  // on disk
+  uint32_t saved_epoch = 0;
+  bool saved = false;
+};
+
 struct Host::State : std::enable_shared_from_this<Host::State> {
-  struct Own {
-    Role role = Role::follower;
-    uint32_t epoch = 0;  // of its weights; while it leads, of its leadership
-    uint64_t version = 0;
-    bool ready = false;  // it has weights
-    bool pulling = false;
-    int pulls_waiting = 0;
-    int64_t pulled_ns = 0;  // when the last pull began
-    bool handing = false;   // over
-    int64_t since_ns = 0;
-    double rows_per_s = 0;
-    uint64_t saved_version = 0;  // on disk
-    uint32_t saved_epoch = 0;
-    bool saved = false;
-  };
+  using Own = OwnExpert;
   // A snapshot that somebody is fetching.
   struct Copy {
     peers::PeerId peer;

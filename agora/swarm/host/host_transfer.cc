@@ -247,7 +247,8 @@ void Host::State::handed_over(ExpertName name, const Status& status) {
       in_executor([this, name] { return held.freeze(name, false); }, [](State&, bool) {});
     }
   }
-  if (leaving) leave_next();
+  // After a failure the timer tries again: the other needs time to be ready.
+  if (leaving && status.ok()) leave_next();
 }
 
 // The receiving end. Only the leader itself may ask.

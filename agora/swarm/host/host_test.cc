@@ -1,0 +1,426 @@
+// Several hosts in one process, on virtual time: filling, dying, leaving, joining, growing.
+#include "agora/swarm/host/host.h"
+
+#include <algorithm>
+#include <functional>
+#include <memory>
+
+#include "agora/base/virtual_loop.h"
+#include "agora/peers/transport/loopback.h"
+#include "agora/swarm/host/host_messages.h"
+#include "agora/swarm/host/test_swarm.h"
+#include "agora/swarm/wire/method.h"
+#include "agora/weights/test_folder.h"
+#include <gmock/gmock.h>
+
+namespace agora::swarm {
+namespace {
+
+using base::kMillisecondNs;
+using base::kSecondNs;
+
+constexpr int64_t kTtlNs = 30 * kSecondNs;
+constexpr int64_t kToldAfterNs = 100 * kMillisecondNs;
+
+// Tells everybody's records to everybody, a little late; who is killed is forgotten when its record expires.
+class Gossip {
+ public:
+  explicit Gossip(base::VirtualLoop& loop) : loop_(loop) {}
+
+  class Member final : public peers::Directory {
+   public:
+    Member(Gossip& gossip, const peers::PeerId& id, peers::Endpoint at) : gossip_(gossip) {
+      own_.peer = id;
+      own_.endpoint = std::move(at);
+      gossip_.members_.push_back(this);
+    }
+    ~Member() override { std::erase(gossip_.members_, this); }
+    void publish(std::string body) override {
+      own_.body = std::move(body);
+      ++own_.sequence;
+      gossip_.tell(own_, peers::DirectoryEvent::Kind::changed, kToldAfterNs);
+    }
+    void subscribe(Listener listener) override { listener_ = std::move(listener); }
+    void join(const peers::Endpoint&) override {}
+    using Directory::leave;
+    void leave(std::function<void()> done) override {
+      gossip_.tell(own_, peers::DirectoryEvent::Kind::gone, kToldAfterNs);
+      done();
+    }
+    void expire() { gossip_.tell(own_, peers::DirectoryEvent::Kind::gone, kTtlNs); }
+    std::vector<std::shared_ptr<const peers::Record>> records() const override { return {}; }
+    peers::DirectoryCounters counters() const override { return {}; }
+    void hear(const peers::DirectoryEvent& event) {
+      if (listener_ && event.record->peer != own_.peer) listener_(event);
+    }
+
+   private:
+    Gossip& gossip_;
+    peers::Record own_;
+    Listener listener_;
+  };
+
+ private:
+  void tell(const peers::Record& record, peers::DirectoryEvent::Kind kind, int64_t after_ns) {
+    loop_.after(after_ns, [this, kind, copy = std::make_shared<const peers::Record>(record)] {
+      for (Member* member : members_) member->hear({kind, copy});
+    });
+  }
+
+  base::VirtualLoop& loop_;
+  std::vector<Member*> members_;
+};
+
+// One host with all that it needs, publishing once a second as a node does.
+class Node {
+ public:
+  Node(base::VirtualLoop& loop, const std::shared_ptr<peers::LoopbackNetwork>& network, Gossip& gossip,
+       const moe::TestCompute& machine, const SwarmSpec& spec, int number, HostOptions options)
+      : loop_(loop),
+        transport(std::make_unique<peers::LoopbackTransport>(
+            network, test_peer(number), peers::Endpoint{"host", static_cast<uint16_t>(number)})),
+        directory(gossip, test_peer(number), transport->endpoint()),
+        executor(loop),
+        store(make_store(machine, spec)) {
+    options.seed = static_cast<uint64_t>(number);
+    host = std::make_unique<Host>(loop, executor, loop, *transport, directory, *store, spec, options);
+    publish();
+  }
+  ~Node() {
+    transport->stop();
+    loop_.cancel(timer_);
+  }
+  // As kill -9 does: the record stays until it expires.
+  void expire() { directory.expire(); }
+  bool leads(ExpertName name) const {
+    const auto holdings = store->holdings();
+    return std::any_of(holdings.begin(), holdings.end(),
+                       [&](const Holding& h) { return h.name == name && h.role == Role::leader; });
+  }
+
+ private:
+  void publish() {
+    PeerState state;
+    host->describe(state);
+    directory.publish(encode(state));
+    timer_ = loop_.after(kSecondNs, [this] { publish(); });
+  }
+
+  base::VirtualLoop& loop_;
+  base::TimerId timer_;
+
+ public:
+  std::unique_ptr<peers::LoopbackTransport> transport;
+  Gossip::Member directory;
+  Executor executor;
+  std::unique_ptr<ExpertStore> store;
+  std::unique_ptr<Host> host;
+};
+
+class HostTest : public testing::Test {
+ protected:
+  Node& start(HostOptions options = {}) {
+    nodes.push_back(std::make_unique<Node>(loop, network, gossip, machine, spec, ++last, std::move(options)));
+    return *nodes.back();
+  }
+  void start_hosts(int count) {
+    for (int i = 0; i < count; ++i) start();
+  }
+  void kill(size_t i) {
+    nodes[i]->expire();
+    nodes.erase(nodes.begin() + static_cast<std::ptrdiff_t>(i));
+  }
+  void leave(size_t i) {
+    bool done = false;
+    nodes[i]->host->leave([&] { done = true; });
+    EXPECT_TRUE(until([&] { return done; }, 60));
+    nodes[i]->directory.leave();
+    nodes.erase(nodes.begin() + static_cast<std::ptrdiff_t>(i));
+  }
+  bool until(const std::function<bool()>& condition, int seconds) {
+    for (const int64_t end = loop.now_ns() + seconds * kSecondNs; loop.now_ns() < end;) {
+      if (condition()) return true;
+      loop.run_for(50 * kMillisecondNs);
+    }
+    return condition();
+  }
+
+  std::vector<ExpertName> all_experts() const {
+    std::vector<ExpertName> names;
+    for (int64_t l = 0; l < spec.layers; ++l) {
+      for (int64_t e = 0; e < spec.experts; ++e) names.push_back(expert_name(l, e));
+    }
+    return names;
+  }
+  int leaders(ExpertName name) const {
+    return static_cast<int>(
+        std::count_if(nodes.begin(), nodes.end(), [&](const auto& n) { return n->leads(name); }));
+  }
+  Node* leader(ExpertName name) const {
+    for (const auto& node : nodes) {
+      if (node->leads(name)) return node.get();
+    }
+    return nullptr;
+  }
+  bool each_led_once() const {
+    const auto names = all_experts();
+    return std::all_of(names.begin(), names.end(), [&](ExpertName name) { return leaders(name) == 1; });
+  }
+  // All replicas of every expert, and that many, hold the leader's very numbers.
+  bool in_step(size_t replicas) const {
+    for (const ExpertName name : all_experts()) {
+      size_t same = 0;
+      Node* leads = leader(name);
+      for (const auto& node : nodes) {
+        if (leads == nullptr || !node->store->experts().holds(name.layer, name.expert)) continue;
+        if (numbers_of(*node->store, name) == numbers_of(*leads->store, name)) ++same;
+      }
+      if (same != replicas) return false;
+    }
+    return true;
+  }
+  // An update to every expert's leader; how many steps were taken.
+  uint64_t train(uint64_t step) {
+    uint64_t steps = 0;
+    for (int64_t l = 0; l < spec.layers; ++l) {
+      for (const auto& node : nodes) {
+        TestCall call(step, 16, spec.experts, spec.experts);
+        const uint64_t before = node->store->counters().steps;
+        call.train(*node->store, update_key(step, static_cast<uint32_t>(0), l)).status().IgnoreError();
+        node->store->step_what_is_due(0);
+        steps += node->store->counters().steps - before;
+      }
+    }
+    return steps;
+  }
+  std::map<ExpertName, uint64_t> versions() const {
+    std::map<ExpertName, uint64_t> result;
+    for (const ExpertName name : all_experts()) {
+      if (Node* node = leader(name))
+        result[name] = node->store->experts().expert(name.layer, name.expert).version();
+    }
+    return result;
+  }
+
+  SwarmSpec spec = [] {
+    SwarmSpec s = test_spec();
+    s.rows_per_step = 1;
+    return s;
+  }();
+  moe::TestCompute machine{1};
+  base::VirtualLoop loop;
+  std::shared_ptr<peers::LoopbackNetwork> network = std::make_shared<peers::LoopbackNetwork>(loop);
+  Gossip gossip{loop};
+  int last = 0;
+  std::vector<std::unique_ptr<Node>> nodes;
+};
+
+TEST_F(HostTest, FillAnEmptySwarmAndLeadEachExpertOnce) {
+  start_hosts(4);
+  EXPECT_TRUE(until([&] { return each_led_once() && in_step(2); }, 20));
+  loop.run_for(60 * kSecondNs);
+  EXPECT_TRUE(each_led_once() && in_step(2));
+  for (const auto& node : nodes) EXPECT_GT(node->host->status().led, 0);
+}
+
+TEST_F(HostTest, FollowersKeepUpWithinHalfTheLossWindow) {
+  start_hosts(3);
+  ASSERT_TRUE(until([&] { return each_led_once() && in_step(2); }, 30));
+  EXPECT_EQ(train(1), 16u);
+  EXPECT_FALSE(in_step(2));
+  EXPECT_TRUE(until([&] { return in_step(2); }, 6));
+}
+
+TEST_F(HostTest, WhenALeaderDiesAFollowerLeads) {
+  start_hosts(4);
+  ASSERT_TRUE(until([&] { return each_led_once() && in_step(2); }, 30));
+  train(1);
+  ASSERT_TRUE(until([&] { return in_step(2); }, 6));
+  const auto before = versions();
+  kill(nodes[0]->leads(expert_name(0, 0))   ? 0
+       : nodes[1]->leads(expert_name(0, 0)) ? 1
+       : nodes[2]->leads(expert_name(0, 0)) ? 2
+                                            : 3);
+  EXPECT_FALSE(each_led_once());
+  const int64_t killed_ns = loop.now_ns();
+  EXPECT_TRUE(until([&] { return each_led_once(); }, 20));
+  RecordProperty("takeover_ms", static_cast<int>((loop.now_ns() - killed_ns) / kMillisecondNs));
+  EXPECT_EQ(versions(), before);  // nothing was lost
+  EXPECT_TRUE(until([&] { return in_step(2); }, 60));
+  EXPECT_TRUE(each_led_once());
+}
+
+TEST_F(HostTest, AtMostTheLossWindowIsLost) {
+  start_hosts(3);
+  ASSERT_TRUE(until([&] { return each_led_once() && in_step(2); }, 30));
+  for (uint64_t step = 1; step <= 20; ++step) {  // one a second
+    train(step);
+    loop.run_for(kSecondNs);
+  }
+  const auto before = versions();
+  kill(0);
+  ASSERT_TRUE(until([&] { return each_led_once(); }, 20));
+  for (const auto& [name, version] : versions()) {
+    EXPECT_GE(version + static_cast<uint64_t>(spec.loss_window_s), before.at(name));
+  }
+}
+
+TEST_F(HostTest, WhoLeavesLosesNothing) {
+  start_hosts(3);
+  ASSERT_TRUE(until([&] { return each_led_once() && in_step(2); }, 30));
+  for (uint64_t step = 1; step <= 3; ++step) train(step);  // followers are behind
+  const auto before = versions();
+  leave(0);
+  EXPECT_TRUE(until([&] { return each_led_once(); }, 10));
+  EXPECT_EQ(versions(), before);
+}
+
+TEST_F(HostTest, TheLastReplicaMovesToWhoHasRoom) {
+  spec.replicas = 1;
+  start_hosts(2);
+  ASSERT_TRUE(until([&] { return each_led_once(); }, 30));
+  train(1);
+  const auto before = versions();
+  leave(0);
+  EXPECT_TRUE(each_led_once());
+  EXPECT_EQ(versions(), before);
+  EXPECT_EQ(nodes[0]->host->status().lost, 0u);
+}
+
+TEST_F(HostTest, UpdatesSentToTheOldAndTheNewLeaderCountOnce) {
+  start_hosts(3);
+  ASSERT_TRUE(until([&] { return each_led_once() && in_step(2); }, 30));
+  train(1);
+  ASSERT_TRUE(until([&] { return in_step(2); }, 6));
+  kill(0);
+  ASSERT_TRUE(until([&] { return each_led_once(); }, 20));
+  EXPECT_EQ(train(1), 0u);
+  EXPECT_EQ(train(2), 16u);
+}
+
+TEST_F(HostTest, AnOrphanComesBackFromTheDisk) {
+  spec.replicas = 1;
+  weights::TestFolder folder;
+  const HostOptions on_disk{.folder = folder.path("experts"), .save_ns = kSecondNs};
+  start(on_disk);
+  ASSERT_TRUE(until([&] { return each_led_once(); }, 30));
+  train(1);
+  const auto numbers = numbers_of(*nodes[0]->store, expert_name(1, 3));
+  loop.run_for(5 * kSecondNs);
+  EXPECT_EQ(nodes[0]->host->status().saves, 16u);
+  kill(0);
+  start(on_disk);
+  ASSERT_TRUE(until([&] { return each_led_once(); }, 10));
+  EXPECT_EQ(numbers_of(*nodes[0]->store, expert_name(1, 3)), numbers);
+  EXPECT_EQ(nodes[0]->host->status().restored, 16u);
+}
+
+TEST_F(HostTest, AnOrphanThatNobodyHasBeginsAnewAndIsCounted) {
+  spec.replicas = 1;
+  start_hosts(2);
+  ASSERT_TRUE(until([&] { return each_led_once(); }, 30));
+  train(1);
+  loop.run_for(3 * kSecondNs);
+  const auto led = static_cast<uint64_t>(nodes[0]->host->status().led);
+  ASSERT_GT(led, 0u);
+  kill(0);
+  EXPECT_TRUE(until([&] { return each_led_once(); }, 60));
+  loop.run_for(2 * kSecondNs);
+  EXPECT_EQ(nodes[0]->host->status().lost, led);
+  EXPECT_THAT(nodes[0]->host->status().trouble, testing::HasSubstr("begins anew"));
+}
+
+TEST_F(HostTest, AFullDiskStopsNothing) {
+  weights::TestFolder folder;
+  weights::write_text(folder.path("file"), "not a folder");
+  start({.folder = folder.path("file") + "/experts", .save_ns = kSecondNs});
+  ASSERT_TRUE(until([&] { return each_led_once(); }, 30));
+  train(1);
+  loop.run_for(3 * kSecondNs);
+  EXPECT_GT(nodes[0]->host->status().saves_failed, 0u);
+  EXPECT_FALSE(nodes[0]->host->status().trouble.empty());
+  EXPECT_EQ(train(2), 16u);
+}
+
+TEST_F(HostTest, FixedHoldingsAreLedAtOnceAndStay) {
+  HostOptions first, second;
+  for (const ExpertName name : all_experts()) (name.expert.value < 4 ? first : second).hold.push_back(name);
+  start(first);
+  start(second);
+  loop.run_for(kSecondNs);
+  EXPECT_TRUE(each_led_once());
+  EXPECT_TRUE(nodes[0]->host->holds_all_it_should());
+  loop.run_for(60 * kSecondNs);
+  EXPECT_TRUE(each_led_once());
+  EXPECT_EQ(nodes[0]->store->holdings().size(), 8u);
+}
+
+TEST_F(HostTest, ExpertsAreAddedCopiedAndRetired) {
+  start_hosts(3);
+  ASSERT_TRUE(until([&] { return each_led_once() && in_step(2); }, 30));
+  const auto ask = [&](peers::Method method, const peers::Payload& request) {
+    std::optional<peers::Reply> answer;
+    nodes[1]->transport->call({.to = nodes[0]->transport->self(),
+                               .at = nodes[0]->transport->endpoint(),
+                               .method = method,
+                               .deadline_ns = loop.now_ns() + 10 * kSecondNs},
+                              request, [&](peers::Reply reply) { answer = std::move(reply); });
+    EXPECT_TRUE(until([&] { return answer.has_value(); }, 20));
+    return *answer;
+  };
+  const peers::Reply cold = ask(kAddExpert, encode(AddExpert{}));
+  ASSERT_TRUE(cold.status.ok()) << cold.status;
+  EXPECT_EQ(*read_experts(cold.payload.bytes()),
+            (std::vector<ExpertName>{expert_name(0, 8), expert_name(1, 8)}));
+  const peers::Reply warm =
+      ask(kAddExpert, encode(AddExpert{.layer = 1, .from = AddExpert::From::given, .source = ExpertId{3}}));
+  ASSERT_TRUE(warm.status.ok()) << warm.status;
+  EXPECT_EQ(*read_experts(warm.payload.bytes()), (std::vector<ExpertName>{expert_name(1, 9)}));
+  EXPECT_TRUE(
+      ask(kAddExpert, encode(AddExpert{.layer = 0, .from = AddExpert::From::most_loaded})).status.ok());
+  EXPECT_EQ(ask(kAddExpert, encode(AddExpert{.layer = 0})).status.code(),
+            absl::StatusCode::kResourceExhausted);
+  spec.experts = 10;
+  EXPECT_TRUE(until([&] { return each_led_once() && in_step(2); }, 60));
+
+  EXPECT_TRUE(ask(kRetireExpert, encode_expert(expert_name(1, 9))).status.ok());
+  EXPECT_TRUE(until([&] { return leaders(expert_name(1, 9)) == 0; }, 10));
+  loop.run_for(30 * kSecondNs);
+  for (const auto& node : nodes) EXPECT_FALSE(node->store->experts().holds(LayerId{1}, ExpertId{9}));
+  EXPECT_FALSE(ask(kAddExpert, encode(AddExpert{.layer = 1})).status.ok());  // its number is not given again
+}
+
+TEST_F(HostTest, NoExpertIsEverLostWhileHostsDieAndJoin) {
+  start_hosts(4);
+  ASSERT_TRUE(until([&] { return each_led_once() && in_step(2); }, 30));
+  uint64_t step = 0;
+  for (int round = 0; round < 8; ++round) {
+    train(++step);
+    loop.run_for(6 * kSecondNs);
+    kill(0);
+    start();
+    loop.run_for(20 * kSecondNs);
+  }
+  EXPECT_TRUE(until([&] { return each_led_once() && in_step(2); }, 60));
+  for (const auto& node : nodes) EXPECT_EQ(node->host->status().lost, 0u);
+  for (const auto& [name, version] : versions()) EXPECT_GE(version, 7u);
+}
+
+TEST_F(HostTest, StrangersCanNotHandOver) {
+  start_hosts(2);
+  ASSERT_TRUE(until([&] { return each_led_once() && in_step(2); }, 30));
+  std::optional<peers::Reply> answer;
+  const ExpertName name = expert_name(0, 0);
+  Node& leads = *leader(name);
+  Node& follows = &leads == nodes[0].get() ? *nodes[1] : *nodes[0];
+  follows.transport->call({.to = leads.transport->self(),
+                           .at = leads.transport->endpoint(),
+                           .method = kHandOver,
+                           .deadline_ns = loop.now_ns() + kSecondNs},
+                          encode_expert(name), [&](peers::Reply reply) { answer = std::move(reply); });
+  EXPECT_TRUE(until([&] { return answer.has_value(); }, 5));
+  EXPECT_EQ(answer->status.code(), absl::StatusCode::kPermissionDenied);
+}
+
+}  // namespace
+}  // namespace agora::swarm
