@@ -25,6 +25,9 @@ constexpr double kHedgeQuantile =
     0.95;  // a call slower than this is hedged: one in twenty, the budget's share
 constexpr uint32_t kHedgeCallsMin = 20;     // fewer answers say nothing of the quantile
 constexpr int64_t kHedgeNsMin = 1'000'000;  // below, a hedge costs more than it saves
+constexpr int64_t kInteractiveAttemptNs = 500'000'000;
+constexpr int64_t kTrainingAttemptNs = 2'500'000'000;
+constexpr int64_t kChoiceNs = 1'000'000;  // of a host that is slow and busy, but not gone
 constexpr int64_t kReleaseNs = 5'000'000'000;
 
 struct Update {
@@ -66,7 +69,7 @@ struct RemoteExperts::State final : CallBudget {
                       tensor::View<float> dx, std::span<float> dweights);
   Status check(LayerId layer, tensor::View<const float> x, const moe::Route& route,
                tensor::View<float> y) const;
-  MixSettings settings(moe::Keep keep, moe::Deadline deadline);
+  MixSettings settings(int64_t choices, moe::Keep keep, moe::Deadline deadline);
   MixCall::Candidates candidates(LayerId layer) const;
   moe::Ticket keep(LayerId layer, tensor::View<const float> x, const moe::Route& route,
                    std::vector<KeptPiece> pieces);
@@ -163,14 +166,18 @@ Status RemoteExperts::State::check(LayerId layer, tensor::View<const float> x, c
   return check_finite("x", x);
 }
 
-MixSettings RemoteExperts::State::settings(moe::Keep keep, moe::Deadline deadline) {
+MixSettings RemoteExperts::State::settings(int64_t choices, moe::Keep keep, moe::Deadline deadline) {
   const bool trains = keep == moe::Keep::for_backward;
   const int64_t now_ns = hosts.loop.now_ns();
-  MixSettings settings{.leader_first = trains || config.priority == peers::Priority::training,
+  const bool interactive = config.priority == peers::Priority::interactive;
+  const int64_t attempt_ns = config.attempt_ns > 0 ? config.attempt_ns
+                             : interactive         ? kInteractiveAttemptNs
+                                                   : kTrainingAttemptNs;
+  MixSettings settings{.leader_first = trains || !interactive,
                        .version_age_max = static_cast<uint64_t>(spec.age_max),
                        .next_best = !trains,
                        .deadline_ns = std::min(deadline.ns, now_ns + config.timeout_ns),
-                       .attempt_ns = config.attempt_ns};
+                       .attempt_ns = attempt_ns + choices * kChoiceNs};
   base::MutexLock lock(mutex);
   // Gradients belong to the leader: a second host's ticket would be worth nothing.
   if (!trains && latency.count() >= kHedgeCallsMin) {
@@ -198,7 +205,7 @@ StatusOr<moe::MixResult> RemoteExperts::State::mix(LayerId layer, tensor::View<c
   ForwardExchange forward(
       {.layer = layer, .keep = keeping, .entries = exact, .rows = config.rows, .answer = config.rows}, route,
       x);
-  MixCall call(route, settings(keeping, deadline), candidates(layer), *this, draws);
+  MixCall call(route, settings(route.choices(), keeping, deadline), candidates(layer), *this, draws);
   RemoteCall remote(hosts, call_settings(kMix), forward);
   const Status refused = remote.run(call, call.start(hosts.loop.now_ns()));
   report_calls(remote.counts());
@@ -239,8 +246,8 @@ Status RemoteExperts::State::mix_backward(moe::Ticket ticket, tensor::View<const
                           .answer = config.rows};
   BackwardExchange backward(head, {forward->route, forward->x.view(), forward->pieces}, dy);
   Rng draws(ticket.value);
-  MixCall call(forward->route, settings(moe::Keep::for_backward, deadline), candidates(forward->layer), *this,
-               draws);
+  MixCall call(forward->route, settings(choices, moe::Keep::for_backward, deadline),
+               candidates(forward->layer), *this, draws);
   RemoteCall remote(hosts, call_settings(kMixBackward), backward);
   const Status refused =
       remote.run(call, call.start(BackwardExchange::pinned(forward->pieces), hosts.loop.now_ns()));

@@ -31,10 +31,12 @@ struct RemoteExpertsConfig {
   bool exact = false;
   RowDtype rows = RowDtype::bf16;       // of x and dy to the hosts, and dx and partial sums back
   int64_t timeout_ns = 10'000'000'000;  // of a call whose Deadline is kNoDeadline: never for ever
-  int64_t attempt_ns = 2'500'000'000;   // of one host's answer; then another is asked
-  int64_t tickets_max = 1024;           // kept rows and routes of forwards; the oldest is forgotten first
-  uint64_t seed = 1;                    // of the draws among replicas
-  uint64_t run = 1;                     // of this trainer's process: every start needs a greater one
+  // Of one host's answer, and a millisecond more for each choice it was asked for; then another is asked. 0:
+  // half a second for interactive calls, else 2.5 s.
+  int64_t attempt_ns = 0;
+  int64_t tickets_max = 1024;  // kept rows and routes of forwards; the oldest is forgotten first
+  uint64_t seed = 1;           // of the draws among replicas
+  uint64_t run = 1;            // of this trainer's process: every start needs a greater one
   base::Baton* baton = nullptr;
   MixObserver* observer = nullptr;  // borrowed; told of every mix(), see mix_observer.h
 };
