@@ -6,8 +6,8 @@
 //   round.on_fetched(hash, peer, ok, now);   round.on_lost(peer, now);   round.on_time(now);
 //
 // A pure state machine: no bytes of trunks, no sockets, no clock. How it goes, for P members and N numbers:
-//   - each tells the others its news: its version, and its contribution (a hash) once it is ready. P (P - 1)
-//     small messages there and back; asking again is harmless, every message carries all that its sender knows;
+//   - each tells the others its news: its version, and its contribution (a hash) when it is ready. P (P - 1)
+//     small messages there and back; asking again is harmless, each carries all that its sender knows;
 //   - each fetches every contribution as soon as it hears of it: P (P - 1) times 4 N bytes in all;
 //   - the lowest peer that is ready, the decider, says whose contributions count: those that it holds. Who
 //     lacks one of them fetches it from its owner or from the decider;

@@ -1,0 +1,269 @@
+// A swarm saved as one folder is a model that every other command opens, and the swarm goes on from it.
+#include <filesystem>
+#include <fstream>
+#include <thread>
+
+#include "agora/base/thread_loop.h"
+#include "agora/kernels/cpu_features.h"
+#include "agora/kernels/table.h"
+#include "agora/model/model_folder.h"
+#include "agora/peers/transport/loopback.h"
+#include "agora/swarm/host/expert_store.h"
+#include "agora/swarm/host/host.h"
+#include "agora/swarm/host/host_service.h"
+#include "agora/swarm/swarm_folder.h"
+#include "agora/train/run_folder.h"
+#include "agora/train/swarm_trainer.h"
+#include <gtest/gtest.h>
+
+#include "tests/swarm/fixed_directory.h"
+
+namespace agora::tests {
+namespace {
+
+constexpr int kHosts = 2;
+
+// Everybody but oneself, as a directory shows it.
+class OwnView final : public peers::Directory {
+ public:
+  OwnView(FixedDirectory& all, const peers::PeerId& self) : all_(all), self_(self) {}
+  void publish(std::string) override {}
+  void subscribe(Listener listener) override {
+    all_.subscribe([self = self_, listener = std::move(listener)](const peers::DirectoryEvent& event) {
+      if (event.record->peer != self) listener(event);
+    });
+  }
+  void join(const peers::Endpoint&) override {}
+  using Directory::leave;
+  void leave(std::function<void()> done) override { done(); }
+  std::vector<std::shared_ptr<const peers::Record>> records() const override {
+    auto records = all_.records();
+    std::erase_if(records, [this](const auto& record) { return record->peer == self_; });
+    return records;
+  }
+  peers::DirectoryCounters counters() const override { return {}; }
+
+ private:
+  FixedDirectory& all_;
+  peers::PeerId self_;
+};
+
+peers::PeerId peer_of(int number) {
+  peers::PeerId peer;
+  peer.bytes[0] = static_cast<std::byte>(number);
+  return peer;
+}
+
+const kernels::Table& table() { return kernels::best_table(kernels::cpu_features()); }
+
+// What one peer has: a way to others and a view of who is there.
+struct Peer {
+  Peer(const std::shared_ptr<peers::LoopbackNetwork>& network, FixedDirectory& all, int number)
+      : transport(network, peer_of(number), {"loop", static_cast<uint16_t>(number)}),
+        directory(all, peer_of(number)) {}
+  peers::LoopbackTransport transport;
+  OwnView directory;
+};
+
+// A host that holds every kHosts-th expert, and its threads.
+class WholeHost {
+ public:
+  WholeHost(base::Loop& loop, const std::shared_ptr<peers::LoopbackNetwork>& network, FixedDirectory& all,
+            int number, const swarm::SwarmSpec& spec, const swarm::SwarmFolder* saved)
+      : loop_(loop), all_(all), peer_(network, all, number) {
+    const kernels::Compute compute{&table(), &pool_, kernels::Precision::f32};
+    store_ = *swarm::ExpertStore::create(compute, spec);
+    swarm::HostOptions options;
+    for (int32_t l = 0; l < spec.layers; ++l) {
+      for (int32_t e = number % kHosts; e < spec.experts; e += kHosts) {
+        options.hold.push_back({LayerId(l), ExpertId(e)});
+      }
+    }
+    if (saved != nullptr) {
+      options.first = [saved](swarm::ExpertName expert) { return saved->snapshot(expert); };
+    }
+    on_loop([&] {
+      host_ = std::make_unique<swarm::Host>(loop_, executor_, disk_, peer_.transport, peer_.directory,
+                                            *store_, spec, options);
+      service_ = std::make_unique<swarm::HostService>(peer_.transport, executor_, *store_, spec,
+                                                      swarm::HostConfig{});
+    });
+  }
+  ~WholeHost() {
+    peer_.transport.stop();
+    on_loop([&] { host_.reset(); });
+    compute_.stop();
+    disk_.stop();
+  }
+
+  // True when it leads all that it should; it has said so in the directory then.
+  bool ready() {
+    bool ready = false;
+    on_loop([&] {
+      ready = host_->holds_all_it_should();
+      swarm::PeerState state;
+      host_->describe(state);
+      if (ready) all_.say(peer_.transport.self(), peer_.transport.endpoint(), state);
+    });
+    return ready;
+  }
+
+ private:
+  void on_loop(const std::function<void()>& task) {
+    base::Mutex mutex;
+    base::Condition changed;
+    bool done = false;
+    loop_.post([&] {
+      task();
+      base::MutexLock lock(mutex);
+      done = true;
+      changed.wake_all();
+    });
+    base::MutexLock lock(mutex);
+    while (!done) changed.wait(mutex);
+  }
+
+  base::Loop& loop_;
+  FixedDirectory& all_;
+  base::ThreadPool pool_{1};
+  base::ThreadLoop compute_{"test-compute"}, disk_{"test-disk"};
+  swarm::Executor executor_{compute_};
+  Peer peer_;
+  std::unique_ptr<swarm::ExpertStore> store_;
+  std::unique_ptr<swarm::Host> host_;
+  std::unique_ptr<swarm::HostService> service_;
+};
+
+// Hosts and one trainer, from nothing or from a folder.
+class WholeSwarm {
+ public:
+  WholeSwarm(const swarm::SwarmSpec& spec, const train::TrainOptions& options, const std::string& folder) {
+    if (!folder.empty()) {
+      auto opened = swarm::SwarmFolder::open(folder, spec);
+      EXPECT_TRUE(opened.ok()) << opened.status();
+      saved_ = *std::move(opened);
+    }
+    for (int number = 1; number <= kHosts; ++number) {
+      hosts_.push_back(std::make_unique<WholeHost>(loop_, network_, directory_, number, spec, saved_.get()));
+    }
+    for (const auto& host : hosts_) {
+      while (!host->ready()) std::this_thread::yield();
+    }
+    task_ = *train::make_task(options, nullptr, pool_);
+    const kernels::Compute compute{&table(), &pool_, kernels::Precision::f32};
+    auto made = train::SwarmTrainer::create({loop_, me_.transport, me_.directory}, spec, options, compute,
+                                            *task_, {.rows = swarm::RowDtype::f32, .patience = {}});
+    EXPECT_TRUE(made.ok()) << made.status();
+    trainer_ = *std::move(made);
+    if (!folder.empty()) {
+      const Status resumed = trainer_->resume(folder);
+      EXPECT_TRUE(resumed.ok()) << resumed;
+    }
+    const Status joined = trainer_->join(20 * base::kSecondNs);
+    EXPECT_TRUE(joined.ok()) << joined;
+  }
+  ~WholeSwarm() {
+    me_.transport.stop();
+    hosts_.clear();
+    loop_.stop();
+  }
+
+  train::SwarmTrainer& trainer() { return *trainer_; }
+  const train::Task& task() const { return *task_; }
+
+ private:
+  base::ThreadLoop loop_{"test-loop"};
+  std::shared_ptr<peers::LoopbackNetwork> network_ = std::make_shared<peers::LoopbackNetwork>(loop_);
+  FixedDirectory directory_;
+  std::unique_ptr<swarm::SwarmFolder> saved_;
+  std::vector<std::unique_ptr<WholeHost>> hosts_;
+  base::ThreadPool pool_{1};
+  Peer me_{network_, directory_, 50};
+  std::unique_ptr<train::Task> task_;
+  std::unique_ptr<train::SwarmTrainer> trainer_;
+};
+
+class SwarmSaving : public testing::Test {
+ protected:
+  void SetUp() override {
+    dir_ = std::filesystem::path(testing::TempDir()) / "swarm-saving";
+    std::filesystem::remove_all(dir_);
+    std::filesystem::create_directories(dir_);
+    std::ofstream out(dir_ / "text.txt");
+    for (int i = 0; i < 2000; ++i) out << i * 7 << (i % 9 == 8 ? "\n" : " ");
+    out.close();
+    options_.data = (dir_ / "text.txt").string();
+    options_.tokenizer = "char";
+    options_.layers = 2;
+    options_.width = 24;
+    options_.heads = 2;
+    options_.experts = 6;
+    options_.hidden = 20;
+    options_.sequence = 32;
+    options_.batch = 4;
+    options_.steps = 100;
+    options_.warmup = 5;
+    options_.learning_rate = 1e-2f;
+    options_.average_every = 4;
+    options_.precision = "f32";
+    base::ThreadPool pool(1);
+    const auto task = train::make_task(options_, nullptr, pool);
+    ASSERT_TRUE(task.ok()) << task.status();
+    const model::ModelConfig config = (*task)->shape(*train::config_of(options_));
+    spec_.name = "saving";
+    spec_.files["config.json"] = model::format_config(config);
+    spec_.layers = options_.layers;
+    spec_.experts = spec_.experts_max = options_.experts;
+    spec_.shape = model::expert_shape(config);
+    spec_.bf16 = false;
+    spec_.replicas = 1;
+    spec_.rows_per_step = 32;
+    spec_.step.learning_rate = options_.learning_rate;
+  }
+  void TearDown() override { std::filesystem::remove_all(dir_); }
+
+  std::filesystem::path dir_;
+  train::TrainOptions options_;
+  swarm::SwarmSpec spec_;
+};
+
+TEST_F(SwarmSaving, IsAModelAndASwarmAgain) {
+  const std::string folder = (dir_ / "saved").string();
+  double loss = 0;
+  Rng::State cursor;
+  uint64_t round = 0;
+  {
+    WholeSwarm swarm(spec_, options_, "");
+    for (int i = 0; i < 20; ++i) ASSERT_TRUE(swarm.trainer().step().ok());
+    const Status saved = swarm.trainer().save(folder);
+    ASSERT_TRUE(saved.ok()) << saved;
+    loss = swarm.trainer().validate(0)->total.loss();
+    cursor = swarm.trainer().state().cursor;
+    round = swarm.trainer().averaging().version.round;
+
+    base::ThreadPool pool(1);
+    const kernels::Compute compute{&table(), &pool, kernels::Precision::f32};
+    auto model = train::load_run(folder, compute);
+    ASSERT_TRUE(model.ok()) << model.status();
+    const auto alone = train::evaluate(*model->model, {.compute = compute}, swarm.task(), 0);
+    ASSERT_TRUE(alone.ok()) << alone.status();
+    EXPECT_NEAR(alone->total.loss(), loss, 2e-3);  // hosts may have stepped once more in between
+    EXPECT_EQ(train::read_run_state(folder)->step, 20);
+  }
+  const auto manifest = swarm::read_manifest(folder);
+  ASSERT_TRUE(manifest.ok()) << manifest.status();
+  EXPECT_EQ(manifest->experts.size(), static_cast<size_t>(options_.layers * options_.experts));
+  EXPECT_EQ(manifest->swarm, spec_.id().text());
+  EXPECT_LE(manifest->trunk.round, round);
+  EXPECT_EQ(manifest->cursors.at(peer_of(50).text()), cursor);
+
+  WholeSwarm again(spec_, options_, folder);
+  EXPECT_EQ(again.trainer().state().step, 20);
+  EXPECT_EQ(again.trainer().state().cursor, cursor);
+  EXPECT_EQ(again.trainer().averaging().version, manifest->trunk);
+  EXPECT_NEAR(again.trainer().validate(0)->total.loss(), loss, 2e-3);
+  ASSERT_TRUE(again.trainer().step().ok());
+}
+
+}  // namespace
+}  // namespace agora::tests
