@@ -14,7 +14,8 @@ using base::MutexLock;
 Status Session::request(CallId id, const CallSettings& settings, Payload payload) {
   {
     MutexLock lock(mutex_);
-    if (state_ == State::closed || goodbye_sent_) return absl::UnavailableError("the connection closes");
+    if (state_ == State::closed) return reason_;
+    if (goodbye_sent_) return absl::UnavailableError("the connection closes");
     if (asked_.size() >= static_cast<size_t>(context_->limits.calls_per_peer_max)) {
       return absl::ResourceExhaustedError(
           base::concat("more than ", asked_.size(), " calls to one peer are open; wait for replies"));

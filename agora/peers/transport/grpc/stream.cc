@@ -179,7 +179,7 @@ void GrpcStream::on_written(bool ok) {
   {
     MutexLock lock(mutex_);
     writing_ = false;
-    if (running_ && broken_) finish();
+    if (running_ && (broken_ || (!told_.ok() && may_finish_early()))) finish();
     if (!running_) return;
   }
   session_->on_written(ok);
@@ -194,8 +194,8 @@ void GrpcStream::finish() {
 void GrpcStream::abort(const Status& status) {
   MutexLock lock(mutex_);
   if (told_.ok()) told_ = status;
-  if (running_ && !writing_ && may_finish_early()) {
-    finish();
+  if (running_ && may_finish_early()) {
+    if (!writing_) finish();  // otherwise when the write ends: a cancel would not say why
   } else if (under_way_ > 0) {
     cancel_now();
   }
