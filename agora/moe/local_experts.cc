@@ -259,8 +259,8 @@ Status LocalExperts::mix_backward(Ticket ticket, View<const float> dy, Deadline,
       ticket, dy, [](const Served&) { return 0; }, dx, dweights);
 }
 
-// Halving the gate's weights of an expert's entries halves its gradients and the entries' dx, which are doubled
-// back.
+// Halving the gate's weights of an expert's entries halves its gradients and the entries' dx, which are
+// doubled back.
 Status LocalExperts::mix_backward(Ticket ticket, View<const float> dy, HalvingsOf halvings_of, View<float> dx,
                                   std::span<float> dweights) {
   AGORA_ASSIGN_OR_RETURN(Kept* const held, this->kept(ticket));

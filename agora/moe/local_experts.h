@@ -5,9 +5,9 @@
 //   experts->initialise(rng);
 //   experts->mix(LayerId{0}, x, route, Keep::for_backward, kNoDeadline, y);
 //
-// What is held arrives, always; nothing is dropped for capacity. No round trips, no bytes on a wire. A host holds
-// a part of the experts, which changes while it runs (config.hold, hold(), drop()); choices of others do not
-// arrive.
+// What is held arrives, always; nothing is dropped for capacity. No round trips, no bytes on a wire. A host
+// holds a part of the experts, which changes while it runs (config.hold, hold(), drop()); choices of others
+// do not arrive.
 //
 // An expert that got no row since the last end_step() is skipped by it: its weights, moments and weight decay
 // stand still, as optimizers do for a parameter that has no gradient. (A step with a gradient of zero would
@@ -84,8 +84,8 @@ class LocalExperts final : public Experts {
                       std::span<float> dweights) override;
   void release(Ticket ticket) override;
 
-  // mix() without its sum: every choice's weighted row by itself, entries [choices, D] in the route's order, 0
-  // where it did not arrive. Added in that order they are mix()'s y with parts = 1. Keeps nothing.
+  // mix() without its sum: every choice's weighted row by itself, entries [choices, D] in the route's order,
+  // 0 where it did not arrive. Added in that order they are mix()'s y with parts = 1. Keeps nothing.
   StatusOr<MixResult> mix_entries(LayerId layer, View<const float> x, const Route& route,
                                   View<float> entries);
   // Of the pass that the ticket is for, in ascending order of experts; borrowed until the next call.
@@ -97,8 +97,8 @@ class LocalExperts final : public Experts {
   // InvalidArgument naming the parameter whose gradient is not finite: then no expert has moved, and all
   // gradients have been dropped, so that training may go on with the next batch.
   Status end_step(const StepSettings& settings) override;
-  // Steps one expert by itself, its gradient times `gradient_scale`; settings.step counts for bias correction.
-  // InvalidArgument: its gradient is not finite, and has been dropped.
+  // Steps one expert by itself, its gradient times `gradient_scale`; settings.step counts for bias
+  // correction. InvalidArgument: its gradient is not finite, and has been dropped.
   Status step(LayerId layer, ExpertId expert, const StepSettings& settings, float gradient_scale);
   void drop_gradients(LayerId layer, ExpertId expert);
 

@@ -5,11 +5,11 @@
 //   bias += growth.bias({layer, expert}, step);       // added to the selection scores only
 //   for (ExpertName bad : growth.on_validation(loss, step)) ask_to_retire(bad);
 //
-// An expert beyond the first `experts` starts with a bias that keeps it out of every top-k, which rises to 0 over
-// ramp_steps: it gets the rows that it wins narrowly first. Each validation during the ramp, and the first two after
-// it, are held against the last one before the expert came: worse by more than worse_max, twice in a row, undoes it -
-// its bias falls back for ever, and it is named once for whoever may retire it. Of several on their ramp the youngest
-// goes first, for the others were there when the loss still was good.
+// An expert beyond the first `experts` starts with a bias that keeps it out of every top-k, which rises to 0
+// over ramp_steps: it gets the rows that it wins narrowly first. Each validation during the ramp, and the
+// first two after it, are held against the last one before the expert came: worse by more than worse_max,
+// twice in a row, undoes it - its bias falls back for ever, and it is named once for whoever may retire it.
+// Of several on their ramp the youngest goes first, for the others were there when the loss still was good.
 //
 // Pure: (event, step) -> answers. Every trainer decides for itself. One thread at a time.
 #pragma once
@@ -35,8 +35,8 @@ class Growth {
  public:
   explicit Growth(int64_t experts, const GrowthConfig& config = {}) : experts_(experts), config_(config) {}
 
-  // The experts of the layer that somebody leads now, ascending. One that is not among them any more is forgotten,
-  // and begins anew if it comes back.
+  // The experts of the layer that somebody leads now, ascending. One that is not among them any more is
+  // forgotten, and begins anew if it comes back.
   void on_experts(LayerId layer, const std::vector<ExpertId>& led, int64_t step);
   // Of those undone by this validation.
   std::vector<ExpertName> on_validation(double loss, int64_t step);

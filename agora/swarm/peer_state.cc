@@ -99,8 +99,8 @@ void put_ranges(std::string& out, std::span<const HeldRange> ranges) {
   }
 }
 
-// A layer: where it begins, how far it reaches, one epoch and version; a bit for each expert in reach (held), a bit
-// for each held (leads).
+// A layer: where it begins, how far it reaches, one epoch and version; a bit for each expert in reach (held),
+// a bit for each held (leads).
 std::string layer_bitmap(std::span<const HeldRange> ranges, Place& place) {
   std::string out;
   const int32_t first = ranges.front().first;

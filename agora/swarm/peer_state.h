@@ -1,12 +1,14 @@
 // What a peer of a swarm says of itself in its directory record: roles, experts, room, load, progress.
 //
-//   directory.publish(encode(state));     AGORA_ASSIGN_OR_RETURN(PeerState s, decode_peer_state(record.body));
+//   directory.publish(encode(state));
+//   AGORA_ASSIGN_OR_RETURN(PeerState s, decode_peer_state(record.body));
 //
-// The cost does not grow with the number of experts in a row: they are ranges. What does not fit into a record is
-// said more coarsely, never left out: first one load a range, then none; then neighbours share the least version;
-// then a layer's experts are a bitmap with one epoch (the greatest) and one version (the least). So any 1,000 experts
-// of one layer of 4,096 fit. Beyond that, holdings that are scattered over too many layers lose their last layers,
-// and fits() says so: placement gives experts in blocks (placement.h), which keeps them together. Any thread (values).
+// The cost does not grow with the number of experts in a row: they are ranges. What does not fit into a
+// record is said more coarsely, never left out: first one load a range, then none; then neighbours share the
+// least version; then a layer's experts are a bitmap with one epoch (the greatest) and one version (the
+// least). So any 1,000 experts of one layer of 4,096 fit. Beyond that, holdings that are scattered over too
+// many layers lose their last layers, and fits() says so: placement gives experts in blocks (placement.h),
+// which keeps them together. Any thread (values).
 #pragma once
 
 #include <cstdint>
@@ -33,12 +35,13 @@ struct HeldRange {
   friend bool operator==(const HeldRange&, const HeldRange&) = default;
 };
 
-// Rows a second in one byte: eighths of log2(1 + rows), so to within 5 %. Loads of one expert at several hosts
-// add up as rows, not as bytes.
+// Rows a second in one byte: eighths of log2(1 + rows), so to within 5 %. Loads of one expert at several
+// hosts add up as rows, not as bytes.
 uint8_t load_of(double rows_per_s);
 double rows_per_s_of(uint8_t load);
 
-// Experts that were retired: gates do not choose them, hosts do not hold them, their numbers are not given again.
+// Experts that were retired: gates do not choose them, hosts do not hold them, their numbers are not given
+// again.
 struct RetiredRange {
   LayerId layer;
   int32_t first = 0;

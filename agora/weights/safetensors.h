@@ -93,8 +93,8 @@ class SafetensorsFile {
   Metadata metadata_;
 };
 
-// The same file as bytes, for f32 tensors that lie in memory: values[i] is specs[i]'s, by rows. As SafetensorsWriter
-// would write it, hashes included.
+// The same file as bytes, for f32 tensors that lie in memory: values[i] is specs[i]'s, by rows. As
+// SafetensorsWriter would write it, hashes included.
 StatusOr<std::vector<std::byte>> safetensors_bytes(std::span<const TensorSpec> specs,
                                                    std::span<const std::span<const float>> values,
                                                    Metadata metadata);

@@ -30,8 +30,8 @@ struct SafetensorsHeader {
 // Dimensions that overflow are a bug of the caller (CHECK).
 int64_t bytes_of(const TensorSpec& spec);
 
-// What a file opens with: the header's length and its JSON, padded so that the first tensor is aligned. The tensors
-// stand in the order of the specs. Of one size whatever the hashes in the metadata are.
+// What a file opens with: the header's length and its JSON, padded so that the first tensor is aligned. The
+// tensors stand in the order of the specs. Of one size whatever the hashes in the metadata are.
 StatusOr<std::string> format_header(std::span<const TensorSpec> specs, const Metadata& metadata,
                                     const std::string& file);
 

@@ -2,9 +2,9 @@
 //
 //   AGORA_ASSIGN_OR_RETURN(double bytes, bytes_per_expert_overhead(compute, 1000));
 //
-// The heap in use after a store has adopted so many experts, less what it was, less the bytes of their tensors
-// (weights, gradients, moments, packs); for each. What the host's loop knows of an expert besides - its own record,
-// leadership, holders - is in it too. No other thread may allocate meanwhile. One thread.
+// The heap in use after a store has adopted so many experts, less what it was, less the bytes of their
+// tensors (weights, gradients, moments, packs); for each. What the host's loop knows of an expert besides -
+// its own record, leadership, holders - is in it too. No other thread may allocate meanwhile. One thread.
 #pragma once
 
 #include "agora/moe/local_experts.h"

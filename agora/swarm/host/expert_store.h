@@ -4,20 +4,21 @@
 //   store->adopt({LayerId{0}, ExpertId{3}});   store->set_role({LayerId{0}, ExpertId{3}}, Role::leader, 1);
 //   store->mix(...);   store->mix_backward(key, ...);   store->step_what_is_due(now);
 //
-// It wraps moe::LocalExperts, whose arithmetic it does not change: four hosts in synchronous mode are bit for bit
-// LocalExperts with parts = 4. What it adds is whose gradients count, and how much.
+// It wraps moe::LocalExperts, whose arithmetic it does not change: four hosts in synchronous mode are bit for
+// bit LocalExperts with parts = 4. What it adds is whose gradients count, and how much.
 //
-// Asynchronous steps. An expert adds up the gradients of the calls that come, each times 2^-k for its age a, the
-// steps that the expert took between the call's forward and backward: k = floor(log2(1 + a)), so that the weight is
-// 1 / (1 + a) rounded up to a power of two (Zhang et al. 2016 divide by a; powers of two are exact in the kernels).
-// Beyond spec.age_max nothing is taken. When r rows have come, r >= spec.rows_per_step or spec.step_seconds_max after
-// the first of them, it steps with
+// Asynchronous steps. An expert adds up the gradients of the calls that come, each times 2^-k for its age a,
+// the steps that the expert took between the call's forward and backward: k = floor(log2(1 + a)), so that the
+// weight is 1 / (1 + a) rounded up to a power of two (Zhang et al. 2016 divide by a; powers of two are exact
+// in the kernels). Beyond spec.age_max nothing is taken. When r rows have come, r >= spec.rows_per_step or
+// spec.step_seconds_max after the first of them, it steps with
 //
-//   gradient = (rows_per_step / r) * sum of the calls' gradients      (the mean over its rows, at the size that one
-//   learning rate = rate * min(1, r / rows_per_step)                    trainer's batch would give it)
+//   gradient = (rows_per_step / r) * sum of the calls' gradients
+//   learning rate = rate * min(1, r / rows_per_step)
 //
-// so that moments and clipping see gradients of one scale whatever r was, and few rows move the expert a little. rate
-// is the trainers' last, at most spec.step.learning_rate. Bias correction counts the expert's own steps.
+// so that moments and clipping see gradients of one scale whatever r was, and few rows move the expert a
+// little. rate is the trainers' last, at most spec.step.learning_rate. Bias correction counts the expert's
+// own steps.
 //
 // Synchronous steps are LocalExperts::end_step: bias correction counts the run's steps.
 //
@@ -102,8 +103,8 @@ class ExpertStore final : public HeldExperts {
   UpdateCounters counters_;
 };
 
-// The stream that every first weight of a swarm is forked from, by the parameter's name: `agora train` starts its
-// model from the same.
+// The stream that every first weight of a swarm is forked from, by the parameter's name: `agora train` starts
+// its model from the same.
 Rng first_weights(const SwarmSpec& spec);
 
 }  // namespace agora::swarm

@@ -273,8 +273,8 @@ TEST(ExpertStore, AThousandExpertsCostLittleBeyondTheirNumbers) {
   EXPECT_LE(*bytes, 2304);  // the goal is 1,024; 1,320 are the Expert object itself
 }
 
-// Duplicates, reordering and replays in any mix give what the distinct updates in the order of their first arrival
-// give.
+// Duplicates, reordering and replays in any mix give what the distinct updates in the order of their first
+// arrival give.
 RC_GTEST_PROP(ExpertStoreProperty, ExactlyOnce, ()) {
   moe::TestCompute machine(1);
   SwarmSpec spec = test_spec();

@@ -5,8 +5,8 @@
 //   held->mix_backward(update, ticket, dy, dx, dweights);          // applied exactly once
 //   held->step_what_is_due(now);
 //
-// ExpertStore (expert_store.h) holds real ones; the simulator has some without weights. Host (host.h) decides what
-// is held, HostService brings the calls. One thread at a time: the host's compute thread.
+// ExpertStore (expert_store.h) holds real ones; the simulator has some without weights. Host (host.h) decides
+// what is held, HostService brings the calls. One thread at a time: the host's compute thread.
 #pragma once
 
 #include <cstdint>
@@ -96,8 +96,8 @@ class HeldExperts {
   virtual void release(moe::Ticket ticket) = 0;
   // Synchronous mode: steps what this host leads. Once for each (trainer, run, step).
   virtual Status end_step(const UpdateKey& step, const moe::StepSettings& settings) = 0;
-  // Asynchronous mode: steps what has enough rows or has waited long enough. Call it after every backward; gives
-  // when to call again at the latest, INT64_MAX: when another backward has come.
+  // Asynchronous mode: steps what has enough rows or has waited long enough. Call it after every backward;
+  // gives when to call again at the latest, INT64_MAX: when another backward has come.
   virtual int64_t step_what_is_due(int64_t now_ns) = 0;
 
   // ---- what is held
@@ -106,15 +106,18 @@ class HeldExperts {
   virtual void adopt(ExpertName expert) = 0;
   virtual void drop(ExpertName expert) = 0;
   virtual void set_role(ExpertName expert, Role role, uint32_t epoch) = 0;
-  // Takes no updates meanwhile (see mix_backward): its last snapshot is on its way. Gradients that wait for a step are
-  // stepped with first; false: they can not be (a synchronous step is under way), it is not frozen then.
+  // Takes no updates meanwhile (see mix_backward): its last snapshot is on its way. Gradients that wait for a
+  // step are stepped with first; false: they can not be (a synchronous step is under way), it is not frozen
+  // then.
   virtual bool freeze(ExpertName expert, bool frozen) = 0;
-  // Weights, moments, version, epoch: what a follower pulls and the disk keeps (snapshot.h). NotFound: not held.
+  // Weights, moments, version, epoch: what a follower pulls and the disk keeps (snapshot.h). NotFound: not
+  // held.
   virtual StatusOr<std::vector<std::byte>> snapshot(ExpertName expert) = 0;
-  // Makes the expert what the snapshot says, its role a follower; adopts it if need be. InvalidArgument, DataLoss:
-  // not such a snapshot; nothing has changed then.
+  // Makes the expert what the snapshot says, its role a follower; adopts it if need be. InvalidArgument,
+  // DataLoss: not such a snapshot; nothing has changed then.
   virtual StatusOr<Holding> restore(ExpertName expert, base::Bytes snapshot) = 0;
-  // A copy of `from` under another number, its weights moved by noise of `deviation` times their own; version 0.
+  // A copy of `from` under another number, its weights moved by noise of `deviation` times their own; version
+  // 0.
   virtual Status copy(ExpertName from, base::Bytes snapshot, ExpertName to, float deviation) = 0;
   virtual std::vector<Holding> holdings() = 0;  // ascending
   virtual UpdateCounters counters() const = 0;

@@ -1,13 +1,14 @@
-// Which other hosts hold which expert, as their records say: what leadership, placement and snapshots decide by.
+// Which other hosts hold which expert, as their records say: what leadership, placement and snapshots decide
+// by.
 //
 //   Holders holders(spec.layers, spec.experts_max);
 //   for (ExpertName changed : holders.set(peer, endpoint, state)) leadership.on_change(changed, now);
 //   holders.remove(peer);   holders.of({layer, expert});
 //
-// A record's change costs what the record and the one before it say, however large the swarm is. Remembers of every
-// expert the greatest epoch and version that anybody said, when all its holders have gone too. Bytes: 56 a replica, 80
-// an expert, 200 a host. What a record claims beyond the spec's layers and experts is ignored. Pure. One thread at a
-// time.
+// A record's change costs what the record and the one before it say, however large the swarm is. Remembers of
+// every expert the greatest epoch and version that anybody said, when all its holders have gone too. Bytes:
+// 56 a replica, 80 an expert, 200 a host. What a record claims beyond the spec's layers and experts is
+// ignored. Pure. One thread at a time.
 #pragma once
 
 #include <cstdint>
@@ -50,9 +51,9 @@ class Holders {
   std::span<const Holder> of(ExpertName expert) const;
   // The one that leads: of several the greatest epoch's, of one epoch the best ranked. Null: nobody.
   const Holder* leader_of(ExpertName expert) const;
-  // Who of several hosts should hold and lead an expert: the one with the greater number (rendezvous hashing, Thaler &
-  // Ravishankar 1998). Every host computes the same. Neighbours share their ranking where there are more than
-  // kBlocksMax experts: what a host holds are ranges then.
+  // Who of several hosts should hold and lead an expert: the one with the greater number (rendezvous hashing,
+  // Thaler & Ravishankar 1998). Every host computes the same. Neighbours share their ranking where there are
+  // more than kBlocksMax experts: what a host holds are ranges then.
   uint64_t rank_of(const peers::PeerId& peer, ExpertName expert) const;
   uint32_t epoch_seen(ExpertName expert) const;
   uint64_t version_seen(ExpertName expert) const;

@@ -1,28 +1,32 @@
-// A host's life: what it holds, leads, copies and keeps on disk, from the first adoption to the last hand-over.
+// A host's life: what it holds, leads, copies and keeps on disk, from the first adoption to the last
+// hand-over.
 //
-//   ThreadLoop loop("agora-peer"), compute("agora-compute"), disk("agora-disk");   Executor executor(compute);
+//   ThreadLoop loop("agora-peer"), compute("agora-compute"), disk("agora-disk");
+//   Executor executor(compute);
 //   AGORA_ASSIGN_OR_RETURN(auto store, ExpertStore::create(pool, spec));
 //   Host host(loop, executor, disk, transport, directory, *store, spec, {.folder = "state/experts"});
 //   HostService service(transport, executor, *store, spec, {});      // the mixture's calls
 //   node.contribute([&](PeerState& state, ...) { host.describe(state); });       // every second, on the loop
 //   host.leave([] { ... });   // hands over what it leads; then directory.leave()
 //
-// Every decision is a state machine's: Placement (what to hold), Leadership (who leads), both fed by Holders from the
-// directory's records. This is the thin part between them and the world:
+// Every decision is a state machine's: Placement (what to hold), Leadership (who leads), both fed by Holders
+// from the directory's records. This is the thin part between them and the world:
 //
 //   every second    asks the held experts for versions and loads, then Placement for a round
-//   every 2 s       asks each leader that it follows what it has (one small call a leader, which is also how a dead
-//                   one is noticed before its record expires: probe_failures_max calls in a row that nobody answers)
-//   on a difference pulls the expert's snapshot: at the latest loss_window / 2 after the leader moved, so that a
-//                   leader's death loses at most loss_window of updates
+//   every 2 s       asks each leader that it follows what it has: one small call a leader, which is also how
+//                   a dead one is noticed before its record expires (probe_failures_max calls that nobody
+//                   answers)
+//   on a difference pulls the expert's snapshot: at the latest loss_window / 2 after the leader moved, so
+//                   that a leader's death loses at most loss_window of updates
 //   every save_ns   writes what it leads and has moved to disk
 //
-// An expert that nobody holds any more comes back from somebody's disk if there is one within orphan_grace_ns, else
-// from its first weights: counted as lost. A leader that leaves or is ranked worse than a follower hands over: it
-// takes no updates while the other pulls its last snapshot and begins to lead, so none is lost.
+// An expert that nobody holds any more comes back from somebody's disk if there is one within
+// orphan_grace_ns, else from its first weights: counted as lost. A leader that leaves or is ranked worse than
+// a follower hands over: it takes no updates while the other pulls its last snapshot and begins to lead, so
+// none is lost.
 //
-// Threads: the constructor, describe() and leave() on the loop, or before it runs. Everything given outlives it, but
-// the transport is stopped before it goes. status(): any thread.
+// Threads: the constructor, describe() and leave() on the loop, or before it runs. Everything given outlives
+// it, but the transport is stopped before it goes. status(): any thread.
 #pragma once
 
 #include <cstdint>
@@ -47,8 +51,8 @@ struct HostOptions {
   int32_t experts_max = 1000;         // that it holds: its room
   std::vector<ExpertName> hold = {};  // not empty: these, led from the start, and no others ever
   std::string folder = {};            // of snapshots; empty: nothing is kept
-  // What an expert begins with where nobody has it: a saved swarm's snapshot (SwarmFolder). NotFound, or no function:
-  // its first weights. Runs on the disk's loop.
+  // What an expert begins with where nobody has it: a saved swarm's snapshot (SwarmFolder). NotFound, or no
+  // function: its first weights. Runs on the disk's loop.
   std::function<StatusOr<std::vector<std::byte>>(ExpertName)> first = {};
 
   int64_t round_ns = 1'000'000'000;

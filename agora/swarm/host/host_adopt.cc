@@ -1,4 +1,5 @@
-// Where an expert's weights come from - another host, the disk, or its first weights - and where they are kept.
+// Where an expert's weights come from - another host, the disk, or its first weights - and where they are
+// kept.
 #include <algorithm>
 #include <utility>
 

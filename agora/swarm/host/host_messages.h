@@ -2,8 +2,8 @@
 //
 //   encode_heads(holdings);   AGORA_ASSIGN_OR_RETURN(std::vector<ReplicaHead> heads, read_heads(bytes));
 //
-// Every message opens with kWireVersion. InvalidArgument: not such a message, beyond its limits; nothing was allocated
-// then beyond what the message itself holds. Any thread (values).
+// Every message opens with kWireVersion. InvalidArgument: not such a message, beyond its limits; nothing was
+// allocated then beyond what the message itself holds. Any thread (values).
 #pragma once
 
 #include <span>
@@ -14,7 +14,8 @@
 
 namespace agora::swarm {
 
-// The blob kHeadsKey of kGetSnapshot: what a host holds, exactly, where its record may be coarse. 21 bytes each.
+// The blob kHeadsKey of kGetSnapshot: what a host holds, exactly, where its record may be coarse. 21 bytes
+// each.
 struct ReplicaHead {
   ExpertName name;
   bool leads = false;
@@ -27,8 +28,8 @@ constexpr size_t kHeadsBytesMax = 8 + 21 * kHeadsMax;
 peers::Payload encode_heads(std::span<const ReplicaHead> heads);
 StatusOr<std::vector<ReplicaHead>> read_heads(base::Bytes bytes);
 
-// kHandOver and kRetireExpert: an expert. The receiver of a hand-over pulls it from the caller, leads, and then
-// replies; nothing is in the reply.
+// kHandOver and kRetireExpert: an expert. The receiver of a hand-over pulls it from the caller, leads, and
+// then replies; nothing is in the reply.
 peers::Payload encode_expert(ExpertName name);
 StatusOr<ExpertName> read_expert(base::Bytes bytes);
 

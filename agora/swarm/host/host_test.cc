@@ -5,10 +5,8 @@
 #include <functional>
 #include <memory>
 
-#include "agora/base/virtual_loop.h"
-#include "agora/peers/transport/loopback.h"
 #include "agora/swarm/host/host_messages.h"
-#include "agora/swarm/host/test_swarm.h"
+#include "agora/swarm/host/test_node.h"
 #include "agora/swarm/wire/method.h"
 #include "agora/weights/test_folder.h"
 #include <gmock/gmock.h>
@@ -16,111 +14,11 @@
 namespace agora::swarm {
 namespace {
 
-using base::kMillisecondNs;
-using base::kSecondNs;
-
-constexpr int64_t kTtlNs = 30 * kSecondNs;
-constexpr int64_t kToldAfterNs = 100 * kMillisecondNs;
-
-// Tells everybody's records to everybody, a little late; who is killed is forgotten when its record expires.
-class Gossip {
- public:
-  explicit Gossip(base::VirtualLoop& loop) : loop_(loop) {}
-
-  class Member final : public peers::Directory {
-   public:
-    Member(Gossip& gossip, const peers::PeerId& id, peers::Endpoint at) : gossip_(gossip) {
-      own_.peer = id;
-      own_.endpoint = std::move(at);
-      gossip_.members_.push_back(this);
-    }
-    ~Member() override { std::erase(gossip_.members_, this); }
-    void publish(std::string body) override {
-      own_.body = std::move(body);
-      ++own_.sequence;
-      gossip_.tell(own_, peers::DirectoryEvent::Kind::changed, kToldAfterNs);
-    }
-    void subscribe(Listener listener) override { listener_ = std::move(listener); }
-    void join(const peers::Endpoint&) override {}
-    using Directory::leave;
-    void leave(std::function<void()> done) override {
-      gossip_.tell(own_, peers::DirectoryEvent::Kind::gone, kToldAfterNs);
-      done();
-    }
-    void expire() { gossip_.tell(own_, peers::DirectoryEvent::Kind::gone, kTtlNs); }
-    std::vector<std::shared_ptr<const peers::Record>> records() const override { return {}; }
-    peers::DirectoryCounters counters() const override { return {}; }
-    void hear(const peers::DirectoryEvent& event) {
-      if (listener_ && event.record->peer != own_.peer) listener_(event);
-    }
-
-   private:
-    Gossip& gossip_;
-    peers::Record own_;
-    Listener listener_;
-  };
-
- private:
-  void tell(const peers::Record& record, peers::DirectoryEvent::Kind kind, int64_t after_ns) {
-    loop_.after(after_ns, [this, kind, copy = std::make_shared<const peers::Record>(record)] {
-      for (Member* member : members_) member->hear({kind, copy});
-    });
-  }
-
-  base::VirtualLoop& loop_;
-  std::vector<Member*> members_;
-};
-
-// One host with all that it needs, publishing once a second as a node does.
-class Node {
- public:
-  Node(base::VirtualLoop& loop, const std::shared_ptr<peers::LoopbackNetwork>& network, Gossip& gossip,
-       const moe::TestCompute& machine, const SwarmSpec& spec, int number, HostOptions options)
-      : loop_(loop),
-        transport(std::make_unique<peers::LoopbackTransport>(
-            network, test_peer(number), peers::Endpoint{"host", static_cast<uint16_t>(number)})),
-        directory(gossip, test_peer(number), transport->endpoint()),
-        executor(loop),
-        store(make_store(machine, spec)) {
-    options.seed = static_cast<uint64_t>(number);
-    host = std::make_unique<Host>(loop, executor, loop, *transport, directory, *store, spec, options);
-    publish();
-  }
-  ~Node() {
-    transport->stop();
-    loop_.cancel(timer_);
-  }
-  // As kill -9 does: the record stays until it expires.
-  void expire() { directory.expire(); }
-  bool leads(ExpertName name) const {
-    const auto holdings = store->holdings();
-    return std::any_of(holdings.begin(), holdings.end(),
-                       [&](const Holding& h) { return h.name == name && h.role == Role::leader; });
-  }
-
- private:
-  void publish() {
-    PeerState state;
-    host->describe(state);
-    directory.publish(encode(state));
-    timer_ = loop_.after(kSecondNs, [this] { publish(); });
-  }
-
-  base::VirtualLoop& loop_;
-  base::TimerId timer_;
-
- public:
-  std::unique_ptr<peers::LoopbackTransport> transport;
-  Gossip::Member directory;
-  Executor executor;
-  std::unique_ptr<ExpertStore> store;
-  std::unique_ptr<Host> host;
-};
-
 class HostTest : public testing::Test {
  protected:
-  Node& start(HostOptions options = {}) {
-    nodes.push_back(std::make_unique<Node>(loop, network, gossip, machine, spec, ++last, std::move(options)));
+  TestNode& start(HostOptions options = {}) {
+    nodes.push_back(
+        std::make_unique<TestNode>(loop, network, gossip, machine, spec, ++last, std::move(options)));
     return *nodes.back();
   }
   void start_hosts(int count) {
@@ -156,7 +54,7 @@ class HostTest : public testing::Test {
     return static_cast<int>(
         std::count_if(nodes.begin(), nodes.end(), [&](const auto& n) { return n->leads(name); }));
   }
-  Node* leader(ExpertName name) const {
+  TestNode* leader(ExpertName name) const {
     for (const auto& node : nodes) {
       if (node->leads(name)) return node.get();
     }
@@ -170,7 +68,7 @@ class HostTest : public testing::Test {
   bool in_step(size_t replicas) const {
     for (const ExpertName name : all_experts()) {
       size_t same = 0;
-      Node* leads = leader(name);
+      TestNode* leads = leader(name);
       for (const auto& node : nodes) {
         if (leads == nullptr || !node->store->experts().holds(name.layer, name.expert)) continue;
         if (numbers_of(*node->store, name) == numbers_of(*leads->store, name)) ++same;
@@ -196,7 +94,7 @@ class HostTest : public testing::Test {
   std::map<ExpertName, uint64_t> versions() const {
     std::map<ExpertName, uint64_t> result;
     for (const ExpertName name : all_experts()) {
-      if (Node* node = leader(name))
+      if (TestNode* node = leader(name))
         result[name] = node->store->experts().expert(name.layer, name.expert).version();
     }
     return result;
@@ -212,7 +110,7 @@ class HostTest : public testing::Test {
   std::shared_ptr<peers::LoopbackNetwork> network = std::make_shared<peers::LoopbackNetwork>(loop);
   Gossip gossip{loop};
   int last = 0;
-  std::vector<std::unique_ptr<Node>> nodes;
+  std::vector<std::unique_ptr<TestNode>> nodes;
 };
 
 TEST_F(HostTest, FillAnEmptySwarmAndLeadEachExpertOnce) {
@@ -411,8 +309,8 @@ TEST_F(HostTest, StrangersCanNotHandOver) {
   ASSERT_TRUE(until([&] { return each_led_once() && in_step(2); }, 30));
   std::optional<peers::Reply> answer;
   const ExpertName name = expert_name(0, 0);
-  Node& leads = *leader(name);
-  Node& follows = &leads == nodes[0].get() ? *nodes[1] : *nodes[0];
+  TestNode& leads = *leader(name);
+  TestNode& follows = &leads == nodes[0].get() ? *nodes[1] : *nodes[0];
   follows.transport->call({.to = leads.transport->self(),
                            .at = leads.transport->endpoint(),
                            .method = kHandOver,

@@ -182,8 +182,8 @@ void Host::State::pulled(const Pull& pull, StatusOr<peers::Payload> bytes) {
 
 // ---- handing over
 
-// Who should lead after us, or has the expert at its freshest: the leader, the freshest follower, else the best-ranked
-// host that has room. Empty: nobody.
+// Who should lead after us, or has the expert at its freshest: the leader, the freshest follower, else the
+// best-ranked host that has room. Empty: nobody.
 peers::PeerId Host::State::successor(ExpertName name) const {
   if (const Holder* leader = holders.leader_of(name)) return leader->peer;
   const std::span<const Holder> followers = holders.of(name);

@@ -1,13 +1,17 @@
-// Who leads an expert: the replica that takes updates. Every holder decides for itself, from the others' records.
+// Who leads an expert: the replica that takes updates. Every holder decides for itself, from the others'
+// records.
 //
 //   Leadership leadership(self, holders, {});
 //   leadership.hold(name, epoch, version);                        // as a follower
-//   for (const LeadershipChange& c : leadership.on_change(name, now)) store.set_role(c.expert, c.role, c.epoch);
+//   for (const LeadershipChange& c : leadership.on_change(name, now)) {
+//     store.set_role(c.expert, c.role, c.epoch);
+//   }
 //   leadership.on_timer(now);   leadership.next_ns();
 //
-// - Nobody leads (the leader's record expired, went, or never was): a follower waits and then leads with an epoch above
-//   all it has seen. How long it waits depends on how many other followers are fresher - a greater (epoch, version) or,
-//   of equals, the better rank (Holders::rank_of) -, so that the freshest claims first and the others see its claim.
+// - Nobody leads (the leader's record expired, went, or never was): a follower waits and then leads with an
+//   epoch above all it has seen. How long it waits depends on how many other followers are fresher - a
+//   greater (epoch, version) or, of equals, the better rank (Holders::rank_of) -, so that the freshest claims
+//   first and the others see its claim.
 // - Two lead: the one with the lesser epoch follows; of one epoch, the one ranked worse.
 // - A leader that hands over (release()) follows and does not claim while the one it named may come.
 // Work for each event: the holders of that expert. Bytes: 80 an expert held. Pure. One thread at a time.
@@ -46,7 +50,8 @@ class Leadership {
   // Held from now on, or moved on to another epoch and version (of its weights). A new one follows.
   void hold(ExpertName expert, uint32_t epoch, uint64_t version);
   void drop(ExpertName expert);
-  // Leads at once, with an epoch above all it has seen: it was asked to by the leader, or is told to by a person.
+  // Leads at once, with an epoch above all it has seen: it was asked to by the leader, or is told to by a
+  // person.
   LeadershipChange take(ExpertName expert);
   // Follows at once: another host was asked to lead.
   LeadershipChange release(ExpertName expert, int64_t now_ns);

@@ -127,8 +127,8 @@ TEST_F(LeadershipTest, WhoHandsOverWaitsForTheNamedOne) {
   EXPECT_EQ(leadership.next_ns(), INT64_MAX);
 }
 
-// Hosts that hear of each other late, in any order, with leaders dying: soon after the last event exactly one living
-// host leads, with an epoch above all before, and it is never behind by more than a follower was.
+// Hosts that hear of each other late, in any order, with leaders dying: soon after the last event exactly one
+// living host leads, with an epoch above all before, and it is never behind by more than a follower was.
 RC_GTEST_PROP(LeadershipProperty, OneLeaderInTheEnd, (uint32_t seed)) {
   constexpr int kHosts = 4;
   Rng rng(seed);

@@ -1,13 +1,13 @@
-// Which updates a host has applied: each once, however often it is sent, in whatever order, as long as memory allows;
-// what is too long ago to know is taken for applied.
+// Which updates a host has applied: each once, however often it is sent, in whatever order, as long as memory
+// allows; what is too long ago to know is taken for applied.
 //
 //   if (ledger.seen(key)) { if (const AppliedReply* reply = ledger.reply(key)) answer(*reply); ... }
 //   else { apply(); ledger.add(key, std::move(reply)); }
 //
-// Of each trainer the last keys_per_trainer updates are known one by one, in the order (step, micro-batch, layer, part);
-// earlier ones count as seen, and so does every earlier run. Bytes: 24 a key. When more trainers come than are kept,
-// the one unheard of for longest is forgotten: only then could an old message of its be applied again. Pure: no
-// clock. One thread at a time.
+// Of each trainer the last keys_per_trainer updates are known one by one, in the order (step, micro-batch,
+// layer, part); earlier ones count as seen, and so does every earlier run. Bytes: 24 a key. When more
+// trainers come than are kept, the one unheard of for longest is forgotten: only then could an old message of
+// its be applied again. Pure: no clock. One thread at a time.
 #pragma once
 
 #include <cstdint>

@@ -87,8 +87,8 @@ TEST(Ledger, TellsTheLastUpdatesOfALayer) {
   EXPECT_THAT(ledger.recent(LayerId{1}), testing::ElementsAre(hash_of(key(1, 0, 1))));
 }
 
-// Whatever is sent, resent, delayed and reordered: nothing is applied twice, memory stays bounded, and what comes
-// within the window is applied.
+// Whatever is sent, resent, delayed and reordered: nothing is applied twice, memory stays bounded, and what
+// comes within the window is applied.
 RC_GTEST_PROP(LedgerProperty, NothingTwice, ()) {
   const size_t window = *rc::gen::inRange<size_t>(4, 20);
   Ledger ledger({.keys_per_trainer = window, .trainers = 4, .reply_bytes = 4096});

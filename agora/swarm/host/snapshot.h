@@ -4,9 +4,10 @@
 //   AGORA_ASSIGN_OR_RETURN(Snapshot snapshot, Snapshot::open(bytes));        // parsed, every hash checked
 //   AGORA_RETURN_IF_ERROR(snapshot.load(expert));                            // all of it or nothing
 //
-// A safetensors file: up_proj.weight, up_proj.weight.first, up_proj.weight.second (the moments), ... in f32, a
-// hash for each and for the whole, the head in the metadata. 12 bytes a weight. Any tool for such files opens it.
-// Bytes may come from anybody: shapes, hashes, finiteness and the sign of second moments are checked. Any thread.
+// A safetensors file: up_proj.weight, up_proj.weight.first, up_proj.weight.second (the moments), ... in f32,
+// a hash for each and for the whole, the head in the metadata. 12 bytes a weight. Any tool for such files
+// opens it. Bytes may come from anybody: shapes, hashes, finiteness and the sign of second moments are
+// checked. Any thread.
 #pragma once
 
 #include <cstddef>
@@ -33,8 +34,8 @@ constexpr size_t kAppliedMax =
 // Beyond this no expert of the shape has a snapshot.
 int64_t snapshot_bytes_max(const moe::ExpertShape& shape);
 
-// What kGetSnapshot is asked for: this blob, the expert as it is when its first chunk is asked for; or kHeadsKey, what
-// the host holds (heads.h).
+// What kGetSnapshot is asked for: this blob, the expert as it is when its first chunk is asked for; or
+// kHeadsKey, what the host holds (heads.h).
 std::string snapshot_key(ExpertName expert);
 StatusOr<ExpertName> read_snapshot_key(std::string_view key);
 constexpr std::string_view kHeadsKey = "heads";

@@ -1,11 +1,12 @@
-// The snapshots that a host keeps on its disk: what it starts from again, and what is left when no replica is.
+// The snapshots that a host keeps on its disk: what it starts from again, and what is left when no replica
+// is.
 //
 //   SnapshotFolder folder("state/experts");
 //   std::vector<ExpertName> there = folder.list();
 //   folder.save(name, bytes);   folder.load(name, bytes_max);   folder.remove(name);
 //
-// One file for each expert, LAYER.EXPERT.safetensors, there whole or not at all. Nothing of it is needed to go on: a
-// full disk is an error to count. Blocking; one thread at a time.
+// One file for each expert, LAYER.EXPERT.safetensors, there whole or not at all. Nothing of it is needed to
+// go on: a full disk is an error to count. Blocking; one thread at a time.
 #pragma once
 
 #include <string>

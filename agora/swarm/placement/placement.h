@@ -1,21 +1,22 @@
-// Which experts a host should take and which it may let go: decided by every host for itself, by nobody for all.
+// Which experts a host should take and which it may let go: decided by every host for itself, by nobody for
+// all.
 //
-//   Placement placement(self, holders, {.layers = L, .experts = E, .experts_max = M, .replicas = 2}, rng, now);
+//   Placement placement(self, holders, {.layers = L, .experts = E, .experts_max = M}, rng, now);
 //   PlacementRound round = placement.decide(own, room, now);      // every second or so
 //
-// Every host ranks all hosts for every expert (Holders::rank_of), so all agree, without a word, on the `wanted` best
-// of each: those with room adopt it, and nobody else does unless they do not come. In order:
-//   1. experts that nobody holds, and those with fewer replicas than wanted: the best-ranked hosts with room; each
-//      patience_ns that it stays so, one more may. For an expert that nobody holds a full host gives up a replica
-//      that others lead;
+// Every host ranks all hosts for every expert (Holders::rank_of), so all agree, without a word, on the
+// `wanted` best of each: those with room adopt it, and nobody else does unless they do not come. In order:
+//   1. experts that nobody holds, and those with fewer replicas than wanted: the best-ranked hosts with room;
+//      each patience_ns that it stays so, one more may. For an expert that nobody holds a full host gives up
+//      a replica that others lead;
 //   2. hot experts (hot_factor times their layer's mean load): one replica more;
-//   3. a host that ranks among an expert's best adopts it even if others hold it; the worst-ranked holder, seeing
-//      `wanted` better ones hold it, lets go: so experts move towards newcomers, one a round;
+//   3. a host that ranks among an expert's best adopts it even if others hold it; the worst-ranked holder,
+//      seeing `wanted` better ones hold it, lets go: so experts move towards newcomers, one a round;
 //   4. a leader hands over to the best-ranked holder, so that leading is spread as holding is.
 // Hosts whose records came late may adopt the same expert; rule 3 tidies up.
 //
-// Work for each decision: experts + missing * log(hosts). Pure: (what is known, now) -> what to do; the caller does it.
-// One thread at a time.
+// Work for each decision: experts + missing * log(hosts). Pure: (what is known, now) -> what to do; the
+// caller does it. One thread at a time.
 #pragma once
 
 #include <cstdint>
