@@ -12,6 +12,8 @@
 // fixed blocks. Any thread; the pool runs one loop at a time.
 #pragma once
 
+#include <span>
+
 #include "agora/kernels/compute.h"
 #include "agora/tensor/buffer.h"
 #include "agora/tensor/dtype.h"
@@ -71,7 +73,31 @@ enum class Write : uint8_t { replace, add };
 void matmul(const Compute& compute, View<const float> x, const PackedMatrix& b, View<float> y,
             Write write = Write::replace);
 
+// y (=, +=) the sum of the terms' x . b, added in their order: the bits of a matmul for each of them.
+struct MatmulTerm {
+  View<const float> x;
+  const PackedMatrix* b;
+};
+void matmul_sum(const Compute& compute, std::span<const MatmulTerm> terms, View<float> y,
+                Write write = Write::replace);
+
+// y = x . b for each of the products: as one matmul after the other, but x is rounded once.
+struct MatmulOutput {
+  const PackedMatrix* b;
+  View<float> y;
+};
+void matmul_each(const Compute& compute, View<const float> x, std::span<const MatmulOutput> products,
+                 Write write = Write::replace);
+
 // dweight[N, K] += dy[T, N]^T . x[T, K]
 void matmul_gradient(const Compute& compute, View<const float> x, View<const float> dy, View<float> dweight);
+
+// The same for each of the gradients, but x is packed once.
+struct MatmulGradient {
+  View<const float> dy;
+  View<float> dweight;
+};
+void matmul_gradient_each(const Compute& compute, View<const float> x,
+                          std::span<const MatmulGradient> gradients);
 
 }  // namespace agora::kernels

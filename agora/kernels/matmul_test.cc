@@ -5,6 +5,7 @@
 #include <limits>
 #include <map>
 #include <memory>
+#include <vector>
 
 #include "agora/kernels/reference/matmul.h"
 #include "agora/kernels/table.h"
@@ -142,6 +143,43 @@ TEST_P(Matmul, GradientDoesNotDependOnThreads) {
     matmul_gradient(compute(threads), x.view(), dy.view(), many.view());
     expect_same_bits(many.view(), one.view());
   }
+}
+
+// Three layers that read the same x, as one call and as one after the other.
+TEST_P(Matmul, ManyAtOnceHaveTheBitsOfOneAfterTheOther) {
+  const Compute c = compute(3);
+  const Buffer<float> x = random_matrix(rng_, 150, 70);
+  const int64_t widths[] = {64, 37, 16};
+  std::vector<Buffer<float>> weights, y, y_each, dy, dweight, dweight_each;
+  std::vector<PackedMatrix> packed, turned;
+  for (const int64_t n : widths) {
+    weights.push_back(random_matrix(rng_, n, 70));
+    dy.push_back(random_matrix(rng_, 150, n));
+    for (auto* outputs : {&y, &y_each}) outputs->emplace_back(150, n, Purpose::scratch);
+    for (auto* gradients : {&dweight, &dweight_each}) gradients->emplace_back(n, 70, Purpose::scratch);
+    packed.push_back(pack(c, weights.back().view()));
+    turned.push_back(pack_transposed(c, weights.back().view()));
+  }
+  Buffer<float> dx(150, 70, Purpose::scratch), dx_sum(150, 70, Purpose::scratch);
+  std::vector<MatmulOutput> outputs;
+  std::vector<MatmulGradient> gradients;
+  std::vector<MatmulTerm> terms;
+  for (size_t i = 0; i < std::size(widths); ++i) {
+    matmul(c, x.view(), packed[i], y[i].view());
+    matmul_gradient(c, x.view(), dy[i].view(), dweight[i].view());
+    matmul(c, dy[i].view(), turned[i], dx.view(), i == 0 ? Write::replace : Write::add);
+    outputs.push_back({&packed[i], y_each[i].view()});
+    gradients.push_back({dy[i].view(), dweight_each[i].view()});
+    terms.push_back({dy[i].view(), &turned[i]});
+  }
+  matmul_each(c, x.view(), outputs);
+  matmul_gradient_each(c, x.view(), gradients);
+  matmul_sum(c, terms, dx_sum.view());
+  for (size_t i = 0; i < std::size(widths); ++i) {
+    expect_same_bits(y_each[i].view(), y[i].view());
+    expect_same_bits(dweight_each[i].view(), dweight[i].view());
+  }
+  expect_same_bits(dx_sum.view(), dx.view());
 }
 
 TEST_P(Matmul, PacksLikeTheReference) {

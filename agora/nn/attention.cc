@@ -112,9 +112,8 @@ void Attention::forward(const Compute& compute, View<const float> x, const Atten
     reshape(s.q_inverse, config_.qk_norm ? x.rows : 0, config_.heads, purpose);
     reshape(s.k_inverse, config_.qk_norm ? x.rows : 0, config_.kv_heads, purpose);
   }
-  q_.forward(compute, x, s.q.view());
-  k_.forward(compute, x, s.k.view());
-  v_.forward(compute, x, s.v.view());
+  const Linear::Output projected[] = {{&q_, s.q.view()}, {&k_, s.k.view()}, {&v_, s.v.view()}};
+  Linear::forward_each(compute, x, projected);
   // With norms the numbers before them are what backward needs, so the placed ones live only here.
   const bool apart = saved != nullptr && config_.qk_norm;
   Buffer<float> q_placed, k_placed;
@@ -137,9 +136,8 @@ void Attention::forward_cached(const Compute& compute, View<const float> x, cons
   const int64_t keys_width = config_.kv_heads * config_.head_width;
   Buffer<float> q = scratch(x.rows, config_.heads * config_.head_width);
   Buffer<float> k = scratch(x.rows, keys_width), v = scratch(x.rows, keys_width);
-  q_.forward(compute, x, q.view());
-  k_.forward(compute, x, k.view());
-  v_.forward(compute, x, v.view());
+  const Linear::Output projected[] = {{&q_, q.view()}, {&k_, k.view()}, {&v_, v.view()}};
+  Linear::forward_each(compute, x, projected);
   place(compute, q_norm_.get(), batch.positions, q.view(), q.view(), {});
   place(compute, k_norm_.get(), batch.positions, k.view(), k.view(), {});
   std::vector<kernels::AttentionKeys> keys;
@@ -181,9 +179,8 @@ void Attention::backward(const Compute& compute, View<const float> x, const Atte
                               saved.log_sum.view(), dq.view(), dq.view(), dk.view(), dv.view());
   place_backward(compute, q_norm_.get(), batch.positions, saved.q.view(), saved.q_inverse.flat(), dq.view());
   place_backward(compute, k_norm_.get(), batch.positions, saved.k.view(), saved.k_inverse.flat(), dk.view());
-  q_.backward(compute, x, dq.view(), dx, write);
-  k_.backward(compute, x, dk.view(), dx, Write::add);
-  v_.backward(compute, x, dv.view(), dx, Write::add);
+  const Linear::OutputGradient projected[] = {{&q_, dq.view()}, {&k_, dk.view()}, {&v_, dv.view()}};
+  Linear::backward_each(compute, x, projected, dx, write);
 }
 
 }  // namespace agora::nn

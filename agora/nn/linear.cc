@@ -24,12 +24,36 @@ void Linear::forward(const Compute& compute, View<const float> x, View<float> y,
   if (!bias_.value.empty()) kernels::add_bias(compute, bias_.value.flat(), y);
 }
 
+void Linear::forward_each(const Compute& compute, View<const float> x, std::span<const Output> outputs) {
+  std::vector<kernels::MatmulOutput> products;
+  for (const Output& output : outputs) products.push_back({&output.layer->forward_, output.y});
+  kernels::matmul_each(compute, x, products);
+  for (const Output& output : outputs) {
+    const Parameter& bias = output.layer->bias_;
+    if (!bias.value.empty()) kernels::add_bias(compute, bias.value.flat(), output.y);
+  }
+}
+
 void Linear::backward(const Compute& compute, View<const float> x, View<const float> dy, View<float> dx,
                       Write write) {
-  AGORA_CHECK(weight_.trained());
-  kernels::matmul_gradient(compute, x, dy, weight_.gradient.view());
-  if (!bias_.value.empty()) kernels::add_bias_backward(compute, dy, bias_.gradient.flat());
-  if (!dx.empty()) kernels::matmul(compute, dy, backward_, dx, write);
+  const OutputGradient gradient{this, dy};
+  backward_each(compute, x, {&gradient, 1}, dx, write);
+}
+
+void Linear::backward_each(const Compute& compute, View<const float> x,
+                           std::span<const OutputGradient> gradients, View<float> dx, Write write) {
+  std::vector<kernels::MatmulGradient> weights;
+  std::vector<kernels::MatmulTerm> terms;
+  for (const auto& [layer, dy] : gradients) {
+    AGORA_CHECK(layer->weight_.trained());
+    weights.push_back({dy, layer->weight_.gradient.view()});
+    terms.push_back({dy, &layer->backward_});
+    if (!layer->bias_.value.empty()) {
+      kernels::add_bias_backward(compute, dy, layer->bias_.gradient.flat());
+    }
+  }
+  kernels::matmul_gradient_each(compute, x, weights);
+  if (!dx.empty()) kernels::matmul_sum(compute, terms, dx, write);
 }
 
 void Linear::append_parameters(std::vector<Parameter*>& to) {

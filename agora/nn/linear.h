@@ -8,6 +8,7 @@
 // forward() may be called from any thread; the rest by one thread at a time, not during forward().
 #pragma once
 
+#include <span>
 #include <string>
 #include <vector>
 
@@ -40,6 +41,21 @@ class Linear {
   // to. Only for layers built with Train::yes.
   void backward(const Compute& compute, View<const float> x, View<const float> dy, View<float> dx,
                 Write write = Write::replace);
+
+  // For layers that read the same x, the bits of one call after the other: x is prepared once for all.
+  struct Output {
+    const Linear* layer;
+    View<float> y;
+  };
+  static void forward_each(const Compute& compute, View<const float> x, std::span<const Output> outputs);
+  // dx gets the sum over the layers, in their order.
+  struct OutputGradient {
+    Linear* layer;
+    View<const float> dy;
+  };
+  static void backward_each(const Compute& compute, View<const float> x,
+                            std::span<const OutputGradient> gradients, View<float> dx,
+                            Write write = Write::replace);
 
   int64_t outputs() const { return weight_.value.rows(); }
   int64_t inputs() const { return weight_.value.cols(); }
