@@ -18,7 +18,7 @@
 //                   answers)
 //   on a difference pulls the expert's snapshot: at the latest loss_window / 2 after the leader moved, so
 //                   that a leader's death loses at most loss_window of updates
-//   every save_ns   writes what it leads and has moved to disk
+//   every save_ns   writes what has moved to disk, one expert after the other
 //
 // An expert that nobody holds any more comes back from somebody's disk if there is one within
 // orphan_grace_ns, else from its first weights: counted as lost. A leader that leaves or is ranked worse than
