@@ -58,7 +58,8 @@ struct TrainOptions {
   int64_t validate_every = 100;   // steps
   int64_t validate_rows = 16384;  // rows per validation while training; 0: all of them
   int64_t save_every = 500;       // steps
-  // Swarms: trainers average their trunks (swarm/averaging/outer_step.h). Often and plainly: see docs/decisions/010.
+  // Swarms: trainers average their trunks (swarm/averaging/outer_step.h), often and plainly:
+  // docs/decisions/010.
   int64_t average_every = 10;     // steps
   float average_rate = 1.0f;      // eta; DiLoCo, which averages 50 times as rarely: 0.7
   float average_momentum = 0.0f;  // mu; DiLoCo: 0.9
