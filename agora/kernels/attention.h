@@ -7,8 +7,9 @@
 //
 // Heads share keys in groups of heads / kv_heads (Ainslie 2023, GQA). Keys are visited in ascending order in
 // fixed blocks counted from the sequence's first key, so a query row's result is bitwise the same alone or in
-// a batch, with a key cache or without, for any number of threads. Any thread; the pool runs one loop at a
-// time.
+// a batch, with a key cache or without, for any number of threads. With Precision::bf16 what the products
+// read (queries, keys, values, shares of the softmax, gradients) is rounded to bf16 and added in f32; the
+// softmax itself is f32. Any thread; the pool runs one loop at a time.
 #pragma once
 
 #include <span>

@@ -220,7 +220,7 @@ class BackwardBf16 {
   bf16 *queries_ = nullptr, *query_panels_ = nullptr;
   bf16 *output_gradient_ = nullptr, *output_gradient_panels_ = nullptr;
   float* query_gradient_ = nullptr;              // [rows, width]
-  float *delta_ = nullptr, *log_sum_ = nullptr;  // [rows] dout . out
+  float *delta_ = nullptr, *log_sum_ = nullptr;  // [rows]; delta is dout . out
   bf16 *keys_ = nullptr, *values_ = nullptr;     // of a block: panels, inner dimension the head's width
   bf16* key_panels_ = nullptr;                   // of a block, inner dimension the keys
   float *key_gradient_ = nullptr, *value_gradient_ = nullptr;  // [kBlock, width]

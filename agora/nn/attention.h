@@ -45,8 +45,8 @@ struct AttentionBatch {
   std::span<const int32_t> positions;  // [T]
 };
 
-// Keys and values of a sequence in one layer, [capacity, kv_heads * A] each, held by the caller. A sequence owns the rows
-// from its key_begin on; its new rows are written at key_begin + keys - queries.
+// Keys and values of a sequence in one layer, [capacity, kv_heads * A] each, held by the caller. A sequence
+// owns the rows from its key_begin on; its new rows are written at key_begin + keys - queries.
 struct KeyCache {
   View<float> k;
   View<float> v;
