@@ -29,8 +29,8 @@ int64_t element_bytes(RowDtype dtype) {
   return 0;
 }
 
-// On bits: NaN and infinity have all ones for an exponent. Compared and gathered without a branch, which every
-// processor's vectors can.
+// On bits: NaN and infinity have all ones for an exponent. Compared and gathered without a branch, which
+// every processor's vectors can.
 bool finite(const float* row, int64_t d) {
   constexpr uint32_t kExponent = 0x7f800000u;
   uint32_t found = 0;
