@@ -8,6 +8,7 @@
 
 #include "apps/cli/bench_engine.h"
 #include "apps/cli/command.h"
+#include "apps/cli/swarm/bench_swarm.h"
 #include "apps/cli/terminal_device.h"
 #include "apps/cli/terminal_table.h"
 
@@ -16,6 +17,7 @@ namespace {
 
 struct BenchFlags {
   EngineBench engine;
+  SwarmBench swarm;
   bool json = false;
 };
 
@@ -56,7 +58,9 @@ void print_table(const std::vector<BenchLine>& lines) {
   std::cout << table.text(inspect_terminal(STDOUT_FILENO).columns);
 }
 
-Status bench(const BenchFlags& flags) {
+using Bench = std::function<Status(absl::FunctionRef<void(const BenchLine&)> show)>;
+
+Status run(const Bench& bench, const BenchFlags& flags) {
   std::vector<BenchLine> lines;
   const auto show = [&](const BenchLine& line) {
     lines.push_back(line);
@@ -67,14 +71,14 @@ Status bench(const BenchFlags& flags) {
                                    line.value, line.unit);
     }
   };
-  AGORA_RETURN_IF_ERROR(bench_engine(flags.engine, show));
+  AGORA_RETURN_IF_ERROR(bench(show));
   if (!flags.json) print_table(lines);
   return absl::OkStatus();
 }
 
 }  // namespace
 
-void add_bench_command(CLI::App& app, CommandResult& result) {
+void add_bench_command(CLI::App& app, const Interrupt& interrupt, CommandResult& result) {
   auto flags = std::make_shared<BenchFlags>();
   CLI::App* command = app.add_subcommand("bench", "Measure this machine: each line beside its yardstick");
   command->require_subcommand(1);
@@ -85,7 +89,19 @@ void add_bench_command(CLI::App& app, CommandResult& result) {
                      "folder of other people's programs; empty: build-outside (tools/outside)");
   engine->add_option("--seconds", flags->engine.seconds, "for each measurement")->check(CLI::PositiveNumber);
   engine->add_flag("--json", flags->json, "one JSON object a line");
-  engine->callback([flags, &result] { result.exit_code = report(bench(*flags)); });
+  engine->callback([flags, &result] {
+    result.exit_code = report(run([&](auto show) { return bench_engine(flags->engine, show); }, *flags));
+  });
+  CLI::App* swarm =
+      command->add_subcommand("swarm", "What a swarm costs on this machine: rows, training, discovery");
+  swarm->option_defaults()->always_capture_default();
+  swarm->add_option("--only", flags->swarm.only, "lines whose names begin so");
+  swarm->add_option("--seconds", flags->swarm.seconds, "for each measurement")->check(CLI::PositiveNumber);
+  swarm->add_flag("--json", flags->json, "one JSON object a line");
+  swarm->callback([flags, &interrupt, &result] {
+    result.exit_code =
+        report(run([&](auto show) { return bench_swarm(flags->swarm, interrupt, show); }, *flags));
+  });
 }
 
 }  // namespace agora::cli

@@ -22,9 +22,9 @@ struct CommandResult {
 
 void add_train_command(CLI::App& app, const Interrupt& interrupt, CommandResult& result);
 void add_ask_command(CLI::App& app, const Interrupt& interrupt, CommandResult& result);
-void add_explain_command(CLI::App& app, CommandResult& result);
+void add_explain_command(CLI::App& app, const Interrupt& interrupt, CommandResult& result);
 void add_eval_command(CLI::App& app, CommandResult& result);
 void add_inspect_command(CLI::App& app, CommandResult& result);
-void add_bench_command(CLI::App& app, CommandResult& result);
+void add_bench_command(CLI::App& app, const Interrupt& interrupt, CommandResult& result);
 
 }  // namespace agora::cli

@@ -4,6 +4,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "agora/weights/atomic_file.h"
+
 #include "apps/cli/command.h"
 #include "apps/cli/explain_gather.h"
 #include "apps/cli/explain_json.h"
@@ -11,6 +12,7 @@
 #include "apps/cli/explain_text.h"
 #include "apps/cli/machine.h"
 #include "apps/cli/model_data.h"
+#include "apps/cli/swarm/swarm_explain.h"
 
 namespace agora::cli {
 namespace {
@@ -27,6 +29,8 @@ struct ExplainFlags {
   int threads = 0;
   std::string precision = "bf16";
   bool json = false;
+  bool swarm = false;
+  PlaceFlags place;
 };
 
 StatusOr<ExplainReport> gather(const ExplainFlags& flags) {
@@ -69,14 +73,22 @@ Status explain(const ExplainFlags& flags) {
   return absl::OkStatus();
 }
 
+// A server of a swarm explains; there is no model here.
+Status explain_elsewhere(const ExplainFlags& flags, const Interrupt& interrupt) {
+  if (flags.text.empty()) return explain_swarm(flags.place, flags.model, flags.json, interrupt);
+  return absl::InvalidArgumentError(
+      "expected agora explain --swarm \"text\": with --swarm no model is named, --run or --join says which "
+      "swarm");
+}
+
 }  // namespace
 
-void add_explain_command(CLI::App& app, CommandResult& result) {
+void add_explain_command(CLI::App& app, const Interrupt& interrupt, CommandResult& result) {
   auto flags = std::make_shared<ExplainFlags>();
   CLI::App* command =
       app.add_subcommand("explain", "Show which experts handled what, and why: agora explain MODEL \"text\"");
   command->option_defaults()->always_capture_default();
-  command->add_option("model", flags->model, "folder of a model")->required();
+  command->add_option("model", flags->model, "folder of a model; not with --swarm")->required();
   command->add_option("text", flags->text, "token by token: the experts chosen, their weights, and why");
   command->add_option("--data", flags->data,
                       "what the experts are for on this folder; empty: the model's own data");
@@ -90,8 +102,13 @@ void add_explain_command(CLI::App& app, CommandResult& result) {
   command->add_option("--html", flags->html, "also write one self-contained page to this file");
   command->add_option("--threads", flags->threads, "0: one per processor");
   command->add_option("--precision", flags->precision, "bf16 or f32");
+  command->add_flag("--swarm", flags->swarm,
+                    "ask a server of a running swarm: agora explain --swarm \"text\"");
+  add_place_flags(*command, flags->place);
   command->add_flag("--json", flags->json, "one JSON object instead of text");
-  command->callback([flags, &result] { result.exit_code = report(explain(*flags)); });
+  command->callback([flags, &interrupt, &result] {
+    result.exit_code = report(flags->swarm ? explain_elsewhere(*flags, interrupt) : explain(*flags));
+  });
 }
 
 }  // namespace agora::cli

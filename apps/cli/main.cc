@@ -25,25 +25,28 @@ int run(int argc, char** argv) {
   app.get_formatter()->column_width(32);
   app.footer(
       "Examples:\n"
-      "  agora train recipes/machine_text             train on the text of this machine\n"
-      "  agora train recipes/machine_text --data DIR  on your own; a sub-folder is a domain\n"
-      "  agora ask runs/machine_text \"int main(\"      let the model go on\n"
+      "  agora up recipes/machine_text                a swarm on this machine, trained on its text\n"
+      "  agora ask --swarm \"int main(\"               let it go on, from another terminal\n"
+      "  agora host --join HOST:PORT                  one host more, on any machine\n"
+      "  agora train recipes/machine_text --data DIR  in one process; a sub-folder is a domain\n"
+      "  agora ask runs/machine_text \"int main(\"      let that model go on\n"
       "  agora explain runs/machine_text \"int main(\"  which experts, and why\n"
       "Exit codes: 0 done, 1 failed, 2 bad input.");
   CommandResult result;
   add_train_command(app, interrupt, result);
   add_ask_command(app, interrupt, result);
-  add_explain_command(app, result);
+  add_explain_command(app, interrupt, result);
   add_eval_command(app, result);
   add_inspect_command(app, result);
   add_classic_command(app, result);
-  add_bench_command(app, result);
+  add_bench_command(app, interrupt, result);
   add_up_command(app, interrupt, result);
   add_host_command(app, interrupt, result);
   add_trainer_command(app, interrupt, result);
   add_serve_command(app, interrupt, result);
   add_peers_command(app, interrupt, result);
   add_experts_command(app, interrupt, result);
+  add_expert_command(app, interrupt, result);
   add_trace_command(app, interrupt, result);
   add_spec_command(app, result);
 

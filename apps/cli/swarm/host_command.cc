@@ -19,6 +19,7 @@ struct HostFlags {
   int32_t room = 1000;
   int threads = 0;
   std::string from;
+  double leave_seconds = 60;
 };
 
 void append_metrics(const swarm::HostCounters& c, std::vector<Metric>& to) {
@@ -88,6 +89,7 @@ class HostRole {
     options.experts_max = flags.room;
     options.folder = node.state_dir() + "/experts";
     options.first = beginnings(std::move(saved));
+    options.leave_ns_max = static_cast<int64_t>(flags.leave_seconds * 1e9);
     options.seed = static_cast<uint64_t>(node.loop().now_ns());
     run_on(node.loop(), [&] {
       role->host_.emplace(node.loop(), role->executor_, role->disk_, node.transport(), node.directory(),
@@ -154,6 +156,9 @@ void add_host_command(CLI::App& app, const Interrupt& interrupt, CommandResult& 
   command->add_option("--room", flags->room, "experts that this host holds at most")
       ->check(CLI::PositiveNumber);
   command->add_option("--from", flags->from, "folder of a saved swarm: its experts, where nobody has them");
+  command
+      ->add_option("--leave-seconds", flags->leave_seconds, "how long it may take to hand over what it leads")
+      ->check(CLI::NonNegativeNumber);
   command->add_option("--threads", flags->threads, "0: one per processor");
   command->callback([flags, &interrupt, &result] { result.exit_code = report(host(*flags, interrupt)); });
 }

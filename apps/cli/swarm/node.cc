@@ -86,7 +86,7 @@ Node::~Node() {
 
 Status Node::open_transport() {
   peers::GrpcTransportConfig config;
-  AGORA_ASSIGN_OR_RETURN(config.listen, peers::parse_endpoint(flags_.listen));
+  AGORA_ASSIGN_OR_RETURN(config.listen, parse_listen("--listen", flags_.listen));
   if (!flags_.swarm_key_file.empty()) {
     AGORA_ASSIGN_OR_RETURN(config.swarm_key, peers::load_swarm_key(flags_.swarm_key_file));
   }
@@ -147,7 +147,7 @@ void Node::contribute(Contribution contribution) { contributions_.push_back(std:
 
 Status Node::begin() {
   if (!flags_.http.empty() && flags_.http != "off") {
-    AGORA_ASSIGN_OR_RETURN(const peers::Endpoint listen, peers::parse_endpoint(flags_.http));
+    AGORA_ASSIGN_OR_RETURN(const peers::Endpoint listen, parse_listen("--http", flags_.http));
     const std::vector<HttpPage> pages = {
         {"/metrics", "text/plain; version=0.0.4",
          [this] {

@@ -6,6 +6,7 @@
 
 #include <memory>
 
+#include "agora/base/text.h"
 #include <arpa/inet.h>
 #include <net/if.h>
 #include <sys/socket.h>
@@ -50,6 +51,17 @@ std::string first_address() {
 }
 
 }  // namespace
+
+StatusOr<peers::Endpoint> parse_listen(const char* flag, const std::string& text) {
+  const bool any_port = text.ends_with(":0");
+  StatusOr<peers::Endpoint> at =
+      peers::parse_endpoint(any_port ? text.substr(0, text.size() - 1) + "1" : text);
+  if (!at.ok()) {
+    return absl::InvalidArgumentError(base::concat(flag, ": ", std::string(at.status().message())));
+  }
+  if (any_port) at->port = 0;
+  return at;
+}
 
 bool is_wildcard(const std::string& host) { return host == "0.0.0.0" || host == "::"; }
 

@@ -7,6 +7,7 @@
 #include "agora/serve/swarm_server.h"
 
 #include "apps/cli/machine.h"
+#include "apps/cli/swarm/own_address.h"
 #include "apps/cli/swarm/peer_process.h"
 #include "apps/cli/swarm/swarm_command.h"
 
@@ -68,7 +69,7 @@ Status serve(const ServeFlags& flags, const Interrupt& interrupt) {
   std::unique_ptr<serve::HttpCompletions> http;
   const NodeEnd end(*node);
   if (!flags.completions.empty()) {
-    AGORA_ASSIGN_OR_RETURN(const peers::Endpoint listen, peers::parse_endpoint(flags.completions));
+    AGORA_ASSIGN_OR_RETURN(const peers::Endpoint listen, parse_listen("--completions", flags.completions));
     const auto ask = [&](serve::Question question, std::shared_ptr<serve::Asker> asker) {
       server->ask(std::move(question), std::move(asker));
     };

@@ -29,6 +29,7 @@ void add_serve_command(CLI::App& app, const Interrupt& interrupt, CommandResult&
 void add_spec_command(CLI::App& app, CommandResult& result);
 void add_peers_command(CLI::App& app, const Interrupt& interrupt, CommandResult& result);
 void add_experts_command(CLI::App& app, const Interrupt& interrupt, CommandResult& result);
+void add_expert_command(CLI::App& app, const Interrupt& interrupt, CommandResult& result);
 void add_trace_command(CLI::App& app, const Interrupt& interrupt, CommandResult& result);
 
 }  // namespace agora::cli

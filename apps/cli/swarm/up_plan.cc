@@ -5,7 +5,8 @@
 namespace agora::cli {
 namespace {
 
-constexpr int kThreadsEach = 1;  // the processes share this machine's cores
+constexpr int kThreadsEach = 1;   // the processes share this machine's cores
+constexpr int kLeaveSeconds = 3;  // when all end at once nobody is left to hand over to
 
 // Port 0: of each its own.
 std::string any_port_of(const std::string& listen) { return listen.substr(0, listen.rfind(':')) + ":0"; }
@@ -36,7 +37,8 @@ std::vector<ChildPlan> plan_children(const UpFlags& flags, const std::string& di
     plan.arguments.insert(plan.arguments.end(), more.begin(), more.end());
     plans.push_back(std::move(plan));
   };
-  std::vector<std::string> host{absl::StrCat("--room=", flags.room)};
+  std::vector<std::string> host{absl::StrCat("--room=", flags.room),
+                                absl::StrCat("--leave-seconds=", kLeaveSeconds)};
   std::vector<std::string> trainer{"--stay"};
   if (!flags.options.data.empty()) trainer.push_back("--data=" + flags.options.data);
   if (!flags.resume.empty()) {

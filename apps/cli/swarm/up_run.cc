@@ -203,9 +203,10 @@ void UpRun::show() {
 
 Status UpRun::save_and_summarise() {
   screen_.reset();  // the summary stays on the terminal
+  watch_->ask_all();
   const SwarmView view = watch_->view();
   if (!flags_.json) std::cout << swarm_screen(view, inspect_terminal(STDOUT_FILENO).columns) << std::flush;
-  if (totals_of(view).steps == 0) return absl::OkStatus();  // there is nothing to save yet
+  if (watch_->steps() == 0) return absl::OkStatus();  // there is nothing to save yet
   AGORA_RETURN_IF_ERROR(save_whole_swarm(*node_, dir_ + kSavedDir));
   say_event({{"event", "saved"}, {"dir", dir_ + kSavedDir}}, flags_.json);
   return summarise(view.seconds);

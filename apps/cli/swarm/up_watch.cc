@@ -17,6 +17,11 @@ std::string text_at(const nlohmann::json& line, const char* key) {
   return found != line.end() && found->is_string() ? found->get<std::string>() : "";
 }
 
+int64_t number_at(const nlohmann::json& line, const char* key) {
+  const auto found = line.find(key);
+  return found != line.end() && found->is_number_integer() ? found->get<int64_t>() : 0;
+}
+
 }  // namespace
 
 std::string UpWatch::on_event(const ChildEvent& event) {
@@ -37,6 +42,7 @@ std::string UpWatch::on_event(const ChildEvent& event) {
     known.trained = true;
     return absl::StrCat(name, " has made its last step");
   }
+  if (said == "step") steps_ = std::max(steps_, number_at(event.line, "step"));
   if (said != "up") return "";
   const StatusOr<peers::Endpoint> at = peers::parse_endpoint(text_at(event.line, "at"));
   const StatusOr<peers::Endpoint> http = peers::parse_endpoint(text_at(event.line, "http"));

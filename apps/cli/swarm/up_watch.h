@@ -41,6 +41,7 @@ class UpWatch {
 
   bool all_up() const;       // all that run have said where they listen
   bool all_trained() const;  // all trainers that run have made their last step; false if none runs
+  int64_t steps() const { return steps_; }  // of the trainer that is furthest, as they said themselves
   std::vector<PlacedPeer> places() const;
 
  private:
@@ -61,6 +62,7 @@ class UpWatch {
   int64_t begun_ns_;
   std::map<size_t, Known> known_;  // by child
   std::vector<double> losses_;
+  int64_t steps_ = 0;
 };
 
 }  // namespace agora::cli

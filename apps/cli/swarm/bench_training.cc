@@ -1,0 +1,127 @@
+#include "apps/cli/swarm/bench_training.h"
+
+#include <cstdlib>
+#include <filesystem>
+#include <optional>
+
+#include "absl/strings/str_cat.h"
+#include "agora/peers/transport/faulty_transport.h"
+#include "agora/train/swarm_bench.h"
+
+#include "apps/cli/machine.h"
+#include "apps/cli/swarm/peer_process.h"
+#include "apps/cli/swarm/swarm_recipe.h"
+#include "apps/cli/swarm/up_plan.h"
+
+namespace agora::cli {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr int kHosts = 4;
+constexpr int64_t kDelayNs = 50 * base::kMillisecondNs;
+constexpr int64_t kJoinNs = 60 * base::kSecondNs;
+constexpr int64_t kEndNs = 5 * base::kSecondNs;
+
+// A folder, a specification, this process as a peer, and host processes: gone with the object.
+class BenchSwarm {
+ public:
+  static StatusOr<std::unique_ptr<BenchSwarm>> start(const train::TrainOptions& options,
+                                                     const Interrupt& interrupt) {
+    std::unique_ptr<BenchSwarm> swarm(new BenchSwarm());
+    std::string dir = (fs::temp_directory_path() / "agora-bench-XXXXXX").string();
+    if (mkdtemp(dir.data()) == nullptr)
+      return absl::ResourceExhaustedError("expected a folder for the bench");
+    swarm->dir_ = dir;
+    swarm->task_ = train::make_chain_task(options);
+    AGORA_ASSIGN_OR_RETURN(const swarm::SwarmSpec spec, make_spec(options, {.replicas = 1}, *swarm->task_));
+    AGORA_RETURN_IF_ERROR(write_spec(spec, dir + kSpecFile));
+    NodeFlags own;
+    own.listen = "127.0.0.1:0";
+    own.state = dir + "/bench";
+    own.spec = dir + kSpecFile;
+    own.http = "off";
+    AGORA_ASSIGN_OR_RETURN(swarm->node_, Node::open(own, interrupt));
+    UpFlags plan;
+    plan.hosts = kHosts;
+    plan.trainers = plan.servers = 0;
+    plan.http = "off";
+    for (ChildPlan& child : plan_children(plan, dir, swarm->node_->endpoint())) {
+      AGORA_RETURN_IF_ERROR(swarm->supervisor_.start(std::move(child)));
+    }
+    return swarm;
+  }
+  ~BenchSwarm() {
+    std::vector<size_t> all;
+    for (size_t child = 0; child < supervisor_.size(); ++child) all.push_back(child);
+    supervisor_.end(all, kEndNs, [](const ChildEvent&) {});
+    node_.reset();
+    std::error_code ignored;
+    if (!dir_.empty()) fs::remove_all(dir_, ignored);
+  }
+
+  // delay_ns: each way, on everything that this process calls.
+  StatusOr<train::SwarmRate> measure(const train::TrainOptions& options, const kernels::Compute& compute,
+                                     int64_t delay_ns) {
+    std::optional<peers::FaultyTransport> slow;
+    if (delay_ns > 0) {
+      peers::Faults faults;
+      faults.delay_ns = delay_ns;
+      slow.emplace(node_->transport(), node_->loop(), Rng(1), faults);
+    }
+    peers::Transport& transport = slow ? static_cast<peers::Transport&>(*slow) : node_->transport();
+    AGORA_ASSIGN_OR_RETURN(const auto trainer,
+                           train::SwarmTrainer::create({node_->loop(), transport, node_->directory()},
+                                                       node_->spec(), options, compute, *task_, {}));
+    const NodeEnd end(*node_);
+    AGORA_RETURN_IF_ERROR(node_->begin());
+    AGORA_RETURN_IF_ERROR(trainer->join(kJoinNs));
+    return train::measure_swarm_steps(*trainer, clock_, {});
+  }
+
+ private:
+  BenchSwarm() = default;
+
+  RealClock clock_;
+  std::string dir_;
+  std::unique_ptr<train::Task> task_;
+  std::unique_ptr<Node> node_;
+  Supervisor supervisor_{{.program = own_program()}, clock_};
+};
+
+StatusOr<train::SwarmRate> measure(const train::TrainOptions& options, const kernels::Compute& compute,
+                                   int64_t delay_ns, const Interrupt& interrupt) {
+  AGORA_ASSIGN_OR_RETURN(const auto swarm, BenchSwarm::start(options, interrupt));
+  return swarm->measure(options, compute, delay_ns);
+}
+
+}  // namespace
+
+StatusOr<TrainingBench> bench_swarm_training(double seconds, const Interrupt& interrupt) {
+  Machine machine(0);
+  AGORA_ASSIGN_OR_RETURN(const kernels::Compute compute, machine.compute("bf16"));
+  TrainingBench result;
+  result.threads = machine.pool().threads();
+  AGORA_ASSIGN_OR_RETURN(const train::StepRate process,
+                         train::measure_steps(train::step_bench_options(), compute, RealClock(), seconds));
+  result.process_rows_per_s = process.rows_per_second;
+  AGORA_ASSIGN_OR_RETURN(const train::SwarmRate swarm,
+                         measure(train::swarm_bench_options(), compute, 0, interrupt));
+  result.swarm_rows_per_s = swarm.rows_per_second;
+  return result;
+}
+
+StatusOr<DelayBench> bench_hidden_delay(const Interrupt& interrupt) {
+  Machine machine(0);
+  AGORA_ASSIGN_OR_RETURN(const kernels::Compute compute, machine.compute("bf16"));
+  const train::TrainOptions options = train::delay_bench_options();
+  AGORA_ASSIGN_OR_RETURN(const train::SwarmRate direct, measure(options, compute, 0, interrupt));
+  AGORA_ASSIGN_OR_RETURN(const train::SwarmRate delayed, measure(options, compute, kDelayNs, interrupt));
+  return DelayBench{.threads = machine.pool().threads(),
+                    .direct_rows_per_s = direct.rows_per_second,
+                    .delayed_rows_per_s = delayed.rows_per_second,
+                    .loss_direct = direct.loss,
+                    .loss_delayed = delayed.loss};
+}
+
+}  // namespace agora::cli

@@ -1,0 +1,99 @@
+// agora expert add, agora expert retire: a swarm's experts come and go while it runs.
+#include <iostream>
+
+#include "absl/strings/str_cat.h"
+#include "agora/swarm/host/host_messages.h"
+#include "agora/swarm/wire/method.h"
+#include <nlohmann/json.hpp>
+
+#include "apps/cli/swarm/swarm_client.h"
+#include "apps/cli/swarm/swarm_command.h"
+
+namespace agora::cli {
+namespace {
+
+struct GrowthFlags {
+  PlaceFlags place;
+  int32_t layer = -1;
+  int32_t expert = -1;
+  std::string from = "nothing";
+  bool json = false;
+};
+
+bool is_host(const swarm::PeerState& state) { return state.host; }
+
+void print(const std::vector<swarm::ExpertName>& names, const char* what, bool json) {
+  nlohmann::ordered_json list = nlohmann::ordered_json::array();
+  for (const swarm::ExpertName& name : names) {
+    list.push_back({{"layer", name.layer.value}, {"expert", name.expert.value}});
+    if (!json) std::cout << what << " layer " << name.layer.value << ", expert " << name.expert.value << "\n";
+  }
+  if (json) std::cout << list.dump() << "\n";
+}
+
+StatusOr<swarm::AddExpert> request_of(const GrowthFlags& flags) {
+  swarm::AddExpert request;
+  request.layer = flags.layer;
+  if (flags.from == "busiest") {
+    request.from = swarm::AddExpert::From::most_loaded;
+  } else if (flags.from != "nothing") {
+    if (flags.expert < 0 || flags.layer < 0) {
+      return absl::InvalidArgumentError("--from given: expected --layer and --expert, the expert to copy");
+    }
+    request.from = swarm::AddExpert::From::given;
+    request.source = ExpertId{flags.expert};
+  }
+  return request;
+}
+
+Status add(const GrowthFlags& flags, const Interrupt& interrupt) {
+  AGORA_ASSIGN_OR_RETURN(const swarm::AddExpert request, request_of(flags));
+  AGORA_ASSIGN_OR_RETURN(const auto client, SwarmClient::open(flags.place, interrupt));
+  AGORA_ASSIGN_OR_RETURN(const PeerEntry host, client->someone(is_host, "host"));
+  const peers::Reply reply = client->ask(host, swarm::kAddExpert, swarm::encode(request));
+  if (!reply.status.ok()) return failure(reply, host.at);
+  AGORA_ASSIGN_OR_RETURN(const std::vector<swarm::ExpertName> added,
+                         swarm::read_experts(reply.payload.bytes()));
+  print(added, "added", flags.json);
+  return absl::OkStatus();
+}
+
+Status retire(const GrowthFlags& flags, const Interrupt& interrupt) {
+  AGORA_ASSIGN_OR_RETURN(const auto client, SwarmClient::open(flags.place, interrupt));
+  AGORA_ASSIGN_OR_RETURN(const PeerEntry host, client->someone(is_host, "host"));
+  const swarm::ExpertName name{LayerId{flags.layer}, ExpertId{flags.expert}};
+  const peers::Reply reply = client->ask(host, swarm::kRetireExpert, swarm::encode_expert(name));
+  if (!reply.status.ok()) return failure(reply, host.at);
+  print({name}, "retired", flags.json);
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+void add_expert_command(CLI::App& app, const Interrupt& interrupt, CommandResult& result) {
+  CLI::App* expert = app.add_subcommand("expert", "Add experts to a running swarm, or retire them");
+  expert->require_subcommand(1);
+  auto flags = std::make_shared<GrowthFlags>();
+  const auto begin = [&](const char* name, const char* help) {
+    CLI::App* command = expert->add_subcommand(name, help);
+    command->option_defaults()->always_capture_default();
+    add_place_flags(*command, flags->place);
+    command->add_flag("--json", flags->json, "JSON instead of lines");
+    return command;
+  };
+  CLI::App* command = begin("add", "One expert more: in a layer, or in every layer");
+  command->add_option("--layer", flags->layer, "-1: in every layer");
+  command
+      ->add_option("--from", flags->from,
+                   "nothing: first weights; busiest: a copy of the layer's most asked; given: of --expert")
+      ->check(CLI::IsMember({"nothing", "busiest", "given"}));
+  command->add_option("--expert", flags->expert, "the one to copy, with --from given");
+  command->callback([=, &interrupt, &result] { result.exit_code = report(add(*flags, interrupt)); });
+
+  command = begin("retire", "Let an expert go, for ever: its number is not given again");
+  command->add_option("layer", flags->layer, "its layer")->required()->check(CLI::NonNegativeNumber);
+  command->add_option("expert", flags->expert, "its number")->required()->check(CLI::NonNegativeNumber);
+  command->callback([=, &interrupt, &result] { result.exit_code = report(retire(*flags, interrupt)); });
+}
+
+}  // namespace agora::cli
