@@ -3,9 +3,9 @@
 //   Baton baton;   BatonTurn turn(baton);   // computes ...
 //   { BatonRest rest(&baton);  wait_for_the_answer(); }   // others compute meanwhile
 //
-// A trainer with several micro-batches in flight runs one thread for each: the work between two waits is never
-// interleaved, so what is written only there needs no lock. Waiters get their turn in the order in which they
-// asked. Any thread.
+// A trainer with several micro-batches in flight runs one thread for each: the work between two waits is
+// never interleaved, so what is written only there needs no lock. Waiters get their turn in the order in
+// which they asked. Any thread.
 #pragma once
 
 #include <cstdint>

@@ -1,6 +1,6 @@
 // A Loop whose time jumps from task to task: tests and the simulator step it.
 //
-//   VirtualLoop loop;   loop.after(kSecondNs, task);   loop.run_for(10 * kSecondNs);   // takes no time at all
+//   VirtualLoop loop;   loop.after(kSecondNs, task);   loop.run_for(10 * kSecondNs);   // at once
 //
 // One thread.
 #pragma once

@@ -1,4 +1,5 @@
-// Who a peer is: the SHA-256 of its Ed25519 public key. Whoever proves the key is the peer; nobody assigns ids.
+// Who a peer is: the SHA-256 of its Ed25519 public key. Whoever proves the key is the peer; nobody assigns
+// ids.
 //
 //   PeerId id = peer_id_of(public_key);   id.text();   id.brief();   // 64 and 8 hexadecimal digits
 //
