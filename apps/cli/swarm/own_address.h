@@ -15,7 +15,8 @@ namespace agora::cli {
 
 std::string own_address(const peers::Endpoint& towards);
 
-// HOST:PORT to listen at; port 0: any free one, which no peer's endpoint may be. InvalidArgument names the flag.
+// HOST:PORT to listen at; port 0: any free one, which no peer's endpoint may be. InvalidArgument names the
+// flag.
 StatusOr<peers::Endpoint> parse_listen(const char* flag, const std::string& text);
 
 // 0.0.0.0 and ::, which mean "all of this machine's" and nothing to anybody else.
