@@ -35,7 +35,7 @@ ScratchFolder::~ScratchFolder() {
 }
 
 Process Process::start(const std::vector<std::string>& arguments, const ScratchFolder& scratch,
-                       int64_t file_bytes_max) {
+                       int64_t file_bytes_max, const std::vector<std::string>& through) {
   Process process;
   process.out_ = (scratch / "stdout").string();
   process.err_ = (scratch / "stderr").string();
@@ -48,10 +48,12 @@ Process Process::start(const std::vector<std::string>& arguments, const ScratchF
     const rlimit limit{static_cast<rlim_t>(file_bytes_max), static_cast<rlim_t>(file_bytes_max)};
     setrlimit(RLIMIT_FSIZE, &limit);
   }
-  std::vector<char*> words{const_cast<char*>(AGORA_BINARY)};
+  std::vector<char*> words;
+  for (const std::string& word : through) words.push_back(const_cast<char*>(word.c_str()));
+  words.push_back(const_cast<char*>(AGORA_BINARY));
   for (const std::string& word : arguments) words.push_back(const_cast<char*>(word.c_str()));
   words.push_back(nullptr);
-  execv(AGORA_BINARY, words.data());
+  execv(words[0], words.data());
   _exit(127);
 }
 

@@ -33,9 +33,9 @@ class ScratchFolder {
 class Process {
  public:
   // Standard output and error go to files in `scratch`. file_bytes_max: what it may write to one file; 0: no
-  // limit.
+  // limit. through: a program that runs it, with its arguments; signals go to what it becomes.
   static Process start(const std::vector<std::string>& arguments, const ScratchFolder& scratch,
-                       int64_t file_bytes_max = 0);
+                       int64_t file_bytes_max = 0, const std::vector<std::string>& through = {});
 
   // Until its standard output holds the text, or it has ended. False: it ended without.
   bool wait_for_output(const std::string& text);

@@ -39,7 +39,8 @@ SwarmUnderTest::SwarmUnderTest(const SwarmSetup& setup)
         write_two_domains(scratch_ / "data");
         return Process::start(up_arguments((scratch_ / "data").string(), (scratch_ / "run").string(), setup),
                               scratch_);
-      }()) {}
+      }()),
+      processes_(setup.hosts + setup.trainers + setup.servers) {}
 
 SwarmUnderTest::~SwarmUnderTest() {
   if (!ended_) end();
@@ -73,7 +74,18 @@ int64_t SwarmUnderTest::pid_of(const std::string& process) const {
   return line ? line->at("pid").get<int64_t>() : 0;
 }
 
+std::string SwarmUnderTest::process_of(const std::string& peer) const {
+  for (const json& line : lines()) {
+    if (line.value("event", "") == "up" && line.value("peer", "") == peer) return line.at("process");
+  }
+  return "";
+}
+
 std::string SwarmUnderTest::at(const std::string& process) const {
+  if (process == "up") {
+    const auto start = last("start");
+    return start ? start->at("at").get<std::string>() : "";
+  }
   const auto line = last("up", process);
   return line ? line->at("at").get<std::string>() : "";
 }
@@ -111,13 +123,11 @@ double SwarmUnderTest::wait_until(const std::string& what, const std::function<b
 }
 
 void SwarmUnderTest::wait_until_up() {
-  wait_until("every process is up", [&] {
-    const auto line = last("swarm");
-    return line && running().size() == line->at("processes").size();
-  });
+  wait_until("every process is up", [&] { return static_cast<int64_t>(running().size()) == processes_; });
 }
 
 void SwarmUnderTest::wait_until_training() {
+  wait_until_up();
   wait_until("a trainer makes steps", [&] { return step_of("trainer 1") >= kFewSteps; });
 }
 

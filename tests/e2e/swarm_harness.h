@@ -36,13 +36,15 @@ class SwarmUnderTest {
   ~SwarmUnderTest();
 
   std::string dir() const { return (scratch_ / "run").string(); }
+  std::string data() const { return (scratch_ / "data").string(); }
   // The last line of `agora up` with these, looked for from the beginning; by process and event.
   std::optional<nlohmann::json> last(const std::string& event, const std::string& process = "") const;
   int64_t step_of(const std::string& trainer) const;
   int64_t pid_of(const std::string& process) const;
-  std::string at(const std::string& process) const;    // HOST:PORT
-  std::string http(const std::string& process) const;  // likewise
-  std::vector<std::string> running() const;            // names, as the last line about the swarm says
+  std::string process_of(const std::string& peer) const;  // its id; empty: none of ours
+  std::string at(const std::string& process) const;       // HOST:PORT; "up" too
+  std::string http(const std::string& process) const;     // likewise
+  std::vector<std::string> running() const;               // names, as the last line about the swarm says
 
   // Until it is so; the seconds it took. A failure of the test when it never is, or `agora up` ends.
   double wait_until(const std::string& what, const std::function<bool()>& is_so);
@@ -64,6 +66,7 @@ class SwarmUnderTest {
 
   ScratchFolder scratch_;
   Process process_;
+  int64_t processes_;  // besides agora up
   bool ended_ = false;
 };
 

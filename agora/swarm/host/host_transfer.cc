@@ -286,15 +286,16 @@ void Host::State::take_over(const std::shared_ptr<peers::IncomingCall>& call) {
 void Host::State::leave_next() {
   if (!left) return;
   bool led = false, may = false;
+  const bool in_time = loop.now_ns() < leave_until_ns;
   for (const auto& [name, mine] : own) {
     if (mine.role != Role::leader || !mine.ready) continue;
     led = true;
     const peers::PeerId to = successor(name);
-    if (to.empty()) continue;
+    if (to.empty() || !in_time) continue;
     may = true;
     hand_over(name, to);
   }
-  const bool waits = hand_overs_running > 0 || (may && loop.now_ns() < leave_until_ns);
+  const bool waits = hand_overs_running > 0 || may;
   loop.cancel(leave_timer);
   if (led && waits) {
     leave_timer = loop.after(kLeaveAgainNs, [weak = weak_from_this()] {

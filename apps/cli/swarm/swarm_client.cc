@@ -15,6 +15,7 @@ namespace agora::cli {
 namespace {
 
 constexpr size_t kPeersAskedMax = 4096;
+constexpr double kOneOfManySeconds = 2;  // when everybody is asked, nobody waits longer for one that is silent
 
 auto order(const PeerStatus& status) {
   const swarm::PeerState& s = status.self.state;
@@ -81,6 +82,7 @@ StatusOr<std::vector<PeerStatus>> SwarmClient::everyone() {
       if (seen.size() >= kPeersAskedMax || !seen.try_emplace(entry.peer).second) continue;
       calls.push_back(settings(entry.at, swarm::kGetStatus));
       calls.back().to = entry.peer;
+      calls.back().deadline_ns = deadline_in(std::min(seconds_, kOneOfManySeconds));
     }
     open.clear();
     for (const peers::Reply& reply : call_all(*transport_, calls, {})) {
