@@ -212,7 +212,7 @@ Status Answerer::read(std::span<const PlannedRead> reads) {
   const int64_t begin_ns = clock_.now_ns();
   tally_.begin(std::move(shares));
   model::Model& model = *answers_.at(reads[0].session)->session->trunk().model;
-  const model::Pass pass{.compute = compute_, .call = {}, .observer = &tally_};
+  const model::Pass pass{.compute = compute_, .call = {.runner_up = true}, .observer = &tally_};
   swarm::RemoteExperts::set_trace(answers_.at(reads[0].session)->summary.request);
   AGORA_RETURN_IF_ERROR(model.extend_many(pass, steps));
   tally_.commit();
