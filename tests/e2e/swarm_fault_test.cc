@@ -1,4 +1,4 @@
-// A swarm of real processes against a hostile world: strangers at the door, a full disk, a network that splits.
+// A swarm of real processes against a hostile world: strangers at the door, a full disk, a split network.
 #include <signal.h>
 #include <unistd.h>
 

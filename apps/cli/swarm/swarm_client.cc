@@ -15,7 +15,7 @@ namespace agora::cli {
 namespace {
 
 constexpr size_t kPeersAskedMax = 4096;
-constexpr double kOneOfManySeconds = 2;  // when everybody is asked, nobody waits longer for one that is silent
+constexpr double kOneOfManySeconds = 2;  // nobody waits longer for one of many that is silent
 
 auto order(const PeerStatus& status) {
   const swarm::PeerState& s = status.self.state;
