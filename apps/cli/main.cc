@@ -1,5 +1,6 @@
 // agora: one binary; main() wires everything.
 #include <csignal>
+#include <cstdlib>
 
 #include "apps/cli/classic.h"
 #include "apps/cli/command.h"
@@ -67,6 +68,7 @@ int main(int argc, char** argv) {
   std::signal(SIGINT, on_signal);
   std::signal(SIGTERM, on_signal);
   std::signal(SIGPIPE, SIG_IGN);
+  setenv("GRPC_VERBOSITY", "NONE", /*overwrite=*/0);  // what matters of it is in our own log and counters
   try {
     return run(argc, argv);
   } catch (const std::exception& error) {
