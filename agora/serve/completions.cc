@@ -4,6 +4,7 @@
 
 #include "agora/base/text.h"
 #include "agora/serve/trace_json.h"
+#include "agora/swarm/trace.h"
 #include "agora/weights/strict_json.h"
 
 namespace agora::serve {
@@ -83,7 +84,7 @@ Json usage_json(const AskSummary& summary) {
 }
 
 Json summary_json(const AskSummary& s) {
-  return {{"request", s.request},
+  return {{"request", swarm::request_text(s.request)},
           {"finish", std::string(name_of(s.finish))},
           {"seconds", static_cast<double>(s.duration_us) * 1e-6},
           {"trunk_version", s.trunk_version},

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "absl/strings/str_format.h"
 #include "agora/base/bytes.h"
 
 namespace agora::swarm {
@@ -68,6 +69,8 @@ void Trace::reply_to(peers::IncomingCall& call) const {
   }
   call.reply(absl::OkStatus(), peers::Payload::own(encode_spans(spans_of(trace), clock_.now_ns())));
 }
+
+std::string request_text(uint64_t trace) { return absl::StrFormat("%016x", trace); }
 
 peers::Payload encode_trace_request(uint64_t trace) {
   std::vector<std::byte> bytes;

@@ -57,6 +57,9 @@ class Trace {
   size_t next_ ABSL_GUARDED_BY(mutex_) = 0;  // where the next one goes, once the ring is full
 };
 
+// A request's number as people see it: 16 hexadecimal digits.
+std::string request_text(uint64_t trace);
+
 peers::Payload encode_trace_request(uint64_t trace);
 std::vector<std::byte> encode_spans(const std::vector<Span>& spans, int64_t now_ns);
 // InvalidArgument: not what encode_spans() writes.

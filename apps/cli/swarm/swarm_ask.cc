@@ -49,7 +49,7 @@ Json answer_json(const serve::SwarmAnswer& answer, const std::string& text, doub
           {"tokens", s.answer_tokens},
           {"finish", std::string(serve::name_of(s.finish))},
           {"tokens_per_second", rate},
-          {"request", request_text(trace)},
+          {"request", swarm::request_text(trace)},
           {"servers", answer.servers},
           {"trunk_version", s.trunk_version},
           {"expert_version_min", s.expert_version_min},
@@ -68,7 +68,7 @@ void print_end(const serve::SwarmAnswer& answer, double rate, uint64_t trace) {
   std::cerr << absl::StrFormat(
       "[%d tokens, %.0f a second, ended by %s; %.2f %% of the gates' weight lost; agora trace %s]\n",
       answer.summary.answer_tokens, rate, std::string(serve::name_of(answer.summary.finish)),
-      100 * lost_share(answer.summary), request_text(trace));
+      100 * lost_share(answer.summary), swarm::request_text(trace));
 }
 
 }  // namespace

@@ -63,7 +63,6 @@ nlohmann::ordered_json trace_json(const std::vector<TracedSpan>& spans) {
   return list;
 }
 
-std::string request_text(uint64_t request) { return absl::StrFormat("%016x", request); }
 
 StatusOr<uint64_t> parse_request(const std::string& text) {
   uint64_t request = 0;

@@ -29,8 +29,7 @@ std::vector<TracedSpan> in_order(std::vector<TracedSpan> spans);
 std::string trace_text(const std::vector<TracedSpan>& spans, int columns);
 nlohmann::ordered_json trace_json(const std::vector<TracedSpan>& spans);
 
-// A request's number as people see it: 16 hexadecimal digits. InvalidArgument: not such a number, or 0.
-std::string request_text(uint64_t request);
+// The request that swarm::request_text() names. InvalidArgument: not such a number, or 0.
 StatusOr<uint64_t> parse_request(const std::string& text);
 
 }  // namespace agora::cli

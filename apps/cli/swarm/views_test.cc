@@ -81,7 +81,7 @@ TEST(Trace, SpansStandInTheOrderOfTime) {
 }
 
 TEST(Trace, ARequestHasANumber) {
-  EXPECT_EQ(request_text(0xab), "00000000000000ab");
+  EXPECT_EQ(swarm::request_text(0xab), "00000000000000ab");
   EXPECT_EQ(*parse_request("00000000000000ab"), 0xabu);
   EXPECT_EQ(*parse_request("AB"), 0xabu);
   for (const char* wrong : {"", "0", "xyz", "12 ", "0x12", "11112222333344445"}) {
