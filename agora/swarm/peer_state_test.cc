@@ -14,7 +14,6 @@ struct Said {
   bool leads;
   uint32_t epoch;
   uint64_t version;
-  friend bool operator==(const Said&, const Said&) = default;
 };
 
 std::map<std::pair<int32_t, int32_t>, Said> by_expert(const PeerState& state) {
