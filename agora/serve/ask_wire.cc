@@ -4,6 +4,7 @@
 #include <cmath>
 #include <utility>
 
+#include "agora/base/append_bytes.h"
 #include "agora/base/bytes.h"
 #include "agora/base/text.h"
 
@@ -22,16 +23,14 @@ class Writer {
 
   template <std::unsigned_integral T>
   void put(T value) {
-    bytes_.resize(bytes_.size() + sizeof value);
-    base::store_le(value, bytes_.data() + bytes_.size() - sizeof value);
+    base::append_le(value, bytes_);
   }
   void put_float(float value) { put(std::bit_cast<uint32_t>(value)); }
   void put_double(double value) { put(std::bit_cast<uint64_t>(value)); }
   void put_count(int64_t value) { put(static_cast<uint64_t>(value)); }
   void put_text(std::string_view text) {
     put(static_cast<uint32_t>(text.size()));
-    const Bytes bytes = base::as_bytes(text);
-    bytes_.insert(bytes_.end(), bytes.begin(), bytes.end());
+    base::append_bytes(base::as_bytes(text), bytes_);
   }
   void put_tokens(const std::vector<int32_t>& tokens) {
     put(static_cast<uint32_t>(tokens.size()));

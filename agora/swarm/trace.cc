@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "absl/strings/str_format.h"
+#include "agora/base/append_bytes.h"
 #include "agora/base/bytes.h"
 
 namespace agora::swarm {
@@ -12,16 +13,9 @@ namespace {
 // One span on the wire: age and duration (8 bytes each), two lengths (1 byte each), two texts.
 static_assert(Trace::kTextBytesMax <= 255);
 
-template <std::unsigned_integral T>
-void append(T value, std::vector<std::byte>& to) {
-  to.resize(to.size() + sizeof value);
-  base::store_le(value, to.data() + to.size() - sizeof value);
-}
-
 void append_text(const std::string& text, std::vector<std::byte>& to) {
-  append(static_cast<uint8_t>(text.size()), to);
-  const base::Bytes bytes = base::as_bytes(text);
-  to.insert(to.end(), bytes.begin(), bytes.end());
+  base::append_le(static_cast<uint8_t>(text.size()), to);
+  base::append_bytes(base::as_bytes(text), to);
 }
 
 bool read_text(base::ByteReader& in, std::string* text) {
@@ -74,17 +68,17 @@ std::string request_text(uint64_t trace) { return absl::StrFormat("%016x", trace
 
 peers::Payload encode_trace_request(uint64_t trace) {
   std::vector<std::byte> bytes;
-  append(trace, bytes);
+  base::append_le(trace, bytes);
   return peers::Payload::own(std::move(bytes));
 }
 
 std::vector<std::byte> encode_spans(const std::vector<Span>& spans, int64_t now_ns) {
   const size_t count = std::min(spans.size(), Trace::kSpansReplyMax);
   std::vector<std::byte> bytes;
-  append(static_cast<uint32_t>(count), bytes);
+  base::append_le(static_cast<uint32_t>(count), bytes);
   for (auto span = spans.end() - static_cast<std::ptrdiff_t>(count); span != spans.end(); ++span) {
-    append(static_cast<uint64_t>(std::max<int64_t>(0, now_ns - span->begin_ns)), bytes);
-    append(static_cast<uint64_t>(std::max<int64_t>(0, span->end_ns - span->begin_ns)), bytes);
+    base::append_le(static_cast<uint64_t>(std::max<int64_t>(0, now_ns - span->begin_ns)), bytes);
+    base::append_le(static_cast<uint64_t>(std::max<int64_t>(0, span->end_ns - span->begin_ns)), bytes);
     append_text(span->what, bytes);
     append_text(span->detail, bytes);
   }

@@ -7,6 +7,7 @@
 #include <string_view>
 #include <utility>
 
+#include "agora/base/append_bytes.h"
 #include "agora/base/check.h"
 #include "agora/base/text.h"
 
@@ -19,15 +20,14 @@ class Writer {
  public:
   template <std::unsigned_integral T>
   void number(T value) {
-    bytes_.resize(bytes_.size() + sizeof(T));
-    base::store_le(value, bytes_.data() + bytes_.size() - sizeof(T));
+    base::append_le(value, bytes_);
   }
   void records(const std::vector<Payload>& records) {
     AGORA_CHECK_LE(records.size(), kMessageRecordsMax);
     number(static_cast<uint16_t>(records.size()));
     for (const Payload& record : records) {
       number(static_cast<uint16_t>(record.size()));
-      bytes_.insert(bytes_.end(), record.bytes().begin(), record.bytes().end());
+      base::append_bytes(record.bytes(), bytes_);
     }
   }
   Payload take() { return Payload::own(std::move(bytes_)); }

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "agora/base/append_bytes.h"
 #include "agora/base/text.h"
 
 namespace agora::peers {
@@ -25,16 +26,6 @@ std::vector<std::byte> signed_bytes(base::Bytes unsigned_part) {
   const auto tail = std::ranges::copy(base::as_bytes(kSignedAs), bytes.begin()).out;
   std::ranges::copy(unsigned_part, tail);
   return bytes;
-}
-
-template <class T>
-void append_le(std::vector<std::byte>& to, T value) {
-  to.resize(to.size() + sizeof(T));
-  base::store_le(value, to.data() + to.size() - sizeof(T));
-}
-
-void append(std::vector<std::byte>& to, base::Bytes bytes) {
-  to.insert(to.end(), bytes.begin(), bytes.end());
 }
 
 // An address or a name: nothing that a log, a terminal or a resolver would stumble over.
@@ -73,18 +64,18 @@ StatusOr<std::vector<std::byte>> sign_record(const Record& record, const Identit
   AGORA_RETURN_IF_ERROR(check_fields(record));
   std::vector<std::byte> bytes;
   bytes.reserve(kFixedBytes + record.endpoint.host.size() + record.body.size());
-  append_le(bytes, kVersion);
-  append_le(bytes, record.leaving ? kLeaving : uint8_t{0});
-  append_le(bytes, static_cast<uint16_t>(record.ttl_s));
-  append_le(bytes, record.sequence);
-  append(bytes, identity.public_key());
-  append(bytes, record.swarm.bytes);
-  append_le(bytes, record.endpoint.port);
-  append_le(bytes, static_cast<uint8_t>(record.endpoint.host.size()));
-  append(bytes, base::as_bytes(record.endpoint.host));
-  append_le(bytes, static_cast<uint16_t>(record.body.size()));
-  append(bytes, base::as_bytes(record.body));
-  append(bytes, identity.sign(signed_bytes(bytes)));
+  base::append_le(kVersion, bytes);
+  base::append_le(record.leaving ? kLeaving : uint8_t{0}, bytes);
+  base::append_le(static_cast<uint16_t>(record.ttl_s), bytes);
+  base::append_le(record.sequence, bytes);
+  base::append_bytes(identity.public_key(), bytes);
+  base::append_bytes(record.swarm.bytes, bytes);
+  base::append_le(record.endpoint.port, bytes);
+  base::append_le(static_cast<uint8_t>(record.endpoint.host.size()), bytes);
+  base::append_bytes(base::as_bytes(record.endpoint.host), bytes);
+  base::append_le(static_cast<uint16_t>(record.body.size()), bytes);
+  base::append_bytes(base::as_bytes(record.body), bytes);
+  base::append_bytes(identity.sign(signed_bytes(bytes)), bytes);
   return bytes;
 }
 

@@ -6,6 +6,7 @@
 #include <string_view>
 #include <vector>
 
+#include "agora/base/append_bytes.h"
 #include "agora/base/text.h"
 
 namespace agora::peers {
@@ -15,30 +16,20 @@ constexpr std::string_view kMagic = "agora";
 constexpr uint16_t kVersion = 1;
 constexpr size_t kHostBytesMax = 253;
 
-template <std::unsigned_integral T>
-void append(std::vector<std::byte>& to, T value) {
-  to.resize(to.size() + sizeof value);
-  base::store_le<T>(value, to.data() + to.size() - sizeof value);
-}
-
-void append(std::vector<std::byte>& to, base::Bytes bytes) {
-  to.insert(to.end(), bytes.begin(), bytes.end());
-}
-
 }  // namespace
 
 Payload encode_hello(const Hello& hello) {
   std::vector<std::byte> bytes;
   const std::string_view host = std::string_view(hello.endpoint.host).substr(0, kHostBytesMax);
-  append(bytes, base::as_bytes(kMagic));
-  append<uint16_t>(bytes, kVersion);
-  append<uint64_t>(bytes, hello.incarnation);
-  append<uint64_t>(bytes, hello.dial);
-  append(bytes, hello.nonce);
-  append<uint8_t>(bytes, hello.keyed ? 1 : 0);
-  append<uint16_t>(bytes, hello.endpoint.port);
-  append<uint8_t>(bytes, static_cast<uint8_t>(host.size()));
-  append(bytes, base::as_bytes(host));
+  base::append_bytes(base::as_bytes(kMagic), bytes);
+  base::append_le(kVersion, bytes);
+  base::append_le(hello.incarnation, bytes);
+  base::append_le(hello.dial, bytes);
+  base::append_bytes(hello.nonce, bytes);
+  base::append_le<uint8_t>(hello.keyed ? 1 : 0, bytes);
+  base::append_le(hello.endpoint.port, bytes);
+  base::append_le(static_cast<uint8_t>(host.size()), bytes);
+  base::append_bytes(base::as_bytes(host), bytes);
   return Payload::own(std::move(bytes));
 }
 
