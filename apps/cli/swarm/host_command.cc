@@ -23,47 +23,45 @@ struct HostFlags {
 };
 
 void append_metrics(const swarm::HostCounters& c, std::vector<Metric>& to) {
-  const auto counter = [&to](const char* name, const char* help, uint64_t value) {
-    to.push_back({name, help, Metric::Kind::counter, static_cast<double>(value)});
-  };
-  counter("agora_host_calls_total", "Calls of gates: forward, backward, release, end of a step.", c.calls);
-  counter("agora_host_rows_total", "Rows of experts, forward and backward.", c.rows);
-  counter("agora_host_passes_total", "Forward passes over the experts.", c.passes);
-  counter("agora_host_shared_total", "Forward calls that shared their pass with others.", c.shared);
-  counter("agora_host_malformed_total", "Calls that could not be read.", c.malformed);
-  counter("agora_host_refused_total", "Calls of a wrong layer, shape or dtype, or not finite.", c.refused);
-  counter("agora_host_unknown_tickets_total", "Backward calls whose inputs were kept no more.",
-          c.unknown_tickets);
-  counter("agora_host_queue_full_total", "Calls refused because too many waited.", c.queue_full);
-  counter("agora_host_late_total", "Calls dropped: their deadline passed while they waited.", c.late);
+  add_counter(to, "agora_host_calls_total", "Calls of gates: forward, backward, release, end of a step.",
+              c.calls);
+  add_counter(to, "agora_host_rows_total", "Rows of experts, forward and backward.", c.rows);
+  add_counter(to, "agora_host_passes_total", "Forward passes over the experts.", c.passes);
+  add_counter(to, "agora_host_shared_total", "Forward calls that shared their pass with others.", c.shared);
+  add_counter(to, "agora_host_malformed_total", "Calls that could not be read.", c.malformed);
+  add_counter(to, "agora_host_refused_total", "Calls of a wrong layer, shape or dtype, or not finite.",
+              c.refused);
+  add_counter(to, "agora_host_unknown_tickets_total", "Backward calls whose inputs were kept no more.",
+              c.unknown_tickets);
+  add_counter(to, "agora_host_queue_full_total", "Calls refused because too many waited.", c.queue_full);
+  add_counter(to, "agora_host_late_total", "Calls dropped: their deadline passed while they waited.", c.late);
 }
 
 void append_metrics(const swarm::HostStatus& s, std::vector<Metric>& to) {
-  const auto counter = [&to](const char* name, const char* help, uint64_t value) {
-    to.push_back({name, help, Metric::Kind::counter, static_cast<double>(value)});
-  };
-  counter("agora_experts_adopted_total", "Experts that the host took.", s.adopted);
-  counter("agora_experts_dropped_total", "Experts that the host let go.", s.dropped);
-  counter("agora_experts_led_new_total", "Leaderships that began here.", s.led_new);
-  counter("agora_experts_stepped_down_total", "Leaderships that ended because another leads.",
-          s.stepped_down);
-  counter("agora_experts_handed_over_total", "Experts handed over to another leader.", s.handed_over);
-  counter("agora_hand_overs_failed_total", "Hand-overs that came to nothing.", s.hand_overs_failed);
-  counter("agora_pulls_total", "Snapshots pulled from leaders.", s.pulls);
-  counter("agora_pulls_failed_total", "Snapshots that could not be pulled.", s.pulls_failed);
-  counter("agora_pulled_bytes_total", "Bytes of snapshots pulled.", s.bytes_pulled);
-  counter("agora_saves_total", "Snapshots written to disk.", s.saves);
-  counter("agora_saves_failed_total", "Snapshots that the disk did not take.", s.saves_failed);
-  counter("agora_experts_restored_total", "Experts that came back from disk.", s.restored);
-  counter("agora_experts_lost_total", "Experts that began anew though they had been trained.", s.lost);
-  counter("agora_updates_applied_total", "Gradients taken.", s.updates.applied);
-  counter("agora_updates_repeated_total", "Gradients that had been applied before.", s.updates.repeated);
-  counter("agora_updates_too_old_total", "Gradients computed on weights too old.", s.updates.too_old);
-  counter("agora_updates_not_leading_total", "Gradients for experts that another host leads.",
-          s.updates.not_leading);
-  counter("agora_updates_invalid_total", "Gradients of a wrong shape, not finite, or beyond the norm limit.",
-          s.updates.refused);
-  counter("agora_expert_steps_total", "Steps of the experts' optimizers.", s.updates.steps);
+  add_counter(to, "agora_experts_adopted_total", "Experts that the host took.", s.adopted);
+  add_counter(to, "agora_experts_dropped_total", "Experts that the host let go.", s.dropped);
+  add_counter(to, "agora_experts_led_new_total", "Leaderships that began here.", s.led_new);
+  add_counter(to, "agora_experts_stepped_down_total", "Leaderships that ended because another leads.",
+              s.stepped_down);
+  add_counter(to, "agora_experts_handed_over_total", "Experts handed over to another leader.", s.handed_over);
+  add_counter(to, "agora_hand_overs_failed_total", "Hand-overs that came to nothing.", s.hand_overs_failed);
+  add_counter(to, "agora_pulls_total", "Snapshots pulled from leaders.", s.pulls);
+  add_counter(to, "agora_pulls_failed_total", "Snapshots that could not be pulled.", s.pulls_failed);
+  add_counter(to, "agora_pulled_bytes_total", "Bytes of snapshots pulled.", s.bytes_pulled);
+  add_counter(to, "agora_saves_total", "Snapshots written to disk.", s.saves);
+  add_counter(to, "agora_saves_failed_total", "Snapshots that the disk did not take.", s.saves_failed);
+  add_counter(to, "agora_experts_restored_total", "Experts that came back from disk.", s.restored);
+  add_counter(to, "agora_experts_lost_total", "Experts that began anew though they had been trained.",
+              s.lost);
+  add_counter(to, "agora_updates_applied_total", "Gradients taken.", s.updates.applied);
+  add_counter(to, "agora_updates_repeated_total", "Gradients that had been applied before.",
+              s.updates.repeated);
+  add_counter(to, "agora_updates_too_old_total", "Gradients computed on weights too old.", s.updates.too_old);
+  add_counter(to, "agora_updates_not_leading_total", "Gradients for experts that another host leads.",
+              s.updates.not_leading);
+  add_counter(to, "agora_updates_invalid_total",
+              "Gradients of a wrong shape, not finite, or beyond the norm limit.", s.updates.refused);
+  add_counter(to, "agora_expert_steps_total", "Steps of the experts' optimizers.", s.updates.steps);
 }
 
 // The expert as a saved swarm has it; none: first weights.

@@ -6,44 +6,41 @@
 #include <prometheus/text_serializer.h>
 
 namespace agora::cli {
-namespace {
 
-void counter(std::vector<Metric>& to, const char* name, const char* help, auto value) {
-  to.push_back({name, help, Metric::Kind::counter, static_cast<double>(value)});
+void add_counter(std::vector<Metric>& to, const char* name, const char* help, double value) {
+  to.push_back({name, help, Metric::Kind::counter, value});
 }
 
-void gauge(std::vector<Metric>& to, const char* name, const char* help, auto value) {
-  to.push_back({name, help, Metric::Kind::gauge, static_cast<double>(value)});
+void add_gauge(std::vector<Metric>& to, const char* name, const char* help, double value) {
+  to.push_back({name, help, Metric::Kind::gauge, value});
 }
-
-}  // namespace
 
 void append_metrics(const peers::TransportCounters& c, std::vector<Metric>& to) {
-  counter(to, "agora_calls_sent_total", "Calls to other peers.", c.calls_sent);
-  counter(to, "agora_calls_received_total", "Calls from other peers.", c.calls_received);
-  counter(to, "agora_bytes_sent_total", "Bytes of frames to other peers.", c.bytes_sent);
-  counter(to, "agora_bytes_received_total", "Bytes of frames from other peers.", c.bytes_received);
-  counter(to, "agora_frames_refused_total", "Frames that could not be read, were too large or of no method.",
-          c.frames_refused);
-  counter(to, "agora_connections_refused_total", "No proof of the id, a wrong swarm key, or over a limit.",
-          c.connections_refused);
-  counter(to, "agora_calls_dropped_late_total", "Calls whose deadline had passed when they came.",
-          c.calls_dropped_late);
-  gauge(to, "agora_connections", "Connections with other peers.", c.connections);
+  add_counter(to, "agora_calls_sent_total", "Calls to other peers.", c.calls_sent);
+  add_counter(to, "agora_calls_received_total", "Calls from other peers.", c.calls_received);
+  add_counter(to, "agora_bytes_sent_total", "Bytes of frames to other peers.", c.bytes_sent);
+  add_counter(to, "agora_bytes_received_total", "Bytes of frames from other peers.", c.bytes_received);
+  add_counter(to, "agora_frames_refused_total",
+              "Frames that could not be read, were too large or of no method.", c.frames_refused);
+  add_counter(to, "agora_connections_refused_total",
+              "No proof of the id, a wrong swarm key, or over a limit.", c.connections_refused);
+  add_counter(to, "agora_calls_dropped_late_total", "Calls whose deadline had passed when they came.",
+              c.calls_dropped_late);
+  add_gauge(to, "agora_connections", "Connections with other peers.", c.connections);
 }
 
 void append_metrics(const peers::DirectoryCounters& c, std::vector<Metric>& to) {
-  counter(to, "agora_records_taken_total", "Records of peers that were new or fresher.", c.records_taken);
-  counter(to, "agora_records_forged_total", "Records whose signature or id does not hold.", c.forged);
-  counter(to, "agora_records_stale_total", "Records older than what was known: replayed or overtaken.",
-          c.stale);
-  counter(to, "agora_records_oversized_total", "Records beyond the size limit.", c.oversized);
-  counter(to, "agora_records_foreign_total", "Records of another swarm.", c.foreign);
-  counter(to, "agora_records_malformed_total", "Records that could not be read.", c.malformed);
-  counter(to, "agora_records_over_limit_total", "Records of more peers than are kept.", c.over_limit);
-  counter(to, "agora_directory_messages_refused_total", "Messages of the directory that could not be read.",
-          c.messages_refused);
-  counter(to, "agora_records_expired_total", "Records whose peer was not heard of any more.", c.expired);
+  add_counter(to, "agora_records_taken_total", "Records of peers that were new or fresher.", c.records_taken);
+  add_counter(to, "agora_records_forged_total", "Records whose signature or id does not hold.", c.forged);
+  add_counter(to, "agora_records_stale_total", "Records older than what was known: replayed or overtaken.",
+              c.stale);
+  add_counter(to, "agora_records_oversized_total", "Records beyond the size limit.", c.oversized);
+  add_counter(to, "agora_records_foreign_total", "Records of another swarm.", c.foreign);
+  add_counter(to, "agora_records_malformed_total", "Records that could not be read.", c.malformed);
+  add_counter(to, "agora_records_over_limit_total", "Records of more peers than are kept.", c.over_limit);
+  add_counter(to, "agora_directory_messages_refused_total",
+              "Messages of the directory that could not be read.", c.messages_refused);
+  add_counter(to, "agora_records_expired_total", "Records whose peer was not heard of any more.", c.expired);
 }
 
 void append_metrics(const swarm::PeerState& state, std::vector<Metric>& to) {
@@ -51,35 +48,35 @@ void append_metrics(const swarm::PeerState& state, std::vector<Metric>& to) {
   int64_t followed = 0;
   for (const swarm::HeldRange& range : state.held) (range.leads ? led : followed) += range.count;
   if (state.host) {
-    gauge(to, "agora_experts_led", "Experts that this host leads.", led);
-    gauge(to, "agora_experts_followed", "Experts that this host holds as a follower.", followed);
-    gauge(to, "agora_room", "Experts that this host would still take.", state.room);
-    gauge(to, "agora_load_seconds", "How long a call that came now would wait.", 1e-6 * state.load_us);
+    add_gauge(to, "agora_experts_led", "Experts that this host leads.", led);
+    add_gauge(to, "agora_experts_followed", "Experts that this host holds as a follower.", followed);
+    add_gauge(to, "agora_room", "Experts that this host would still take.", state.room);
+    add_gauge(to, "agora_load_seconds", "How long a call that came now would wait.", 1e-6 * state.load_us);
   }
-  gauge(to, "agora_step", "Trainers: steps done. Hosts: updates applied.", state.step);
-  gauge(to, "agora_rows_per_second", "Rows through this peer.", state.rows_per_s);
+  add_gauge(to, "agora_step", "Trainers: steps done. Hosts: updates applied.", state.step);
+  add_gauge(to, "agora_rows_per_second", "Rows through this peer.", state.rows_per_s);
   if (!state.trainer && !state.server) return;
-  gauge(to, "agora_trunk_version", "Rounds of averaging that the trunk has seen.", state.trunk_version);
-  if (state.trainer) gauge(to, "agora_loss", "Of the last step, in nats per token.", state.loss);
+  add_gauge(to, "agora_trunk_version", "Rounds of averaging that the trunk has seen.", state.trunk_version);
+  if (state.trainer) add_gauge(to, "agora_loss", "Of the last step, in nats per token.", state.loss);
 }
 
 void append_metrics(const swarm::MixReport& r, std::vector<Metric>& to) {
-  counter(to, "agora_mix_calls_total", "Calls of a gate's mixtures to hosts.", r.calls);
-  counter(to, "agora_mix_rows_total", "Rows that mixtures sent to hosts.", r.rows);
-  counter(to, "agora_mix_by_replica_total", "Choices that another replica served.", r.by_replica);
-  counter(to, "agora_mix_by_hedge_total", "Choices that a second call, sent early, served.", r.by_hedge);
-  counter(to, "agora_mix_by_next_expert_total", "Choices that the next-best expert served.",
-          r.by_next_expert);
-  counter(to, "agora_mix_lost_total", "Choices that nobody served.", r.lost);
-  counter(to, "agora_gate_mass_total", "Sum of the gates' weights.", r.gate_mass);
-  counter(to, "agora_gate_mass_lost_total", "Sum of the weights of choices that nobody served.",
-          r.gate_mass_lost);
-  counter(to, "agora_updates_refused_total", "Gradients that no leader took, or that came too old.",
-          r.updates_refused);
-  counter(to, "agora_tickets_resent_total", "Backward calls that had to send their inputs again.",
-          r.tickets_resent);
-  counter(to, "agora_mix_bytes_sent_total", "Bytes of rows to hosts.", r.bytes_sent);
-  counter(to, "agora_mix_bytes_received_total", "Bytes of rows from hosts.", r.bytes_received);
+  add_counter(to, "agora_mix_calls_total", "Calls of a gate's mixtures to hosts.", r.calls);
+  add_counter(to, "agora_mix_rows_total", "Rows that mixtures sent to hosts.", r.rows);
+  add_counter(to, "agora_mix_by_replica_total", "Choices that another replica served.", r.by_replica);
+  add_counter(to, "agora_mix_by_hedge_total", "Choices that a second call, sent early, served.", r.by_hedge);
+  add_counter(to, "agora_mix_by_next_expert_total", "Choices that the next-best expert served.",
+              r.by_next_expert);
+  add_counter(to, "agora_mix_lost_total", "Choices that nobody served.", r.lost);
+  add_counter(to, "agora_gate_mass_total", "Sum of the gates' weights.", r.gate_mass);
+  add_counter(to, "agora_gate_mass_lost_total", "Sum of the weights of choices that nobody served.",
+              r.gate_mass_lost);
+  add_counter(to, "agora_updates_refused_total", "Gradients that no leader took, or that came too old.",
+              r.updates_refused);
+  add_counter(to, "agora_tickets_resent_total", "Backward calls that had to send their inputs again.",
+              r.tickets_resent);
+  add_counter(to, "agora_mix_bytes_sent_total", "Bytes of rows to hosts.", r.bytes_sent);
+  add_counter(to, "agora_mix_bytes_received_total", "Bytes of rows from hosts.", r.bytes_received);
 }
 
 void add_to(const swarm::MixReport& report, swarm::MixReport& sum) {

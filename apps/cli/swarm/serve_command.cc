@@ -22,25 +22,21 @@ struct ServeFlags {
 };
 
 void append_metrics(const serve::SwarmServerCounters& c, std::vector<Metric>& to) {
-  const auto counter = [&to](const char* name, const char* help, uint64_t value) {
-    to.push_back({name, help, Metric::Kind::counter, static_cast<double>(value)});
-  };
-  const auto gauge = [&to](const char* name, const char* help, int64_t value) {
-    to.push_back({name, help, Metric::Kind::gauge, static_cast<double>(value)});
-  };
-  counter("agora_asked_total", "Questions that came.", c.answers.asked);
-  counter("agora_answered_total", "Answers given whole.", c.answers.answered);
-  counter("agora_answers_failed_total", "Answers that failed, or came too late.", c.answers.failed);
-  counter("agora_answers_abandoned_total", "Answers that nobody waited for any more.", c.answers.abandoned);
-  counter("agora_answer_tokens_total", "Tokens of answers.", c.answers.tokens);
-  counter("agora_answer_rows_total", "Rows through the model, prompts included.", c.answers.rows);
-  counter("agora_explained_total", "Texts explained.", c.explained);
-  counter("agora_questions_malformed_total", "Questions that could not be read.", c.malformed);
-  counter("agora_trunks_taken_total", "Newer trunks that were taken from trainers.", c.trunks.taken);
-  counter("agora_trunks_refused_total", "Trunks that could not be pulled or did not fit.", c.trunks.refused);
-  gauge("agora_answers_active", "Answers under way.", c.answers.active);
-  gauge("agora_answers_waiting", "Questions that wait.", c.answers.waiting);
-  gauge("agora_cache_bytes", "Of keys and values.", c.answers.cache_bytes);
+  add_counter(to, "agora_asked_total", "Questions that came.", c.answers.asked);
+  add_counter(to, "agora_answered_total", "Answers given whole.", c.answers.answered);
+  add_counter(to, "agora_answers_failed_total", "Answers that failed, or came too late.", c.answers.failed);
+  add_counter(to, "agora_answers_abandoned_total", "Answers that nobody waited for any more.",
+              c.answers.abandoned);
+  add_counter(to, "agora_answer_tokens_total", "Tokens of answers.", c.answers.tokens);
+  add_counter(to, "agora_answer_rows_total", "Rows through the model, prompts included.", c.answers.rows);
+  add_counter(to, "agora_explained_total", "Texts explained.", c.explained);
+  add_counter(to, "agora_questions_malformed_total", "Questions that could not be read.", c.malformed);
+  add_counter(to, "agora_trunks_taken_total", "Newer trunks that were taken from trainers.", c.trunks.taken);
+  add_counter(to, "agora_trunks_refused_total", "Trunks that could not be pulled or did not fit.",
+              c.trunks.refused);
+  add_gauge(to, "agora_answers_active", "Answers under way.", c.answers.active);
+  add_gauge(to, "agora_answers_waiting", "Questions that wait.", c.answers.waiting);
+  add_gauge(to, "agora_cache_bytes", "Of keys and values.", c.answers.cache_bytes);
 }
 
 Status serve(const ServeFlags& flags, const Interrupt& interrupt) {
