@@ -270,7 +270,8 @@ TEST(ExpertStore, AThousandExpertsCostLittleBeyondTheirNumbers) {
   const auto bytes = bytes_per_expert_overhead(machine.compute, 1000);
   ASSERT_TRUE(bytes.ok()) << bytes.status();
   RecordProperty("bytes", static_cast<int>(*bytes));
-  // The goal is 1,024; 1,320 are the Expert object itself, and the heap's state moves the sum by some hundred.
+  // The goal is 1,024; 1,320 are the Expert object itself, and the heap's state moves the sum by some
+  // hundred.
   EXPECT_LE(*bytes, 3072);
 }
 
