@@ -1,5 +1,6 @@
 #include "agora/peers/endpoint.h"
 
+#include <algorithm>
 #include <charconv>
 
 #include "agora/base/text.h"
@@ -7,24 +8,20 @@
 namespace agora::peers {
 namespace {
 
-constexpr size_t kHostBytesMax = 253;  // of a DNS name
-
-// Letters, digits and what IPv4, IPv6 with its zone, and names are made of: nothing else reaches a resolver.
-bool is_host(std::string_view host, bool bracketed) {
-  if (host.empty() || host.size() > kHostBytesMax) return false;
-  for (const char c : host) {
-    const bool word = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9');
-    if (!word && c != '.' && c != '-' && c != '_' && !(bracketed && (c == ':' || c == '%'))) return false;
-  }
-  return true;
-}
-
 Status not_an_endpoint(std::string_view text) {
   return absl::InvalidArgumentError(
       base::concat("expected HOST:PORT, as 192.168.1.5:4700 or [fe80::1]:4700, not ", base::in_quotes(text)));
 }
 
 }  // namespace
+
+bool is_host(std::string_view host) {
+  const auto fits = [](char c) {
+    const bool word = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9');
+    return word || c == '.' || c == ':' || c == '-' || c == '%' || c == '_';
+  };
+  return !host.empty() && host.size() <= kHostBytesMax && std::ranges::all_of(host, fits);
+}
 
 std::string Endpoint::text() const {
   const bool v6 = host.find(':') != std::string::npos;
@@ -38,7 +35,8 @@ StatusOr<Endpoint> parse_endpoint(std::string_view text) {
   const std::string_view port = text.substr(colon + 1);
   const bool bracketed = host.size() >= 2 && host.front() == '[' && host.back() == ']';
   if (bracketed) host = host.substr(1, host.size() - 2);
-  if (!is_host(host, bracketed)) return not_an_endpoint(text);
+  const bool is_v6 = host.find_first_of(":%") != std::string_view::npos;
+  if (!is_host(host) || (is_v6 && !bracketed)) return not_an_endpoint(text);
 
   Endpoint endpoint{.host = std::string(host), .port = 0};
   const auto [end, error] = std::from_chars(port.data(), port.data() + port.size(), endpoint.port);

@@ -1,12 +1,13 @@
 // What this peer says of itself, in ever higher sequences.
 //
-//   OwnRecord own(fields, identity, first_sequence);   own.set_body(body);   own.sign_next();   own.bytes();
+//   OwnRecord own(fields, signer, first_sequence);   own.set_body(body);   own.sign_next();   own.bytes();
 //
 // The first sequence is the wall clock's; where an earlier life of this peer went further (its clock was set
 // back since), somebody shows its record and on_seen() jumps above it. Pure state. One thread at a time.
 #pragma once
 
 #include <algorithm>
+#include <memory>
 #include <string>
 #include <utility>
 
@@ -18,8 +19,8 @@ namespace agora::peers {
 class OwnRecord {
  public:
   // fields: swarm, endpoint, ttl; the rest is written here.
-  OwnRecord(Record fields, Identity identity, uint64_t first_sequence)
-      : record_(std::move(fields)), identity_(std::move(identity)) {
+  OwnRecord(Record fields, std::shared_ptr<const Signer> signer, uint64_t first_sequence)
+      : record_(std::move(fields)), signer_(std::move(signer)) {
     record_.sequence = first_sequence;
   }
 
@@ -35,7 +36,7 @@ class OwnRecord {
   Status sign_next(bool leaving = false) {
     record_.leaving = leaving;
     record_.sequence += record_.sequence < UINT64_MAX ? 1 : 0;
-    AGORA_ASSIGN_OR_RETURN(std::vector<std::byte> bytes, sign_record(record_, identity_));
+    AGORA_ASSIGN_OR_RETURN(std::vector<std::byte> bytes, sign_record(record_, *signer_));
     bytes_ = Payload::own(std::move(bytes));
     return absl::OkStatus();
   }
@@ -58,7 +59,7 @@ class OwnRecord {
 
  private:
   Record record_;
-  Identity identity_;
+  std::shared_ptr<const Signer> signer_;
   Payload bytes_;
 };
 

@@ -8,6 +8,7 @@
 
 #include "agora/base/append_bytes.h"
 #include "agora/base/text.h"
+#include "agora/peers/identity/identity.h"
 
 namespace agora::peers {
 namespace {
@@ -21,27 +22,19 @@ static_assert(kFixedBytes + kRecordHostBytesMax + kRecordBodyBytesMax <= kRecord
 // A signature made for a record means nothing anywhere else that the key signs.
 constexpr std::string_view kSignedAs = "agora record 1";
 
-std::vector<std::byte> signed_bytes(base::Bytes unsigned_part) {
+std::vector<std::byte> marked(base::Bytes unsigned_part) {
   std::vector<std::byte> bytes(kSignedAs.size() + unsigned_part.size());
   const auto tail = std::ranges::copy(base::as_bytes(kSignedAs), bytes.begin()).out;
   std::ranges::copy(unsigned_part, tail);
   return bytes;
 }
 
-// An address or a name: nothing that a log, a terminal or a resolver would stumble over.
-bool is_host(std::string_view host) {
-  const auto fits = [](char c) {
-    return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '.' ||
-           c == ':' || c == '-' || c == '%' || c == '_';
-  };
-  return !host.empty() && host.size() <= kRecordHostBytesMax && std::ranges::all_of(host, fits);
-}
-
 Status check_fields(const Record& record) {
-  if (!is_host(record.endpoint.host) || record.endpoint.port == 0) {
-    return absl::InvalidArgumentError(base::concat(
-        "record: expected an address of at most ", kRecordHostBytesMax, " characters and a port from 1, not ",
-        base::in_quotes(record.endpoint.host), " port ", record.endpoint.port));
+  const std::string& host = record.endpoint.host;
+  if (!is_host(host) || host.size() > kRecordHostBytesMax || record.endpoint.port == 0) {
+    return absl::InvalidArgumentError(base::concat("record: expected an address of at most ",
+                                                   kRecordHostBytesMax, " characters and a port from 1, not ",
+                                                   base::in_quotes(host), " port ", record.endpoint.port));
   }
   if (record.ttl_s == 0 || record.ttl_s > kRecordTtlMaxS) {
     return absl::InvalidArgumentError(base::concat("record: expected a time to live of 1 to ", kRecordTtlMaxS,
@@ -56,7 +49,7 @@ Status not_a_record(std::string_view why) {
 
 }  // namespace
 
-StatusOr<std::vector<std::byte>> sign_record(const Record& record, const Identity& identity) {
+StatusOr<std::vector<std::byte>> sign_record(const Record& record, const Signer& signer) {
   if (record.body.size() > kRecordBodyBytesMax) {
     return absl::ResourceExhaustedError(base::concat("record: the body has ", record.body.size(),
                                                      " bytes; at most ", kRecordBodyBytesMax, " fit"));
@@ -68,14 +61,14 @@ StatusOr<std::vector<std::byte>> sign_record(const Record& record, const Identit
   base::append_le(record.leaving ? kLeaving : uint8_t{0}, bytes);
   base::append_le(static_cast<uint16_t>(record.ttl_s), bytes);
   base::append_le(record.sequence, bytes);
-  base::append_bytes(identity.public_key(), bytes);
+  base::append_bytes(signer.public_key(), bytes);
   base::append_bytes(record.swarm.bytes, bytes);
   base::append_le(record.endpoint.port, bytes);
   base::append_le(static_cast<uint8_t>(record.endpoint.host.size()), bytes);
   base::append_bytes(base::as_bytes(record.endpoint.host), bytes);
   base::append_le(static_cast<uint16_t>(record.body.size()), bytes);
   base::append_bytes(base::as_bytes(record.body), bytes);
-  base::append_bytes(identity.sign(signed_bytes(bytes)), bytes);
+  base::append_bytes(signer.sign(marked(bytes)), bytes);
   return bytes;
 }
 
@@ -107,11 +100,18 @@ StatusOr<Record> read_record(base::Bytes bytes) {
   return record;
 }
 
-bool signature_holds(const Record& record, base::Bytes bytes) {
-  if (bytes.size() < kSignatureBytes) return false;
+std::vector<std::byte> signed_bytes(base::Bytes record_bytes) {
+  return marked(record_bytes.first(record_bytes.size() - kSignatureBytes));
+}
+
+Signature signature_of(base::Bytes record_bytes) {
   Signature signature;
-  std::ranges::copy(bytes.last(kSignatureBytes), signature.begin());
-  return verify(record.key, signed_bytes(bytes.first(bytes.size() - kSignatureBytes)), signature);
+  std::ranges::copy(record_bytes.last(kSignatureBytes), signature.begin());
+  return signature;
+}
+
+bool signature_holds(const Record& record, base::Bytes bytes) {
+  return bytes.size() >= kSignatureBytes && verify(record.key, signed_bytes(bytes), signature_of(bytes));
 }
 
 StatusOr<Record> open_record(base::Bytes bytes) {

@@ -13,7 +13,7 @@
 #include "agora/base/bytes.h"
 #include "agora/base/result.h"
 #include "agora/peers/endpoint.h"
-#include "agora/peers/identity/identity.h"
+#include "agora/peers/identity/signer.h"
 #include "agora/peers/peer_id.h"
 
 namespace agora::peers {
@@ -34,13 +34,18 @@ struct Record {
   std::string body;       // what the peer holds and does; swarm/ writes and reads it
 };
 
-// Signed by identity, whose key and peer id it carries whatever record says. ResourceExhausted: the body is
+// Signed by signer, whose key and peer id it carries whatever record says. ResourceExhausted: the body is
 // too large; InvalidArgument: no endpoint that others could reach, a time to live out of its bounds.
-StatusOr<std::vector<std::byte>> sign_record(const Record& record, const Identity& identity);
+StatusOr<std::vector<std::byte>> sign_record(const Record& record, const Signer& signer);
 
 // InvalidArgument: not a record, too large, a wrong length inside; PermissionDenied: the signature is not
 // that of the key.
 StatusOr<Record> open_record(base::Bytes bytes);
+
+// What the signature is of: the record's bytes without it, and a word that says that they are a record.
+std::vector<std::byte> signed_bytes(base::Bytes record_bytes);
+// The last bytes of a record that read_record() took.
+Signature signature_of(base::Bytes record_bytes);
 
 // The two halves of open_record, for who can tell from the sequence that a record is not worth a verification
 // (70 us). What read_record returns is a claim until signature_holds says so.

@@ -3,6 +3,7 @@
 #include <string>
 #include <vector>
 
+#include "agora/peers/identity/identity.h"
 #include <gtest/gtest.h>
 
 namespace agora::peers {

@@ -23,22 +23,34 @@ Record own_fields(const SwarmDirectorySettings& settings, const Transport& trans
 std::shared_ptr<SwarmDirectory> SwarmDirectory::create(const SwarmDirectorySettings& settings,
                                                        Identity identity, base::Loop& loop,
                                                        Transport& transport, Dht& dht) {
+  return create(settings, std::make_shared<const Identity>(std::move(identity)), loop, transport, dht,
+                std::make_shared<Ed25519Reader>());
+}
+
+std::shared_ptr<SwarmDirectory> SwarmDirectory::create(const SwarmDirectorySettings& settings,
+                                                       std::shared_ptr<const Signer> signer, base::Loop& loop,
+                                                       Transport& transport, Dht& dht,
+                                                       std::shared_ptr<RecordReader> reader) {
   std::shared_ptr<SwarmDirectory> directory(
-      new SwarmDirectory(settings, std::move(identity), loop, transport, dht));
+      new SwarmDirectory(settings, std::move(signer), loop, transport, dht, std::move(reader)));
   directory->serve();
   directory->after(0, &SwarmDirectory::tick);
   return directory;
 }
 
-SwarmDirectory::SwarmDirectory(const SwarmDirectorySettings& settings, Identity identity, base::Loop& loop,
-                               Transport& transport, Dht& dht)
+SwarmDirectory::SwarmDirectory(const SwarmDirectorySettings& settings, std::shared_ptr<const Signer> signer,
+                               base::Loop& loop, Transport& transport, Dht& dht,
+                               std::shared_ptr<RecordReader> reader)
     : settings_(settings),
       loop_(loop),
       transport_(transport),
       dht_(dht),
-      view_({.swarm = settings.swarm, .self = identity.id(), .peers_max = settings.peers_max}),
+      view_({.swarm = settings.swarm,
+             .self = peer_id_of(signer->public_key()),
+             .peers_max = settings.peers_max},
+            std::move(reader)),
       rng_(settings.seed),
-      own_(own_fields(settings, transport), std::move(identity), settings.first_sequence),
+      own_(own_fields(settings, transport), std::move(signer), settings.first_sequence),
       sent_ns_(loop.now_ns() - kPublishEveryNs),
       contact_ns_(loop.now_ns() - kAloneNs),
       contacts_new_ns_(loop.now_ns()),

@@ -36,6 +36,7 @@
 #include "agora/peers/directory/own_record.h"
 #include "agora/peers/directory/rumors.h"
 #include "agora/peers/directory/view.h"
+#include "agora/peers/identity/identity.h"
 #include "agora/peers/transport/transport.h"
 
 namespace agora::peers {
@@ -53,6 +54,11 @@ class SwarmDirectory final : public Directory, public std::enable_shared_from_th
  public:
   // On the loop, or before it runs. Serves kExchangeMethod and kPushMethod on the transport. Starts by
   // itself.
+  // reader: tells whose records are true; what signer signs, it must hold for.
+  static std::shared_ptr<SwarmDirectory> create(const SwarmDirectorySettings& settings,
+                                                std::shared_ptr<const Signer> signer, base::Loop& loop,
+                                                Transport& transport, Dht& dht,
+                                                std::shared_ptr<RecordReader> reader);
   static std::shared_ptr<SwarmDirectory> create(const SwarmDirectorySettings& settings, Identity identity,
                                                 base::Loop& loop, Transport& transport, Dht& dht);
 
@@ -76,8 +82,8 @@ class SwarmDirectory final : public Directory, public std::enable_shared_from_th
     bool holds = false;  // one was truly somebody's of this swarm, fresh or not
   };
 
-  SwarmDirectory(const SwarmDirectorySettings& settings, Identity identity, base::Loop& loop,
-                 Transport& transport, Dht& dht);
+  SwarmDirectory(const SwarmDirectorySettings& settings, std::shared_ptr<const Signer> signer,
+                 base::Loop& loop, Transport& transport, Dht& dht, std::shared_ptr<RecordReader> reader);
   void after(int64_t delay_ns, void (SwarmDirectory::*step)());
   int64_t spread(int64_t ns);  // +- 20 %, so that peers do not move in step
   bool alone() const;          // nobody was in contact for a while

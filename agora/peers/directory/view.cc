@@ -10,7 +10,17 @@ namespace {
 
 constexpr double kPassedOnShare = 2.0 / 3;  // of a record's time; its peer refreshes it at half
 
-bool same_bytes(base::Bytes a, base::Bytes b) { return std::ranges::equal(a, b); }
+int64_t ttl_ns(const Record& record) { return record.ttl_s * base::kSecondNs; }
+
+bool same(const SignedRecord& a, const SignedRecord& b) {
+  return &a == &b || std::ranges::equal(a.bytes.bytes(), b.bytes.bytes());
+}
+
+// Of the record alone, kept alive by what it is a part of.
+std::shared_ptr<const Record> record_of(std::shared_ptr<const SignedRecord> kept) {
+  const Record* record = &kept->record;
+  return {std::move(kept), record};
+}
 
 }  // namespace
 
@@ -18,67 +28,70 @@ uint64_t ring_place(const PeerId& peer) { return base::load_be<uint64_t>(peer.by
 
 Verdict DirectoryView::take(base::Bytes bytes, int64_t now_ns, std::vector<DirectoryEvent>* events) {
   if (bytes.size() > kRecordBytesMax) return count(Verdict::oversized);
-  StatusOr<Record> record = read_record(bytes);
-  if (!record.ok()) return count(Verdict::malformed);
-  const Verdict verdict = check(*record, bytes);
-  if (verdict == Verdict::taken) put(*std::move(record), bytes, now_ns, events);
+  StatusOr<Kept> fresh = reader_->read(bytes);
+  if (!fresh.ok()) return count(Verdict::malformed);
+  const Verdict verdict = check(**fresh);
+  if (verdict == Verdict::taken) put(*std::move(fresh), now_ns, events);
   return count(verdict);
 }
 
 // Cheap refusals first: a signature is checked only where it decides.
-Verdict DirectoryView::check(const Record& record, base::Bytes bytes) const {
+Verdict DirectoryView::check(const SignedRecord& fresh) const {
+  const Record& record = fresh.record;
   if (record.swarm != settings_.swarm) return Verdict::foreign;
   if (record.peer == settings_.self) {
-    return signature_holds(record, bytes) ? Verdict::own : Verdict::forged;
+    return reader_->holds(fresh) ? Verdict::own : Verdict::forged;
   }
   const uint64_t place = ring_place(record.peer);
   if (const auto known = peers_.find(place); known != peers_.end()) {
-    if (known->second.record->peer != record.peer) return Verdict::over_limit;  // one in 2^64
-    if (record.sequence < known->second.record->sequence) return Verdict::stale;
-    if (same_bytes(bytes, known->second.bytes.bytes())) return Verdict::known;
-    if (!signature_holds(record, bytes)) return Verdict::forged;
-    return record.sequence == known->second.record->sequence ? Verdict::stale : Verdict::taken;
+    const Record& ours = known->second.kept->record;
+    if (ours.peer != record.peer) return Verdict::over_limit;  // one in 2^64
+    if (record.sequence < ours.sequence) return Verdict::stale;
+    if (same(fresh, *known->second.kept)) return Verdict::known;
+    if (!reader_->holds(fresh)) return Verdict::forged;
+    return record.sequence == ours.sequence ? Verdict::stale : Verdict::taken;
   }
   if (const auto tombstone = tombstones_.find(place); tombstone != tombstones_.end()) {
-    if (record.sequence <= tombstone->second.sequence) return Verdict::stale;
+    if (record.sequence <= tombstone->second->record.sequence) return Verdict::stale;
   }
   if (peers_.size() >= settings_.peers_max) return Verdict::over_limit;
-  return signature_holds(record, bytes) ? Verdict::taken : Verdict::forged;
+  return reader_->holds(fresh) ? Verdict::taken : Verdict::forged;
 }
 
-void DirectoryView::put(Record record, base::Bytes bytes, int64_t now_ns,
-                        std::vector<DirectoryEvent>* events) {
-  if (record.leaving) return bury(record, Payload::copy(bytes), events);
-  const uint64_t place = ring_place(record.peer);
-  const int64_t ttl_ns = record.ttl_s * base::kSecondNs;
+int64_t DirectoryView::Known::pass_on_until_ns() const {
+  const double after = static_cast<double>(ttl_ns(kept->record)) * (1 - kPassedOnShare);
+  return expires_ns - static_cast<int64_t>(after);
+}
+
+void DirectoryView::put(Kept fresh, int64_t now_ns, std::vector<DirectoryEvent>* events) {
+  if (fresh->record.leaving) return bury(std::move(fresh), events);
+  const uint64_t place = ring_place(fresh->record.peer);
   const auto [at, is_new] = peers_.try_emplace(place);
   Known& known = at->second;
   if (!is_new) expiries_.erase({known.expires_ns, place});
-  known.record = std::make_shared<const Record>(std::move(record));
-  known.bytes = Payload::copy(bytes);
-  known.expires_ns = now_ns + ttl_ns;
-  known.pass_on_until_ns = now_ns + static_cast<int64_t>(static_cast<double>(ttl_ns) * kPassedOnShare);
+  known.kept = std::move(fresh);
+  known.expires_ns = now_ns + ttl_ns(known.kept->record);
   expiries_.emplace(known.expires_ns, place);
   tombstones_.erase(place);
-  events->push_back({is_new ? DirectoryEvent::Kind::seen : DirectoryEvent::Kind::changed, known.record});
+  events->push_back(
+      {is_new ? DirectoryEvent::Kind::seen : DirectoryEvent::Kind::changed, record_of(known.kept)});
 }
 
 void DirectoryView::expire(int64_t now_ns, std::vector<DirectoryEvent>* events) {
   while (next_expiry_ns() <= now_ns) {
-    const Known& known = peers_.at(expiries_.begin()->second);
     ++counters_.expired;
-    bury(Record(*known.record), Payload(known.bytes), events);
+    bury(Kept(peers_.at(expiries_.begin()->second).kept), events);
   }
 }
 
-void DirectoryView::bury(const Record& record, Payload bytes, std::vector<DirectoryEvent>* events) {
-  const uint64_t place = ring_place(record.peer);
+void DirectoryView::bury(Kept last, std::vector<DirectoryEvent>* events) {
+  const uint64_t place = ring_place(last->record.peer);
   if (const auto known = peers_.find(place); known != peers_.end()) {
-    events->push_back({DirectoryEvent::Kind::gone, known->second.record});
+    events->push_back({DirectoryEvent::Kind::gone, record_of(known->second.kept)});
     expiries_.erase({known->second.expires_ns, place});
     peers_.erase(known);
   }
-  tombstones_[place] = {record.sequence, std::move(bytes)};
+  tombstones_[place] = std::move(last);
   tombstone_order_.push_back(place);
   while (tombstone_order_.size() > settings_.tombstones_max) {
     tombstones_.erase(tombstone_order_.front());
@@ -119,25 +132,25 @@ Verdict DirectoryView::count(Verdict verdict) {
 std::vector<std::shared_ptr<const Record>> DirectoryView::records() const {
   std::vector<std::shared_ptr<const Record>> records;
   records.reserve(peers_.size());
-  for (const auto& [place, known] : peers_) records.push_back(known.record);
+  for (const auto& [place, known] : peers_) records.push_back(record_of(known.kept));
   return records;
 }
 
 std::shared_ptr<const Record> DirectoryView::find(const PeerId& peer) const {
   const auto known = peers_.find(ring_place(peer));
-  if (known == peers_.end() || known->second.record->peer != peer) return nullptr;
-  return known->second.record;
+  if (known == peers_.end() || known->second.kept->record.peer != peer) return nullptr;
+  return record_of(known->second.kept);
 }
 
 bool DirectoryView::is_aging(const PeerId& peer, int64_t now_ns) const {
   const auto known = peers_.find(ring_place(peer));
-  return known != peers_.end() && now_ns >= known->second.pass_on_until_ns;
+  return known != peers_.end() && now_ns >= known->second.pass_on_until_ns();
 }
 
 std::shared_ptr<const Record> DirectoryView::at_or_after(uint64_t place) const {
   if (peers_.empty()) return nullptr;
   const auto at = peers_.lower_bound(place);
-  return (at == peers_.end() ? peers_.begin() : at)->second.record;
+  return record_of((at == peers_.end() ? peers_.begin() : at)->second.kept);
 }
 
 Arc DirectoryView::arc_from(uint64_t first, size_t entries_max) const {
@@ -156,7 +169,7 @@ std::vector<DigestEntry> DirectoryView::digest(const Arc& arc) const {
   for (size_t i = 0; i < peers_.size(); ++i, ++at) {
     if (at == peers_.end()) at = peers_.begin();
     if (!arc.holds(at->first)) break;
-    digest.push_back({at->first, at->second.record->sequence});
+    digest.push_back({at->first, at->second.kept->record.sequence});
   }
   return digest;
 }
@@ -165,12 +178,12 @@ std::vector<DigestEntry> DirectoryView::digest(const Arc& arc) const {
 const Payload* DirectoryView::fresher_than(const DigestEntry& entry, int64_t now_ns) const {
   if (const auto known = peers_.find(entry.place); known != peers_.end()) {
     const bool fresher =
-        known->second.record->sequence > entry.sequence && now_ns < known->second.pass_on_until_ns;
-    return fresher ? &known->second.bytes : nullptr;
+        known->second.kept->record.sequence > entry.sequence && now_ns < known->second.pass_on_until_ns();
+    return fresher ? &known->second.kept->bytes : nullptr;
   }
   const auto tombstone = tombstones_.find(entry.place);
-  const bool fresher = tombstone != tombstones_.end() && tombstone->second.sequence > entry.sequence;
-  return fresher ? &tombstone->second.bytes : nullptr;
+  const bool fresher = tombstone != tombstones_.end() && tombstone->second->record.sequence > entry.sequence;
+  return fresher ? &tombstone->second->bytes : nullptr;
 }
 
 DirectoryView::Difference DirectoryView::difference(const Arc& arc, std::span<const DigestEntry> digest,
@@ -190,8 +203,8 @@ DirectoryView::Difference DirectoryView::difference(const Arc& arc, std::span<co
   for (size_t i = 0; i < peers_.size(); ++i, ++at) {
     if (at == peers_.end()) at = peers_.begin();
     if (!arc.holds(at->first)) break;
-    if (!named.contains(at->first) && now_ns < at->second.pass_on_until_ns)
-      fresher.push_back(&at->second.bytes);
+    if (!named.contains(at->first) && now_ns < at->second.pass_on_until_ns())
+      fresher.push_back(&at->second.kept->bytes);
   }
   for (size_t i = 0; i < fresher.size(); ++i) {
     const Payload& bytes = *fresher[(start + i) % fresher.size()];
@@ -204,10 +217,10 @@ DirectoryView::Difference DirectoryView::difference(const Arc& arc, std::span<co
 
 bool DirectoryView::lacks(const DigestEntry& entry) const {
   if (const auto known = peers_.find(entry.place); known != peers_.end()) {
-    return known->second.record->sequence < entry.sequence;
+    return known->second.kept->record.sequence < entry.sequence;
   }
   const auto tombstone = tombstones_.find(entry.place);
-  if (tombstone != tombstones_.end()) return tombstone->second.sequence < entry.sequence;
+  if (tombstone != tombstones_.end()) return tombstone->second->record.sequence < entry.sequence;
   return peers_.size() < settings_.peers_max;
 }
 
@@ -217,7 +230,7 @@ std::vector<Payload> DirectoryView::records_at(std::span<const uint64_t> places,
     const auto known = peers_.find(place);
     const auto tombstone = tombstones_.find(place);
     if (known == peers_.end() && tombstone == tombstones_.end()) continue;
-    const Payload& bytes = known != peers_.end() ? known->second.bytes : tombstone->second.bytes;
+    const Payload& bytes = known != peers_.end() ? known->second.kept->bytes : tombstone->second->bytes;
     if (bytes.size() > bytes_max) break;
     bytes_max -= bytes.size();
     records.push_back(bytes);

@@ -20,6 +20,7 @@
 #include <vector>
 
 #include "agora/peers/directory/directory.h"
+#include "agora/peers/directory/record_reader.h"
 #include "agora/peers/transport/payload.h"
 
 namespace agora::peers {
@@ -61,7 +62,9 @@ struct DigestEntry {
 
 class DirectoryView {
  public:
-  explicit DirectoryView(const ViewSettings& settings) : settings_(settings) {}
+  explicit DirectoryView(const ViewSettings& settings,
+                         std::shared_ptr<RecordReader> reader = std::make_shared<Ed25519Reader>())
+      : settings_(settings), reader_(std::move(reader)) {}
 
   // Cost: one hash; one signature check only where the sequence is news.
   Verdict take(base::Bytes bytes, int64_t now_ns, std::vector<DirectoryEvent>* events);
@@ -96,28 +99,27 @@ class DirectoryView {
   std::vector<Payload> records_at(std::span<const uint64_t> places, size_t bytes_max) const;
 
  private:
+  using Kept = std::shared_ptr<const SignedRecord>;
   struct Known {
-    std::shared_ptr<const Record> record;
-    Payload bytes;
+    Kept kept;
     int64_t expires_ns = 0;
-    int64_t pass_on_until_ns = 0;
-  };
-  struct Tombstone {
-    uint64_t sequence = 0;
-    Payload bytes;  // proof for the peer itself, should it come back with a lower sequence
+    int64_t pass_on_until_ns() const;
   };
 
-  Verdict check(const Record& record, base::Bytes bytes) const;
-  void put(Record record, base::Bytes bytes, int64_t now_ns, std::vector<DirectoryEvent>* events);
-  void bury(const Record& record, Payload bytes, std::vector<DirectoryEvent>* events);
+  Verdict check(const SignedRecord& fresh) const;
+  void put(Kept fresh, int64_t now_ns, std::vector<DirectoryEvent>* events);
+  void bury(Kept last, std::vector<DirectoryEvent>* events);
   Verdict count(Verdict verdict);
   const Payload* fresher_than(const DigestEntry& entry, int64_t now_ns) const;
   bool lacks(const DigestEntry& entry) const;
 
   ViewSettings settings_;
+  std::shared_ptr<RecordReader> reader_;             // shared: by all views of a simulation
   std::map<uint64_t, Known> peers_;                  // by place
   std::set<std::pair<int64_t, uint64_t>> expiries_;  // (expires_ns, place)
-  std::unordered_map<uint64_t, Tombstone> tombstones_;
+  // By place, the last record of who has gone: proof for the peer itself, should it come back with a lower
+  // sequence.
+  std::unordered_map<uint64_t, Kept> tombstones_;
   std::deque<uint64_t> tombstone_order_;  // oldest first; at most tombstones_max, so the map has no more
   DirectoryCounters counters_;
 };

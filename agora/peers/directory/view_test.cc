@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "agora/base/loop.h"
+#include "agora/peers/identity/identity.h"
 #include <gtest/gtest.h>
 
 namespace agora::peers {

@@ -13,13 +13,12 @@
 
 #include "agora/base/bytes.h"
 #include "agora/base/result.h"
+#include "agora/peers/identity/signer.h"
 #include "agora/peers/peer_id.h"
 
 namespace agora::peers {
 
-using Signature = std::array<std::byte, 64>;
-
-class Identity {
+class Identity final : public Signer {
  public:
   // PermissionDenied: others may read the file; InvalidArgument: not such a key; names the file and the way
   // out.
@@ -27,9 +26,9 @@ class Identity {
   static Identity generate();                // never written
   static Identity from_seed(uint64_t seed);  // tests and the simulator only: anybody can make it
 
-  const PublicKey& public_key() const { return public_key_; }
+  const PublicKey& public_key() const override { return public_key_; }
   const PeerId& id() const { return id_; }
-  Signature sign(base::Bytes bytes) const;
+  Signature sign(base::Bytes bytes) const override;
 
   // For TLS: the key and a certificate signed by itself that holds nothing but the key. PEM.
   std::string private_key_pem() const;

@@ -14,7 +14,6 @@ namespace {
 
 constexpr std::string_view kMagic = "agora";
 constexpr uint16_t kVersion = 1;
-constexpr size_t kHostBytesMax = 253;
 
 }  // namespace
 
@@ -50,7 +49,8 @@ StatusOr<Hello> parse_hello(base::Bytes bytes) {
                     in.take(hello.nonce.size(), &nonce) && in.read_le(&keyed) &&
                     in.read_le(&hello.endpoint.port) && in.read_le(&host_bytes) &&
                     host_bytes <= kHostBytesMax && in.take(host_bytes, &host) && in.remaining() == 0;
-  if (!read || keyed > 1) return absl::InvalidArgumentError("expected the hello of an agora peer");
+  const bool named = host.empty() || is_host(base::as_text(host));
+  if (!read || keyed > 1 || !named) return absl::InvalidArgumentError("expected the hello of an agora peer");
   std::ranges::copy(nonce, hello.nonce.begin());
   hello.keyed = keyed == 1;
   hello.endpoint.host = std::string(base::as_text(host));
