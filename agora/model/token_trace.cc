@@ -29,7 +29,7 @@ class TraceObserver final : public RouteObserver {
   void observe(LayerId layer, const moe::MoeSaved& saved) override {
     const moe::Gate& gate = model_.block(layer).mixture().gate();
     const std::vector<moe::TokenReasons> reasons =
-        moe::explain(gate.descriptor(), gate.selection_bias_values(), saved.route, saved.gate);
+        moe::explain(gate.descriptor(), saved.route, saved.gate);
     for (size_t t = 0; t < trace_.size(); ++t) trace_[t].layers.push_back(trace_of(reasons[t]));
   }
 

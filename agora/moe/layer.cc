@@ -30,7 +30,7 @@ StatusOr<MoeStats> MoeLayer::forward(const Compute& compute, View<const float> x
   AGORA_CHECK_EQ(x.cols, config_.d);
   AGORA_RETURN_IF_ERROR(gate_.route(compute, x, call.mode, call.rng, saved.route, saved.gate));
   saved.route.runner_up.clear();
-  if (call.runner_up) name_runners_up(config_.gate, gate_.selection_bias_values(), saved.gate, saved.route);
+  if (call.runner_up) name_runners_up(config_.gate, saved.gate, saved.route);
 
   const Route& called = called_part(config_.gate, saved.route, saved.called);
   AGORA_ASSIGN_OR_RETURN(const MixResult mixed, experts_->mix(layer_, x, called, keep, call.deadline, y));
@@ -45,7 +45,7 @@ StatusOr<MoeStats> MoeLayer::forward(const Compute& compute, View<const float> x
   MoeStats stats;
   count_arrivals(called, mixed.arrived, stats);
   stats.loads = expert_loads(saved.route, config_.gate.candidates());
-  stats.spread = load_spread(std::span(stats.loads).first(config_.gate.experts));
+  stats.spread = load_spread(open_part(stats.loads, config_.gate.experts));
   stats.routing_entropy = routing_entropy(compute, config_.gate.score, saved.gate.logits.view());
   if (call.mode == GateMode::train) {
     for (size_t c = 0; c < loads_.size(); ++c) loads_[c] += stats.loads[c];
@@ -53,6 +53,16 @@ StatusOr<MoeStats> MoeLayer::forward(const Compute& compute, View<const float> x
   losses(compute, call, keep, saved, stats);
   return stats;
 }
+
+std::vector<int64_t> MoeLayer::open_part(std::span<const int64_t> loads, int64_t end) const {
+  std::vector<int64_t> part;
+  for (const int32_t c : gate_.open()) {
+    if (c < end) part.push_back(loads[c]);
+  }
+  return part;
+}
+
+LoadSpread MoeLayer::spread() const { return load_spread(open_part(loads_, config_.gate.experts)); }
 
 // Of the logits that the gate used, noise included. The gradient waits in saved.dlogits for backward().
 void MoeLayer::losses(const Compute& compute, const MoeCall& call, Keep keep, MoeSaved& saved,
@@ -66,12 +76,13 @@ void MoeLayer::losses(const Compute& compute, const MoeCall& call, Keep keep, Mo
   if (aux != 0.0f && config_.aux_scope == AuxScope::sequence) {
     const int32_t whole[] = {0, static_cast<int32_t>(logits.rows)};
     stats.aux_loss = sequence_switch_loss(
-        compute, score, logits, saved.route,
+        compute, score, logits, saved.route, saved.gate.candidate,
         call.sequence_first.empty() ? std::span<const int32_t>(whole) : call.sequence_first, aux, dlogits);
   } else if (aux != 0.0f) {
     const bool global = config_.aux_scope == AuxScope::global_batch && call.mode == GateMode::train;
-    stats.aux_loss =
-        switch_loss(compute, score, logits, load_shares(global ? loads_ : stats.loads), aux, dlogits);
+    stats.aux_loss = switch_loss(
+        compute, score, logits,
+        load_shares(open_part(global ? loads_ : stats.loads, config_.gate.candidates())), aux, dlogits);
   }
   const float z = config_.z_loss_coefficient * call.loss_scale;
   if (z != 0.0f) stats.z_loss = router_z_loss(compute, logits, z, dlogits);

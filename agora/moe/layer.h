@@ -58,14 +58,14 @@ struct MoeCall {
   GateMode mode = GateMode::infer;
   Rng rng{0};  // for gate noise: fork it by step and layer
   Deadline deadline = kNoDeadline;
-  bool runner_up = false;  // the route names each token's runner-up, who may stand in for a lost expert
-  float loss_scale = 1.0f;                    // of the layer's own losses: 1 / micro-batches of the step
+  bool runner_up = false;   // the route names each token's runner-up, who may stand in for a lost expert
+  float loss_scale = 1.0f;  // of the layer's own losses: 1 / micro-batches of the step
   std::span<const int32_t> sequence_first{};  // [sequences + 1]; for AuxScope::sequence; empty: one sequence
 };
 
 struct MoeStats {
   std::vector<int64_t> loads;  // [C] tokens a candidate got
-  LoadSpread spread;           // of the E experts behind the seam
+  LoadSpread spread;           // of the open experts behind the seam
   double routing_entropy = 0;  // mean over tokens of the entropy of the gate's probabilities, in nats
   float aux_loss = 0;          // coefficient * loss_scale * loss, as it is in the training loss
   float z_loss = 0;
@@ -113,8 +113,10 @@ class MoeLayer {
 
   // Tokens that each of the E experts got in every forward() in GateMode::train since clear_loads().
   std::span<const int64_t> loads() const { return std::span(loads_).first(config_.gate.experts); }
+  LoadSpread spread() const;  // of those of loads() that are open
   void clear_loads();
-  // Steers by `loads` [E], whoever counted them. Nothing without a selection bias or with bias_rate 0.
+  // Steers by `loads` [E], whoever counted them: those experts that are wholly in (entry bias 0) against
+  // each other. Nothing without a selection bias or with bias_rate 0.
   void move_selection_bias(std::span<const int64_t> loads);
 
   // From now on asks these, which must outlive the layer; not between forward() and its backward().
@@ -129,6 +131,8 @@ class MoeLayer {
            Train train);
 
   View<const float> constant_rows() const;
+  // Of loads [C], those of the open candidates that are numbered below `end`.
+  std::vector<int64_t> open_part(std::span<const int64_t> loads, int64_t end) const;
   void losses(const Compute& compute, const MoeCall& call, Keep keep, MoeSaved& saved, MoeStats& stats);
 
   LayerId layer_;

@@ -87,7 +87,20 @@ void MoeLayer::clear_loads() { loads_.assign(static_cast<size_t>(config_.gate.ca
 
 void MoeLayer::move_selection_bias(std::span<const int64_t> loads) {
   if (gate_.selection_bias() == nullptr) return;
-  moe::move_selection_bias(loads, config_.bias_rate, gate_.selection_bias()->value.flat());
+  const std::span<float> bias = gate_.selection_bias()->value.flat();
+  if (gate_.entry_bias() == nullptr) return moe::move_selection_bias(loads, config_.bias_rate, bias);
+  std::vector<size_t> in;
+  for (size_t e = 0; e < loads.size(); ++e) {
+    if (gate_.entry_bias()->value.flat()[e] >= 0.0f) in.push_back(e);
+  }
+  std::vector<int64_t> their_loads;
+  std::vector<float> their_bias;
+  for (const size_t e : in) {
+    their_loads.push_back(loads[e]);
+    their_bias.push_back(bias[e]);
+  }
+  moe::move_selection_bias(their_loads, config_.bias_rate, their_bias);
+  for (size_t i = 0; i < in.size(); ++i) bias[in[i]] = their_bias[i];
 }
 
 }  // namespace agora::moe

@@ -1,4 +1,5 @@
 #include <cmath>
+#include <numeric>
 
 #include "agora/moe/balance/loads.h"
 #include "agora/moe/balance/losses.h"
@@ -12,6 +13,13 @@ namespace {
 
 using tensor::Buffer;
 using testing::ElementsAre;
+
+// Every column is the candidate of its number.
+std::vector<int32_t> all_of(const Buffer<float>& logits) {
+  std::vector<int32_t> candidates(static_cast<size_t>(logits.cols()));
+  std::iota(candidates.begin(), candidates.end(), 0);
+  return candidates;
+}
 
 std::vector<int64_t> loads_of(std::initializer_list<int64_t> loads) { return loads; }
 
@@ -89,7 +97,8 @@ TEST(SequenceSwitchLoss, IsTheMeanOverSequences) {
     expected += 0.5 * switch_loss(machine.compute, Score::softmax, logits.view().rows_from(begin, tokens),
                                   load_shares(loads), 1.0f, {});
   }
-  EXPECT_NEAR(sequence_switch_loss(machine.compute, Score::softmax, logits.view(), route, first, 1.0f, {}),
+  EXPECT_NEAR(sequence_switch_loss(machine.compute, Score::softmax, logits.view(), route, all_of(logits),
+                                   first, 1.0f, {}),
               expected, 1e-6);
 }
 
@@ -112,7 +121,8 @@ TEST(BalanceGradient, EveryLoss) {
        }},
       {"sequence",
        [&](View<float> d) {
-         return sequence_switch_loss(machine.compute, Score::softmax, logits.view(), route, first, 30.0f, d);
+         return sequence_switch_loss(machine.compute, Score::softmax, logits.view(), route, all_of(logits),
+                                     first, 30.0f, d);
        }},
       {"z", [&](View<float> d) { return router_z_loss(machine.compute, logits.view(), 10.0f, d); }},
   };

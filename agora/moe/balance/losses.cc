@@ -65,7 +65,8 @@ float switch_loss(const Compute& compute, Score score, View<const float> logits,
 }
 
 float sequence_switch_loss(const Compute& compute, Score score, View<const float> logits, const Route& route,
-                           std::span<const int32_t> sequence_first, float coefficient, View<float> dlogits) {
+                           std::span<const int32_t> candidates, std::span<const int32_t> sequence_first,
+                           float coefficient, View<float> dlogits) {
   int64_t sequences = 0;
   for (size_t s = 0; s + 1 < sequence_first.size(); ++s) {
     sequences += sequence_first[s + 1] > sequence_first[s] ? 1 : 0;
@@ -75,8 +76,10 @@ float sequence_switch_loss(const Compute& compute, Score score, View<const float
     const int64_t begin = sequence_first[s];
     const int64_t tokens = sequence_first[s + 1] - begin;
     if (tokens == 0) continue;
-    std::vector<int64_t> loads(static_cast<size_t>(logits.cols), 0);
-    for (int32_t i = route.first[begin]; i < route.first[begin + tokens]; ++i) ++loads[route.expert[i]];
+    std::vector<int64_t> of_number(static_cast<size_t>(candidates.back()) + 1, 0);
+    for (int32_t i = route.first[begin]; i < route.first[begin + tokens]; ++i) ++of_number[route.expert[i]];
+    std::vector<int64_t> loads;
+    for (const int32_t c : candidates) loads.push_back(of_number[c]);
     loss += switch_loss(compute, score, logits.rows_from(begin, tokens), load_shares(loads),
                         coefficient / static_cast<float>(sequences),
                         dlogits.empty() ? dlogits : dlogits.rows_from(begin, tokens));

@@ -35,9 +35,10 @@ float switch_loss(const Compute& compute, Score score, View<const float> logits,
                   std::span<const float> shares, float coefficient, View<float> dlogits);
 
 // The same for each sequence by itself with its own shares, then the mean over sequences (DeepSeek-V3's
-// sequence-wise loss). Sequence s is tokens first[s] .. first[s + 1] - 1; empty sequences do not count.
+// sequence-wise loss). candidates [C]: the number in the route of each column of the logits. Sequence s is tokens first[s] .. first[s + 1] - 1; empty sequences do not count.
 float sequence_switch_loss(const Compute& compute, Score score, View<const float> logits, const Route& route,
-                           std::span<const int32_t> sequence_first, float coefficient, View<float> dlogits);
+                           std::span<const int32_t> candidates, std::span<const int32_t> sequence_first,
+                           float coefficient, View<float> dlogits);
 
 // The router z-loss (Zoph 2022, ST-MoE): mean over tokens of (log sum exp logits)^2.
 float router_z_loss(const Compute& compute, View<const float> logits, float coefficient, View<float> dlogits);

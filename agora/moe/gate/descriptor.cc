@@ -86,6 +86,9 @@ Status validate_selection(const GateDescriptor& gate) {
 Status validate(const GateDescriptor& gate) {
   AGORA_RETURN_IF_ERROR(validate_counts(gate));
   AGORA_RETURN_IF_ERROR(validate_selection(gate));
+  if (gate.entry_bias && gate.selection != Selection::top_k) {
+    return refuse("entry_bias", "off but with selection top_k: groups and batches have no room for it", 1);
+  }
   if (!std::isfinite(gate.scale) || gate.scale == 0.0f)
     return refuse("scale", "finite and not 0", gate.scale);
   if (!std::isfinite(gate.noise) || gate.noise < 0.0f)

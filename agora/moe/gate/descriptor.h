@@ -39,6 +39,7 @@ struct GateDescriptor {
   float scale = 1.0f;                  // routed_scaling_factor
   bool linear_bias = false;            // scores = x W^T + b (gpt-oss)
   bool selection_bias = false;         // e_score_correction_bias: moves the choice, never the weight
+  bool entry_bias = false;             // candidates may be closed, or let in slowly (top_k only): see kClosed
   int64_t groups = 1;                  // grouped_top_k: E must divide by it
   int64_t groups_chosen = 1;
   int64_t group_score_top = 2;  // 2: sum of the two best (V3); 1: the best (V2's group_limited_greedy)
@@ -52,6 +53,11 @@ struct GateDescriptor {
 
   int64_t candidates() const { return experts + zero_experts + copy_experts + constant_experts; }
 };
+
+// An expert whose entry bias is no greater is not there: it is not scored, takes no part in a softmax or a
+// loss, and its weights in the gate get no gradient. Above, up to 0, the bias is added to its score for the
+// selection alone. Softmax and sigmoid scores lie within 0 and 1, so one that opens begins with no token.
+constexpr float kClosed = -1.0f;
 
 // Far above any published model; bounds what a config file can make us allocate.
 constexpr int64_t kGateCandidatesMax = 65536;

@@ -1,7 +1,9 @@
 #include "agora/moe/gate/gate.h"
 
+#include <algorithm>
 #include <atomic>
 #include <cmath>
+#include <numeric>
 
 #include "absl/strings/str_format.h"
 #include "agora/base/check.h"
@@ -47,23 +49,42 @@ Gate::Gate(const std::string& name, const GateDescriptor& descriptor, int64_t d,
     : descriptor_(descriptor) {
   const int64_t candidates = descriptor.candidates();
   const nn::Bias bias = descriptor.linear_bias ? nn::Bias::yes : nn::Bias::no;
-  router_ = std::make_unique<nn::Linear>(name + ".gate", candidates, d, bias, train);
+  router_ = std::make_unique<PartialLinear>(name + ".gate", candidates, d, bias, train);
   if (descriptor.noise > 0.0f) {
-    noise_ = std::make_unique<nn::Linear>(name + ".gate.noise", candidates, d, nn::Bias::no, train);
+    noise_ = std::make_unique<PartialLinear>(name + ".gate.noise", candidates, d, nn::Bias::no, train);
   }
   if (descriptor.selection_bias) {
     bias_ = std::make_unique<Parameter>(
         Parameter::vector(name + ".gate.e_score_correction_bias", candidates, Train::no));
   }
+  if (descriptor.entry_bias) {
+    entry_ = std::make_unique<Parameter>(
+        Parameter::vector(name + ".gate.entry_bias", descriptor.experts, Train::no));
+  }
+  open_.resize(static_cast<size_t>(candidates));
+  std::iota(open_.begin(), open_.end(), 0);
 }
 
 void Gate::initialise(const Rng& rng, float deviation) {
-  router_->initialise(rng, deviation);
-  if (noise_ != nullptr) nn::fill(noise_->weight(), 0.0f);
+  router_->whole().initialise(rng, deviation);
+  if (noise_ != nullptr) nn::fill(noise_->whole().weight(), 0.0f);
   if (bias_ != nullptr) nn::fill(*bias_, 0.0f);
+  if (entry_ != nullptr) nn::fill(*entry_, 0.0f);
+}
+
+// What needs no call is never closed, and there is always a column.
+void Gate::take_open_candidates() {
+  open_.clear();
+  for (int32_t c = 0; c < descriptor_.candidates(); ++c) {
+    if (c >= descriptor_.experts || entry_->value.flat()[c] > kClosed) open_.push_back(c);
+  }
+  if (open_.empty()) open_.push_back(0);
+  router_->choose(open_);
+  if (noise_ != nullptr) noise_->choose(open_);
 }
 
 void Gate::repack(const Compute& compute) {
+  if (entry_ != nullptr) take_open_candidates();
   router_->repack(exact(compute));
   if (noise_ != nullptr) noise_->repack(exact(compute));
 }
@@ -73,23 +94,37 @@ std::span<const float> Gate::selection_bias_values() const {
 }
 
 void Gate::append_parameters(std::vector<Parameter*>& to) {
-  router_->append_parameters(to);
-  if (noise_ != nullptr) noise_->append_parameters(to);
+  router_->whole().append_parameters(to);
+  if (noise_ != nullptr) noise_->whole().append_parameters(to);
 }
 
 Status Gate::route(const Compute& compute, View<const float> x, GateMode mode, const Rng& rng, Route& route,
                    GateSaved& saved) const {
   AGORA_CHECK_EQ(x.cols, width());
   AGORA_CHECK_LT(x.rows * descriptor_.candidates(), int64_t{INT32_MAX});
-  router_->forward(exact(compute), x, saved.logits.shape(x.rows, descriptor_.candidates()));
+  name_columns(saved);
+  const auto columns = static_cast<int64_t>(open_.size());
+  router_->forward(exact(compute), x, saved.logits.shape(x.rows, columns));
   const bool noisy = noise_ != nullptr && mode == GateMode::train;
-  saved.noise_scale.shape(noisy ? x.rows : 0, descriptor_.candidates());
-  saved.noise_drawn.shape(noisy ? x.rows : 0, descriptor_.candidates());
+  saved.noise_scale.shape(noisy ? x.rows : 0, columns);
+  saved.noise_drawn.shape(noisy ? x.rows : 0, columns);
   if (noisy) add_noise(compute, x, rng, saved);
   AGORA_RETURN_IF_ERROR(score_tokens(compute, saved));
   select(compute, saved, route);
   weigh_tokens(compute, saved, route);
+  for (int32_t& column : route.expert) column = open_[column];  // until here choices were columns
   return absl::OkStatus();
+}
+
+void Gate::name_columns(GateSaved& saved) const {
+  saved.candidate = open_;
+  saved.bias.clear();
+  if (bias_ == nullptr && entry_ == nullptr) return;
+  for (const int32_t c : open_) {
+    float bias = bias_ == nullptr ? 0.0f : bias_->value.flat()[c];
+    if (entry_ != nullptr && c < descriptor_.experts) bias += entry_->value.flat()[c];
+    saved.bias.push_back(bias);
+  }
 }
 
 void Gate::add_noise(const Compute& compute, View<const float> x, const Rng& rng, GateSaved& saved) const {
@@ -123,21 +158,22 @@ Status Gate::score_tokens(const Compute& compute, GateSaved& saved) const {
   if (bad.load() == logits.rows) return absl::OkStatus();
   return absl::InvalidArgumentError(absl::StrFormat(
       "%s: the scores of token %d are not finite; its row, or the gate's weights, hold a NaN or an infinity",
-      router_->weight().name, bad.load()));
+      router_->whole().weight().name, bad.load()));
 }
 
 void Gate::select(const Compute& compute, const GateSaved& saved, Route& route) const {
   const View<const float> logits = saved.logits.view();
   const View<const float> source = descriptor_.score_before_selection ? saved.scores.view() : logits;
-  const std::span<const float> bias = selection_bias_values();
   BatchRows<float> keys(Purpose::scratch);
   keys.shape(logits.rows, logits.cols);
   const bool by_expert = descriptor_.selection == Selection::expert_choice;
-  if (!by_expert) open_route(logits.rows, descriptor_.chosen, route);
+  if (!by_expert) open_route(logits.rows, std::min(descriptor_.chosen, logits.cols), route);
   compute.pool->run_ranges(logits.rows, kTokensPerPiece, [&](int64_t begin, int64_t end) {
     for (int64_t t = begin; t < end; ++t) {
       const std::span<float> key = keys.view().row_span(t);
-      for (int64_t c = 0; c < logits.cols; ++c) key[c] = source.row(t)[c] + (bias.empty() ? 0.0f : bias[c]);
+      for (int64_t c = 0; c < logits.cols; ++c) {
+        key[c] = source.row(t)[c] + (saved.bias.empty() ? 0.0f : saved.bias[c]);
+      }
       if (by_expert) continue;
       if (descriptor_.selection == Selection::grouped_top_k) {
         grouped_top_k(descriptor_, key, choices_of(route, t));

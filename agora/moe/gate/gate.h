@@ -11,7 +11,9 @@
 // expert_choice, and for noise, which is drawn by the token's place in the batch.
 //
 // Parameters by Hugging Face's names: NAME.gate.weight [C, D]; NAME.gate.bias [C]; NAME.gate.noise.weight
-// [C, D]; NAME.gate.e_score_correction_bias [C] (never trained: moe/balance moves it).
+// [C, D]; NAME.gate.e_score_correction_bias [C] (never trained: moe/balance moves it); NAME.gate.entry_bias
+// [E] (likewise: who lets experts in moves it). What is closed (see kClosed) is as if it were not there, bit
+// for bit; a token gets fewer than K experts where fewer are open.
 // route() from any thread with its own `saved`; the rest by one thread at a time.
 #pragma once
 
@@ -23,6 +25,7 @@
 #include "agora/base/rng.h"
 #include "agora/moe/batch_rows.h"
 #include "agora/moe/gate/descriptor.h"
+#include "agora/moe/gate/partial_linear.h"
 #include "agora/moe/route.h"
 #include "agora/nn/linear.h"
 
@@ -38,8 +41,11 @@ using tensor::View;
 enum class GateMode : uint8_t { infer, train };
 
 // What a route was made of: for backward, for the losses of moe/balance and for explain(). Reused from batch
-// to batch. 4 T C bytes, as much again when scored before selection, twice as much more with noise.
+// to batch. 4 T C bytes, as much again when scored before selection, twice as much more with noise. A column
+// is an open candidate; C are those.
 struct GateSaved {
+  std::vector<int32_t> candidate;                // [C] each column's number, ascending
+  std::vector<float> bias;                       // [C] selection and entry bias; empty: the gate has none
   BatchRows<float> logits{Purpose::activation};  // [T, C] bias and noise included
   BatchRows<float> scores{
       Purpose::activation};  // [T, C] of all candidates; 0 rows when scored after selection
@@ -54,13 +60,15 @@ class Gate {
                                Train train);
 
   // Router weights normal; noise weights and biases 0 (then the noise's deviation starts at log 2 *
-  // descriptor.noise).
+  // descriptor.noise), so every expert is open.
   void initialise(const Rng& rng, float deviation);
-  // After every change of the weights.
+  // After every change of the weights and of who is closed.
   void repack(const Compute& compute);
 
   const GateDescriptor& descriptor() const { return descriptor_; }
-  int64_t width() const { return router_->inputs(); }
+  int64_t width() const { return router_->whole().inputs(); }
+  // Candidates that are scored, by number, as of the last repack().
+  std::span<const int32_t> open() const { return open_; }
 
   // x [T, D] -> route of T tokens. rng is used for noise alone. 2 T C D operations.
   // InvalidArgument naming the token whose scores are not finite.
@@ -72,26 +80,32 @@ class Gate {
   void backward(const Compute& compute, View<const float> x, const Route& route, const GateSaved& saved,
                 std::span<const float> dweights, View<float> dlogits, View<float> dx);
 
-  // What optimizers move. The selection bias is not among them, nor in append_parameters(): see
-  // selection_bias().
+  // What optimizers move. Selection and entry bias are not among them: see selection_bias().
   void append_parameters(std::vector<Parameter*>& to);
   // Null unless the descriptor has one. Checkpoints save it, moe/balance moves it.
   Parameter* selection_bias() { return bias_.get(); }
   std::span<const float> selection_bias_values() const;  // [C], or empty
+  // Null unless the descriptor has one. Changed: repack().
+  Parameter* entry_bias() { return entry_.get(); }
+  const Parameter* entry_bias() const { return entry_.get(); }
 
  private:
   Gate(const std::string& name, const GateDescriptor& descriptor, int64_t d, Train train);
 
+  void take_open_candidates();
+  void name_columns(GateSaved& saved) const;
   void add_noise(const Compute& compute, View<const float> x, const Rng& rng, GateSaved& saved) const;
   Status score_tokens(const Compute& compute, GateSaved& saved) const;
   void select(const Compute& compute, const GateSaved& saved, Route& route) const;
   void weigh_tokens(const Compute& compute, const GateSaved& saved, Route& route) const;
 
   GateDescriptor descriptor_;
-  std::unique_ptr<nn::Linear>
-      router_;                         // behind pointers: parameters keep their addresses when the gate moves
-  std::unique_ptr<nn::Linear> noise_;  // null without noise
-  std::unique_ptr<Parameter> bias_;    // null without selection bias
+  // Behind pointers: parameters keep their addresses when the gate moves.
+  std::unique_ptr<PartialLinear> router_;
+  std::unique_ptr<PartialLinear> noise_;  // null without noise
+  std::unique_ptr<Parameter> bias_;       // null without selection bias
+  std::unique_ptr<Parameter> entry_;      // null without entry bias
+  std::vector<int32_t> open_;             // columns' numbers
 };
 
 }  // namespace agora::moe

@@ -9,6 +9,17 @@ namespace {
 
 constexpr int64_t kTokensPerPiece = 64;
 
+// Columns of the choices, from their numbers.
+std::vector<int32_t> columns_of(const Route& route, std::span<const int32_t> candidates) {
+  if (candidates.empty()) return {};
+  std::vector<int32_t> column(static_cast<size_t>(candidates.back()) + 1, -1);
+  for (size_t c = 0; c < candidates.size(); ++c) column[candidates[c]] = static_cast<int32_t>(c);
+  std::vector<int32_t> columns;
+  columns.reserve(route.expert.size());
+  for (const int32_t expert : route.expert) columns.push_back(column[expert]);
+  return columns;
+}
+
 }  // namespace
 
 void Gate::backward(const Compute& compute, View<const float> x, const Route& route, const GateSaved& saved,
@@ -18,17 +29,17 @@ void Gate::backward(const Compute& compute, View<const float> x, const Route& ro
   AGORA_CHECK_EQ(x.rows, logits.rows);
   AGORA_CHECK_EQ(dlogits.rows, logits.rows);
   AGORA_CHECK_EQ(static_cast<int64_t>(dweights.size()), route.choices());
+  const std::vector<int32_t> columns = columns_of(route, saved.candidate);
   compute.pool->run_ranges(logits.rows, kTokensPerPiece, [&](int64_t begin, int64_t end) {
     for (int64_t t = begin; t < end; ++t) {
       const auto first = static_cast<size_t>(route.first[t]);
       const size_t chosen = route.first[t + 1] - first;
-      weigh_backward(descriptor_, logits.row_span(t),
-                     scores.rows > 0 ? scores.row_span(t) : std::span<const float>(),
-                     std::span(route.expert).subspan(first, chosen), dweights.subspan(first, chosen),
-                     dlogits.row_span(t));
+      weigh_backward(
+          descriptor_, logits.row_span(t), scores.rows > 0 ? scores.row_span(t) : std::span<const float>(),
+          std::span(columns).subspan(first, chosen), dweights.subspan(first, chosen), dlogits.row_span(t));
     }
   });
-  router_->backward(exact(compute), x, dlogits, dx, kernels::Write::add);
+  router_->backward(exact(compute), x, dlogits, dx);
 
   const View<const float> scale = saved.noise_scale.view();
   if (scale.rows == 0) return;
@@ -38,7 +49,7 @@ void Gate::backward(const Compute& compute, View<const float> x, const Route& ro
     noise_backward(descriptor_.noise, scale.row_span(t), saved.noise_drawn.view().row_span(t),
                    dlogits.row_span(t), dscale.view().row_span(t));
   }
-  noise_->backward(exact(compute), x, dscale.view(), dx, kernels::Write::add);
+  noise_->backward(exact(compute), x, dscale.view(), dx);
 }
 
 }  // namespace agora::moe

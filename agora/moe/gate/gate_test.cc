@@ -189,8 +189,7 @@ TEST(Explain, ScoreBiasAndRunnerUp) {
   ASSERT_TRUE(
       gate->route(machine.compute, View<const float>(x.data(), 1, 3), GateMode::infer, Rng(1), route, saved)
           .ok());
-  const std::vector<TokenReasons> reasons =
-      explain(gate->descriptor(), gate->selection_bias_values(), route, saved);
+  const std::vector<TokenReasons> reasons = explain(gate->descriptor(), route, saved);
   ASSERT_EQ(reasons.size(), 1u);
   ASSERT_EQ(reasons[0].chosen.size(), 1u);
   EXPECT_EQ(reasons[0].chosen[0].candidate, 0);
@@ -199,7 +198,7 @@ TEST(Explain, ScoreBiasAndRunnerUp) {
   EXPECT_NEAR(reasons[0].chosen[0].weight, 0.5f, 1e-6f);
   EXPECT_EQ(reasons[0].runner_up.candidate, 1);
   EXPECT_NEAR(reasons[0].runner_up.score, 0.8f, 1e-6f);
-  name_runners_up(gate->descriptor(), gate->selection_bias_values(), saved, route);
+  name_runners_up(gate->descriptor(), saved, route);
   EXPECT_EQ(route.runner_up, std::vector<int32_t>{1});
 }
 
@@ -211,8 +210,8 @@ TEST(Explain, NoRunnerUpWhenAllAreChosen) {
   Route route;
   GateSaved saved;
   ASSERT_TRUE(gate.route(machine.compute, x.view(), GateMode::infer, rng, route, saved).ok());
-  EXPECT_EQ(explain(gate.descriptor(), {}, route, saved)[1].runner_up.candidate, -1);
-  name_runners_up(gate.descriptor(), {}, saved, route);
+  EXPECT_EQ(explain(gate.descriptor(), route, saved)[1].runner_up.candidate, -1);
+  name_runners_up(gate.descriptor(), saved, route);
   EXPECT_EQ(route.runner_up, (std::vector<int32_t>{-1, -1}));
 }
 
