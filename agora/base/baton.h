@@ -1,6 +1,6 @@
 // Lets several threads share one processor politely: who holds the baton computes, who waits gives it away.
 //
-//   Baton baton;   BatonTurn turn(baton);   // computes ...
+//   Baton baton(loop);   BatonTurn turn(baton);   // computes ...
 //   { BatonRest rest(&baton);  wait_for_the_answer(); }   // others compute meanwhile
 //
 // A trainer with several micro-batches in flight runs one thread for each: the work between two waits is
@@ -9,27 +9,34 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 
+#include "agora/base/loop.h"
 #include "agora/base/mutex.h"
 
 namespace agora::base {
 
 class Baton {
  public:
+  // loop: whose callers the threads are; it outlives the baton.
+  explicit Baton(Loop& loop) : loop_(loop), changed_(loop.wait_point()) {}
+
+  Loop& loop() const { return loop_; }
   void take() {
     MutexLock lock(mutex_);
     const uint64_t mine = asked_++;
-    while (served_ != mine) changed_.wait(mutex_);
+    while (served_ != mine) changed_->wait(mutex_);
   }
   void give() {
     MutexLock lock(mutex_);
     ++served_;
-    changed_.wake_all();
+    changed_->wake_all();
   }
 
  private:
+  Loop& loop_;
   Mutex mutex_;
-  Condition changed_;
+  const std::unique_ptr<WaitPoint> changed_;
   uint64_t asked_ ABSL_GUARDED_BY(mutex_) = 0;
   uint64_t served_ ABSL_GUARDED_BY(mutex_) = 0;
 };

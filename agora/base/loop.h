@@ -5,12 +5,19 @@
 //
 // ThreadLoop runs on a thread of its own in real time; VirtualLoop where it is stepped, in a time that jumps
 // from task to task. Code that only knows Loop runs in both. Any thread may post, set and cancel timers.
+//
+// Callers beside the loop may wait for what it brings (wait_point.h), and may be several (run_together()). The
+// loop's own tasks never wait.
 #pragma once
 
 #include <cstdint>
 #include <functional>
+#include <memory>
+#include <utility>
+#include <vector>
 
 #include "agora/base/clock.h"
+#include "agora/base/wait_point.h"
 
 namespace agora::base {
 
@@ -36,6 +43,11 @@ class Loop : public Clock {
   virtual void cancel(TimerId timer) = 0;
 
   TimerId after(int64_t delay_ns, Task task) { return at(now_ns() + delay_ns, std::move(task)); }
+
+  // For a caller beside the loop; its times are the loop's.
+  virtual std::unique_ptr<WaitPoint> wait_point() { return std::make_unique<ThreadWaitPoint>(); }
+  // Runs the tasks at the same time, each where it may wait: on a thread of its own. Returns when all ended.
+  virtual void run_together(std::vector<Task> tasks);
 };
 
 }  // namespace agora::base

@@ -4,6 +4,7 @@
 #include <thread>
 
 #include "agora/base/baton.h"
+#include "agora/base/virtual_loop.h"
 #include "agora/kernels/table.h"
 #include "agora/model/model_folder.h"
 #include <gtest/gtest.h>
@@ -293,7 +294,8 @@ TEST_F(ModelTest, PassesThatInterleaveDoNotTouchEachOther) {
   }
 
   LocalModel together = make(config, Precision::f32);
-  base::Baton baton;
+  base::VirtualLoop loop;  // for its threads only
+  base::Baton baton(loop);
   AwayExperts away(*together.experts, baton);
   together.model->use_experts(away);
   std::vector<double> interleaved(batches.size());

@@ -8,28 +8,30 @@ namespace agora::swarm {
 
 class RemoteCall::Inbox {
  public:
+  explicit Inbox(base::Loop& loop) : came_(loop.wait_point()) {}
+
   using Letter = std::pair<uint32_t, peers::Reply>;  // which send it answers
 
   void put(uint32_t send, peers::Reply reply) {
     base::MutexLock lock(mutex_);
     letters_.emplace_back(send, std::move(reply));
-    came_.wake_all();
+    came_->wake_all();
   }
   // What has come; waits for the first until the time. Empty: it is over.
   std::vector<Letter> wait_until(int64_t when_ns, const Clock& clock) {
     base::MutexLock lock(mutex_);
-    while (letters_.empty() && clock.now_ns() < when_ns) came_.wait_until(mutex_, when_ns);
+    while (letters_.empty() && clock.now_ns() < when_ns) came_->wait_until(mutex_, when_ns);
     return std::exchange(letters_, {});
   }
 
  private:
   base::Mutex mutex_;
-  base::Condition came_;
+  const std::unique_ptr<base::WaitPoint> came_;
   std::vector<Letter> letters_ ABSL_GUARDED_BY(mutex_);
 };
 
 RemoteCall::RemoteCall(const Hosts& hosts, const RemoteCallSettings& settings, Exchange& exchange)
-    : hosts_(hosts), settings_(settings), exchange_(exchange), inbox_(std::make_shared<Inbox>()) {}
+    : hosts_(hosts), settings_(settings), exchange_(exchange), inbox_(std::make_shared<Inbox>(hosts.loop)) {}
 
 RemoteCall::~RemoteCall() = default;
 

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <map>
-#include <optional>
 #include <set>
 #include <utility>
 
@@ -30,11 +29,6 @@ constexpr int64_t kTrainingAttemptNs = 2'500'000'000;
 constexpr int64_t kChoiceNs = 1'000'000;  // of a host that is slow and busy, but not gone
 constexpr int64_t kReleaseNs = 5'000'000'000;
 
-struct Update {
-  uint64_t step = 0;
-  uint32_t micro_batch = 0;
-};
-thread_local std::optional<Update> this_threads_update;
 thread_local uint64_t this_threads_trace = 0;
 
 Status refuse(std::string_view what, int64_t expected, int64_t got) {
@@ -116,10 +110,6 @@ RemoteExperts::RemoteExperts(base::Loop& loop, peers::Transport& transport, Find
     : state_(std::make_unique<State>(Hosts{loop, transport, finder}, spec, config)) {}
 
 RemoteExperts::~RemoteExperts() = default;
-
-void RemoteExperts::set_update(uint64_t step, uint32_t micro_batch) {
-  this_threads_update = Update{step, micro_batch};
-}
 
 void RemoteExperts::set_trace(uint64_t trace) { this_threads_trace = trace; }
 
@@ -234,12 +224,11 @@ Status RemoteExperts::State::mix_backward(moe::Ticket ticket, tensor::View<const
   AGORA_RETURN_IF_ERROR(check_finite("dy", dy));
   if (take(ticket) == nullptr) return absl::NotFoundError("the ticket was used by another thread just now");
 
-  const Update update = this_threads_update.value_or(Update{ticket.value, 0});
   const BackwardHead head{.ticket = {},
                           .key = {.trainer = {},
                                   .run = config.run,
-                                  .step = update.step,
-                                  .micro_batch = update.micro_batch,
+                                  .step = ticket.value,
+                                  .micro_batch = 0,
                                   .part = 0,
                                   .layer = forward->layer},
                           .rows = config.rows,

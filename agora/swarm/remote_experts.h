@@ -8,7 +8,8 @@
 // lets others compute meanwhile. Sums over hosts are added in the order of their lowest expert number; in
 // exact mode rows come back by themselves and are added in the order of expert numbers. Bytes on the wire for
 // T tokens, K experts, P hosts: at most min(K, P) * T * D * (bytes of dtype) to the hosts and as much back
-// (f32: 4). One call per host and layer. Several threads may call at the same time, for different tickets.
+// (f32: 4). One call per host and layer. Every mix_backward() is an update of its own, named by its ticket.
+// Several threads may call at the same time, for different tickets.
 #pragma once
 
 #include <cstdint>
@@ -59,9 +60,6 @@ class RemoteExperts final : public moe::Experts {
                 const RemoteExpertsConfig& config);
   ~RemoteExperts() override;
 
-  // Names the updates that follow from now on. Each micro-batch in flight runs on a thread of its own and
-  // names its updates there. Where a thread names none, every mix_backward() is an update of its own.
-  static void set_update(uint64_t step, uint32_t micro_batch);
   // Names the request that this thread's calls belong to from now on; 0: none (see trace.h).
   static void set_trace(uint64_t trace);
 

@@ -12,8 +12,10 @@ constexpr int64_t kUnawaitedNs = 5'000'000'000;
 
 // The answers of one round; outlives the one who waits.
 struct Round {
+  explicit Round(base::Loop& loop) : changed(loop.wait_point()) {}
+
   base::Mutex mutex;
-  base::Condition changed;
+  const std::unique_ptr<base::WaitPoint> changed;
   size_t missing ABSL_GUARDED_BY(mutex) = 0;
   Status refused ABSL_GUARDED_BY(mutex);
   std::map<peers::PeerId, peers::Endpoint> unreached ABSL_GUARDED_BY(mutex);
@@ -26,13 +28,13 @@ struct Round {
       refused = reply.status;
     }
     --missing;
-    changed.wake_all();
+    changed->wake_all();
   }
 };
 
 std::shared_ptr<Round> ask(const Hosts& hosts, const std::map<peers::PeerId, peers::Endpoint>& whom,
                            const peers::Payload& message, int64_t deadline_ns) {
-  auto round = std::make_shared<Round>();
+  auto round = std::make_shared<Round>(hosts.loop);
   {
     base::MutexLock lock(round->mutex);
     round->missing = whom.size();
@@ -61,7 +63,7 @@ Status end_step_at(const Hosts& hosts, const std::map<peers::PeerId, peers::Endp
     const std::shared_ptr<Round> round = ask(hosts, whom, message, now_ns + attempt * timeout_ns / 2);
     base::BatonRest rest(baton);
     base::MutexLock lock(round->mutex);
-    while (round->missing > 0) round->changed.wait(round->mutex);
+    while (round->missing > 0) round->changed->wait(round->mutex);
     if (!round->refused.ok()) refused = round->refused;
     whom = round->unreached;
   }

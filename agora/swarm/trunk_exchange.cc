@@ -106,23 +106,24 @@ void fetch_trunk(peers::Transport& transport, const TrunkSource& source, TrunkPa
 }
 
 StatusOr<TrunkSnapshot> fetch_trunk_now(peers::Transport& transport, const std::vector<TrunkSource>& sources,
-                                        TrunkPart part, const Clock& clock, int64_t timeout_ns) {
+                                        TrunkPart part, base::Loop& loop, int64_t timeout_ns) {
   struct Answer {
+    explicit Answer(base::Loop& l) : came(l.wait_point()) {}
     base::Mutex mutex;
-    base::Condition came;
+    const std::unique_ptr<base::WaitPoint> came;
     std::optional<StatusOr<TrunkSnapshot>> trunk ABSL_GUARDED_BY(mutex);
   };
   Status last = absl::NotFoundError("no trainer in the directory hands out a trunk: is one running?");
   for (const TrunkSource& source : sources) {
-    auto answer = std::make_shared<Answer>();  // the transport keeps it until it has called
-    fetch_trunk(transport, source, part, clock.now_ns() + timeout_ns,
+    auto answer = std::make_shared<Answer>(loop);  // the transport keeps it until it has called
+    fetch_trunk(transport, source, part, loop.now_ns() + timeout_ns,
                 [answer](StatusOr<TrunkSnapshot> trunk) {
                   base::MutexLock lock(answer->mutex);
                   answer->trunk.emplace(std::move(trunk));
-                  answer->came.wake_all();
+                  answer->came->wake_all();
                 });
     base::MutexLock lock(answer->mutex);
-    while (!answer->trunk) answer->came.wait(answer->mutex);
+    while (!answer->trunk) answer->came->wait(answer->mutex);
     if (answer->trunk->ok()) return *std::move(answer->trunk);
     last = answer->trunk->status();
   }

@@ -18,7 +18,7 @@
 #include <optional>
 #include <vector>
 
-#include "agora/base/clock.h"
+#include "agora/base/loop.h"
 #include "agora/base/mutex.h"
 #include "agora/peers/directory/directory.h"
 #include "agora/peers/transport/transport.h"
@@ -65,6 +65,6 @@ void fetch_trunk(peers::Transport& transport, const TrunkSource& source, TrunkPa
 
 // From the first of `sources` that answers; waits.
 StatusOr<TrunkSnapshot> fetch_trunk_now(peers::Transport& transport, const std::vector<TrunkSource>& sources,
-                                        TrunkPart part, const Clock& clock, int64_t timeout_ns);
+                                        TrunkPart part, base::Loop& loop, int64_t timeout_ns);
 
 }  // namespace agora::swarm

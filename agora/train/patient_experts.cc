@@ -21,7 +21,7 @@ bool worth_asking_again(const Status& status) {
 
 StatusOr<moe::MixResult> PatientExperts::mix(LayerId layer, moe::View<const float> x, const moe::Route& route,
                                              moe::Keep keep, moe::Deadline deadline, moe::View<float> y) {
-  const int64_t until_ns = std::min(deadline.ns, clock_.now_ns() + patience_.patience_ns);
+  const int64_t until_ns = std::min(deadline.ns, loop_.now_ns() + patience_.patience_ns);
   for (int64_t pause_ns = patience_.pause_ns;; pause_ns = std::min(2 * pause_ns, patience_.pause_ns_max)) {
     auto mixed = inner_.mix(layer, x, route, keep, deadline, y);
     if (!mixed.ok() && !worth_asking_again(mixed.status())) return mixed;
@@ -29,7 +29,7 @@ StatusOr<moe::MixResult> PatientExperts::mix(LayerId layer, moe::View<const floa
       if (!nothing_arrived(route, mixed)) return mixed;
       inner_.release(mixed->ticket);
     }
-    if (clock_.now_ns() + pause_ns > until_ns) {
+    if (loop_.now_ns() + pause_ns > until_ns) {
       return absl::UnavailableError(absl::StrCat(
           "layer ", layer.value, ": for ", patience_.patience_ns / base::kSecondNs,
           " s no host has served any of its experts; expected at least one: is a host running (agora peers)?",
@@ -54,15 +54,15 @@ bool PatientExperts::pause(int64_t ns) {
   const base::BatonRest rest(baton_);
   base::MutexLock lock(mutex_);
   ++pauses_;
-  const int64_t until_ns = clock_.now_ns() + ns;
-  while (!stopped_ && clock_.now_ns() < until_ns) stopped_or_later_.wait_until(mutex_, until_ns);
+  const int64_t until_ns = loop_.now_ns() + ns;
+  while (!stopped_ && loop_.now_ns() < until_ns) stopped_or_later_->wait_until(mutex_, until_ns);
   return !stopped_;
 }
 
 void PatientExperts::stop() {
   base::MutexLock lock(mutex_);
   stopped_ = true;
-  stopped_or_later_.wake_all();
+  stopped_or_later_->wake_all();
 }
 
 uint64_t PatientExperts::pauses() const {

@@ -1,6 +1,6 @@
 // Waits for experts that nobody serves at the moment, instead of learning without them.
 //
-//   PatientExperts experts(remote, clock, &baton, {});
+//   PatientExperts experts(remote, loop, &baton, {});
 //   experts.stop();                                     // from any thread: who waits returns Cancelled
 //
 // A call from which some choices are missing is as good as any: missing work is data. A call from which all
@@ -11,6 +11,7 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 
 #include "agora/base/baton.h"
 #include "agora/base/loop.h"
@@ -27,9 +28,13 @@ struct Patience {
 
 class PatientExperts final : public moe::Experts {
  public:
-  // All are borrowed; baton may be null. clock: the one that deadlines are of.
-  PatientExperts(moe::Experts& inner, const Clock& clock, base::Baton* baton, const Patience& patience)
-      : inner_(inner), clock_(clock), baton_(baton), patience_(patience) {}
+  // All are borrowed; baton may be null. loop: the one that deadlines are of.
+  PatientExperts(moe::Experts& inner, base::Loop& loop, base::Baton* baton, const Patience& patience)
+      : inner_(inner),
+        loop_(loop),
+        baton_(baton),
+        patience_(patience),
+        stopped_or_later_(loop.wait_point()) {}
 
   // Unavailable: nobody served any of it for patience_ns.
   StatusOr<moe::MixResult> mix(LayerId layer, moe::View<const float> x, const moe::Route& route,
@@ -47,11 +52,11 @@ class PatientExperts final : public moe::Experts {
   bool pause(int64_t ns);  // false: stopped
 
   moe::Experts& inner_;
-  const Clock& clock_;  // a real one: pauses are real
+  base::Loop& loop_;
   base::Baton* baton_;
   const Patience patience_;
   mutable base::Mutex mutex_;
-  base::Condition stopped_or_later_;
+  const std::unique_ptr<base::WaitPoint> stopped_or_later_;
   bool stopped_ ABSL_GUARDED_BY(mutex_) = false;
   uint64_t pauses_ ABSL_GUARDED_BY(mutex_) = 0;
   uint64_t backwards_failed_ ABSL_GUARDED_BY(mutex_) = 0;

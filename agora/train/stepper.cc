@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <cmath>
 #include <optional>
-#include <thread>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -49,7 +48,7 @@ Stepper::Stepper(const TrainOptions& options, const kernels::Compute& compute, m
       compute_(compute),
       trunk_(trunk),
       experts_(experts),
-      flight_(std::move(flight)),
+      flight_(flight),
       parameters_(trunk.parameters()) {}
 
 StatusOr<StepReport> Stepper::step(const model::Batch& batch, const StepPlan& plan) {
@@ -89,7 +88,6 @@ void Stepper::fly(const StepPlan& plan, std::vector<MicroBatch>& parts, float sc
     while (next < parts.size()) {
       const size_t i = next++;
       MicroBatch& part = parts[i];
-      if (flight_.announce) flight_.announce(plan.step, static_cast<uint32_t>(i));
       model::Pass pass{.compute = compute_};
       pass.call.mode = moe::GateMode::train;
       pass.call.rng = noise.fork(static_cast<uint64_t>(plan.step - 1) * parts.size() + i);
@@ -105,15 +103,15 @@ void Stepper::fly(const StepPlan& plan, std::vector<MicroBatch>& parts, float sc
       flight_.baton == nullptr ? 1 : std::min(parts.size(), static_cast<size_t>(flight_.in_flight_max));
   while (tapes_.size() < flights) tapes_.push_back(std::make_unique<model::Tape>());
   if (flight_.baton == nullptr) return fly_parts(*tapes_[0]);
-  std::vector<std::thread> threads;
+  std::vector<base::Loop::Task> together;
   for (size_t f = 0; f < flights; ++f) {
-    threads.emplace_back([&, f] {
+    together.emplace_back([&, f] {
       const base::BatonTurn turn(*flight_.baton);
       fly_parts(*tapes_[f]);
     });
   }
   const base::BatonRest rest(flight_.baton);
-  for (std::thread& thread : threads) thread.join();
+  flight_.baton->loop().run_together(std::move(together));
 }
 
 void Stepper::summarise(const std::vector<MicroBatch>& parts, StepReport& report) const {

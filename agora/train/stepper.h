@@ -11,7 +11,6 @@
 // One thread at a time.
 #pragma once
 
-#include <functional>
 #include <memory>
 #include <vector>
 
@@ -45,8 +44,6 @@ struct StepPlan {
 struct Flight {
   base::Baton* baton = nullptr;  // that the experts give away while they wait; null: one after the other
   int64_t in_flight_max = 8;     // micro-batches that are under way together
-  // Called on a micro-batch's thread before it starts. May be empty.
-  std::function<void(int64_t step, uint32_t micro_batch)> announce;
 };
 
 class Stepper {

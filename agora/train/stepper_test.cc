@@ -1,5 +1,6 @@
 #include "agora/train/stepper.h"
 
+#include "agora/base/virtual_loop.h"
 #include "agora/kernels/table.h"
 #include "agora/model/model_folder.h"
 #include "agora/train/batches.h"
@@ -69,14 +70,13 @@ std::vector<double> losses(int64_t micro_batches, bool together) {
   config.max_position_embeddings = options.sequence;
   auto model = model::make_model(config, compute, tensor::Train::yes, Rng(3));
   EXPECT_TRUE(model.ok()) << model.status();
-  base::Baton baton;
+  base::VirtualLoop loop;  // for its threads only
+  base::Baton baton(loop);
   AwayExperts away(*model->experts, together ? &baton : nullptr);
   model->model->use_experts(away);
-  int64_t announced = 0;
   Flight flight;
   if (together) flight.baton = &baton;
   flight.in_flight_max = 3;
-  flight.announce = [&](int64_t, uint32_t) { ++announced; };
   Stepper stepper(options, compute, *model->model, away, flight);
   std::vector<double> found;
   for (int64_t step = 1; step <= 5; ++step) {
@@ -88,7 +88,6 @@ std::vector<double> losses(int64_t micro_batches, bool together) {
     found.push_back(report->loss);
     stepper.balance_by_own_loads();
   }
-  EXPECT_EQ(announced, 5 * micro_batches);
   return found;
 }
 

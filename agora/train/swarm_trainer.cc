@@ -36,6 +36,7 @@ struct SwarmTrainer::State {
         config(its_config),
         compute(its_compute),
         task(its_task),
+        baton(peer.loop),
         finder(peer.loop, peer.directory, Rng(seed_of(peer.transport.self()))),
         remote(peer.loop, peer.transport, finder, spec,
                {.rows = config.rows,
@@ -108,11 +109,8 @@ Status SwarmTrainer::State::make(const TrainOptions& options) {
   state.fingerprint = task.fingerprint();
   if (!synchronous()) task.restore(own_cursor(options, peer.transport.self()));
   state.cursor = task.cursor();
-  Flight flight{.baton = &baton, .in_flight_max = config.in_flight_max, .announce = {}};
-  flight.announce = [](int64_t step, uint32_t micro_batch) {
-    swarm::RemoteExperts::set_update(static_cast<uint64_t>(step), micro_batch);
-  };
-  stepper = std::make_unique<Stepper>(state.options, compute, *trunk, experts, std::move(flight));
+  const Flight flight{.baton = &baton, .in_flight_max = config.in_flight_max};
+  stepper = std::make_unique<Stepper>(state.options, compute, *trunk, experts, flight);
   serve_cursor(peer.transport, [shown = shown] {
     base::MutexLock lock(shown->mutex);
     return shown->cursor;

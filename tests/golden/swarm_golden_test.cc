@@ -65,8 +65,7 @@ class SwarmGolden : public testing::Test {
     EXPECT_TRUE(model.ok()) << model.status();
     moe::Experts* experts = ask(*model);
     model->model->use_experts(*experts);
-    train::Stepper stepper(options_, compute, *model->model, *experts,
-                           {.announce = swarm::RemoteExperts::set_update});
+    train::Stepper stepper(options_, compute, *model->model, *experts);
     Trained run;
     for (int64_t step = 1; step <= kSteps; ++step) {
       const auto report =

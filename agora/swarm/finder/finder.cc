@@ -38,7 +38,7 @@ int64_t experts_held(const PeerState& state) {
 }  // namespace
 
 struct Finder::State {
-  State(base::Loop& l, Rng rng) : loop(l), health({}, rng) {}
+  State(base::Loop& l, Rng rng) : loop(l), changed(l.wait_point()), health({}, rng) {}
 
   void on_event(const peers::DirectoryEvent& event) {
     const peers::Record& record = *event.record;
@@ -49,7 +49,7 @@ struct Finder::State {
     } else {
       learn(record);
     }
-    changed.wake_all();
+    changed->wake_all();
   }
 
   void learn(const peers::Record& record) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex) {
@@ -95,7 +95,7 @@ struct Finder::State {
 
   base::Loop& loop;
   mutable base::Mutex mutex;
-  mutable base::Condition changed;
+  const std::unique_ptr<base::WaitPoint> changed;
   std::unordered_map<peers::PeerId, Host> hosts ABSL_GUARDED_BY(mutex);
   std::map<ExpertName, std::vector<Holder>> holders ABSL_GUARDED_BY(mutex);
   peers::Health health ABSL_GUARDED_BY(mutex);
@@ -176,7 +176,7 @@ Status Finder::wait_until_covered(int64_t layers, int64_t experts, int64_t deadl
           "nobody leads expert %d of layer %d yet; %d hosts are known. Start more, or wait longer",
           missing.expert.value, missing.layer.value, state_->hosts.size()));
     }
-    state_->changed.wait_until(state_->mutex, deadline_ns);
+    state_->changed->wait_until(state_->mutex, deadline_ns);
   }
   return absl::OkStatus();
 }

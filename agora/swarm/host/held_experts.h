@@ -36,7 +36,7 @@ struct UpdateKey {
   peers::PeerId trainer;
   uint64_t run =
       0;  // of the trainer's process: a restarted one counts its steps anew. A later run is greater
-  uint64_t step = 0;
+  uint64_t step = 0;  // never given twice in a run, and rising: RemoteExperts takes its ticket's number
   uint32_t micro_batch = 0;
   uint32_t part = 0;  // of the micro-batch's route in this layer: one call to one host
   LayerId layer;
