@@ -1,0 +1,40 @@
+#include "agora/sim/world.h"
+
+#include <gtest/gtest.h>
+
+namespace agora::sim {
+namespace {
+
+struct Count final : History {
+  void on_answer(const AnswerFact& fact) override {
+    ++(fact.status.ok() ? answered : failed);
+    mass += fact.mass;
+    lost += fact.mass_lost;
+  }
+  void on_update(const UpdateFact& fact) override { taken += fact.taken ? 1 : 0; }
+  void on_role(const RoleFact& fact) override { led += fact.kind == RoleFact::Kind::led ? 1 : 0; }
+  int answered = 0, failed = 0, taken = 0, led = 0;
+  double mass = 0, lost = 0;
+};
+
+TEST(World, HostsAdoptLeadAndAnswerGates) {
+  Count count;
+  World world({.seed = 3, .spec = small_spec(2, 8, 2)}, count);
+  for (int i = 0; i < 5; ++i) world.add_host({}).start();
+  for (int i = 0; i < 2; ++i) world.add_gate({}).start();
+  world.run_for(30 * kSecondNs);
+  EXPECT_EQ(count.led, 16);
+  const int answered = count.answered;
+  EXPECT_GT(answered, 100);
+  count.failed = 0;
+  count.lost = 0;
+  world.run_for(30 * kSecondNs);
+  EXPECT_GT(count.answered, answered + 100);
+  EXPECT_EQ(count.failed, 0);
+  EXPECT_EQ(count.lost, 0);
+  EXPECT_GT(count.taken, 100);
+  EXPECT_TRUE(world.stop_gates(20 * kSecondNs));
+}
+
+}  // namespace
+}  // namespace agora::sim
