@@ -14,7 +14,7 @@ bool holds(const std::vector<PeerId>& peers, const PeerId& peer) {
 bool Contacts::has(const PeerId& peer) const { return holds(chosen_, peer) || holds(callers_, peer); }
 
 void Contacts::choose(const PeerId& peer) {
-  if (!wants_more() || holds(chosen_, peer)) return;
+  if (chosen_.size() >= kChosenMax || holds(chosen_, peer)) return;
   std::erase(callers_, peer);
   chosen_.push_back(peer);
 }

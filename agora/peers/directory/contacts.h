@@ -17,14 +17,20 @@ namespace agora::peers {
 
 class Contacts {
  public:
+  // Two of our own choice, so that callers alone never decide what we hear; more only while few call.
+  static constexpr size_t kChosenMin = 2;
   static constexpr size_t kChosenMax = 4;
+  static constexpr size_t kEnough = 5;
   static constexpr size_t kCallersMax = 8;
 
-  bool wants_more() const { return chosen_.size() < kChosenMax; }
+  bool wants_more() const {
+    const size_t all = chosen_.size() + callers_.size();
+    return chosen_.size() < kChosenMin || (chosen_.size() < kChosenMax && all < kEnough);
+  }
   bool empty() const { return chosen_.empty() && callers_.empty(); }
   bool has(const PeerId& peer) const;
 
-  void choose(const PeerId& peer);        // nothing happens when it is one already, or there are enough
+  void choose(const PeerId& peer);        // nothing happens when it is one already, or there are kChosenMax
   void on_called_by(const PeerId& peer);  // the caller that was silent for longest makes room
   void drop(const PeerId& peer);          // it failed, left, or expired
   void drop_oldest_chosen();              // so that the graph is never the same for long

@@ -76,9 +76,9 @@ void SwarmDirectory::refresh_contacts() {
     contacts_new_ns_ = loop_.now_ns();
     contacts_.drop_oldest_chosen();
   }
-  for (size_t i = 0; i < Contacts::kChosenMax && contacts_.wants_more(); ++i) {
-    if (const auto record = view_.at_or_after(rng_.next_u64())) contacts_.choose(record->peer);
-  }
+  // One at a time: connections cost more than news, and meanwhile others may call.
+  if (!contacts_.wants_more()) return;
+  if (const auto record = view_.at_or_after(rng_.next_u64())) contacts_.choose(record->peer);
 }
 
 void SwarmDirectory::join(const Endpoint& endpoint) {
@@ -148,11 +148,11 @@ void SwarmDirectory::on_exchanged(const PeerId& to, const Reply& reply) {
     return;
   }
   contact_ns_ = loop_.now_ns();
-  if (take(answer->records).news || !answer->wanted.empty()) tick_wait_ns_ = kTickBusyNs;
+  if (take(answer->records).strangers) tick_wait_ns_ = kTickBusyNs;
   std::vector<Payload> wanted;
   {
     base::MutexLock lock(mutex_);
-    if (view_.find(reply.from) != nullptr) contacts_.choose(reply.from);
+    if (contacts_.wants_more() && view_.find(reply.from) != nullptr) contacts_.choose(reply.from);
     wanted = view_.records_at(answer->wanted, kMessageRecordsBytesMax);
   }
   if (!wanted.empty()) push(reply.from, encode_records(wanted));

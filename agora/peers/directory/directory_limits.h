@@ -14,7 +14,7 @@ namespace agora::peers {
 
 constexpr int64_t kPublishEveryNs = base::kSecondNs;         // of one peer's records, at most
 constexpr int64_t kTickNs = base::kSecondNs;                 // an exchange each
-constexpr int64_t kTickBusyNs = 200 * base::kMillisecondNs;  // while they bring news
+constexpr int64_t kTickBusyNs = 200 * base::kMillisecondNs;  // while they bring strangers
 constexpr int64_t kPushNs = 100 * base::kMillisecondNs;      // news waits so long for company
 constexpr size_t kPushContacts = 3;                          // each piece of news goes on to
 constexpr int64_t kContactsNewNs = 10 * base::kSecondNs;     // then one is replaced
@@ -25,6 +25,7 @@ constexpr int kExchangesMax = 8;                             // under way
 constexpr size_t kSeedsMax = 16;                             // endpoints to join; the first ones make room
 constexpr int64_t kSeedWaitNs = 500 * base::kMillisecondNs;  // doubles
 constexpr int64_t kSeedWaitMaxNs = 15 * base::kSecondNs;
+constexpr int64_t kDhtFirstNs = 300 * base::kMillisecondNs;  // contact goes first
 constexpr int64_t kDhtAloneNs = 500 * base::kMillisecondNs;  // between uses of the DHT while alone; doubles
 constexpr int64_t kDhtAloneTtlShare = 8;  // up to this part of a record's time: found often enough to stay
 constexpr int64_t kDhtTtlShare = 2;       // while in contact

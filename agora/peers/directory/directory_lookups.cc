@@ -14,6 +14,12 @@ void SwarmDirectory::use_dht() {
   const int64_t alone_max_ns = ttl_ns / kDhtAloneTtlShare;
   if (alone()) dht_next_ns_ = std::min(dht_next_ns_, now_ns + alone_max_ns);  // it was in contact until now
   if (now_ns < dht_next_ns_) return;
+  // Who is in contact has no need of the table, and a thousand that start together would all use it at once.
+  if (std::exchange(dht_unused_, false) && !alone()) {
+    dht_next_ns_ =
+        now_ns + static_cast<int64_t>(rng_.uniform_double() * static_cast<double>(ttl_ns / kDhtTtlShare));
+    return;
+  }
   dht_wait_ns_ = alone() ? std::min(2 * dht_wait_ns_, alone_max_ns) : ttl_ns / kDhtTtlShare;
   dht_next_ns_ = now_ns + spread(dht_wait_ns_);
   if (!own_.empty()) {

@@ -55,7 +55,7 @@ SwarmDirectory::SwarmDirectory(const SwarmDirectorySettings& settings, std::shar
       contact_ns_(loop.now_ns() - kAloneNs),
       contacts_new_ns_(loop.now_ns()),
       tick_wait_ns_(kTickBusyNs),
-      dht_next_ns_(loop.now_ns()),
+      dht_next_ns_(loop.now_ns() + kDhtFirstNs),
       dht_wait_ns_(kDhtAloneNs) {}
 
 void SwarmDirectory::after(int64_t delay_ns, void (SwarmDirectory::*step)()) {
@@ -88,7 +88,7 @@ void SwarmDirectory::send_own_soon() {
 void SwarmDirectory::send_own() {
   sending_soon_ = false;
   if (leaving_) return;
-  if (own_.empty()) dht_next_ns_ = loop_.now_ns();  // from now on there is something to say
+  if (own_.empty()) dht_next_ns_ = loop_.now_ns() + kDhtFirstNs;  // from now on there is something to say
   if (!own_.sign_next().ok()) {
     base::MutexLock lock(mutex_);
     ++own_refused_;
@@ -149,6 +149,10 @@ SwarmDirectory::Taken SwarmDirectory::take(const std::vector<Payload>& records) 
   Taken taken;
   std::vector<DirectoryEvent> events;
   for (const Payload& record : records) {
+    if (std::ranges::equal(record.bytes(), own_.bytes().bytes())) {  // others pass it on as we do theirs
+      taken.holds = true;
+      continue;
+    }
     base::MutexLock lock(mutex_);
     const Verdict verdict = view_.take(record.bytes(), loop_.now_ns(), &events);
     taken.foreign = taken.foreign || verdict == Verdict::foreign;
@@ -160,7 +164,9 @@ SwarmDirectory::Taken SwarmDirectory::take(const std::vector<Payload>& records) 
   }
   for (const DirectoryEvent& event : events) rumors_.add(ring_place(event.record->peer));
   if (!rumors_.empty()) push_rumors_soon();
-  taken.news = !events.empty();
+  // Fresher records of who is known travel by pushes; those of strangers say that much may be missing here.
+  taken.strangers = std::ranges::any_of(
+      events, [](const DirectoryEvent& event) { return event.kind == DirectoryEvent::Kind::seen; });
   expire_in_time();
   tell(events);
   return taken;

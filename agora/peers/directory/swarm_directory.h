@@ -7,7 +7,7 @@
 //   directory->leave([] { ... });                               // told; then destroy it on the loop
 //
 // How records travel:
-//   exchange  about once a second with one contact, five times a second while there is news: own record and
+//   exchange  about once a second with one contact, five times a second while strangers come: own record and
 //             a digest of a random arc of the ring there, what either lacks back; it heals everything
 //   push      whatever was news goes on to three contacts at the next tenth of a second, once; own changes go
 //             to all contacts at once: they know within the publishing second, 40 peers half a second later
@@ -77,7 +77,7 @@ class SwarmDirectory final : public Directory, public std::enable_shared_from_th
     int64_t wait_ns = 0;  // doubles
   };
   struct Taken {
-    bool news = false;
+    bool strangers = false;  // somebody was seen for the first time
     bool foreign = false;
     bool holds = false;  // one was truly somebody's of this swarm, fresh or not
   };
@@ -151,6 +151,7 @@ class SwarmDirectory final : public Directory, public std::enable_shared_from_th
 
   int64_t dht_next_ns_;
   int64_t dht_wait_ns_;
+  bool dht_unused_ = true;
   std::deque<Endpoint> lookups_;
   size_t lookups_open_ = 0;
 };

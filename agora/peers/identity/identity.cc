@@ -1,6 +1,7 @@
 #include "agora/peers/identity/identity.h"
 
 #include <cstring>
+#include <mutex>
 #include <utility>
 
 #include "agora/base/check.h"
@@ -68,8 +69,23 @@ CertificatePtr self_signed(EVP_PKEY* key) {
 }  // namespace
 
 struct Identity::Key {
-  KeyPtr key;
+  explicit Key(KeyPtr its_key) : key(std::move(its_key)) {}
+  const KeyPtr key;
+  mutable std::once_flag pem_made;
+  mutable std::string key_pem, certificate_pem;
+
+  void make_pem() const;
 };
+
+void Identity::Key::make_pem() const {
+  std::call_once(pem_made, [this] {
+    key_pem = pem_of([this](BIO* out) {
+      return PEM_write_bio_PKCS8PrivateKey(out, key.get(), nullptr, nullptr, 0, nullptr, nullptr);
+    });
+    const CertificatePtr certificate = self_signed(key.get());
+    certificate_pem = pem_of([&](BIO* out) { return PEM_write_bio_X509(out, certificate.get()); });
+  });
+}
 
 Identity::Identity(std::shared_ptr<const Key> key)
     : key_(std::move(key)), public_key_(public_key_of(key_->key.get())), id_(peer_id_of(public_key_)) {}
@@ -77,7 +93,7 @@ Identity::Identity(std::shared_ptr<const Key> key)
 Identity Identity::generate() {
   KeyPtr key(EVP_PKEY_Q_keygen(nullptr, nullptr, "ED25519"));
   AGORA_CHECK(key != nullptr);
-  return Identity(std::make_shared<const Key>(Key{std::move(key)}));
+  return Identity(std::make_shared<const Key>(std::move(key)));
 }
 
 Identity Identity::from_seed(uint64_t seed) {
@@ -85,7 +101,7 @@ Identity Identity::from_seed(uint64_t seed) {
   base::store_le(seed, bytes.data());
   KeyPtr key = key_of_seed(bytes);
   AGORA_CHECK(key != nullptr);
-  return Identity(std::make_shared<const Key>(Key{std::move(key)}));
+  return Identity(std::make_shared<const Key>(std::move(key)));
 }
 
 StatusOr<Identity> Identity::load_or_create(const std::string& path) {
@@ -106,7 +122,7 @@ StatusOr<Identity> Identity::load_or_create(const std::string& path) {
         path,
         ": expected an Ed25519 private key in PEM; move the file away and a new key, a new peer, is made"));
   }
-  return Identity(std::make_shared<const Key>(Key{std::move(key)}));
+  return Identity(std::make_shared<const Key>(std::move(key)));
 }
 
 Signature Identity::sign(base::Bytes bytes) const {
@@ -121,15 +137,14 @@ Signature Identity::sign(base::Bytes bytes) const {
   return signature;
 }
 
-std::string Identity::private_key_pem() const {
-  return pem_of([this](BIO* out) {
-    return PEM_write_bio_PKCS8PrivateKey(out, key_->key.get(), nullptr, nullptr, 0, nullptr, nullptr);
-  });
+const std::string& Identity::private_key_pem() const {
+  key_->make_pem();
+  return key_->key_pem;
 }
 
-std::string Identity::certificate_pem() const {
-  const CertificatePtr certificate = self_signed(key_->key.get());
-  return pem_of([&](BIO* out) { return PEM_write_bio_X509(out, certificate.get()); });
+const std::string& Identity::certificate_pem() const {
+  key_->make_pem();
+  return key_->certificate_pem;
 }
 
 std::array<std::byte, 32> Identity::seed() const {
