@@ -134,7 +134,7 @@ void GateRole::ask(Rng& rng) {
   draw(rng, question);
   ++counters_.asked;
   const PeerLoop& loop = *process_.loop;
-  const int64_t began_ns = loop.now_ns();
+  const int64_t began_ns = loop.now_ns(), asked_ns = loop.world_now_ns();
   moe::Experts& experts = question.training ? static_cast<moe::Experts&>(patient_) : interactive_;
   const moe::Keep keep = question.training ? moe::Keep::for_backward : moe::Keep::nothing;
   const auto mixed = experts.mix(question.layer, question.x.view(), question.route, keep,
@@ -146,6 +146,7 @@ void GateRole::ask(Rng& rng) {
   fact.question = question.number;
   fact.training = question.training;
   fact.status = mixed.status();
+  fact.asked_ns = asked_ns;
   fact.took_ns = loop.now_ns() - began_ns;
   fact.layer = question.layer;
   fact.route = &question.route;
@@ -155,7 +156,10 @@ void GateRole::ask(Rng& rng) {
     ++counters_.answered;
     fact.arrived = mixed->arrived;
     fact.served = served;
-    for (size_t i = 0; i < mixed->arrived.size(); ++i) {
+    const swarm::MixReport report = (question.training ? training_ : interactive_).take_report();
+    fact.mass = report.gate_mass;
+    fact.mass_lost = report.gate_mass_lost;
+    for (size_t i = 0; question.training && i < mixed->arrived.size(); ++i) {
       fact.mass += question.route.weight[i];
       if (mixed->arrived[i] == 0) fact.mass_lost += question.route.weight[i];
     }

@@ -35,14 +35,17 @@ struct PeerFact {
 struct AnswerFact : PeerFact {
   uint64_t question = 0;  // counts the gate's questions; the trace number of its calls
   bool training = false;
-  Status status;  // of mix(); where it is not OK there is nothing else
-  int64_t took_ns = 0;
+  Status status;          // of mix(); where it is not OK there is nothing else
+  int64_t asked_ns = 0;   // when it was asked, by the world's clock
+  int64_t took_ns = 0;    // by the gate's own
   LayerId layer;
   const moe::Route* route = nullptr;
   tensor::View<const float> x, y;               // as given, as answered
   std::span<const uint8_t> arrived;             // [choices]
   std::span<const swarm::ServedChoice> served;  // [choices] what the answer says of itself
-  double mass = 0, mass_lost = 0;               // of the gate's weights, as RemoteExperts reports them
+  // Of the gate's weights, as RemoteExperts reports them; where training asked again and again, as arrived
+  // says.
+  double mass = 0, mass_lost = 0;
 };
 
 // A gate's gradient has gone to the hosts, or not.
@@ -78,6 +81,14 @@ struct RoleFact : PeerFact {
   swarm::ExpertName expert;
   uint32_t epoch = 0;
   uint64_t version = 0;
+  uint64_t snapshot = 0;  // restored: from this one, see SnapshotFact
+};
+
+// A host has written down an expert: for a follower, a successor or the disk.
+struct SnapshotFact : PeerFact {
+  swarm::ExpertName expert;
+  uint64_t version = 0;
+  uint64_t snapshot = 0;  // a hash of its bytes
 };
 
 struct LifeFact : PeerFact {
@@ -101,6 +112,7 @@ class History {
   virtual bool wants_computed() const { return false; }  // costs each host a second pass
   virtual void on_update(const UpdateFact&) {}
   virtual void on_role(const RoleFact&) {}
+  virtual void on_snapshot(const SnapshotFact&) {}
   virtual void on_trunk(const TrunkFact&) {}
   virtual void on_fault(int64_t /*at_ns*/, std::string_view /*what*/) {}  // for people
   virtual void on_calm(int64_t /*at_ns*/) {}                              // no fault from now on
@@ -123,6 +135,7 @@ class Histories final : public History {
   }
   void on_update(const UpdateFact& fact) override { each(&History::on_update, fact); }
   void on_role(const RoleFact& fact) override { each(&History::on_role, fact); }
+  void on_snapshot(const SnapshotFact& fact) override { each(&History::on_snapshot, fact); }
   void on_trunk(const TrunkFact& fact) override { each(&History::on_trunk, fact); }
   void on_fault(int64_t at_ns, std::string_view what) override {
     for (History* history : all_) history->on_fault(at_ns, what);

@@ -101,7 +101,7 @@ void PeerLoop::run_due() {
   wake_up_ = {};
   wake_up_ns_ = INT64_MAX;
   running_ = true;
-  while (!dead_ && !frozen() && timers_.due(now_ns())) timers_.take()();
+  while (!dead_ && !frozen() && timers_.due(now_ns())) run_spending(timers_.take());
   running_ = false;
   arm();
 }
@@ -109,7 +109,7 @@ void PeerLoop::run_due() {
 void PeerLoop::arrive(Task task) {
   if (dead_) return;
   if (frozen()) return post(std::move(task));
-  task();
+  run_spending(task);
 }
 
 int64_t PeerLoop::run_spending(const Task& task) {
@@ -137,6 +137,11 @@ void PeerLoop::set_drift(int32_t drift_ppm) {
 
 void PeerLoop::freeze_until(int64_t until_ns) {
   frozen_until_ns_ = std::max(frozen_until_ns_, until_ns);
+  arm();
+}
+
+void PeerLoop::thaw() {
+  frozen_until_ns_ = 0;
   arm();
 }
 

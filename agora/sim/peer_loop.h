@@ -49,7 +49,8 @@ class PeerLoop final : public base::Loop, public std::enable_shared_from_this<Pe
   void start_caller(std::function<void()> body);
   // Something comes from outside now: a message. It waits while the peer is frozen; the dead get none.
   void arrive(Task task);
-  // Runs one task in which spend() counts; gives what was spent.
+  // Every task has time of its own to spend: what it sends after spend() leaves so much later, and the next
+  // task knows nothing of it. Runs one inside of another and gives what it spent.
   int64_t run_spending(const Task& task);
   void spend(int64_t ns) { spent_ns_ += ns; }
   int64_t world_now_ns() const { return world_.now_ns() + spent_ns_; }  // where a message leaves
@@ -57,6 +58,7 @@ class PeerLoop final : public base::Loop, public std::enable_shared_from_this<Pe
   void jump(int64_t ns);
   void set_drift(int32_t drift_ppm);
   void freeze_until(int64_t world_ns);
+  void thaw();
   bool frozen() const { return world_.now_ns() < frozen_until_ns_; }
   void kill();
   bool dead() const { return dead_; }

@@ -14,6 +14,12 @@ namespace {
 
 constexpr int64_t kBackwardRows = 3;  // as HostService counts
 
+uint64_t hash_of(base::Bytes bytes) {
+  uint64_t hash = bytes.size();
+  for (const std::byte byte : bytes) hash = mix_bits(hash ^ static_cast<uint64_t>(byte));
+  return hash;
+}
+
 }  // namespace
 
 SimExperts::SimExperts(swarm::ExpertStore& store, ComputeLoop& compute, const WorkTimes& times,
@@ -93,8 +99,20 @@ StatusOr<UpdateOutcome> SimExperts::mix_backward(const swarm::UpdateKey& key, mo
   return outcome;
 }
 
-void SimExperts::tell_role(RoleFact::Kind kind, ExpertName expert) {
+StatusOr<std::vector<std::byte>> SimExperts::snapshot(ExpertName expert) {
+  StatusOr<std::vector<std::byte>> bytes = store_.snapshot(expert);
+  if (!bytes.ok()) return bytes;
+  SnapshotFact fact;
+  fact.expert = expert;
+  fact.version = version(expert);
+  fact.snapshot = hash_of(*bytes);
+  teller_.tell(&History::on_snapshot, fact);
+  return bytes;
+}
+
+void SimExperts::tell_role(RoleFact::Kind kind, ExpertName expert, uint64_t snapshot) {
   RoleFact fact;
+  fact.snapshot = snapshot;
   fact.kind = kind;
   fact.expert = expert;
   if (const auto held = held_.find(expert); held != held_.end()) {
@@ -124,7 +142,7 @@ StatusOr<swarm::Holding> SimExperts::restore(ExpertName expert, base::Bytes snap
   StatusOr<swarm::Holding> holding = store_.restore(expert, snapshot);
   if (!holding.ok()) return holding;
   held_[expert] = {Role::follower, holding->epoch};
-  tell_role(RoleFact::Kind::restored, expert);
+  tell_role(RoleFact::Kind::restored, expert, hash_of(snapshot));
   return holding;
 }
 

@@ -70,9 +70,7 @@ class SimExperts final : public swarm::HeldExperts {
   void drop(swarm::ExpertName expert) override;
   void set_role(swarm::ExpertName expert, swarm::Role role, uint32_t epoch) override;
   bool freeze(swarm::ExpertName expert, bool frozen) override { return store_.freeze(expert, frozen); }
-  StatusOr<std::vector<std::byte>> snapshot(swarm::ExpertName expert) override {
-    return store_.snapshot(expert);
-  }
+  StatusOr<std::vector<std::byte>> snapshot(swarm::ExpertName expert) override;
   StatusOr<swarm::Holding> restore(swarm::ExpertName expert, base::Bytes snapshot) override;
   Status copy(swarm::ExpertName from, base::Bytes snapshot, swarm::ExpertName to, float deviation) override;
   std::vector<swarm::Holding> holdings() override { return store_.holdings(); }
@@ -93,7 +91,7 @@ class SimExperts final : public swarm::HeldExperts {
   void spend(int64_t rows) { compute_.spend(times_.call_ns + rows * times_.row_ns); }
   void tell_computed(LayerId layer, moe::View<const float> x, const moe::Route& route,
                      const swarm::HeldMix& mixed);
-  void tell_role(RoleFact::Kind kind, swarm::ExpertName expert);
+  void tell_role(RoleFact::Kind kind, swarm::ExpertName expert, uint64_t snapshot = 0);
   std::vector<uint64_t> gradient_marks(LayerId layer, std::span<const moe::Served> served);
 
   swarm::ExpertStore& store_;

@@ -5,6 +5,7 @@
 #include "apps/cli/classic.h"
 #include "apps/cli/command.h"
 #include "apps/cli/recipe.h"
+#include "apps/cli/sim_command.h"
 #include "apps/cli/swarm/swarm_command.h"
 
 namespace {
@@ -50,6 +51,7 @@ int run(int argc, char** argv) {
   add_expert_command(app, interrupt, result);
   add_trace_command(app, interrupt, result);
   add_spec_command(app, result);
+  add_sim_command(app, result);
 
   auto args = with_recipe({argv + 1, argv + argc});
   if (!args.ok()) return report(args.status());

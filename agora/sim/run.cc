@@ -1,0 +1,191 @@
+#include "agora/sim/run.h"
+
+#include <algorithm>
+#include <map>
+#include <utility>
+
+#include "absl/strings/str_format.h"
+#include "absl/strings/str_join.h"
+#include "agora/base/check.h"
+
+namespace agora::sim {
+namespace {
+
+constexpr int64_t kSamplesMax = 600;
+constexpr int64_t kLastAnswersNs = 30 * kSecondNs;  // a question's deadline and its gradient's, and some more
+constexpr int64_t kFlashCrowd = 10;                 // times the load
+
+int64_t ns_of(double seconds) { return static_cast<int64_t>(seconds * 1e3) * kMillisecondNs; }
+
+WorldSettings world_settings(const Scenario& s, uint64_t seed) {
+  WorldSettings settings;
+  settings.seed = seed;
+  settings.latency = *latency_of(s.latency);
+  settings.spec = small_spec(s.layers, s.experts, static_cast<int32_t>(s.replicas));
+  settings.spec.loss_window_s = s.loss_window_s;
+  settings.clock_drift_ppm_max = static_cast<int32_t>(s.faults.clock_drift_ppm);
+  settings.clock_offset_ns_max = ns_of(s.faults.clock_offset_s);
+  return settings;
+}
+
+HostSettings host_settings(const Scenario& s) {
+  HostSettings settings;
+  const int64_t wanted = s.layers * s.experts * s.replicas;
+  const int64_t room = s.room > 0 ? s.room : std::max<int64_t>(2, (2 * wanted + s.hosts - 1) / s.hosts);
+  settings.options.experts_max = static_cast<int32_t>(room);
+  settings.options.probe_ns = std::min(settings.options.probe_ns, ns_of(s.loss_window_s) / 2);
+  settings.times.row_ns = static_cast<int64_t>(s.row_us * 1e3);
+  return settings;
+}
+
+GateSettings gate_settings(const Scenario& s) {
+  GateSettings settings;
+  settings.callers = static_cast<int>(s.callers);
+  settings.rows = s.rows;
+  settings.chosen = s.chosen;
+  settings.training_ppm = static_cast<uint32_t>(s.training * 1e6);
+  settings.think_ns = ns_of(s.think_ms / 1e3);
+  settings.deadline_ns = ns_of(s.deadline_s);
+  settings.hot_expert = static_cast<int32_t>(s.hot_expert);
+  settings.hot_ppm = static_cast<uint32_t>(s.hot * 1e6);
+  return settings;
+}
+
+Totals without(Totals all, const Totals& before) {
+  all.answers -= before.answers;
+  all.failures -= before.failures;
+  all.rows -= before.rows;
+  all.answers_partly -= before.answers_partly;
+  all.mass -= before.mass;
+  all.mass_lost -= before.mass_lost;
+  all.gradients -= before.gradients;
+  all.gradients_failed -= before.gradients_failed;
+  return all;
+}
+
+}  // namespace
+
+Run::Run(const Scenario& scenario, uint64_t seed) : scenario_(scenario), seed_(seed) {
+  AGORA_CHECK(validate(scenario).ok());
+  const double seconds = scenario.warm_up_s + scenario.faults_s + scenario.calm_s;
+  sample_ns_ = std::max(kSecondNs, ns_of(seconds) / kSamplesMax);
+  histories_.add(tally_);
+  world_ = std::make_unique<World>(world_settings(scenario_, seed_), histories_);
+  for (int64_t i = 0; i < scenario_.hosts; ++i) world_->add_host(host_settings(scenario_));
+  for (int64_t i = 0; i < scenario_.gates; ++i) world_->add_gate(gate_settings(scenario_));
+}
+
+Run::~Run() = default;
+
+void Run::pass(double seconds, bool calm) {
+  const int64_t until_ns = world_->now_ns() + ns_of(seconds);
+  while (world_->now_ns() < until_ns) {
+    world_->run_for(std::min(sample_ns_, until_ns - world_->now_ns()));
+    tally_.sample(*world_);
+    for (const auto& look : looks_) look(*world_, calm);
+  }
+}
+
+RunReport Run::go() {
+  RunReport report;
+  report.scenario = scenario_;
+  report.seed = seed_;
+  World& world = *world_;
+  for (Peer* host : world.hosts()) host->start();
+  pass(scenario_.warm_up_s, false);
+  for (Peer* gate : world.gates()) gate->start();
+  report.began_ns = world.now_ns();
+
+  Nemesis nemesis(world, scenario_, world.rng().fork("nemesis"));
+  nemesis.begin();
+  if (scenario_.flash_crowd_s > 0) {
+    const auto think = [&world](int64_t ns) {
+      for (Peer* gate : world.gates()) world.gate_settings_of(*gate).think_ns = ns;
+    };
+    const int64_t usual_ns = ns_of(scenario_.think_ms / 1e3);
+    const int64_t begins_ns = ns_of((scenario_.faults_s - scenario_.flash_crowd_s) / 2);
+    world.loop().after(std::max<int64_t>(0, begins_ns), [=] { think(usual_ns / kFlashCrowd); });
+    world.loop().after(std::max<int64_t>(0, begins_ns) + ns_of(scenario_.flash_crowd_s),
+                       [=] { think(usual_ns); });
+  }
+  pass(scenario_.faults_s, false);
+  nemesis.end();
+  report.calm_ns = world.now_ns();
+  const Totals before = tally_.totals();
+  pass(scenario_.calm_s, true);
+  report.in_calm = without(tally_.totals(), before);
+  report.callers_left = !world.stop_gates(kLastAnswersNs);
+
+  report.ended_ns = world.now_ns();
+  report.kinds_on = nemesis.kinds_on();
+  report.fault_events = nemesis.events();
+  report.totals = tally_.totals();
+  report.samples = tally_.samples();
+  report.network = world.network().counters();
+  uint64_t all = 0;
+  for (const auto& peer : world.peers()) {
+    const PlaceTraffic& traffic = world.network().traffic(peer->place());
+    const uint64_t bytes = traffic.bytes_sent + traffic.bytes_received;
+    all += bytes;
+    report.bytes_per_peer_max = std::max(report.bytes_per_peer_max, bytes);
+  }
+  const auto seconds = static_cast<uint64_t>(std::max<int64_t>(1, report.ended_ns / kSecondNs));
+  report.bytes_per_peer_mean = all / world.peers().size() / seconds;
+  report.bytes_per_peer_max /= seconds;
+  count_experts(report);
+  return report;
+}
+
+void Run::count_experts(RunReport& report) const {
+  std::map<swarm::ExpertName, std::pair<int64_t, int64_t>> experts;  // leaders, replicas
+  for (Peer* peer : world_->hosts()) {
+    if (!peer->alive()) continue;
+    for (const auto& [name, held] : peer->host()->experts().held()) {
+      experts[name].first += held.role == swarm::Role::leader ? 1 : 0;
+      ++experts[name].second;
+    }
+  }
+  report.experts_wanted = scenario_.layers * scenario_.experts;
+  for (const auto& [name, count] : experts) {
+    report.experts_led += count.first == 1 ? 1 : 0;
+    report.experts_whole += count.second >= scenario_.replicas ? 1 : 0;
+  }
+}
+
+std::string run_text(const RunReport& r) {
+  const Totals& t = r.totals;
+  const double seconds = static_cast<double>(r.ended_ns - r.began_ns) / 1e9;
+  const auto ms = [](int64_t ns) { return static_cast<double>(ns) / 1e6; };
+  const auto share = [](double part, double all) { return all > 0 ? 100 * part / all : 0.0; };
+  std::string text = absl::StrFormat(
+      "scenario %s, seed %d: %d hosts, %d gates, %d layers of %d experts, %s\n", r.scenario.name, r.seed,
+      r.scenario.hosts, r.scenario.gates, r.scenario.layers, r.scenario.experts, r.scenario.latency);
+  text += absl::StrFormat("  faults        %d events; %s\n", r.fault_events,
+                          r.kinds_on.empty() ? "none" : absl::StrJoin(r.kinds_on, ", "));
+  text += absl::StrFormat("  throughput    %.1f rows/s; %d answers, %d failed, %d in part\n",
+                          static_cast<double>(t.rows) / seconds, t.answers, t.failures, t.answers_partly);
+  text += absl::StrFormat("  in calm       %d answers, %d failed, %d in part\n", r.in_calm.answers,
+                          r.in_calm.failures, r.in_calm.answers_partly);
+  for (const auto& [name, latency] :
+       {std::pair{"interactive", &t.interactive}, std::pair{"training   ", &t.training}}) {
+    text += absl::StrFormat("  %s   p50 %.1f ms, p90 %.1f, p99 %.1f, most %.1f\n", name,
+                            ms(latency->quantile_ns(0.5)), ms(latency->quantile_ns(0.9)),
+                            ms(latency->quantile_ns(0.99)), ms(latency->max_ns()));
+  }
+  text += absl::StrFormat("  mass lost     %.3f %% of the gates', %.3f %% in calm\n",
+                          share(t.mass_lost, t.mass), share(r.in_calm.mass_lost, r.in_calm.mass));
+  text += absl::StrFormat(
+      "  updates       %d taken, %d refused, %d taken twice; %d gradients, %d not delivered\n",
+      t.updates_taken, t.updates_refused, t.updates_doubled, t.gradients, t.gradients_failed);
+  text += absl::StrFormat(
+      "  experts       %d of %d led, %d with all replicas; %d began anew, %d steps lost; "
+      "%d leaderships\n",
+      r.experts_led, r.experts_wanted, r.experts_whole, t.experts_lost, t.versions_lost, t.leaders);
+  text += absl::StrFormat("  bytes         %d B/s a peer, the most %d; %d messages, %d lost, %d cut off\n",
+                          r.bytes_per_peer_mean, r.bytes_per_peer_max, r.network.messages, r.network.lost,
+                          r.network.cut);
+  if (r.callers_left) text += "  somebody still waits after all deadlines\n";
+  return text;
+}
+
+}  // namespace agora::sim
