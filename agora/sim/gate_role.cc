@@ -152,13 +152,15 @@ void GateRole::ask(Rng& rng) {
   fact.route = &question.route;
   fact.x = question.x.view();
   fact.y = question.y.view();
+  if (!question.training) {
+    const swarm::MixReport report = interactive_.take_report();
+    fact.mass = report.gate_mass;
+    fact.mass_lost = report.gate_mass_lost;
+  }
   if (mixed.ok()) {
     ++counters_.answered;
     fact.arrived = mixed->arrived;
     fact.served = served;
-    const swarm::MixReport report = (question.training ? training_ : interactive_).take_report();
-    fact.mass = report.gate_mass;
-    fact.mass_lost = report.gate_mass_lost;
     for (size_t i = 0; question.training && i < mixed->arrived.size(); ++i) {
       fact.mass += question.route.weight[i];
       if (mixed->arrived[i] == 0) fact.mass_lost += question.route.weight[i];

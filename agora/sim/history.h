@@ -35,9 +35,9 @@ struct PeerFact {
 struct AnswerFact : PeerFact {
   uint64_t question = 0;  // counts the gate's questions; the trace number of its calls
   bool training = false;
-  Status status;          // of mix(); where it is not OK there is nothing else
-  int64_t asked_ns = 0;   // when it was asked, by the world's clock
-  int64_t took_ns = 0;    // by the gate's own
+  Status status;         // of mix(); where it is not OK there is nothing else
+  int64_t asked_ns = 0;  // when it was asked, by the world's clock
+  int64_t took_ns = 0;   // by the gate's own
   LayerId layer;
   const moe::Route* route = nullptr;
   tensor::View<const float> x, y;               // as given, as answered
