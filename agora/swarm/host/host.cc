@@ -133,11 +133,11 @@ void Host::State::on_changed(const std::vector<ExpertName>& experts) {
 void Host::State::set_claim_timer() {
   loop.cancel(claim_timer);
   claim_timer = {};
-  if (leadership.next_ns() == INT64_MAX) return;
+  if (leaving || leadership.next_ns() == INT64_MAX) return;
   claim_timer = loop.at(leadership.next_ns(), [weak = weak_from_this()] {
     const std::shared_ptr<State> self = weak.lock();
-    if (self == nullptr) return;
-    if (!self->leaving) self->apply(self->leadership.on_timer(self->loop.now_ns()));
+    if (self == nullptr || self->leaving) return;  // who leaves claims nothing any more
+    self->apply(self->leadership.on_timer(self->loop.now_ns()));
     self->set_claim_timer();
   });
 }
