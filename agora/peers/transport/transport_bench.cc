@@ -271,4 +271,7 @@ int run(double seconds) {
 }  // namespace
 }  // namespace agora::peers
 
-int main(int argc, char** argv) { return agora::peers::run(argc > 1 ? std::atof(argv[1]) : 4.0); }
+int main(int argc, char** argv) {
+  agora::peers::prepare_grpc();
+  return agora::peers::run(argc > 1 ? std::atof(argv[1]) : 4.0);
+}

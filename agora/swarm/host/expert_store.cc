@@ -99,6 +99,7 @@ StatusOr<UpdateOutcome> ExpertStore::mix_backward(const UpdateKey& key, moe::Tic
   count_rows(key.layer, taken);
   count(outcome.kind);
   AppliedReply reply{.dx = {}, .dweights = {dweights.begin(), dweights.end()}};
+  reply.dx.reserve(static_cast<size_t>(dx.size()));
   for (int64_t r = 0; r < dx.rows; ++r) {
     const std::span<const float> row = dx.row_span(r);
     reply.dx.insert(reply.dx.end(), row.begin(), row.end());

@@ -23,7 +23,7 @@ namespace agora::swarm {
 struct LedgerLimits {
   size_t keys_per_trainer = 4096;
   size_t trainers = 256;
-  size_t reply_bytes = size_t{64} << 20;  // remembered answers, the oldest go first
+  size_t reply_bytes = size_t{16} << 20;  // remembered answers, the oldest go first
   size_t recent_per_layer = 64;           // told to followers with a snapshot
 };
 

@@ -8,6 +8,7 @@
 #include <thread>
 #include <utility>
 
+#include "absl/synchronization/mutex.h"
 #include "agora/base/text.h"
 #include "agora/peers/transport/calls.h"
 #include "agora/peers/transport/grpc/acceptor.h"
@@ -248,8 +249,9 @@ void GrpcTransport::Impl::stop() {
   loop_.stop();
 }
 
-void silence_grpc_log() {
+void prepare_grpc() {
   gpr_set_log_function([](gpr_log_func_args*) {});
+  absl::SetMutexDeadlockDetectionMode(absl::OnDeadlockCycle::kIgnore);
 }
 
 StatusOr<std::unique_ptr<GrpcTransport>> GrpcTransport::start(const Identity& identity,

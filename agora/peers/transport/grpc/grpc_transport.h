@@ -30,9 +30,10 @@ struct GrpcTransportConfig {
   TransportLimits limits;
 };
 
-// gRPC writes a line to standard error for every handshake that fails, which is for strangers to cause:
-// main() calls this before it starts a transport. For the whole process.
-void silence_grpc_log();
+// For the whole process; main() calls it before it starts a transport. gRPC writes a line to standard error
+// for every handshake that fails, which is for strangers to cause: it is silenced. And the check of the order
+// of locks that Debian's abseil brings along is turned off: it takes a global lock for every lock of gRPC's.
+void prepare_grpc();
 
 class GrpcTransport final : public Transport {
  public:
