@@ -1,9 +1,7 @@
 #include "agora/train/step_bench.h"
 
 #include <algorithm>
-
-#include "agora/model/model_folder.h"
-#include "agora/train/trainer.h"
+#include <utility>
 
 namespace agora::train {
 namespace {
@@ -68,20 +66,29 @@ TrainOptions step_bench_options() {
   return options;
 }
 
-StatusOr<StepRate> measure_steps(const TrainOptions& options, const kernels::Compute& compute,
-                                 const Clock& clock, double seconds) {
-  ChainTask task(options);
+BenchRun::BenchRun(const TrainOptions& options, const kernels::Compute& compute, std::unique_ptr<Task> task,
+                   model::LocalModel model)
+    : task_(std::move(task)), model_(std::move(model)), trainer_(options, compute, *task_, model_) {}
+
+StatusOr<std::unique_ptr<BenchRun>> BenchRun::create(const TrainOptions& options,
+                                                     const kernels::Compute& compute) {
+  auto task = make_chain_task(options);
   AGORA_ASSIGN_OR_RETURN(const model::ModelConfig config, config_of(options));
   AGORA_ASSIGN_OR_RETURN(
       model::LocalModel model,
-      model::make_model(task.shape(config), compute, tensor::Train::yes, Rng(options.seed).fork("weights")));
-  Trainer trainer(options, compute, task, model);
-  for (int64_t i = 0; i < kWarmSteps; ++i) AGORA_RETURN_IF_ERROR(trainer.step().status());
+      model::make_model(task->shape(config), compute, tensor::Train::yes, Rng(options.seed).fork("weights")));
+  return std::unique_ptr<BenchRun>(new BenchRun(options, compute, std::move(task), std::move(model)));
+}
+
+StatusOr<StepRate> measure_steps(const TrainOptions& options, const kernels::Compute& compute,
+                                 const Clock& clock, double seconds) {
+  AGORA_ASSIGN_OR_RETURN(const std::unique_ptr<BenchRun> run, BenchRun::create(options, compute));
+  for (int64_t i = 0; i < kWarmSteps; ++i) AGORA_RETURN_IF_ERROR(run->step().status());
   std::vector<double> times;
   double spent = 0;
   while (spent < seconds || static_cast<int64_t>(times.size()) < kStepsMin) {
     const int64_t begin = clock.now_ns();
-    AGORA_RETURN_IF_ERROR(trainer.step().status());
+    AGORA_RETURN_IF_ERROR(run->step().status());
     times.push_back(static_cast<double>(clock.now_ns() - begin) * 1e-9);
     spent += times.back();
   }

@@ -1,6 +1,7 @@
 // How fast a whole training step is: the model of `agora bench engine`, on random tokens.
 //
 //   AGORA_ASSIGN_OR_RETURN(StepRate rate, measure_steps(step_bench_options(), compute, clock, 6));
+//   AGORA_ASSIGN_OR_RETURN(auto run, BenchRun::create(step_bench_options(), compute));   run->step();
 //
 // One thread at a time.
 #pragma once
@@ -10,8 +11,10 @@
 #include "agora/base/clock.h"
 #include "agora/base/result.h"
 #include "agora/kernels/compute.h"
+#include "agora/model/model_folder.h"
 #include "agora/train/options.h"
 #include "agora/train/task.h"
+#include "agora/train/trainer.h"
 
 namespace agora::train {
 
@@ -28,7 +31,24 @@ TrainOptions step_bench_options();
 // fixed rule, three times in four, and is random otherwise. Two trainers' streams differ by Task::restore().
 std::unique_ptr<Task> make_chain_task(const TrainOptions& options);
 
-// Forward, backward, clipping, optimizer, balance; after a warm-up, for about so many seconds.
+// A training run of the options in this process, on a chain task.
+class BenchRun {
+ public:
+  static StatusOr<std::unique_ptr<BenchRun>> create(const TrainOptions& options,
+                                                    const kernels::Compute& compute);
+  // Forward, backward, clipping, optimizer, balance.
+  StatusOr<StepReport> step() { return trainer_.step(); }
+
+ private:
+  BenchRun(const TrainOptions& options, const kernels::Compute& compute, std::unique_ptr<Task> task,
+           model::LocalModel model);
+
+  std::unique_ptr<Task> task_;
+  model::LocalModel model_;
+  Trainer trainer_;
+};
+
+// Its steps, after a warm-up, for about so many seconds.
 StatusOr<StepRate> measure_steps(const TrainOptions& options, const kernels::Compute& compute,
                                  const Clock& clock, double seconds);
 

@@ -3,6 +3,37 @@
 #include <algorithm>
 
 namespace agora::train {
+namespace {
+
+double median(std::vector<double>& values) {
+  std::ranges::sort(values);
+  return values[values.size() / 2];
+}
+
+// One side's steps and what they cost.
+struct Side {
+  std::vector<double> rates;
+  int64_t rows = 0, spent_ns = 0;
+
+  template <class Step>
+  Status round(const Step& step, const Clock& clock, const std::function<int64_t()>& cpu_ns,
+               const BesideRounds& rounds) {
+    for (int64_t i = 0; i < rounds.warm; ++i) AGORA_RETURN_IF_ERROR(step().status());
+    const int64_t spent_before_ns = cpu_ns();
+    for (int64_t i = 0; i < rounds.steps; ++i) {
+      const int64_t begin_ns = clock.now_ns();
+      AGORA_ASSIGN_OR_RETURN(const StepReport report, step());
+      rates.push_back(static_cast<double>(report.rows) * 1e9 /
+                      static_cast<double>(clock.now_ns() - begin_ns));
+      rows += report.rows;
+    }
+    spent_ns += cpu_ns() - spent_before_ns;
+    return absl::OkStatus();
+  }
+  SideRate rate() { return {median(rates), static_cast<double>(spent_ns) / 1e3 / static_cast<double>(rows)}; }
+};
+
+}  // namespace
 
 TrainOptions swarm_bench_options() {
   TrainOptions options = step_bench_options();
@@ -34,13 +65,25 @@ StatusOr<SwarmRate> measure_swarm_steps(SwarmTrainer& trainer, const Clock& cloc
     rate.loss += report.loss;
     ++losses;
   }
-  std::ranges::sort(rates);
-  rate.rows_per_second = rates[rates.size() / 2];
+  rate.rows_per_second = median(rates);
   rate.rows_per_second_best = rates.back();
   rate.loss /= static_cast<double>(std::max<int64_t>(losses, 1));
   rate.lost_share = static_cast<double>(lost) / static_cast<double>(std::max<int64_t>(choices, 1));
   rate.steps = steps.steps;
   return rate;
+}
+
+StatusOr<SwarmBesideProcess> measure_swarm_beside_process(SwarmTrainer& swarm, BenchRun& process,
+                                                          const Clock& clock,
+                                                          const std::function<int64_t()>& cpu_ns,
+                                                          const BesideRounds& rounds) {
+  Side swarm_side, process_side;
+  for (int round = 0; round < rounds.rounds; ++round) {
+    AGORA_RETURN_IF_ERROR(process_side.round([&] { return process.step(); }, clock, cpu_ns, rounds));
+    AGORA_RETURN_IF_ERROR(
+        swarm_side.round([&]() -> StatusOr<StepReport> { return swarm.step(); }, clock, cpu_ns, rounds));
+  }
+  return SwarmBesideProcess{.swarm = swarm_side.rate(), .process = process_side.rate()};
 }
 
 }  // namespace agora::train

@@ -1,17 +1,19 @@
 // How fast a swarm trains, beside one process; and how much of a network's delay it hides.
 //
-//   measure_steps(step_bench_options(), compute, clock, 6)      // one process
-//   measure_swarm_steps(*trainer, clock, {})                    // hosts and a SwarmTrainer, its
-//                                                               // specification swarm_bench_options()
+//   AGORA_ASSIGN_OR_RETURN(auto process, BenchRun::create(step_bench_options(), compute));
+//   measure_swarm_beside_process(*trainer, *process, clock, cpu_ns, {})   // a SwarmTrainer and its hosts,
+//                                                            // their specification swarm_bench_options()
 //   swarm_vs_process = swarm.rows_per_second / process.rows_per_second
 //
-// With delay_bench_options(), once over the trainer's own transport and once over a FaultyTransport of 50 ms
+// measure_swarm_steps() with delay_bench_options(), once over the trainer's own transport and once over a FaultyTransport of 50 ms
 // each way around it: delay_hidden_share = delayed.rows_per_second / direct.rows_per_second. The losses after
 // the same steps say that nothing else was given up.
 //
 // Both kinds of options go with make_chain_task(). Measures what is there: starting hosts is the caller's.
 // One thread.
 #pragma once
+
+#include <functional>
 
 #include "agora/train/step_bench.h"
 #include "agora/train/swarm_trainer.h"
@@ -40,5 +42,25 @@ TrainOptions delay_bench_options();
 
 StatusOr<SwarmRate> measure_swarm_steps(SwarmTrainer& trainer, const Clock& clock,
                                         const SwarmBenchSteps& steps);
+
+struct SideRate {
+  double rows_per_second = 0;  // of the median step
+  double cpu_us_per_row = 0;   // of all processes of the side: says more on a machine that others use too
+};
+struct SwarmBesideProcess {
+  SideRate swarm, process;
+};
+
+struct BesideRounds {
+  int rounds = 6;     // of each side, in turn: what else goes on in the machine disturbs both alike
+  int64_t warm = 2;   // steps of a round that are not counted
+  int64_t steps = 8;  // that are
+};
+
+// cpu_ns: what all processes of both sides have spent so far. The side that is not measured stands still.
+StatusOr<SwarmBesideProcess> measure_swarm_beside_process(SwarmTrainer& swarm, BenchRun& process,
+                                                          const Clock& clock,
+                                                          const std::function<int64_t()>& cpu_ns,
+                                                          const BesideRounds& rounds);
 
 }  // namespace agora::train

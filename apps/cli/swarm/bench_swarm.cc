@@ -124,10 +124,14 @@ Status show_bytes_per_expert(Show show) {
   return absl::OkStatus();
 }
 
-Status show_training(const SwarmBench& bench, const Interrupt& interrupt, Show show) {
-  AGORA_ASSIGN_OR_RETURN(const TrainingBench result, bench_swarm_training(bench.seconds, interrupt));
-  show(line_of("swarm_vs_process", "4 hosts, 1 trainer; tokens/s over those of one process", result.threads,
-               result.swarm_rows_per_s / result.process_rows_per_s, "", kPromised, kVsProcessMin));
+Status show_training(const Interrupt& interrupt, Show show) {
+  const int threads = base::processors_available();
+  AGORA_ASSIGN_OR_RETURN(const train::SwarmBesideProcess result, bench_swarm_training(threads, interrupt));
+  std::fprintf(stderr, "bench: tokens/s %.0f, CPU %.1f us a token; one process %.0f, %.1f us\n",
+               result.swarm.rows_per_second, result.swarm.cpu_us_per_row, result.process.rows_per_second,
+               result.process.cpu_us_per_row);
+  show(line_of("swarm_vs_process", "4 hosts, 1 trainer; tokens/s over those of one process", threads,
+               result.swarm.rows_per_second / result.process.rows_per_second, "", kPromised, kVsProcessMin));
   return absl::OkStatus();
 }
 
@@ -146,7 +150,7 @@ Status bench_swarm(const SwarmBench& bench, const Interrupt& interrupt, Show sho
   if (wanted(bench, "row_overhead_p50_us") || wanted(bench, "row_overhead_p99_us")) {
     AGORA_RETURN_IF_ERROR(show_row_overhead(bench, show));
   }
-  if (wanted(bench, "swarm_vs_process")) AGORA_RETURN_IF_ERROR(show_training(bench, interrupt, show));
+  if (wanted(bench, "swarm_vs_process")) AGORA_RETURN_IF_ERROR(show_training(interrupt, show));
   if (wanted(bench, "delay_hidden_share")) AGORA_RETURN_IF_ERROR(show_delay(interrupt, show));
   if (wanted(bench, "bytes_per_expert_overhead")) AGORA_RETURN_IF_ERROR(show_bytes_per_expert(show));
   if (wanted(bench, "discovery_200_hosts_s")) AGORA_RETURN_IF_ERROR(show_discovery(show));

@@ -1,6 +1,7 @@
 #include "apps/cli/swarm/bench_training.h"
 
 #include <cstdlib>
+#include <ctime>
 #include <filesystem>
 #include <optional>
 
@@ -19,9 +20,17 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr int kHosts = 4;
+constexpr int kTrainerThreads = 1;  // as `agora up` gives its processes, which share the machine's cores
 constexpr int64_t kDelayNs = 50 * base::kMillisecondNs;
 constexpr int64_t kJoinNs = 60 * base::kSecondNs;
 constexpr int64_t kEndNs = 5 * base::kSecondNs;
+
+int64_t cpu_ns_of(pid_t process) {
+  clockid_t clock;
+  timespec spent;
+  if (clock_getcpuclockid(process, &clock) != 0 || clock_gettime(clock, &spent) != 0) return 0;
+  return int64_t{spent.tv_sec} * base::kSecondNs + spent.tv_nsec;
+}
 
 // A folder, a specification, this process as a peer, and host processes: gone with the object.
 class BenchSwarm {
@@ -60,9 +69,11 @@ class BenchSwarm {
     if (!dir_.empty()) fs::remove_all(dir_, ignored);
   }
 
-  // delay_ns: each way, on everything that this process calls.
-  StatusOr<train::SwarmRate> measure(const train::TrainOptions& options, const kernels::Compute& compute,
-                                     int64_t delay_ns) {
+  // Calls measure(trainer) when every expert has its host. delay_ns: each way, on everything that this
+  // process calls.
+  template <class Measure>
+  auto with_trainer(const train::TrainOptions& options, const kernels::Compute& compute, int64_t delay_ns,
+                    const Measure& measure) -> decltype(measure(std::declval<train::SwarmTrainer&>())) {
     std::optional<peers::FaultyTransport> slow;
     if (delay_ns > 0) {
       peers::Faults faults;
@@ -76,7 +87,14 @@ class BenchSwarm {
     const NodeEnd end(*node_);
     AGORA_RETURN_IF_ERROR(node_->begin());
     AGORA_RETURN_IF_ERROR(trainer->join(kJoinNs));
-    return train::measure_swarm_steps(*trainer, clock_, {});
+    return measure(*trainer);
+  }
+
+  // What this process and the hosts have spent so far.
+  int64_t cpu_ns() const {
+    int64_t sum_ns = cpu_ns_of(getpid());
+    for (size_t child = 0; child < supervisor_.size(); ++child) sum_ns += cpu_ns_of(supervisor_.pid(child));
+    return sum_ns;
   }
 
  private:
@@ -92,23 +110,24 @@ class BenchSwarm {
 StatusOr<train::SwarmRate> measure(const train::TrainOptions& options, const kernels::Compute& compute,
                                    int64_t delay_ns, const Interrupt& interrupt) {
   AGORA_ASSIGN_OR_RETURN(const auto swarm, BenchSwarm::start(options, interrupt));
-  return swarm->measure(options, compute, delay_ns);
+  return swarm->with_trainer(options, compute, delay_ns, [](train::SwarmTrainer& trainer) {
+    return train::measure_swarm_steps(trainer, RealClock(), {});
+  });
 }
 
 }  // namespace
 
-StatusOr<TrainingBench> bench_swarm_training(double seconds, const Interrupt& interrupt) {
-  Machine machine(0);
+StatusOr<train::SwarmBesideProcess> bench_swarm_training(int threads, const Interrupt& interrupt) {
+  Machine machine(threads), one_thread(kTrainerThreads);
   AGORA_ASSIGN_OR_RETURN(const kernels::Compute compute, machine.compute("bf16"));
-  TrainingBench result;
-  result.threads = machine.pool().threads();
-  AGORA_ASSIGN_OR_RETURN(const train::StepRate process,
-                         train::measure_steps(train::step_bench_options(), compute, RealClock(), seconds));
-  result.process_rows_per_s = process.rows_per_second;
-  AGORA_ASSIGN_OR_RETURN(const train::SwarmRate swarm,
-                         measure(train::swarm_bench_options(), compute, 0, interrupt));
-  result.swarm_rows_per_s = swarm.rows_per_second;
-  return result;
+  AGORA_ASSIGN_OR_RETURN(const kernels::Compute trainers, one_thread.compute("bf16"));
+  AGORA_ASSIGN_OR_RETURN(const auto process, train::BenchRun::create(train::step_bench_options(), compute));
+  const train::TrainOptions options = train::swarm_bench_options();
+  AGORA_ASSIGN_OR_RETURN(const auto swarm, BenchSwarm::start(options, interrupt));
+  return swarm->with_trainer(options, trainers, 0, [&](train::SwarmTrainer& trainer) {
+    return train::measure_swarm_beside_process(trainer, *process, RealClock(),
+                                               [&] { return swarm->cpu_ns(); }, {});
+  });
 }
 
 StatusOr<DelayBench> bench_hidden_delay(const Interrupt& interrupt) {

@@ -1,22 +1,19 @@
 // How fast a swarm of processes trains, for `agora bench swarm`: 4 hosts of their own, one trainer here.
 //
-//   AGORA_ASSIGN_OR_RETURN(TrainingBench t, bench_swarm_training(6, interrupt));
+//   AGORA_ASSIGN_OR_RETURN(train::SwarmBesideProcess t, bench_swarm_training(2, interrupt));
 //
 // See agora/train/swarm_bench.h for what is measured. Main's thread; starts processes and ends them.
 #pragma once
 
 #include "agora/base/result.h"
+#include "agora/train/swarm_bench.h"
 
 #include "apps/cli/command.h"
 
 namespace agora::cli {
 
-struct TrainingBench {
-  int threads = 1;
-  double swarm_rows_per_s = 0;
-  double process_rows_per_s = 0;  // the same model, in this process alone, on the same cores
-};
-StatusOr<TrainingBench> bench_swarm_training(double seconds, const Interrupt& interrupt);
+// threads: of the one process; the swarm's processes have one each, on the same cores.
+StatusOr<train::SwarmBesideProcess> bench_swarm_training(int threads, const Interrupt& interrupt);
 
 struct DelayBench {
   int threads = 1;
