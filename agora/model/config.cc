@@ -115,6 +115,7 @@ void read_gate(Reader& reader, moe::GateDescriptor& gate) {
   reader.read("scale", gate.scale);
   reader.read("linear_bias", gate.linear_bias);
   reader.read("selection_bias", gate.selection_bias);
+  reader.read("entry_bias", gate.entry_bias);
   reader.read("groups", gate.groups);
   reader.read("groups_chosen", gate.groups_chosen);
   reader.read("group_score_top", gate.group_score_top);
@@ -125,20 +126,22 @@ void read_gate(Reader& reader, moe::GateDescriptor& gate) {
 }
 
 Json format_gate(const moe::GateDescriptor& gate) {
-  return Json{{"score", name_of(kScores, gate.score)},
-              {"selection", name_of(kSelections, gate.selection)},
-              {"score_before_selection", gate.score_before_selection},
-              {"renormalise_epsilon", gate.renormalise_epsilon},
-              {"scale", gate.scale},
-              {"linear_bias", gate.linear_bias},
-              {"selection_bias", gate.selection_bias},
-              {"groups", gate.groups},
-              {"groups_chosen", gate.groups_chosen},
-              {"group_score_top", gate.group_score_top},
-              {"noise", gate.noise},
-              {"zero_experts", gate.zero_experts},
-              {"copy_experts", gate.copy_experts},
-              {"constant_experts", gate.constant_experts}};
+  Json json{{"score", name_of(kScores, gate.score)},
+            {"selection", name_of(kSelections, gate.selection)},
+            {"score_before_selection", gate.score_before_selection},
+            {"renormalise_epsilon", gate.renormalise_epsilon},
+            {"scale", gate.scale},
+            {"linear_bias", gate.linear_bias},
+            {"selection_bias", gate.selection_bias},
+            {"groups", gate.groups},
+            {"groups_chosen", gate.groups_chosen},
+            {"group_score_top", gate.group_score_top},
+            {"noise", gate.noise},
+            {"zero_experts", gate.zero_experts},
+            {"copy_experts", gate.copy_experts},
+            {"constant_experts", gate.constant_experts}};
+  if (gate.entry_bias) json["entry_bias"] = true;  // only a model that was saved while it grew
+  return json;
 }
 
 void read_own_keys(Reader& reader, ModelConfig& config) {
@@ -300,6 +303,21 @@ StatusOr<ModelConfig> parse_config(std::string_view text, const std::string& whe
     return absl::InvalidArgumentError(absl::StrCat(where, ": ", std::string(valid.message())));
   }
   return config;
+}
+
+StatusOr<ModelConfig> with_room(const ModelConfig& config, int64_t experts) {
+  ModelConfig roomy = config;
+  if (config.gate.selection != moe::Selection::top_k) {
+    if (experts == config.gate.experts) return roomy;
+    return absl::InvalidArgumentError(
+        absl::StrCat("the model's gates have no room for further experts: only ", "top_k has; expected ",
+                     config.gate.experts, ", found ", experts));
+  }
+  AGORA_RETURN_IF_ERROR(expect_range("room for experts", experts, config.gate.experts, kSizeMax));
+  roomy.gate.experts = experts;
+  roomy.gate.entry_bias = true;
+  AGORA_RETURN_IF_ERROR(validate(roomy));
+  return roomy;
 }
 
 StatusOr<ModelConfig> read_config(const std::string& path) {

@@ -70,6 +70,11 @@ struct ModelConfig {
 // InvalidArgument that names the key, what was expected and what came.
 Status validate(const ModelConfig& config);
 
+// The same model with room for `experts` in every gate, where some may be closed (moe::kClosed): what runs in
+// a swarm whose experts come and go. A gate that does not select by top_k has no such room and stays as it
+// is. InvalidArgument: fewer than the model has, or more where there is no room.
+StatusOr<ModelConfig> with_room(const ModelConfig& config, int64_t experts);
+
 // By the names that config.json uses: "softmax", "top_k", ... InvalidArgument lists them.
 StatusOr<moe::Score> score_named(const std::string& name);
 StatusOr<moe::Selection> selection_named(const std::string& name);

@@ -32,6 +32,19 @@ TEST(Config, ComesBackAsItWasWritten) {
   EXPECT_FLOAT_EQ(again->gate.scale, 2.5f);
 }
 
+TEST(Config, RoomForExpertsIsWrittenWhereThereIsSome) {
+  ModelConfig config = example();
+  EXPECT_EQ(format_config(config).find("entry_bias"), std::string::npos);
+  const auto roomy = with_room(config, 20);
+  ASSERT_TRUE(roomy.ok()) << roomy.status();
+  EXPECT_EQ(roomy->gate.experts, 20);
+  EXPECT_TRUE(parse_config(format_config(*roomy), "config.json")->gate.entry_bias);
+  EXPECT_FALSE(with_room(config, 7).ok());
+  config.gate.selection = moe::Selection::expert_choice;
+  EXPECT_FALSE(with_room(config, 9).ok());
+  EXPECT_FALSE(with_room(config, 8)->gate.entry_bias);
+}
+
 // What transformers writes for Qwen3MoeForCausalLM, with small sizes.
 TEST(Config, ReadsAConfigOfOthers) {
   const auto config = parse_config(R"({

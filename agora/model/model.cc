@@ -123,7 +123,9 @@ std::vector<tensor::Parameter*> Model::parameters() {
 std::vector<tensor::Parameter*> Model::selection_biases() {
   std::vector<tensor::Parameter*> all;
   for (const auto& block : blocks_) {
-    if (auto* bias = block->mixture().gate().selection_bias()) all.push_back(bias);
+    moe::Gate& gate = block->mixture().gate();
+    if (gate.selection_bias() != nullptr) all.push_back(gate.selection_bias());
+    if (gate.entry_bias() != nullptr) all.push_back(gate.entry_bias());
   }
   return all;
 }

@@ -66,7 +66,7 @@ class Model {
   void repack(const Compute& compute);
   // The trunk's parameters; the experts' are behind the seam.
   std::vector<tensor::Parameter*> parameters();
-  // What the trunk keeps that no optimizer moves: the gates' selection biases.
+  // What the trunk keeps that no optimizer moves: the gates' selection and entry biases.
   std::vector<tensor::Parameter*> selection_biases();
   // From now on the mixtures ask these experts, which must outlive the model.
   void use_experts(moe::Experts& experts);

@@ -17,8 +17,10 @@ StatusOr<model::ModelConfig> text_config(const swarm::SwarmSpec& spec) {
   }
   AGORA_ASSIGN_OR_RETURN(model::ModelConfig config,
                          model::parse_config(file->second, "the swarm's config.json"));
-  if (config.frontend == model::FrontendKind::text && config.head == model::HeadKind::next_token)
-    return config;
+  if (config.frontend == model::FrontendKind::text && config.head == model::HeadKind::next_token) {
+    if (spec.updates == swarm::UpdateMode::synchronous) return config;
+    return model::with_room(config, spec.experts_max);  // as trainers hand out their trunks
+  }
   return absl::InvalidArgumentError(base::concat("swarm ", base::in_quotes(spec.name),
                                                  " trains a model that is not of text: it can not be asked"));
 }

@@ -1,53 +1,126 @@
 #include "agora/swarm/growth.h"
 
 #include <algorithm>
+#include <cmath>
+#include <numeric>
+#include <utility>
+
+#include "agora/moe/gate/descriptor.h"
 
 namespace agora::swarm {
+namespace {
 
-void Growth::on_experts(LayerId layer, const std::vector<ExpertId>& led, int64_t step) {
-  for (const ExpertId expert : led) {
-    if (expert.value < experts_) continue;
-    newcomers_.try_emplace({layer, expert}, Newcomer{.since_step = step, .loss_before = last_loss_});
+constexpr double kRampEnd = 1e-3;  // of kClosed: what the bias falls to before it is 0
+
+}  // namespace
+
+const Growth::Newcomer* Growth::find(ExpertName expert) const {
+  const auto found = newcomers_.find(expert);
+  return found == newcomers_.end() ? nullptr : &found->second;
+}
+
+// How far in it is says how long ago it came.
+void Growth::on_trunk(ExpertName expert, float entry_bias, int64_t step) {
+  if (expert.expert.value < experts_ || !(entry_bias > moe::kClosed)) return;
+  const double left = std::clamp(entry_bias / moe::kClosed, 0.0f, 1.0f);
+  const double done = left <= kRampEnd ? 1.0 : std::log(left) / std::log(kRampEnd);
+  const auto age =
+      config_.tied_steps + static_cast<int64_t>(std::round(done * static_cast<double>(config_.ramp_steps)));
+  newcomers_[expert] = {.since_step = step - age, .source = {}, .loss_before = recent_loss()};
+}
+
+void Growth::on_census(Census census, int64_t step) {
+  for (const ExpertName name : census.led) {
+    if (name.expert.value < experts_ || census.retired.contains(name)) continue;
+    const auto source = census.sources.find(name);
+    newcomers_.try_emplace(
+        name, Newcomer{.since_step = step,
+                       .source = source == census.sources.end() ? std::nullopt
+                                                                : std::optional<ExpertId>(source->second),
+                       .loss_before = recent_loss()});
   }
-  // What was undone stays so: its host may only be restarting.
+  retired_.insert(census.retired.begin(), census.retired.end());
   std::erase_if(newcomers_, [&](const auto& entry) {
-    return entry.first.layer == layer && !entry.second.undone &&
-           !std::binary_search(led.begin(), led.end(), entry.first.expert);
+    const auto& [name, newcomer] = entry;
+    if (retired_.contains(name)) return true;
+    return !newcomer.undone && !in(newcomer, step) && !census.led.contains(name);
   });
 }
 
-std::vector<ExpertName> Growth::on_validation(double loss, int64_t step) {
-  last_loss_ = loss;
-  std::pair<const ExpertName, Newcomer>* youngest = nullptr;
-  for (auto& entry : newcomers_) {
-    Newcomer& newcomer = entry.second;
+std::optional<double> Growth::recent_loss() const {
+  if (losses_.empty()) return std::nullopt;
+  return std::reduce(losses_.begin(), losses_.end()) / static_cast<double>(losses_.size());
+}
+
+std::vector<ExpertName> Growth::on_validation(double loss, int64_t step, Decides decides) {
+  if (std::isfinite(loss)) losses_.push_back(loss);
+  if (losses_.size() > config_.averaged) losses_.pop_front();
+  for (auto& [name, newcomer] : newcomers_) {
     if (newcomer.undone || newcomer.watched >= config_.watched_after) continue;
-    if (!newcomer.loss_before) newcomer.loss_before = loss;
+    // What is closed, or was never compared, changes no loss yet.
+    const bool closed = step <= newcomer.since_step + config_.tied_steps;
+    if (closed || !newcomer.loss_before) newcomer.loss_before = recent_loss();
+    if (closed || !newcomer.loss_before) continue;
     // A loss that is not a number is worse than any.
     const bool worse = !(loss <= *newcomer.loss_before * (1 + config_.worse_max));
     newcomer.failures = worse ? newcomer.failures + 1 : 0;
-    if (!worse && step >= newcomer.since_step + config_.ramp_steps) ++newcomer.watched;
-    if (newcomer.failures < config_.failures_max) continue;
-    if (youngest == nullptr || newcomer.since_step > youngest->second.since_step) youngest = &entry;
+    if (!worse && in(newcomer, step)) ++newcomer.watched;
+  }
+  return decides == Decides::yes ? undo_youngest() : std::vector<ExpertName>();
+}
+
+// The others get another chance without it.
+std::vector<ExpertName> Growth::undo_youngest() {
+  std::pair<const ExpertName, Newcomer>* youngest = nullptr;
+  for (auto& entry : newcomers_) {
+    if (entry.second.undone || entry.second.failures < config_.failures_max) continue;
+    if (youngest == nullptr || entry.second.since_step > youngest->second.since_step) youngest = &entry;
   }
   if (youngest == nullptr) return {};
   youngest->second.undone = true;
-  for (auto& [name, newcomer] : newcomers_)
-    newcomer.failures = 0;  // the others get another chance without it
+  for (auto& [name, newcomer] : newcomers_) newcomer.failures = 0;
   return {youngest->first};
 }
 
 float Growth::bias(ExpertName expert, int64_t step) const {
+  if (retired_.contains(expert)) return moe::kClosed;
   if (expert.expert.value < experts_) return 0.0f;
-  const auto found = newcomers_.find(expert);
-  if (found == newcomers_.end() || found->second.undone) return config_.bias_first;
-  const int64_t age = std::clamp<int64_t>(step - found->second.since_step, 0, config_.ramp_steps);
-  return config_.bias_first * (1.0f - static_cast<float>(age) / static_cast<float>(config_.ramp_steps));
+  const Newcomer* newcomer = find(expert);
+  if (newcomer == nullptr || newcomer->undone) return moe::kClosed;
+  const int64_t age = step - newcomer->since_step - config_.tied_steps;
+  if (age <= 0) return moe::kClosed;
+  if (age >= config_.ramp_steps) return 0.0f;
+  const double done = static_cast<double>(age) / static_cast<double>(config_.ramp_steps);
+  return static_cast<float>(moe::kClosed * std::pow(kRampEnd, done));
+}
+
+bool Growth::tied(ExpertName expert, int64_t step) const {
+  const Newcomer* newcomer = find(expert);
+  return newcomer != nullptr && !newcomer->undone && step <= newcomer->since_step + config_.tied_steps;
+}
+
+std::optional<ExpertId> Growth::source(ExpertName expert) const {
+  const Newcomer* newcomer = find(expert);
+  return newcomer == nullptr ? std::nullopt : newcomer->source;
 }
 
 bool Growth::undone(ExpertName expert) const {
-  const auto found = newcomers_.find(expert);
-  return found != newcomers_.end() && found->second.undone;
+  const Newcomer* newcomer = find(expert);
+  return newcomer != nullptr && newcomer->undone;
+}
+
+bool Growth::watches() const {
+  return std::ranges::any_of(newcomers_, [this](const auto& entry) {
+    return !entry.second.undone && entry.second.watched < config_.watched_after;
+  });
+}
+
+std::vector<ExpertName> Growth::to_retire() const {
+  std::vector<ExpertName> bad;
+  for (const auto& [name, newcomer] : newcomers_) {
+    if (newcomer.undone) bad.push_back(name);
+  }
+  return bad;
 }
 
 }  // namespace agora::swarm

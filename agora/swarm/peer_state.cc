@@ -18,7 +18,7 @@ namespace {
 using base::concat;
 
 constexpr uint8_t kForm = 1;  // the first byte
-enum Roles : uint8_t { kHost = 1, kTrainer = 2, kServer = 4, kBitmaps = 8 };
+enum Roles : uint8_t { kHost = 1, kTrainer = 2, kServer = 4, kBitmaps = 8, kNewcomers = 16 };
 enum RangeFlags : uint8_t { kLeads = 1, kOneLoad = 2, kManyLoads = 4 };
 
 // How a state is said when it does not fit. Each is coarser than the one before.
@@ -52,7 +52,8 @@ void put_real(std::string& out, float value) {
 void put_head(std::string& out, const PeerState& state, bool bitmaps) {
   out += static_cast<char>(kForm);
   out += static_cast<char>((state.host ? kHost : 0) | (state.trainer ? kTrainer : 0) |
-                           (state.server ? kServer : 0) | (bitmaps ? kBitmaps : 0));
+                           (state.server ? kServer : 0) | (bitmaps ? kBitmaps : 0) |
+                           (state.newcomers.empty() ? 0 : kNewcomers));
   put(out, static_cast<uint64_t>(std::max(state.room, 0)));
   put(out, state.load_us);
   put(out, state.step);
@@ -65,6 +66,13 @@ void put_head(std::string& out, const PeerState& state, bool bitmaps) {
     put(out, static_cast<uint64_t>(range.layer.value));
     put(out, static_cast<uint64_t>(range.first));
     put(out, static_cast<uint64_t>(range.count));
+  }
+  if (state.newcomers.empty()) return;
+  put(out, state.newcomers.size());
+  for (const Newcomer& newcomer : state.newcomers) {
+    put(out, static_cast<uint64_t>(newcomer.layer.value));
+    put(out, static_cast<uint64_t>(newcomer.expert.value));
+    put(out, static_cast<uint64_t>(newcomer.source.value));
   }
 }
 
@@ -193,6 +201,7 @@ struct Encoded {
 
 Encoded encode_best(const PeerState& state) {
   AGORA_CHECK_LE(state.retired.size(), kRetiredRangesMax);
+  AGORA_CHECK_LE(state.newcomers.size(), kNewcomersMax);
   for (const Detail& detail : kDetails) {
     std::string out;
     put_head(out, state, detail.bitmaps);
@@ -329,6 +338,17 @@ void read_retired(Reader& in, std::vector<RetiredRange>& retired) {
   }
 }
 
+void read_newcomers(Reader& in, std::vector<Newcomer>& newcomers) {
+  const uint64_t count = in.number(kNewcomersMax);
+  for (uint64_t i = 0; in.ok && i < count; ++i) {
+    Newcomer newcomer;
+    newcomer.layer = LayerId{int32(in.number(kExpertNumberMax))};
+    newcomer.expert = ExpertId{int32(in.number(kExpertNumberMax))};
+    newcomer.source = ExpertId{int32(in.number(kExpertNumberMax))};
+    newcomers.push_back(newcomer);
+  }
+}
+
 }  // namespace
 
 uint8_t load_of(double rows_per_s) {
@@ -351,7 +371,7 @@ StatusOr<PeerState> decode_peer_state(std::string_view body) {
   PeerState state;
   in.ok = in.byte() == kForm;
   const uint8_t roles = in.byte();
-  in.ok = in.ok && roles < 16;
+  in.ok = in.ok && roles < 32;
   state.host = (roles & kHost) != 0;
   state.trainer = (roles & kTrainer) != 0;
   state.server = (roles & kServer) != 0;
@@ -363,6 +383,7 @@ StatusOr<PeerState> decode_peer_state(std::string_view body) {
   state.rows_per_s = in.real();
   state.http_port = static_cast<uint16_t>(in.number(UINT16_MAX));
   read_retired(in, state.retired);
+  if ((roles & kNewcomers) != 0) read_newcomers(in, state.newcomers);
   if ((roles & kBitmaps) == 0) {
     read_ranges(in, state.held);
   } else {
@@ -372,6 +393,11 @@ StatusOr<PeerState> decode_peer_state(std::string_view body) {
   }
   if (in.ok && in.ended()) return state;
   return absl::InvalidArgumentError("peer state: these bytes are none, or of a program of another version");
+}
+
+bool matters_to_all(std::string_view body) {
+  const StatusOr<PeerState> state = decode_peer_state(body);
+  return state.ok() && (state->trainer || state->server || !state->held.empty());
 }
 
 }  // namespace agora::swarm

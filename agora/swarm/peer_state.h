@@ -49,7 +49,16 @@ struct RetiredRange {
   friend auto operator<=>(const RetiredRange&, const RetiredRange&) = default;
 };
 
+// A copy of another expert that was added lately: a gate begins to score it as it scores its source.
+struct Newcomer {
+  LayerId layer;
+  ExpertId expert;
+  ExpertId source;
+  friend auto operator<=>(const Newcomer&, const Newcomer&) = default;
+};
+
 constexpr size_t kRetiredRangesMax = 32;
+constexpr size_t kNewcomersMax = 64;
 constexpr int32_t kExpertNumberMax = 1 << 20;
 
 struct PeerState {
@@ -57,6 +66,7 @@ struct PeerState {
   std::vector<HeldRange> held = {};  // by (layer, first), not overlapping
   // That this peer knows of: hosts pass them on. At most kRetiredRangesMax.
   std::vector<RetiredRange> retired = {};
+  std::vector<Newcomer> newcomers = {};  // that were added here. At most kNewcomersMax
   int32_t room = 0;            // experts it would still take
   uint32_t load_us = 0;        // how long a call would wait
   uint64_t step = 0;           // trainers: steps done; hosts: updates applied
@@ -71,6 +81,10 @@ struct PeerState {
 std::string encode(const PeerState& state);
 // Whether encode() names every held expert.
 bool fits(const PeerState& state);
+
+// Whether all peers of a large swarm should know of this one: it holds experts, trains or serves. A host that only
+// has room, or who only asks, need not be known (peers/directory/view.h).
+bool matters_to_all(std::string_view body);
 
 // InvalidArgument: not a peer state, ranges that overlap or do not ascend, numbers out of range.
 StatusOr<PeerState> decode_peer_state(std::string_view body);

@@ -44,19 +44,21 @@ void expect_said(const PeerState& state) {
 }
 
 TEST(PeerState, ComesBackWhole) {
-  PeerState state{.host = true,
-                  .trainer = true,
-                  .held = {{LayerId{0}, 3, 4, true, 2, 100, {1, 2, 3, 255}},
-                           {LayerId{0}, 7, 1, false, 1, 99, {8}},
-                           {LayerId{5}, 0, 128, false, 7, uint64_t{1} << 60, {}}},
-                  .retired = {{LayerId{1}, 9, 2}},
-                  .room = 12,
-                  .load_us = 4'000'000'000,
-                  .step = UINT64_MAX,
-                  .trunk_version = 3,
-                  .loss = 2.5f,
-                  .rows_per_s = 1e6f,
-                  .http_port = 9090};
+  PeerState state{
+      .host = true,
+      .trainer = true,
+      .held = {{LayerId{0}, 3, 4, true, 2, 100, {1, 2, 3, 255}},
+               {LayerId{0}, 7, 1, false, 1, 99, {8}},
+               {LayerId{5}, 0, 128, false, 7, uint64_t{1} << 60, {}}},
+      .retired = {{LayerId{1}, 9, 2}},
+      .newcomers = {{LayerId{0}, ExpertId{300}, ExpertId{7}}, {LayerId{2}, ExpertId{9}, ExpertId{0}}},
+      .room = 12,
+      .load_us = 4'000'000'000,
+      .step = UINT64_MAX,
+      .trunk_version = 3,
+      .loss = 2.5f,
+      .rows_per_s = 1e6f,
+      .http_port = 9090};
   EXPECT_EQ(*decode_peer_state(encode(state)), state);
   EXPECT_EQ(*decode_peer_state(encode(PeerState{})), PeerState{});
 }

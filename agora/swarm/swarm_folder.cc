@@ -36,9 +36,14 @@ StatusOr<Manifest> parse_manifest(const nlohmann::json& json) {
     e.at("epoch").get_to(expert.epoch);
     e.at("version").get_to(expert.version);
     e.at("sha256").get_to(expert.sha256);
+    expert.saved_as = ExpertId(e.value("saved_as", expert.name.expert.value));
     manifest.experts.push_back(std::move(expert));
   }
   std::ranges::sort(manifest.experts, {}, &ManifestExpert::name);
+  for (const nlohmann::json& e : json.value("retired", nlohmann::json::array())) {
+    manifest.retired.push_back(
+        {LayerId(e.at("layer").get<int32_t>()), ExpertId(e.at("expert").get<int32_t>())});
+  }
   for (const auto& [trainer, cursor] : json.at("data_cursors").items()) {
     manifest.cursors[trainer] = {cursor.at(0).get<uint64_t>(), cursor.at(1).get<uint64_t>()};
   }
@@ -65,7 +70,12 @@ std::string format_manifest(const Manifest& manifest) {
                                {"expert", e.name.expert.value},
                                {"version", e.version},
                                {"epoch", e.epoch},
-                               {"sha256", e.sha256}});
+                               {"sha256", e.sha256},
+                               {"saved_as", e.saved_as.value}});
+  }
+  json["retired"] = Json::array();
+  for (const ExpertName& e : manifest.retired) {
+    json["retired"].push_back({{"layer", e.layer.value}, {"expert", e.expert.value}});
   }
   return json.dump(1) + "\n";
 }
@@ -115,7 +125,7 @@ StatusOr<std::vector<std::byte>> SwarmFolder::snapshot(ExpertName name) const {
   if (found == manifest_.experts.end() || found->name != name) {
     return absl::NotFoundError(absl::StrCat(expert_path(name), " is not in the manifest"));
   }
-  moe::Expert expert(expert_path(name), shape_, tensor::Train::yes);
+  moe::Expert expert(expert_path({name.layer, found->saved_as}), shape_, tensor::Train::yes);
   std::vector<tensor::Parameter*> parameters;
   expert.append_parameters(parameters);
   for (tensor::Parameter* p : parameters) {

@@ -8,8 +8,8 @@
 // config.json, model.safetensors, tokenizer: what `agora ask`, `eval` and other tools open.
 // optimizer.safetensors: both moments of every parameter ("first:NAME", "second:NAME"). training_state.json:
 // the options and counters of the trainer that wrote it. manifest.json: swarm, trunk version, every expert's
-// version, epoch and the SHA-256 of the snapshot that it came as, and where each trainer was in its data. Any
-// thread may read.
+// version, epoch and the SHA-256 of the snapshot that it came as, its number in the swarm and the one in the
+// folder, what was retired, and where each trainer was in its data. Any thread may read.
 #pragma once
 
 #include <map>
@@ -30,6 +30,7 @@ struct ManifestExpert {
   uint32_t epoch = 0;
   uint64_t version = 0;
   std::string sha256;  // of the snapshot's bytes
+  ExpertId saved_as;   // its number in the folder: there experts are numbered without gaps
 };
 
 struct Manifest {
@@ -37,6 +38,7 @@ struct Manifest {
   TrunkVersion trunk;
   uint64_t step = 0;                                 // of the trainer that wrote it
   std::vector<ManifestExpert> experts;               // by name
+  std::vector<ExpertName> retired;                   // numbers that are not given again
   std::map<std::string, agora::Rng::State> cursors;  // data, by trainer's peer id
 };
 
@@ -47,7 +49,7 @@ std::string format_manifest(const Manifest& manifest);
 // NotFound: no manifest there; InvalidArgument: not one that this program wrote.
 StatusOr<Manifest> read_manifest(const std::string& dir);
 
-// "model.layers.0.mlp.experts.3", as in the model's folder.
+// "model.layers.0.mlp.experts.3", as in a model's folder.
 std::string expert_path(ExpertName expert);
 // The names of an optimizer's moments of a parameter.
 std::string first_moment(const std::string& parameter);

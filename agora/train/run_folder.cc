@@ -123,16 +123,17 @@ StatusOr<model::LocalModel> load_run(const std::string& dir, const kernels::Comp
   return model;
 }
 
-Status load_trunk(const std::string& dir, model::Model& trunk) {
+Status load_tensors(const std::string& dir, const std::vector<tensor::Parameter*>& parameters,
+                    const std::vector<tensor::Parameter*>& steered) {
   AGORA_ASSIGN_OR_RETURN(const auto files, weights::WeightFolder::open(dir));
-  std::vector<tensor::Parameter*> tensors = trunk.parameters();
-  for (tensor::Parameter* bias : trunk.selection_biases()) tensors.push_back(bias);
+  std::vector<tensor::Parameter*> tensors = parameters;
+  tensors.insert(tensors.end(), steered.begin(), steered.end());
   for (tensor::Parameter* parameter : tensors) {
     AGORA_ASSIGN_OR_RETURN(const weights::TensorRef* tensor, files->need(parameter->name));
     AGORA_RETURN_IF_ERROR(weights::read_f32(*tensor, parameter->value.view()));
   }
   AGORA_ASSIGN_OR_RETURN(const auto moments, weights::SafetensorsFile::open(dir + kOptimizerFile));
-  return load_moments(*moments, trunk.parameters());
+  return load_moments(*moments, parameters);
 }
 
 }  // namespace agora::train

@@ -27,7 +27,9 @@ StatusOr<TrainState> read_run_state(const std::string& dir);
 // Weights and moments. DataLoss: a torn or altered file, with the tensor's name.
 StatusOr<model::LocalModel> load_run(const std::string& dir, const kernels::Compute& compute);
 
-// The trunk's part alone, where experts are elsewhere; the caller packs anew.
-Status load_trunk(const std::string& dir, model::Model& trunk);
+// Some of its tensors alone, where experts are elsewhere: parameters with their moments, and what no
+// optimizer moves.
+Status load_tensors(const std::string& dir, const std::vector<tensor::Parameter*>& parameters,
+                    const std::vector<tensor::Parameter*>& steered);
 
 }  // namespace agora::train

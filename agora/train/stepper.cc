@@ -6,7 +6,6 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "agora/moe/balance/loads.h"
 #include "agora/optim/adamw.h"
 #include "agora/optim/clip.h"
 #include "agora/train/batches.h"
@@ -129,7 +128,8 @@ void Stepper::summarise(const std::vector<MicroBatch>& parts, StepReport& report
   }
   report.loss = loss.mean();
   for (int64_t l = 0; l < layers; ++l) {
-    report.max_violation += moe::load_spread(loads(LayerId{l})).max_violation / static_cast<double>(layers);
+    report.max_violation +=
+        trunk_.block(LayerId{l}).mixture().spread().max_violation / static_cast<double>(layers);
   }
 }
 

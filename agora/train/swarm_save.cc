@@ -6,11 +6,13 @@
 #include "absl/strings/str_cat.h"
 #include "agora/base/loop.h"
 #include "agora/base/mutex.h"
+#include "agora/swarm/census.h"
 #include "agora/swarm/host/snapshot.h"
 #include "agora/swarm/trunk_exchange.h"
 #include "agora/swarm/wire/blob.h"
 #include "agora/swarm/wire/method.h"
 #include "agora/train/run_folder.h"
+#include "agora/train/saved_trunk.h"
 #include "agora/weights/atomic_file.h"
 
 namespace agora::train {
@@ -150,47 +152,66 @@ std::vector<Parameter*> parameters_of(moe::Expert& expert) {
   return parameters;
 }
 
-std::vector<ExpertName> all_experts(const model::ModelConfig& config) {
-  std::vector<ExpertName> all;
-  for (int64_t l = 0; l < config.num_hidden_layers; ++l) {
-    for (int64_t e = 0; e < config.gate.experts; ++e) all.push_back({LayerId(l), ExpertId(e)});
+// Where an expert of the folder comes from.
+struct FolderExpert {
+  ExpertName in_folder;
+  std::optional<ExpertName> in_swarm;  // none: its layer has fewer experts than others; zeros stand there
+};
+
+std::vector<FolderExpert> experts_of(const SavedTrunk& trunk) {
+  std::vector<FolderExpert> all;
+  for (size_t l = 0; l < trunk.experts().size(); ++l) {
+    const LayerId layer(static_cast<int64_t>(l));
+    const std::vector<ExpertId>& there = trunk.experts()[l];
+    for (size_t i = 0; i < static_cast<size_t>(trunk.experts_in_folder()); ++i) {
+      FolderExpert expert{.in_folder = {layer, ExpertId(static_cast<int64_t>(i))}, .in_swarm = {}};
+      if (i < there.size()) expert.in_swarm = ExpertName{layer, there[i]};
+      all.push_back(expert);
+    }
   }
   return all;
 }
 
-StatusOr<swarm::ManifestExpert> write_expert(const SwarmToSave& swarm, ExpertName name, Writers& writers) {
+StatusOr<swarm::ManifestExpert> write_expert(const SwarmToSave& swarm, ExpertName name, ExpertName in_folder,
+                                             Writers& writers) {
   AGORA_ASSIGN_OR_RETURN(const peers::Payload bytes, pull_expert(swarm, name));
   AGORA_ASSIGN_OR_RETURN(const swarm::Snapshot snapshot, swarm::Snapshot::open(bytes.bytes()));
   if (snapshot.head().name != name) {
     return absl::DataLossError(absl::StrCat("saving the swarm: asked for ", swarm::expert_path(name),
                                             ", got ", swarm::expert_path(snapshot.head().name)));
   }
-  moe::Expert expert(swarm::expert_path(name), swarm.spec.shape, tensor::Train::yes);
+  moe::Expert expert(swarm::expert_path(in_folder), swarm.spec.shape, tensor::Train::yes);
   AGORA_RETURN_IF_ERROR(snapshot.load(expert));
   AGORA_RETURN_IF_ERROR(writers.add(parameters_of(expert)));
   return swarm::ManifestExpert{name, snapshot.head().epoch, snapshot.head().version,
-                               weights::sha256_hex(bytes.bytes())};
+                               weights::sha256_hex(bytes.bytes()), in_folder.expert};
 }
 
-StatusOr<std::vector<swarm::ManifestExpert>> write_tensors(const SwarmToSave& swarm, const std::string& dir) {
-  const std::vector<ExpertName> experts = all_experts(swarm.trunk.config());
+StatusOr<std::vector<swarm::ManifestExpert>> write_tensors(const SwarmToSave& swarm, const SavedTrunk& trunk,
+                                                           const std::string& dir) {
+  const std::vector<FolderExpert> experts = experts_of(trunk);
   Writers writers;
-  writers.announce(swarm.trunk.parameters());
-  for (const ExpertName& name : experts) {
-    moe::Expert outline(swarm::expert_path(name), swarm.spec.shape, tensor::Train::no);
+  writers.announce(trunk.parameters());
+  for (const FolderExpert& expert : experts) {
+    moe::Expert outline(swarm::expert_path(expert.in_folder), swarm.spec.shape, tensor::Train::no);
     writers.announce(parameters_of(outline));
   }
-  for (const Parameter* bias : swarm.trunk.selection_biases()) writers.announce_fixed(*bias);
+  for (const Parameter* bias : trunk.steered()) writers.announce_fixed(*bias);
   AGORA_RETURN_IF_ERROR(writers.open(dir));
 
-  AGORA_RETURN_IF_ERROR(writers.add(swarm.trunk.parameters()));
+  AGORA_RETURN_IF_ERROR(writers.add(trunk.parameters()));
   std::vector<swarm::ManifestExpert> written;
-  for (const ExpertName& name : experts) {
-    AGORA_ASSIGN_OR_RETURN(swarm::ManifestExpert expert, write_expert(swarm, name, writers));
-    written.push_back(std::move(expert));
+  for (const FolderExpert& expert : experts) {
+    if (!expert.in_swarm) {
+      moe::Expert zeros(swarm::expert_path(expert.in_folder), swarm.spec.shape, tensor::Train::yes);
+      AGORA_RETURN_IF_ERROR(writers.add(parameters_of(zeros)));
+      continue;
+    }
+    AGORA_ASSIGN_OR_RETURN(swarm::ManifestExpert of_swarm,
+                           write_expert(swarm, *expert.in_swarm, expert.in_folder, writers));
+    written.push_back(std::move(of_swarm));
   }
-  for (const Parameter* bias : swarm.trunk.selection_biases())
-    AGORA_RETURN_IF_ERROR(writers.add_fixed(*bias));
+  for (const Parameter* bias : trunk.steered()) AGORA_RETURN_IF_ERROR(writers.add_fixed(*bias));
   AGORA_RETURN_IF_ERROR(writers.finish());
   return written;
 }
@@ -205,9 +226,12 @@ Status save_swarm(const SwarmToSave& swarm, const std::string& dir) {
   manifest.step = static_cast<uint64_t>(swarm.state.step);
   manifest.cursors = pull_cursors(swarm);
   manifest.cursors[swarm.transport.self().text()] = swarm.state.cursor;
-  AGORA_ASSIGN_OR_RETURN(manifest.experts, write_tensors(swarm, folder->path()));
+  const swarm::Census census = swarm::take_census(swarm.directory.records(), swarm.spec);
+  manifest.retired.assign(census.retired.begin(), census.retired.end());
+  const SavedTrunk trunk = SavedTrunk::of(swarm.trunk);
+  AGORA_ASSIGN_OR_RETURN(manifest.experts, write_tensors(swarm, trunk, folder->path()));
   AGORA_RETURN_IF_ERROR(
-      weights::write_file_atomic(folder->path() + kConfigFile, model::format_config(swarm.trunk.config())));
+      weights::write_file_atomic(folder->path() + kConfigFile, model::format_config(trunk.config())));
   if (swarm.tokenizer != nullptr) AGORA_RETURN_IF_ERROR(swarm.tokenizer->save(folder->path()));
   AGORA_RETURN_IF_ERROR(write_run_state(swarm.state, folder->path()));
   AGORA_RETURN_IF_ERROR(

@@ -3,7 +3,8 @@
 //   AGORA_RETURN_IF_ERROR(save_swarm({...}, "runs/swarm"));
 //
 // One expert is in memory at a time. 12 bytes of every expert's weight come over the wire, one expert after
-// the other. See swarm/swarm_folder.h for what is written. Waits; not on the loop.
+// the other. See swarm/swarm_folder.h for what is written, saved_trunk.h for how experts are numbered where
+// the swarm has grown. Waits; not on the loop.
 #pragma once
 
 #include <functional>

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <numeric>
+#include <optional>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -10,6 +11,7 @@
 #include "agora/swarm/swarm_folder.h"
 #include "agora/swarm/trunk_exchange.h"
 #include "agora/train/run_folder.h"
+#include "agora/train/saved_trunk.h"
 #include "agora/train/swarm_save.h"
 
 namespace agora::train {
@@ -48,6 +50,8 @@ struct SwarmTrainer::State {
 
   bool synchronous() const { return spec.updates == swarm::UpdateMode::synchronous; }
   Status make(const TrainOptions& options);
+  Status load(const std::string& dir, const swarm::Manifest& manifest);
+  StatusOr<StepReport> take_step(const model::Batch& batch, const StepPlan& plan);
   std::vector<float> trunk_values() const { return layout->values(); }
   void begin_averaging(swarm::TrunkSnapshot trunk);
   StatusOr<bool> take_trunk_of_others();
@@ -67,6 +71,7 @@ struct SwarmTrainer::State {
   std::unique_ptr<swarm::TrunkLayout> layout;
   std::unique_ptr<swarm::Averaging> averaging;  // null in synchronous swarms
   std::unique_ptr<Stepper> stepper;
+  std::optional<GateGrowth> growth;  // in asynchronous swarms whose gates have room
   TrainState state;
   int64_t first_step = 0;       // where this trainer joined the run
   swarm::TrunkVersion resumed;  // the trunk's, when it came from a folder
@@ -100,9 +105,16 @@ Status SwarmTrainer::State::make(const TrainOptions& options) {
         "the swarm's model has ", model_config.vocab_size, " pieces or classes, this trainer's data ",
         task.shape(model_config).vocab_size, ": make the task with the swarm's tokenizer"));
   }
-  AGORA_ASSIGN_OR_RETURN(trunk, model::Model::create(model_config, experts, tensor::Train::yes));
+  AGORA_ASSIGN_OR_RETURN(const model::ModelConfig roomy,
+                         synchronous() ? model_config : model::with_room(model_config, spec.experts_max));
+  AGORA_ASSIGN_OR_RETURN(trunk, model::Model::create(roomy, experts, tensor::Train::yes));
   trunk->initialise(swarm::first_weights(spec));
   trunk->repack(compute);
+  if (roomy.gate.entry_bias) {
+    growth.emplace(GateGrowth::Place{peer.loop, peer.transport, peer.directory}, spec, *trunk, compute,
+                   config.growth);
+    growth->close_room();
+  }
   layout = std::make_unique<swarm::TrunkLayout>(trunk->parameters(), trunk->selection_biases());
   state.options = options;
   state.steps = options.steps;
@@ -146,7 +158,7 @@ Status SwarmTrainer::resume(const std::string& dir) {
   State& s = *state_;
   AGORA_ASSIGN_OR_RETURN(const TrainState saved, read_run_state(dir));
   AGORA_ASSIGN_OR_RETURN(const swarm::Manifest manifest, swarm::read_manifest(dir));
-  AGORA_RETURN_IF_ERROR(load_trunk(dir, *s.trunk));
+  AGORA_RETURN_IF_ERROR(s.load(dir, manifest));
   s.trunk->repack(s.compute);
   s.state.step = saved.step;
   s.state.steps = saved.steps;
@@ -157,6 +169,19 @@ Status SwarmTrainer::resume(const std::string& dir) {
     s.state.cursor = cursor->second;
   }
   s.resumed = manifest.trunk;
+  return absl::OkStatus();
+}
+
+Status SwarmTrainer::State::load(const std::string& dir, const swarm::Manifest& manifest) {
+  AGORA_ASSIGN_OR_RETURN(const model::ModelConfig folder, model::read_config(dir + "/" + kConfigKey));
+  SavedTrunk::Experts saved(static_cast<size_t>(spec.layers));
+  for (const swarm::ManifestExpert& expert : manifest.experts) {
+    if (expert.name.layer.value >= spec.layers) continue;
+    saved[static_cast<size_t>(expert.name.layer.value)].push_back(expert.name.expert);
+  }
+  AGORA_ASSIGN_OR_RETURN(SavedTrunk there, SavedTrunk::like(*trunk, std::move(saved), folder));
+  AGORA_RETURN_IF_ERROR(load_tensors(dir, there.parameters(), there.steered()));
+  there.put_back();
   return absl::OkStatus();
 }
 
@@ -172,6 +197,7 @@ Status SwarmTrainer::join(int64_t timeout_ns) {
   }
   if (s.averaging == nullptr) return absl::OkStatus();
   AGORA_ASSIGN_OR_RETURN(const bool taken, s.take_trunk_of_others());
+  if (s.growth) s.growth->begin(s.state.step);
   if (taken) return absl::OkStatus();
   swarm::TrunkSnapshot own;
   own.version = s.resumed;
@@ -214,11 +240,12 @@ StatusOr<SwarmStepReport> SwarmTrainer::step() {
   SwarmStepReport report;
   AGORA_ASSIGN_OR_RETURN(
       static_cast<StepReport&>(report),
-      s.stepper->step(batch,
-                      {.step = next, .optimizer = next - s.first_step, .learning_rate = next_rate(s.state)}));
+      s.take_step(batch,
+                  {.step = next, .optimizer = next - s.first_step, .learning_rate = next_rate(s.state)}));
   s.state.step = next;
   s.balance();
   s.average(report.rows);
+  if (s.growth) s.growth->after_step(next);
   report.mix = s.remote.take_report();
   report.trunk = averaging().version;
   report.pauses = s.experts.pauses();
@@ -231,6 +258,16 @@ StatusOr<SwarmStepReport> SwarmTrainer::step() {
   s.shown->rows_per_s = static_cast<float>(report.rows_per_s);
   s.shown->cursor = s.state.cursor;
   return report;
+}
+
+// A newcomer that breaks every step is shut out, and the step taken without it.
+StatusOr<StepReport> SwarmTrainer::State::take_step(const model::Batch& batch, const StepPlan& plan) {
+  for (;;) {
+    StatusOr<StepReport> report = stepper->step(batch, plan);
+    if (!absl::IsInvalidArgument(report.status()) || !growth || !growth->on_broken_step(plan.step)) {
+      return report;
+    }
+  }
 }
 
 // Until hosts have told their loads, a trainer goes by what it sent them itself.
@@ -251,8 +288,11 @@ void SwarmTrainer::State::average(int64_t rows) {
 }
 
 StatusOr<Evaluation> SwarmTrainer::validate(int64_t rows_max) {
-  const base::BatonTurn turn(state_->baton);
-  return evaluate(*state_->trunk, pass(), state_->task, rows_max);
+  State& s = *state_;
+  const base::BatonTurn turn(s.baton);
+  StatusOr<Evaluation> evaluation = evaluate(*s.trunk, pass(), s.task, rows_max);
+  if (evaluation.ok() && s.growth) s.growth->on_validation(evaluation->total.loss(), s.state.step);
+  return evaluation;
 }
 
 Status SwarmTrainer::save(const std::string& dir) {

@@ -10,7 +10,9 @@
 //
 // In an asynchronous swarm every trainer draws batches of its own: the stream is forked by its peer id. In a
 // synchronous one there is one trainer, whose steps are bit for bit those of one process (train/trainer.h).
-// Gates are balanced by the whole swarm's loads, as the directory tells them; in a synchronous swarm by their
+// Its gates have room for spec.experts_max experts: those that are added while it runs are let in, what is
+// retired is shut out, a newcomer for which the validation loss gets worse is undone (gate_growth.h). Gates
+// are balanced by the whole swarm's loads, as the directory tells them; in a synchronous swarm by their
 // own. A step in which some rows were not served counts as any other. While no expert can be reached step()
 // waits; see patient_experts.h. One thread, but for stop(), describe() and counters().
 #pragma once
@@ -26,6 +28,7 @@
 #include "agora/swarm/remote_experts.h"
 #include "agora/swarm/spec.h"
 #include "agora/train/evaluate.h"
+#include "agora/train/gate_growth.h"
 #include "agora/train/patient_experts.h"
 #include "agora/train/stepper.h"
 #include "agora/train/task.h"
@@ -45,6 +48,7 @@ struct SwarmTrainerConfig {
   int64_t in_flight_max = 8;  // of options.micro_batches
   swarm::RowDtype rows = swarm::RowDtype::bf16;
   Patience patience;
+  swarm::GrowthConfig growth;  // of experts that are added while it trains
 };
 
 struct SwarmStepReport : StepReport {
@@ -78,6 +82,7 @@ class SwarmTrainer {
   // Errors: Unavailable, after the patience; InvalidArgument: a loss or gradient that is not finite;
   // Cancelled: stop(). The trunk is then as it was, and the next step() takes the next batch.
   StatusOr<SwarmStepReport> step();
+  // A loss that got worse since an expert was added undoes it (gate_growth.h): always of as many rows.
   StatusOr<Evaluation> validate(int64_t rows_max);
 
   // Pulls every expert from its leader (or the freshest replica that answers), checks it, and writes one

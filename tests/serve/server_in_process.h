@@ -27,7 +27,7 @@ inline std::vector<std::vector<int32_t>> every_expert_twice() { return {{0, 1}, 
 class ServersInProcess {
  public:
   explicit ServersInProcess(uint64_t seed = 7)
-      : model_(*model::make_model(serve::test_config(), compute(), tensor::Train::no, Rng(seed))),
+      : model_(*model::make_model(trunk_config(), compute(), tensor::Train::no, Rng(seed))),
         hosts_(spec(), {.held = every_expert_twice(), .transport = {}, .weights = Rng(seed), .host = {}}),
         layout_(model_.model->parameters(), model_.model->selection_biases()),
         trainer_(hosts_.make_transport()),
@@ -45,6 +45,10 @@ class ServersInProcess {
     return {&kernels::best_table(kernels::cpu_features()), &pool_, kernels::Precision::f32};
   }
 
+  // As a trainer's trunk is: its gates have room, were there more experts than at the start.
+  static model::ModelConfig trunk_config() {
+    return *model::with_room(serve::test_config(), serve::test_config().gate.experts);
+  }
   static swarm::SwarmSpec spec() {
     const model::ModelConfig config = serve::test_config();
     swarm::SwarmSpec spec;

@@ -1,6 +1,7 @@
 // A directory that knows what a test tells it.
 //
 //   FixedDirectory directory;   directory.say(peer, endpoint, state);   directory.gone(peer);
+//   OwnView view(directory, self);
 //
 // Tests only. say() and gone() tell the listeners on the calling thread.
 #pragma once
@@ -64,6 +65,31 @@ class FixedDirectory final : public peers::Directory {
   mutable base::Mutex mutex_;
   std::map<peers::PeerId, std::shared_ptr<const peers::Record>> records_ ABSL_GUARDED_BY(mutex_);
   std::vector<Listener> listeners_ ABSL_GUARDED_BY(mutex_);
+};
+
+// Everybody but oneself, as a directory shows it.
+class OwnView final : public peers::Directory {
+ public:
+  OwnView(FixedDirectory& all, const peers::PeerId& self) : all_(all), self_(self) {}
+  void publish(std::string) override {}
+  void subscribe(Listener listener) override {
+    all_.subscribe([self = self_, listener = std::move(listener)](const peers::DirectoryEvent& event) {
+      if (event.record->peer != self) listener(event);
+    });
+  }
+  void join(const peers::Endpoint&) override {}
+  using Directory::leave;
+  void leave(std::function<void()> done) override { done(); }
+  std::vector<std::shared_ptr<const peers::Record>> records() const override {
+    auto records = all_.records();
+    std::erase_if(records, [this](const auto& record) { return record->peer == self_; });
+    return records;
+  }
+  peers::DirectoryCounters counters() const override { return {}; }
+
+ private:
+  FixedDirectory& all_;
+  peers::PeerId self_;
 };
 
 }  // namespace agora::tests

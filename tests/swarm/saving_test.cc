@@ -23,31 +23,6 @@ namespace {
 
 constexpr int kHosts = 2;
 
-// Everybody but oneself, as a directory shows it.
-class OwnView final : public peers::Directory {
- public:
-  OwnView(FixedDirectory& all, const peers::PeerId& self) : all_(all), self_(self) {}
-  void publish(std::string) override {}
-  void subscribe(Listener listener) override {
-    all_.subscribe([self = self_, listener = std::move(listener)](const peers::DirectoryEvent& event) {
-      if (event.record->peer != self) listener(event);
-    });
-  }
-  void join(const peers::Endpoint&) override {}
-  using Directory::leave;
-  void leave(std::function<void()> done) override { done(); }
-  std::vector<std::shared_ptr<const peers::Record>> records() const override {
-    auto records = all_.records();
-    std::erase_if(records, [this](const auto& record) { return record->peer == self_; });
-    return records;
-  }
-  peers::DirectoryCounters counters() const override { return {}; }
-
- private:
-  FixedDirectory& all_;
-  peers::PeerId self_;
-};
-
 peers::PeerId peer_of(int number) {
   peers::PeerId peer;
   peer.bytes[0] = static_cast<std::byte>(number);

@@ -35,7 +35,8 @@ float switch_loss(const Compute& compute, Score score, View<const float> logits,
                   std::span<const float> shares, float coefficient, View<float> dlogits);
 
 // The same for each sequence by itself with its own shares, then the mean over sequences (DeepSeek-V3's
-// sequence-wise loss). candidates [C]: the number in the route of each column of the logits. Sequence s is tokens first[s] .. first[s + 1] - 1; empty sequences do not count.
+// sequence-wise loss). Sequence s is tokens first[s] .. first[s + 1] - 1; empty sequences do not count.
+// candidates [C]: the number in the route of each column of the logits.
 float sequence_switch_loss(const Compute& compute, Score score, View<const float> logits, const Route& route,
                            std::span<const int32_t> candidates, std::span<const int32_t> sequence_first,
                            float coefficient, View<float> dlogits);

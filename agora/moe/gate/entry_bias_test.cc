@@ -199,6 +199,33 @@ TEST(EntryBias, FewOpenExpertsAreFewChoices) {
   EXPECT_THAT(route_of(gate, machine, x.view()).route.expert, ElementsAre(5, 5, 5));
 }
 
+TEST(EntryBias, ANewcomerBeginsAsItsSourceOrFromItsSeed) {
+  TestCompute machine;
+  auto [gate, small, numbers] = make_pair(descriptors()[1], machine);
+  Parameter& weight = *tensors_of(gate)[0];
+  std::ranges::fill(part(weight.first, 2, 4), 1.0f);
+  const std::vector<float> others(weight.value.flat().begin(), weight.value.row(4));
+  gate.seat_expert({.expert = ExpertId{4}, .source = ExpertId{2}}, Rng(8));
+  double off = 0, size = 0;
+  for (int64_t d = 0; d < kD; ++d) {
+    off += std::pow(weight.value.row(4)[d] - weight.value.row(2)[d], 2.0);
+    size += std::pow(weight.value.row(2)[d], 2.0);
+  }
+  EXPECT_NEAR(std::sqrt(off / size), 0.1, 0.05);
+  EXPECT_EQ(gate.selection_bias()->value.flat()[4], gate.selection_bias()->value.flat()[2]);
+  EXPECT_EQ(weight.first.row(4)[0], 0.0f);
+  EXPECT_TRUE(std::ranges::equal(others, weight.value.flat().first(others.size())));
+
+  gate.seat_expert({.expert = ExpertId{4}, .source = {}}, Rng(8));
+  const std::vector<float> first(weight.value.row(4), weight.value.row(5));
+  float mean = 0;
+  for (const int32_t e : kOpen) mean += gate.selection_bias()->value.flat()[e] / std::ssize(kOpen);
+  EXPECT_NEAR(gate.selection_bias()->value.flat()[4], mean, 1e-6f);
+  weight.value.row(4)[0] = 9;
+  gate.seat_expert({.expert = ExpertId{4}, .source = {}}, Rng(8));
+  EXPECT_TRUE(std::ranges::equal(first, weight.value.view().row_span(4)));
+}
+
 TEST(EntryBias, IsForTopKAlone) {
   EXPECT_FALSE(validate({.selection = Selection::all, .experts = 4, .chosen = 4, .entry_bias = true}).ok());
   EXPECT_TRUE(validate({.experts = 4, .chosen = 2, .entry_bias = true}).ok());

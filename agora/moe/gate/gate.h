@@ -18,10 +18,12 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
 
+#include "agora/base/ids.h"
 #include "agora/base/rng.h"
 #include "agora/moe/batch_rows.h"
 #include "agora/moe/gate/descriptor.h"
@@ -85,6 +87,17 @@ class Gate {
   // Null unless the descriptor has one. Checkpoints save it, moe/balance moves it.
   Parameter* selection_bias() { return bias_.get(); }
   std::span<const float> selection_bias_values() const;  // [C], or empty
+  // The numbers that an expert begins with which comes while training runs, with no memory in the optimizer:
+  // the source's, moved by noise of `noise` times their own size; without a source weights of `deviation` and
+  // the mean selection bias of the open experts. The same rng gives the same numbers. repack() afterwards.
+  struct Seat {
+    ExpertId expert;
+    std::optional<ExpertId> source;
+    float deviation = 0.02f;
+    float noise = 0.1f;
+  };
+  void seat_expert(const Seat& seat, const Rng& rng);
+
   // Null unless the descriptor has one. Changed: repack().
   Parameter* entry_bias() { return entry_.get(); }
   const Parameter* entry_bias() const { return entry_.get(); }

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <map>
+#include <set>
 #include <unordered_map>
 #include <utility>
 
@@ -15,6 +16,7 @@ namespace agora::swarm {
 namespace {
 
 constexpr size_t kHostsMax = 4096;
+constexpr size_t kRetiredMax = 1 << 20;
 constexpr int64_t kHeldMax = 1 << 20;  // experts, over all layers, that one host may say it holds
 
 struct Host {
@@ -61,6 +63,11 @@ struct Finder::State {
         holders[{range.layer, ExpertId(e)}].push_back({record.peer, range.leads, range.epoch, range.version});
       }
     }
+    for (const RetiredRange& range : state->retired) {
+      for (int32_t e = range.first; e < range.first + range.count && retired.size() < kRetiredMax; ++e) {
+        retired.insert({range.layer, ExpertId(e)});
+      }
+    }
     hosts.emplace(record.peer, Host{record.endpoint, *std::move(state)});
   }
 
@@ -83,6 +90,7 @@ struct Finder::State {
     for (int64_t l = 0; l < layers; ++l) {
       for (int64_t e = 0; e < experts; ++e) {
         *missing = {LayerId(l), ExpertId(e)};
+        if (retired.contains(*missing)) continue;
         const auto held = holders.find(*missing);
         if (held == holders.end()) return false;
         if (std::none_of(held->second.begin(), held->second.end(), [](const Holder& h) { return h.leads; })) {
@@ -98,6 +106,7 @@ struct Finder::State {
   const std::unique_ptr<base::WaitPoint> changed;
   std::unordered_map<peers::PeerId, Host> hosts ABSL_GUARDED_BY(mutex);
   std::map<ExpertName, std::vector<Holder>> holders ABSL_GUARDED_BY(mutex);
+  std::set<ExpertName> retired ABSL_GUARDED_BY(mutex);  // for ever
   peers::Health health ABSL_GUARDED_BY(mutex);
 };
 

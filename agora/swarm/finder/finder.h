@@ -37,8 +37,8 @@ class Finder {
   // Rows a second that each expert of a layer gets, over all hosts that hold it: what gates balance by.
   // [experts]
   std::vector<int64_t> loads(LayerId layer, int64_t experts) const;
-  // Waits until every expert 0 .. experts - 1 of every layer has a leader. DeadlineExceeded names the
-  // missing.
+  // Waits until every expert 0 .. experts - 1 of every layer has a leader, but for those that are retired.
+  // DeadlineExceeded names the missing.
   Status wait_until_covered(int64_t layers, int64_t experts, int64_t deadline_ns) const;
 
  private:

@@ -58,6 +58,7 @@ class Holders {
   uint32_t epoch_seen(ExpertName expert) const;
   uint64_t version_seen(ExpertName expert) const;
   bool seen(ExpertName expert) const;
+  void expect(ExpertName expert) { entries_.try_emplace(index(expert)); }  // as if somebody had held it
 
   const std::unordered_map<peers::PeerId, OtherHost>& hosts() const { return hosts_; }
   const OtherHost* host(const peers::PeerId& peer) const;

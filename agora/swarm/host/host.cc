@@ -88,6 +88,10 @@ void Host::State::start() {
   directory.subscribe([weak = weak_from_this()](const peers::DirectoryEvent& event) {
     if (const std::shared_ptr<State> self = weak.lock()) self->on_event(event);
   });
+  for (const ExpertName name : options.added) {
+    if (in_spec(name)) holders.expect(name);
+  }
+  for (const ExpertName name : options.retired) retire(name);
   begin();
   every(options.round_ns, &State::round);
   every(std::min(options.probe_ns, static_cast<int64_t>(spec.loss_window_s * 0.5e9)), &State::probe);
@@ -195,7 +199,9 @@ void Host::State::place() {
         {name, mine.role == Role::leader, mine.ready && !mine.handing, mine.since_ns, mine.rows_per_s});
   }
   const PlacementRound decided = placement.decide(replicas, room(), loop.now_ns());
-  for (const ExpertName name : decided.drop) drop(name);
+  for (const ExpertName name : decided.drop) {
+    if (!retired.contains(name)) drop(name);  // those go in their time
+  }
   for (const ExpertName name : decided.adopt) adopt(name);
   for (const auto& [name, to] : decided.hand_over) hand_over(name, to);
 }
@@ -235,6 +241,10 @@ void Host::State::describe(PeerState& state) const {
     } else if (state.retired.size() < kRetiredRangesMax) {
       state.retired.push_back({name.layer, name.expert.value, 1});
     }
+  }
+  for (const Added& copy : added) {
+    if (loop.now_ns() - copy.since_ns > options.newcomer_ns || retired.contains(copy.name)) continue;
+    state.newcomers.push_back({copy.name.layer, copy.name.expert, copy.source});
   }
 }
 

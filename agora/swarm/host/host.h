@@ -25,6 +25,10 @@
 // a follower hands over: it takes no updates while the other pulls its last snapshot and begins to lead, so
 // none is lost.
 //
+// A person may add an expert (kAddExpert): this host leads it from then on, placement makes replicas, gates
+// let it in (growth.h). What is retired (kRetireExpert) is said in the record, which others pass on, and let
+// go after retire_grace_ns.
+//
 // Threads: the constructor, describe() and leave() on the loop, or before it runs. Everything given outlives
 // it, but the transport is stopped before it goes. status(): any thread.
 #pragma once
@@ -55,11 +59,18 @@ struct HostOptions {
   // function: its first weights. Runs on the disk's loop.
   std::function<StatusOr<std::vector<std::byte>>(ExpertName)> first = {};
 
+  // Of a swarm that goes on from a saved one: experts beyond the first ones, and numbers not given again.
+  std::vector<ExpertName> added = {}, retired = {};
+
   int64_t round_ns = 1'000'000'000;
   int64_t probe_ns = 2'000'000'000;  // at most half the loss window
   int probe_failures_max = 2;
   int64_t save_ns = 30'000'000'000;
   int64_t orphan_grace_ns = 8'000'000'000;
+  // A retired expert goes on answering for so long: gates close it when they hear of it, and answers that are
+  // under way keep the trunk that they began with.
+  int64_t retire_grace_ns = 30'000'000'000;
+  int64_t newcomer_ns = 120'000'000'000;      // how long it is said whose copy an added expert is
   int64_t pull_ns_max = 60'000'000'000;       // of one snapshot
   int64_t hand_over_ns_max = 15'000'000'000;  // of one expert
   int64_t leave_ns_max = 60'000'000'000;      // of all; what is led then is saved to disk and gone
@@ -96,7 +107,7 @@ class Host {
   Host(const Host&) = delete;
   Host& operator=(const Host&) = delete;
 
-  // Fills in what a host says: host, held, retired, room, step.
+  // Fills in what a host says: host, held, retired, newcomers, room, step.
   void describe(PeerState& state) const;
   // done runs on the loop when nothing is led here any more, or after leave_ns_max.
   void leave(std::function<void()> done);

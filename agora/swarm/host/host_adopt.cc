@@ -156,7 +156,9 @@ void Host::State::drop(ExpertName name) {
 void Host::State::retire(ExpertName name) {
   if (!in_spec(name) || !retired.insert(name).second) return;
   placement.retire(name);
-  drop(name);
+  loop.after(options.retire_grace_ns, [weak = weak_from_this(), name] {
+    if (const std::shared_ptr<State> self = weak.lock()) self->drop(name);
+  });
 }
 
 // ---- the disk

@@ -57,11 +57,18 @@ void Host::State::add_one(const AddExpert& request, LayerId layer,
         [name = *name, begun](State& self, const Status& made) { self.begin_new(name, made, begun); });
     return;
   }
-  const StatusOr<ExpertName> source = request.from == AddExpert::From::given
-                                          ? StatusOr<ExpertName>(ExpertName{layer, request.source})
-                                          : most_loaded(layer);
+  const StatusOr<ExpertName> source = source_of(request, layer);
   if (!source.ok()) return begin_new(*name, source.status(), begun);
   add_copy(*source, *name, request.deviation, begun);
+}
+
+StatusOr<ExpertName> Host::State::source_of(const AddExpert& request, LayerId layer) const {
+  if (request.from == AddExpert::From::given) return ExpertName{layer, request.source};
+  if (request.from == AddExpert::From::nearest) {
+    StatusOr<ExpertName> held_here = busiest(layer, true);
+    if (held_here.ok()) return held_here;
+  }
+  return busiest(layer, false);
 }
 
 // The lowest number beyond the first experts that nobody has or had.
@@ -74,14 +81,15 @@ StatusOr<ExpertName> Host::State::free_name(LayerId layer) const {
                                                    " experts that its gates can score"));
 }
 
-StatusOr<ExpertName> Host::State::most_loaded(LayerId layer) const {
+// The layer's most asked expert: of all, or of those that are here.
+StatusOr<ExpertName> Host::State::busiest(LayerId layer, bool only_here) const {
   double most = -1;
   ExpertName best{layer, ExpertId{0}};
   for (int64_t e = 0; e < spec.experts_max; ++e) {
     const ExpertName name{layer, ExpertId{e}};
     const auto mine = own.find(name);
     const bool here = mine != own.end() && mine->second.ready;
-    if (!here && holders.of(name).empty()) continue;
+    if (retired.contains(name) || (!here && (only_here || holders.of(name).empty()))) continue;
     double rows = here ? mine->second.rows_per_s : 0;
     for (const Holder& holder : holders.of(name)) rows += rows_per_s_of(holder.load);
     if (rows <= most) continue;
@@ -99,7 +107,10 @@ void Host::State::add_copy(ExpertName from, ExpertName to, float deviation, cons
         [&self, from, to, deviation, bytes = *std::move(bytes)] {
           return self.held.copy(from, bytes.bytes(), to, deviation);
         },
-        [to, done](State& here, const Status& made) { here.begin_new(to, made, done); });
+        [from, to, done](State& here, const Status& made) {
+          if (made.ok()) here.say_source(to, from.expert);
+          here.begin_new(to, made, done);
+        });
   };
   const auto mine = own.find(from);
   if (mine != own.end() && mine->second.ready) {
@@ -121,6 +132,11 @@ void Host::State::add_copy(ExpertName from, ExpertName to, float deviation, cons
                                      .deadline_ns = loop.now_ns() + options.pull_ns_max};
   fetch_blob(transport, settings, snapshot_key(from), static_cast<uint64_t>(snapshot_bytes_max(spec.shape)),
              back<StatusOr<peers::Payload>>(copy));
+}
+
+void Host::State::say_source(ExpertName name, ExpertId source) {
+  if (added.size() >= kNewcomersMax) added.pop_front();
+  added.push_back({name, source, loop.now_ns()});
 }
 
 // It exists from its first leader's record on: gates see it there.

@@ -105,7 +105,7 @@ StatusOr<AddExpert> read_add_expert(base::Bytes bytes) {
   request.layer = static_cast<int32_t>(layer);
   request.from = static_cast<AddExpert::From>(from);
   request.source = ExpertId{static_cast<int32_t>(source)};
-  const bool ok = request.layer >= -1 && request.from <= AddExpert::From::given &&
+  const bool ok = request.layer >= -1 && request.from <= AddExpert::From::nearest &&
                   request.source.value >= 0 && request.deviation >= 0 && request.deviation <= 1;
   if (!ok) return malformed(kMessage, "a number is out of range");
   return request;

@@ -38,7 +38,8 @@ struct AddExpert {
   enum class From : uint8_t {
     nothing,      // first weights of its own
     most_loaded,  // a copy of its layer's most asked expert, moved a little
-    given,        // a copy of `source`: the caller knows which is nearest
+    given,        // a copy of `source`
+    nearest,      // a copy of the most asked of those that the host holds itself: no weights travel
   };
   int32_t layer = -1;  // -1: one more in every layer
   From from = From::nothing;

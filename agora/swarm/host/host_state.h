@@ -105,11 +105,13 @@ struct Host::State : std::enable_shared_from_this<Host::State> {
   void add_experts(const std::shared_ptr<peers::IncomingCall>& call);
   void retire_expert(const std::shared_ptr<peers::IncomingCall>& call);
   StatusOr<ExpertName> free_name(LayerId layer) const;
-  StatusOr<ExpertName> most_loaded(LayerId layer) const;
+  StatusOr<ExpertName> source_of(const AddExpert& request, LayerId layer) const;
+  StatusOr<ExpertName> busiest(LayerId layer, bool only_here) const;
   void add_one(const AddExpert& request, LayerId layer,
                const std::function<void(StatusOr<ExpertName>)>& done);
   void add_copy(ExpertName from, ExpertName to, float deviation, const Done& done);
   void begin_new(ExpertName name, const Status& made, const Done& done);
+  void say_source(ExpertName name, ExpertId source);
 
   // compute() runs in the executor; then(its result) on the loop, unless the host has gone.
   template <class Compute, class Then>
@@ -166,6 +168,12 @@ struct Host::State : std::enable_shared_from_this<Host::State> {
   Placement placement;
   std::map<ExpertName, Own> own;
   std::set<ExpertName> retired;
+  struct Added {
+    ExpertName name;
+    ExpertId source;
+    int64_t since_ns;
+  };
+  std::deque<Added> added;                     // copies, the oldest first; at most kNewcomersMax
   std::set<ExpertName> on_disk_now;            // has a snapshot there
   std::map<ExpertName, int64_t> orphan_since;  // had been trained, and nobody holds it
   int64_t holdings_ns = 0;                     // when they were last taken

@@ -278,11 +278,24 @@ TEST_F(HostTest, ExpertsAreAddedCopiedAndRetired) {
       ask(kAddExpert, encode(AddExpert{.layer = 0, .from = AddExpert::From::most_loaded})).status.ok());
   EXPECT_EQ(ask(kAddExpert, encode(AddExpert{.layer = 0})).status.code(),
             absl::StatusCode::kResourceExhausted);
+  PeerState said;
+  nodes[0]->host->describe(said);
+  ASSERT_EQ(said.newcomers.size(), 2u);
+  EXPECT_EQ(said.newcomers[0], (Newcomer{LayerId{1}, ExpertId{9}, ExpertId{3}}));
   spec.experts = 10;
   EXPECT_TRUE(until([&] { return each_led_once() && in_step(2); }, 60));
 
   EXPECT_TRUE(ask(kRetireExpert, encode_expert(expert_name(1, 9))).status.ok());
-  EXPECT_TRUE(until([&] { return leaders(expert_name(1, 9)) == 0; }, 10));
+  const auto said_retired = [&] {
+    return std::ranges::all_of(nodes, [](const auto& node) {
+      PeerState state;
+      node->host->describe(state);
+      return state.retired == std::vector<RetiredRange>{{LayerId{1}, 9, 1}};
+    });
+  };
+  EXPECT_TRUE(until(said_retired, 10));
+  EXPECT_EQ(leaders(expert_name(1, 9)), 1) << "who has not heard of it yet is answered";
+  EXPECT_TRUE(until([&] { return leaders(expert_name(1, 9)) == 0; }, 45));
   loop.run_for(30 * kSecondNs);
   for (const auto& node : nodes) EXPECT_FALSE(node->store->experts().holds(LayerId{1}, ExpertId{9}));
   EXPECT_FALSE(ask(kAddExpert, encode(AddExpert{.layer = 1})).status.ok());  // its number is not given again

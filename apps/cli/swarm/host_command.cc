@@ -86,6 +86,12 @@ class HostRole {
     swarm::HostOptions options;
     options.experts_max = flags.room;
     options.folder = node.state_dir() + "/experts";
+    if (saved != nullptr) {
+      options.retired = saved->manifest().retired;
+      for (const swarm::ManifestExpert& expert : saved->manifest().experts) {
+        if (expert.name.expert.value >= node.spec().experts) options.added.push_back(expert.name);
+      }
+    }
     options.first = beginnings(std::move(saved));
     options.leave_ns_max = static_cast<int64_t>(flags.leave_seconds * 1e9);
     options.seed = static_cast<uint64_t>(node.loop().now_ns());

@@ -89,7 +89,8 @@ void add_rule_flags(CLI::App& command, SwarmRules& rules) {
                   "seconds of updates that may be lost when an expert's leader dies")
       ->check(CLI::PositiveNumber);
   command.add_option("--experts-max", rules.experts_max,
-                     "experts of a layer that there is room for in a gate; 0: four times --experts");
+                     "experts of a layer that there is room for in a gate; 0: four times --experts, where "
+                     "they may grow (--updates async, --selection top_k)");
 }
 
 StatusOr<swarm::SwarmSpec> make_spec(const train::TrainOptions& options, const SwarmRules& rules,
@@ -103,7 +104,14 @@ StatusOr<swarm::SwarmSpec> make_spec(const train::TrainOptions& options, const S
   spec.recipe = toml_of(options);
   spec.layers = config.num_hidden_layers;
   spec.experts = config.gate.experts;
-  spec.experts_max = rules.experts_max > 0 ? rules.experts_max : kExpertsMaxByDefault * spec.experts;
+  const bool grows = rules.updates == "async" && config.gate.selection == moe::Selection::top_k;
+  if (rules.experts_max > spec.experts && !grows) {
+    return absl::InvalidArgumentError(
+        "--experts-max: expected --updates async and --selection top_k, for other gates have no room");
+  }
+  spec.experts_max = rules.experts_max > 0 ? rules.experts_max
+                     : grows               ? kExpertsMaxByDefault * spec.experts
+                                           : spec.experts;
   spec.shape = model::expert_shape(config);
   spec.bf16 = options.precision == "bf16";
   spec.seed = options.seed;
@@ -144,6 +152,12 @@ StatusOr<model::ModelConfig> config_of(const swarm::SwarmSpec& spec) {
     return absl::InvalidArgumentError("the swarm's specification: expected config.json in it");
   }
   return model::parse_config(file->second, "the swarm's config.json");
+}
+
+StatusOr<model::ModelConfig> trunk_config_of(const swarm::SwarmSpec& spec) {
+  AGORA_ASSIGN_OR_RETURN(const model::ModelConfig config, config_of(spec));
+  if (spec.updates == swarm::UpdateMode::synchronous) return config;
+  return model::with_room(config, spec.experts_max);
 }
 
 StatusOr<train::SharedTokenizer> tokenizer_of(const swarm::SwarmSpec& spec) {

@@ -16,7 +16,7 @@ constexpr int64_t kTrunkNs = 30 * base::kSecondNs;
 
 Status save_whole_swarm(Node& node, const std::string& dir) {
   const swarm::SwarmSpec& spec = node.spec();
-  AGORA_ASSIGN_OR_RETURN(const model::ModelConfig config, config_of(spec));
+  AGORA_ASSIGN_OR_RETURN(const model::ModelConfig config, trunk_config_of(spec));
   AGORA_ASSIGN_OR_RETURN(const train::SharedTokenizer tokenizer, tokenizer_of(spec));
   train::TrainState state;
   AGORA_ASSIGN_OR_RETURN(state.options, options_of(spec));

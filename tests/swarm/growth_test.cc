@@ -1,0 +1,181 @@
+// Experts that are added, retired and undone while a swarm trains and answers.
+#include <filesystem>
+#include <fstream>
+#include <numeric>
+
+#include "agora/kernels/cpu_features.h"
+#include "agora/kernels/table.h"
+#include "agora/train/run_folder.h"
+#include <gmock/gmock.h>
+
+#include "tests/swarm/growing_swarm.h"
+
+namespace agora::tests {
+namespace {
+
+using swarm::AddExpert;
+using swarm::ExpertName;
+
+class SwarmGrowth : public testing::Test {
+ protected:
+  void SetUp() override {
+    dir_ = std::filesystem::path(testing::TempDir()) /
+           ("swarm-growth-" + std::string(testing::UnitTest::GetInstance()->current_test_info()->name()));
+    std::filesystem::remove_all(dir_);
+    std::filesystem::create_directories(dir_);
+    std::ofstream out(dir_ / "text.txt");
+    for (int i = 0; i < 4000; ++i) out << i * 7 << (i % 9 == 8 ? "\n" : " ");
+    options_.data = (dir_ / "text.txt").string();
+    options_.tokenizer = "bytes";
+    options_.layers = 2;
+    options_.width = 32;
+    options_.heads = 2;
+    options_.experts = 4;
+    options_.chosen = 2;
+    options_.hidden = 24;
+    options_.sequence = 32;
+    options_.batch = 8;
+    options_.steps = 100000;
+    options_.warmup = 10;
+    options_.learning_rate = 1e-2f;
+    options_.schedule = "constant";
+    options_.bias_rate = 1e-2f;
+    options_.average_every = 5;
+    options_.precision = "f32";
+  }
+  void TearDown() override { std::filesystem::remove_all(dir_); }
+
+  // Until it is so, or for 1,500 steps.
+  template <class IsSo>
+  bool train_until(GrowingSwarm& swarm, IsSo is_so) {
+    for (int i = 0; i < 300; ++i) {
+      if (is_so()) return true;
+      swarm.train(5);
+    }
+    return is_so();
+  }
+
+  std::filesystem::path dir_;
+  train::TrainOptions options_;
+};
+
+double share(const std::vector<int64_t>& loads, ExpertId expert) {
+  const auto all = std::reduce(loads.begin(), loads.end());
+  return static_cast<double>(loads[static_cast<size_t>(expert.value)]) / static_cast<double>(all);
+}
+
+TEST_F(SwarmGrowth, AddedExpertsTakeTheirShareAndNoAnswerFails) {
+  GrowingSwarm swarm(options_, {});
+  swarm.train(60);
+  const double before = swarm.validate();
+  Asker asker(swarm);
+
+  const auto warm = swarm.add({.from = AddExpert::From::most_loaded});
+  ASSERT_TRUE(warm.ok()) << warm.status();
+  const auto cold = swarm.add({});
+  ASSERT_TRUE(cold.ok()) << cold.status();
+  std::vector<ExpertName> added = *warm;
+  added.insert(added.end(), cold->begin(), cold->end());
+  ASSERT_EQ(added.size(), 4u);
+  EXPECT_LT(swarm.entry_bias(added[0]), 0);
+  EXPECT_TRUE(train_until(swarm, [&] {
+    return std::ranges::all_of(added, [&](ExpertName e) { return swarm.entry_bias(e) == 0; });
+  })) << "the ramp ends";
+  EXPECT_TRUE(train_until(swarm, [&] {
+    return std::ranges::all_of(added,
+                               [&](ExpertName e) { return share(swarm.loads(e.layer), e.expert) > 0.5 / 6; });
+  })) << "half of an even share";
+  EXPECT_LT(swarm.validate(), before);
+  const int64_t asked = asker.asked();
+  EXPECT_TRUE(train_until(swarm, [&] { return asker.asked() > asked + 2; }));
+  const Asker::Tally tally = asker.stop();
+  EXPECT_EQ(tally.failed, 0) << tally.why;
+  EXPECT_EQ(tally.lost, 0u);
+}
+
+// At the end of its training, where the gates no longer learn their way round the harm at once.
+TEST_F(SwarmGrowth, AHarmfulExpertIsUndone) {
+  options_.schedule = "cosine";
+  options_.steps = 150;
+  options_.learning_rate_end = 0.01f;
+  GrowingSwarm swarm(options_, {});
+  swarm.train(options_.steps);
+  const double before = swarm.validate();
+  const auto added = swarm.add({.layer = 1, .from = AddExpert::From::most_loaded});  // it is asked at once
+  ASSERT_TRUE(added.ok()) << added.status();
+  const ExpertName bad = added->front();
+  ASSERT_TRUE(train_until(swarm, [&] { return swarm.held(bad) == 2; }));
+  double worst = 0;
+  EXPECT_TRUE(train_until(swarm, [&] {
+    swarm.poison(bad);
+    worst = std::max(worst, swarm.validate());
+    return swarm.census().retired.contains(bad);
+  }));
+  EXPECT_GT(worst, before * 1.01);
+  EXPECT_EQ(swarm.entry_bias(bad), moe::kClosed);
+  swarm.train(20);
+  EXPECT_LT(swarm.validate(), before * 1.02);
+  EXPECT_TRUE(train_until(swarm, [&] { return swarm.held(bad) == 0; }));
+}
+
+TEST_F(SwarmGrowth, RetiringUnderLoadFailsNoAnswer) {
+  GrowingSwarm swarm(options_, {});
+  swarm.train(60);
+  const double before = swarm.validate();
+  Asker asker(swarm);
+  const ExpertName gone{LayerId{0}, ExpertId{2}};
+  ASSERT_TRUE(train_until(swarm, [&] { return asker.asked() > 2 && swarm.held(gone) == 2; }));
+  ASSERT_TRUE(swarm.retire(gone).ok());
+  EXPECT_TRUE(train_until(swarm, [&] { return swarm.entry_bias(gone) == moe::kClosed; }));
+  EXPECT_TRUE(train_until(swarm, [&] { return swarm.held(gone) == 0; }));
+  const train::SwarmStepReport report = swarm.train(20);
+  EXPECT_EQ(report.choices, report.choices_arrived);
+  EXPECT_EQ(swarm.loads(gone.layer)[2], 0);
+  EXPECT_LT(swarm.validate(), before * 1.02);
+  const int64_t asked = asker.asked();
+  EXPECT_TRUE(train_until(swarm, [&] { return asker.asked() > asked + 2; }));
+  const Asker::Tally tally = asker.stop();
+  EXPECT_EQ(tally.failed, 0) << tally.why;
+  EXPECT_EQ(tally.lost, 0u);
+}
+
+// One layer has lost an expert, the other has got one: the folder is as wide as the wider.
+TEST_F(SwarmGrowth, WhatGrewIsSavedAsAModelAndGoesOn) {
+  const std::string folder = (dir_ / "saved").string();
+  double loss = 0;
+  {
+    GrowingSwarm swarm(options_, {});
+    swarm.train(40);
+    const auto added = swarm.add({.layer = 1, .from = AddExpert::From::nearest});
+    ASSERT_TRUE(added.ok()) << added.status();
+    ASSERT_TRUE(swarm.retire({LayerId{0}, ExpertId{1}}).ok());
+    ASSERT_TRUE(train_until(swarm, [&] { return swarm.entry_bias(added->front()) == 0; }));
+    ASSERT_TRUE(train_until(swarm, [&] { return swarm.held({LayerId{0}, ExpertId{1}}) == 0; }));
+    const Status saved = swarm.trainer().save(folder);
+    ASSERT_TRUE(saved.ok()) << saved;
+    loss = swarm.validate();
+
+    base::ThreadPool pool(1);
+    const kernels::Compute compute{&kernels::best_table(kernels::cpu_features()), &pool,
+                                   kernels::Precision::f32};
+    const auto model = train::load_run(folder, compute);
+    ASSERT_TRUE(model.ok()) << model.status();
+    EXPECT_EQ(model->config().gate.experts, 5);
+    EXPECT_TRUE(model->config().gate.entry_bias);
+    const auto alone = train::evaluate(*model->model, {.compute = compute}, swarm.task(), 0);
+    ASSERT_TRUE(alone.ok()) << alone.status();
+    EXPECT_NEAR(alone->total.loss(), loss, 5e-3);  // hosts may have stepped once more in between
+  }
+  GrowingSwarm again(options_, {.folder = folder});
+  EXPECT_NEAR(again.validate(), loss, 5e-3);
+  EXPECT_EQ(again.entry_bias({LayerId{0}, ExpertId{1}}), moe::kClosed);
+  EXPECT_EQ(again.entry_bias({LayerId{1}, ExpertId{4}}), 0.0f);
+  const train::SwarmStepReport report = again.train(5);
+  EXPECT_EQ(report.choices, report.choices_arrived);
+  const auto next = again.add({.layer = 0});
+  ASSERT_TRUE(next.ok()) << next.status();
+  EXPECT_EQ(next->front().expert, ExpertId{4});
+}
+
+}  // namespace
+}  // namespace agora::tests
