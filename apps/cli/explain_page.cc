@@ -1,20 +1,12 @@
 #include "apps/cli/explain_page.h"
 
 #include "absl/strings/str_cat.h"
+
 #include "apps/cli/explain_page_html.h"
 #include "apps/cli/explain_page_sections.h"
 
 namespace agora::cli {
 namespace {
-
-// The empty icon keeps browsers from asking a server for one; the policy keeps everything else from any
-// network.
-constexpr char kHead[] =
-    "<meta charset=\"utf-8\"/>\n"
-    "<meta name=\"viewport\" content=\"width=device-width,initial-scale=1\"/>\n"
-    "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none';style-src "
-    "'unsafe-inline';img-src data:\"/>\n"
-    "<link rel=\"icon\" href=\"data:,\"/>\n";
 
 std::string header(const ExplainReport& report) {
   std::string out =
@@ -36,7 +28,7 @@ std::string header(const ExplainReport& report) {
 
 std::string explain_page(const ExplainReport& report) {
   const std::string title = absl::StrCat("agora explain: ", escape(report.model));
-  return absl::StrCat("<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n", kHead, "<title>", title,
+  return absl::StrCat("<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n", page_head(), "<title>", title,
                       "</title>\n<style>", page_style(text_tabs(report)),
                       "</style>\n</head>\n<body>\n<main>\n", header(report)) +
          text_section(report) + domain_section(report) + expert_section(report) + together_section(report) +

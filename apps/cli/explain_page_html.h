@@ -1,4 +1,4 @@
-// The few pieces of HTML and SVG that the explain page is made of. Output is well-formed XML as well as
+// The few pieces of HTML and SVG that the pages of agora explain and agora sim are made of. Output is well-formed XML as well as
 // HTML 5.
 //
 //   page += "<td>" + escape(token) + "</td>";
@@ -44,6 +44,9 @@ std::string bar_svg(double value, double maximum, bool both_ways, double mark);
 
 // For each layer the observed information as a dot over the band that chance fills.
 std::string information_svg(const std::vector<train::MutualInformation>& layers);
+
+// The first lines of a page's <head>: nothing is loaded from anywhere.
+std::string page_head();
 
 // The style sheet; of the panels .panel0 .. the one is shown whose radio button #tab0 .. is checked.
 std::string page_style(int64_t tabs);

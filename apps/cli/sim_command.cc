@@ -4,8 +4,10 @@
 #include <memory>
 #include <string>
 
-#include "agora/sim/run.h"
+#include "agora/sim/timeline.h"
 #include "agora/weights/atomic_file.h"
+
+#include "apps/cli/sim_page.h"
 
 namespace agora::cli {
 namespace {
@@ -17,6 +19,7 @@ struct SimFlags {
   uint64_t seed = 1;
   int64_t peers = 0;  // 0: the scenario's
   double hours = 0;   // likewise
+  std::string html;   // empty: no page
 };
 
 StatusOr<sim::Scenario> read_scenario(const SimFlags& flags) {
@@ -31,8 +34,12 @@ StatusOr<sim::Scenario> read_scenario(const SimFlags& flags) {
 Status simulate(const SimFlags& flags) {
   AGORA_ASSIGN_OR_RETURN(const sim::Scenario scenario, read_scenario(flags));
   sim::Run run(scenario, flags.seed);
-  std::fputs(sim::run_text(run.go()).c_str(), stdout);
-  return absl::OkStatus();
+  sim::Timeline timeline;
+  timeline.watch(run);
+  const sim::RunReport report = run.go();
+  std::fputs(sim::run_text(report).c_str(), stdout);
+  if (flags.html.empty()) return absl::OkStatus();
+  return weights::write_file_atomic(flags.html, sim_page(report, timeline));
 }
 
 }  // namespace
@@ -45,6 +52,7 @@ void add_sim_command(CLI::App& app, CommandResult& result) {
   command->add_option("--seed", flags->seed, "the same seed prints the same bytes, on any machine");
   command->add_option("--peers", flags->peers, "hosts, instead of the scenario's");
   command->add_option("--hours", flags->hours, "of faults, instead of the scenario's");
+  command->add_option("--html", flags->html, "also draws the run as one page, into this file");
   command->callback([flags, &result] { result.exit_code = report(simulate(*flags)); });
 }
 

@@ -1,0 +1,72 @@
+#include "agora/sim/timeline.h"
+
+#include <algorithm>
+#include <map>
+
+#include "absl/strings/str_format.h"
+
+namespace agora::sim {
+
+void Timeline::watch(Run& run) {
+  run.histories().add(*this);
+  run.each_sample([this](World& world, bool) { look(world); });
+}
+
+void Timeline::on_fault(int64_t at_ns, std::string_view what) {
+  ++marks_in_all_;
+  struck_ns_ = at_ns;
+  recovery_ = {};
+  if (marks_.size() < kMarksMax) marks_.push_back({at_ns, std::string(what)});
+}
+
+void Timeline::on_answer(const AnswerFact& fact) {
+  if (recovery_.answered_ns >= 0 || !fact.status.ok() || fact.asked_ns < struck_ns_ || fact.mass_lost > 0) {
+    return;
+  }
+  recovery_.answered_ns = fact.at_ns - struck_ns_;
+}
+
+void Timeline::look(World& world) {
+  struct Copies {
+    int64_t leaders = 0, replicas = 0;
+  };
+  Sample now{.at_ns = world.now_ns()};
+  std::map<swarm::ExpertName, Copies> experts;
+  for (Peer* peer : world.hosts()) {
+    if (!peer->alive()) continue;
+    ++now.hosts_alive;
+    for (const auto& [name, held] : peer->host()->experts().held()) {
+      Copies& copies = experts[name];
+      copies.leaders += held.role == swarm::Role::leader ? 1 : 0;
+      ++copies.replicas;
+    }
+  }
+  for (const auto& [name, copies] : experts) {
+    now.led += copies.leaders == 1 ? 1 : 0;
+    now.whole += copies.replicas >= world.spec().replicas ? 1 : 0;
+  }
+  experts_ = world.spec().layers * world.spec().experts;
+  now.lost = std::max<int64_t>(0, experts_ - std::ssize(experts));
+  now.bytes_per_s_most = busiest(world, now.at_ns - (samples_.empty() ? 0 : samples_.back().at_ns));
+  samples_.push_back(now);
+  if (recovery_.led_ns < 0 && now.led >= experts_) recovery_.led_ns = now.at_ns - struck_ns_;
+  if (recovery_.whole_ns < 0 && now.whole >= experts_) recovery_.whole_ns = now.at_ns - struck_ns_;
+}
+
+double Timeline::busiest(World& world, int64_t passed_ns) {
+  uint64_t most = 0;
+  bytes_before_.resize(world.peers().size());
+  for (const std::unique_ptr<Peer>& peer : world.peers()) {
+    const PlaceTraffic& traffic = world.network().traffic(peer->place());
+    const uint64_t bytes = traffic.bytes_sent + traffic.bytes_received;
+    most = std::max(most, bytes - bytes_before_[peer->number()]);
+    bytes_before_[peer->number()] = bytes;
+  }
+  return static_cast<double>(most) * 1e9 / static_cast<double>(std::max<int64_t>(1, passed_ns));
+}
+
+std::string recovery_text(int64_t ns) {
+  return ns < 0 ? "not until the end" : absl::StrFormat("%.1f s", static_cast<double>(ns) / 1e9);
+}
+
+}  // namespace agora::sim
