@@ -27,7 +27,7 @@ void SwarmDirectory::on_exchange(IncomingCall& call) {
     ++messages_refused_;
     return call.reply(request.status());
   }
-  if (take(request->records).foreign) {
+  if (take(request->records, /*make_room=*/true).foreign) {
     return call.reply(absl::FailedPreconditionError(base::concat(
         "this peer is of swarm ", own_.swarm().text(), "; join it with that swarm's specification")));
   }
@@ -37,10 +37,12 @@ void SwarmDirectory::on_exchange(IncomingCall& call) {
   {
     base::MutexLock lock(mutex_);
     if (view_.find(call.from()) != nullptr) contacts_.on_called_by(call.from());
-    const size_t bytes_max = kMessageRecordsBytesMax - own_.bytes().size();
+    const size_t bytes_max = kMessageRecordsBytesMax - (1 + kSampleRecords) * kRecordBytesMax;
     DirectoryView::Difference difference =
         view_.difference(request->arc, request->digest, bytes_max, rng_.next_u64(), loop_.now_ns());
     std::ranges::move(difference.fresher, std::back_inserter(reply.records));
+    std::ranges::move(view_.sample(rng_.next_u64(), kSampleRecords, loop_.now_ns()),
+                      std::back_inserter(reply.records));
     reply.wanted = std::move(difference.wanted);
   }
   call.reply(absl::OkStatus(), encode(reply));

@@ -12,7 +12,12 @@
 
 namespace agora::peers {
 
-constexpr int64_t kPublishEveryNs = base::kSecondNs;         // of one peer's records, at most
+constexpr int64_t kPublishEveryNs = base::kSecondNs;  // of one peer's records, at most
+// Of how many peers that matter (view.h) a record's change and its refreshing cost as much as there may be: with
+// more, everybody changes and refreshes as much less often.
+constexpr size_t kChangesShared = 64;
+constexpr size_t kRefreshesShared = 256;
+constexpr uint32_t kTtlFactorMax = 8;
 constexpr int64_t kTickNs = base::kSecondNs;                 // an exchange each
 constexpr int64_t kTickBusyNs = 200 * base::kMillisecondNs;  // while they bring strangers
 constexpr int64_t kPushNs = 100 * base::kMillisecondNs;      // news waits so long for company
@@ -21,6 +26,7 @@ constexpr int64_t kContactsNewNs = 10 * base::kSecondNs;     // then one is repl
 constexpr int64_t kCallNs = 2 * base::kSecondNs;             // deadline of every call
 constexpr int64_t kLeaveNs = base::kSecondNs;
 constexpr int64_t kAloneNs = 5 * base::kSecondNs;            // without a word from anybody
+constexpr size_t kSampleRecords = 4;                         // in a reply, of peers that do not matter to all
 constexpr int kExchangesMax = 8;                             // under way
 constexpr size_t kSeedsMax = 16;                             // endpoints to join; the first ones make room
 constexpr int64_t kSeedWaitNs = 500 * base::kMillisecondNs;  // doubles

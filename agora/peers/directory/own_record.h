@@ -30,6 +30,7 @@ class OwnRecord {
     record_.body = std::move(body);
     return true;
   }
+  void set_ttl_s(uint32_t ttl_s) { record_.ttl_s = ttl_s; }  // from the next one on
   bool says(const std::string& body) const { return !empty() && record_.body == body; }
   // With the next sequence. On failure (an endpoint or time to live that sign_record refuses) the one signed
   // before stays.

@@ -47,7 +47,8 @@ SwarmDirectory::SwarmDirectory(const SwarmDirectorySettings& settings, std::shar
       dht_(dht),
       view_({.swarm = settings.swarm,
              .self = peer_id_of(signer->public_key()),
-             .peers_max = settings.peers_max},
+             .peers_max = settings.peers_max,
+             .matters = settings.matters_to_all},
             std::move(reader)),
       rng_(settings.seed),
       own_(own_fields(settings, transport), std::move(signer), settings.first_sequence),
@@ -82,13 +83,29 @@ void SwarmDirectory::publish(std::string body) {
 void SwarmDirectory::send_own_soon() {
   if (sending_soon_ || leaving_) return;
   sending_soon_ = true;
-  after(std::max<int64_t>(sent_ns_ + kPublishEveryNs - loop_.now_ns(), 0), &SwarmDirectory::send_own);
+  const int64_t wait_ns = own_.empty() ? 0 : sent_ns_ + publish_every_ns() - loop_.now_ns();
+  after(std::max<int64_t>(wait_ns, 0), &SwarmDirectory::send_own);
+}
+
+int64_t SwarmDirectory::publish_every_ns() const {
+  base::MutexLock lock(mutex_);
+  const size_t factor =
+      std::clamp<size_t>(view_.mattering() / kChangesShared, 1, std::max(settings_.ttl_s / 4, 1U));
+  return static_cast<int64_t>(factor) * kPublishEveryNs;
+}
+
+uint32_t SwarmDirectory::ttl_s() const {
+  base::MutexLock lock(mutex_);
+  const size_t factor = std::clamp<size_t>(view_.mattering() / kRefreshesShared, 1, kTtlFactorMax);
+  // A time to live that no record may have is refused where it is signed.
+  return std::max(std::min(settings_.ttl_s * static_cast<uint32_t>(factor), kRecordTtlMaxS), settings_.ttl_s);
 }
 
 void SwarmDirectory::send_own() {
   sending_soon_ = false;
   if (leaving_) return;
   if (own_.empty()) dht_next_ns_ = loop_.now_ns() + kDhtFirstNs;  // from now on there is something to say
+  own_.set_ttl_s(ttl_s());
   if (!own_.sign_next().ok()) {
     base::MutexLock lock(mutex_);
     ++own_refused_;
@@ -145,7 +162,12 @@ DirectoryCounters SwarmDirectory::counters() const {
   return counters;
 }
 
-SwarmDirectory::Taken SwarmDirectory::take(const std::vector<Payload>& records) {
+bool SwarmDirectory::crowded() const {
+  base::MutexLock lock(mutex_);
+  return view_.crowded();
+}
+
+SwarmDirectory::Taken SwarmDirectory::take(const std::vector<Payload>& records, bool make_room) {
   Taken taken;
   std::vector<DirectoryEvent> events;
   for (const Payload& record : records) {
@@ -154,7 +176,7 @@ SwarmDirectory::Taken SwarmDirectory::take(const std::vector<Payload>& records) 
       continue;
     }
     base::MutexLock lock(mutex_);
-    const Verdict verdict = view_.take(record.bytes(), loop_.now_ns(), &events);
+    const Verdict verdict = view_.take(record.bytes(), loop_.now_ns(), &events, make_room);
     taken.foreign = taken.foreign || verdict == Verdict::foreign;
     taken.holds = taken.holds || verdict == Verdict::taken || verdict == Verdict::known ||
                   verdict == Verdict::stale || verdict == Verdict::own;
@@ -162,14 +184,22 @@ SwarmDirectory::Taken SwarmDirectory::take(const std::vector<Payload>& records) 
     // Who passes on one forged record is not worth the checks of the rest.
     if (verdict == Verdict::forged) break;
   }
-  for (const DirectoryEvent& event : events) rumors_.add(ring_place(event.record->peer));
-  if (!rumors_.empty()) push_rumors_soon();
-  // Fresher records of who is known travel by pushes; those of strangers say that much may be missing here.
-  taken.strangers = std::ranges::any_of(
-      events, [](const DirectoryEvent& event) { return event.kind == DirectoryEvent::Kind::seen; });
+  taken.strangers = add_rumors(events);
   expire_in_time();
   tell(events);
   return taken;
+}
+
+bool SwarmDirectory::add_rumors(const std::vector<DirectoryEvent>& events) {
+  bool strangers = false;
+  base::MutexLock lock(mutex_);
+  for (const DirectoryEvent& event : events) {
+    if (!view_.passes_on(*event.record)) continue;
+    rumors_.add(ring_place(event.record->peer));
+    strangers = strangers || event.kind == DirectoryEvent::Kind::seen;
+  }
+  if (!rumors_.empty()) push_rumors_soon();
+  return strangers;
 }
 
 void SwarmDirectory::tell(const std::vector<DirectoryEvent>& events) {

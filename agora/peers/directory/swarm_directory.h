@@ -14,7 +14,9 @@
 //   DHT       announce, find, and the record under (swarm, endpoint): twice in a record's time, eight times
 //             while nobody is in contact
 // Cost for each peer, whatever the number of peers P: at most 5 exchanges a second of 5.2 KB there and 64 KB
-// back, 10 x 3 pushes a second of 61 KB; in a quiet swarm 3 x 0.3 KB x P in 12 s and one exchange a second.
+// back, 10 x 3 pushes a second of 61 KB. In a quiet swarm of M peers that matter (view.h) and at most 256
+// others: one exchange a second, and 3 x 0.3 KB x M in 12 s up to M = 256; with more, records are good for
+// longer and change less often, so that it stays at 20 KB a second.
 //
 // Thread rule: see directory.h. Shared ownership, because calls under way, timers and the DHT's answers may
 // come after the owner let go: they hold weak pointers. transport, dht and loop outlive it.
@@ -48,6 +50,7 @@ struct SwarmDirectorySettings {
   uint64_t seed = 0;            // of the choices of contacts
   uint32_t ttl_s = 30;
   size_t peers_max = 4096;
+  MattersToAll matters_to_all = {};  // empty: everybody does; see view.h
 };
 
 class SwarmDirectory final : public Directory, public std::enable_shared_from_this<SwarmDirectory> {
@@ -69,6 +72,7 @@ class SwarmDirectory final : public Directory, public std::enable_shared_from_th
   void leave(std::function<void()> done) override;
   std::vector<std::shared_ptr<const Record>> records() const override;
   DirectoryCounters counters() const override;
+  bool crowded() const override;
 
  private:
   struct Seed {
@@ -77,7 +81,7 @@ class SwarmDirectory final : public Directory, public std::enable_shared_from_th
     int64_t wait_ns = 0;  // doubles
   };
   struct Taken {
-    bool strangers = false;  // somebody was seen for the first time
+    bool strangers = false;  // see add_rumors()
     bool foreign = false;
     bool holds = false;  // one was truly somebody's of this swarm, fresh or not
   };
@@ -91,8 +95,13 @@ class SwarmDirectory final : public Directory, public std::enable_shared_from_th
   // Records, our own and others': swarm_directory.cc.
   void send_own_soon();
   void send_own();
+  int64_t publish_every_ns() const;
+  uint32_t ttl_s() const;
   void refresh();
-  Taken take(const std::vector<Payload>& records);
+  Taken take(const std::vector<Payload>& records, bool make_room = false);
+  // True: somebody was seen for the first time. Fresher records of who is known travel by pushes; those of
+  // strangers say that more may be missing here.
+  bool add_rumors(const std::vector<DirectoryEvent>& events);
   void tell(const std::vector<DirectoryEvent>& events);
   void expire();
   void expire_in_time();

@@ -26,17 +26,18 @@ std::shared_ptr<const Record> record_of(std::shared_ptr<const SignedRecord> kept
 
 uint64_t ring_place(const PeerId& peer) { return base::load_be<uint64_t>(peer.bytes.data()); }
 
-Verdict DirectoryView::take(base::Bytes bytes, int64_t now_ns, std::vector<DirectoryEvent>* events) {
+Verdict DirectoryView::take(base::Bytes bytes, int64_t now_ns, std::vector<DirectoryEvent>* events,
+                            bool make_room) {
   if (bytes.size() > kRecordBytesMax) return count(Verdict::oversized);
   StatusOr<Kept> fresh = reader_->read(bytes);
   if (!fresh.ok()) return count(Verdict::malformed);
-  const Verdict verdict = check(**fresh);
+  const Verdict verdict = check(**fresh, make_room);
   if (verdict == Verdict::taken) put(*std::move(fresh), now_ns, events);
   return count(verdict);
 }
 
 // Cheap refusals first: a signature is checked only where it decides.
-Verdict DirectoryView::check(const SignedRecord& fresh) const {
+Verdict DirectoryView::check(const SignedRecord& fresh, bool make_room) const {
   const Record& record = fresh.record;
   if (record.swarm != settings_.swarm) return Verdict::foreign;
   if (record.peer == settings_.self) {
@@ -54,8 +55,30 @@ Verdict DirectoryView::check(const SignedRecord& fresh) const {
   if (const auto tombstone = tombstones_.find(place); tombstone != tombstones_.end()) {
     if (record.sequence <= tombstone->second->record.sequence) return Verdict::stale;
   }
-  if (peers_.size() >= settings_.peers_max) return Verdict::over_limit;
+  if (!has_room_for(record, make_room)) return Verdict::over_limit;
   return reader_->holds(fresh) ? Verdict::taken : Verdict::forged;
+}
+
+bool DirectoryView::has_room_for(const Record& record, bool make_room) const {
+  if (record.leaving) return true;  // it takes none
+  if (matters(record)) return mattering() < settings_.peers_max;
+  return others_.size() < settings_.others_max || (make_room && !others_.empty());
+}
+
+bool DirectoryView::passes_on(const Record& record) const {
+  if (!crowded_) return true;
+  const auto known = peers_.find(ring_place(record.peer));
+  return known != peers_.end() ? known->second.matters : matters(record);
+}
+
+void DirectoryView::classify(uint64_t place, bool matters) {
+  if (matters) {
+    others_.erase(place);
+  } else {
+    others_.insert(place);
+  }
+  if (others_.size() >= settings_.others_max) crowded_ = true;
+  if (others_.size() < settings_.others_max / 2) crowded_ = false;  // far apart, so that it does not flicker
 }
 
 int64_t DirectoryView::Known::pass_on_until_ns() const {
@@ -66,10 +89,20 @@ int64_t DirectoryView::Known::pass_on_until_ns() const {
 void DirectoryView::put(Kept fresh, int64_t now_ns, std::vector<DirectoryEvent>* events) {
   if (fresh->record.leaving) return bury(std::move(fresh), events);
   const uint64_t place = ring_place(fresh->record.peer);
+  const auto before = peers_.find(place);
+  // That somebody matters no longer is for all to know, too.
+  const bool matters =
+      this->matters(fresh->record) || (before != peers_.end() && this->matters(before->second.kept->record));
+  if (!matters && others_.size() >= settings_.others_max && !others_.contains(place)) {
+    const auto next = others_.upper_bound(place);  // as good as any: places are random
+    forget_other(next == others_.end() ? *others_.begin() : *next, events);
+  }
   const auto [at, is_new] = peers_.try_emplace(place);
   Known& known = at->second;
   if (!is_new) expiries_.erase({known.expires_ns, place});
   known.kept = std::move(fresh);
+  known.matters = matters;
+  classify(place, matters);
   known.expires_ns = now_ns + ttl_ns(known.kept->record);
   expiries_.emplace(known.expires_ns, place);
   tombstones_.erase(place);
@@ -84,12 +117,22 @@ void DirectoryView::expire(int64_t now_ns, std::vector<DirectoryEvent>* events) 
   }
 }
 
+// Without a tombstone: it may be well, and come back.
+void DirectoryView::forget_other(uint64_t place, std::vector<DirectoryEvent>* events) {
+  const auto known = peers_.find(place);
+  events->push_back({DirectoryEvent::Kind::gone, record_of(known->second.kept)});
+  expiries_.erase({known->second.expires_ns, place});
+  peers_.erase(known);
+  others_.erase(place);
+}
+
 void DirectoryView::bury(Kept last, std::vector<DirectoryEvent>* events) {
   const uint64_t place = ring_place(last->record.peer);
   if (const auto known = peers_.find(place); known != peers_.end()) {
     events->push_back({DirectoryEvent::Kind::gone, record_of(known->second.kept)});
     expiries_.erase({known->second.expires_ns, place});
     peers_.erase(known);
+    classify(place, /*matters=*/true);
   }
   tombstones_[place] = std::move(last);
   tombstone_order_.push_back(place);
@@ -149,16 +192,33 @@ bool DirectoryView::is_aging(const PeerId& peer, int64_t now_ns) const {
 
 std::shared_ptr<const Record> DirectoryView::at_or_after(uint64_t place) const {
   if (peers_.empty()) return nullptr;
+  if (crowded_) {
+    const auto other = others_.lower_bound(place);
+    place = other == others_.end() ? *others_.begin() : *other;
+  }
   const auto at = peers_.lower_bound(place);
   return record_of((at == peers_.end() ? peers_.begin() : at)->second.kept);
 }
 
+std::vector<Payload> DirectoryView::sample(uint64_t place, size_t count, int64_t now_ns) const {
+  std::vector<Payload> records;
+  if (!crowded_) return records;
+  auto at = others_.lower_bound(place);
+  for (size_t i = 0; i < std::min(count, others_.size()); ++i, ++at) {
+    if (at == others_.end()) at = others_.begin();
+    const Known& known = peers_.at(*at);
+    if (now_ns < known.pass_on_until_ns()) records.push_back(known.kept->bytes);
+  }
+  return records;
+}
+
 Arc DirectoryView::arc_from(uint64_t first, size_t entries_max) const {
-  if (peers_.size() <= entries_max) return {first, first - 1};  // the whole ring
+  const size_t count = crowded_ ? mattering() : peers_.size();
+  if (count <= entries_max) return {first, first - 1};  // the whole ring
   auto at = peers_.lower_bound(first);
-  for (size_t i = 0; i < entries_max; ++i) {
+  for (size_t i = 0; i < entries_max; ++at) {
     if (at == peers_.end()) at = peers_.begin();
-    ++at;
+    i += passes_on(at->second) ? 1 : 0;
   }
   return {first, (at == peers_.end() ? peers_.begin() : at)->first - 1};
 }
@@ -169,6 +229,7 @@ std::vector<DigestEntry> DirectoryView::digest(const Arc& arc) const {
   for (size_t i = 0; i < peers_.size(); ++i, ++at) {
     if (at == peers_.end()) at = peers_.begin();
     if (!arc.holds(at->first)) break;
+    if (!passes_on(at->second)) continue;
     digest.push_back({at->first, at->second.kept->record.sequence});
   }
   return digest;
@@ -203,7 +264,7 @@ DirectoryView::Difference DirectoryView::difference(const Arc& arc, std::span<co
   for (size_t i = 0; i < peers_.size(); ++i, ++at) {
     if (at == peers_.end()) at = peers_.begin();
     if (!arc.holds(at->first)) break;
-    if (!named.contains(at->first) && now_ns < at->second.pass_on_until_ns())
+    if (!named.contains(at->first) && passes_on(at->second) && now_ns < at->second.pass_on_until_ns())
       fresher.push_back(&at->second.kept->bytes);
   }
   for (size_t i = 0; i < fresher.size(); ++i) {
@@ -221,7 +282,7 @@ bool DirectoryView::lacks(const DigestEntry& entry) const {
   }
   const auto tombstone = tombstones_.find(entry.place);
   if (tombstone != tombstones_.end()) return tombstone->second->record.sequence < entry.sequence;
-  return peers_.size() < settings_.peers_max;
+  return mattering() < settings_.peers_max;
 }
 
 std::vector<Payload> DirectoryView::records_at(std::span<const uint64_t> places, size_t bytes_max) const {

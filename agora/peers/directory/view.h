@@ -6,11 +6,17 @@
 //
 // A record counts from when its sequence was first seen, on the reader's clock, so a peer's wall clock
 // matters to nobody. Who is gone leaves a tombstone: a record as old as its last one does not revive it.
+//
+// Some peers matter to all, as the owner says by their records (who holds experts, who trains): they are known
+// to everybody. The others are too while they are few. When others_max of them are known the view is crowded:
+// it keeps these as a sample, takes no more (but for who calls), and passes on only those that matter, so that
+// what a peer keeps, sends and checks does not grow with the swarm (docs/decisions/013-large-swarms.md).
 // Pure: (event, now) -> events, no clock or thread inside. One thread at a time.
 #pragma once
 
 #include <cstdint>
 #include <deque>
+#include <functional>
 #include <map>
 #include <memory>
 #include <set>
@@ -25,11 +31,16 @@
 
 namespace agora::peers {
 
+// Whether a record is for everybody to know. Called before its signature is checked; no side effects.
+using MattersToAll = std::function<bool(const Record&)>;
+
 struct ViewSettings {
   SwarmId swarm;
-  PeerId self;                   // records of this peer are no news
-  size_t peers_max = 4096;       // about 1 KiB each; who comes later is not taken until somebody goes
-  size_t tombstones_max = 4096;  // the oldest is forgotten first
+  PeerId self;              // records of this peer are no news
+  size_t peers_max = 4096;  // that matter, about 1 KiB each; later ones are not taken until somebody goes
+  size_t others_max = 256;  // that do not
+  size_t tombstones_max = 1024;  // the oldest is forgotten first
+  MattersToAll matters = {};     // empty: everybody does
 };
 
 enum class Verdict : uint8_t {
@@ -67,21 +78,29 @@ class DirectoryView {
       : settings_(settings), reader_(std::move(reader)) {}
 
   // Cost: one hash; one signature check only where the sequence is news.
-  Verdict take(base::Bytes bytes, int64_t now_ns, std::vector<DirectoryEvent>* events);
+  // make_room: another that does not matter is forgotten for it, where there is no room.
+  Verdict take(base::Bytes bytes, int64_t now_ns, std::vector<DirectoryEvent>* events,
+               bool make_room = false);
   void expire(int64_t now_ns, std::vector<DirectoryEvent>* events);
   int64_t next_expiry_ns() const { return expiries_.empty() ? INT64_MAX : expiries_.begin()->first; }
 
   size_t size() const { return peers_.size(); }
+  size_t mattering() const { return peers_.size() - others_.size(); }
+  bool crowded() const { return crowded_; }
+  bool passes_on(const Record& record) const;  // one that was taken, or went
   std::vector<std::shared_ptr<const Record>> records() const;
   std::shared_ptr<const Record> find(const PeerId& peer) const;  // null: not here
   // In the last third of its time: if the peer were well and we in touch, we should have seen a fresher one.
   bool is_aging(const PeerId& peer, int64_t now_ns) const;
-  // The peer at the place or the next one after it, round the ring; null: nobody is here.
+  // The peer at the place or the next one after it, round the ring; null: nobody is here. In a crowded view one
+  // that does not matter: those who do are known to all, and would be called by all.
   std::shared_ptr<const Record> at_or_after(uint64_t place) const;
+  // Some that do not matter, for others' samples: at most count, from a place on. None unless crowded.
+  std::vector<Payload> sample(uint64_t place, size_t count, int64_t now_ns) const;
   const DirectoryCounters& counters() const { return counters_; }
 
-  // An arc that starts at `first` and covers at most `entries_max` known peers, and what we have there: small
-  // views are covered whole.
+  // An arc that starts at `first` and covers at most entries_max peers that we pass on, and what we have there:
+  // small views are covered whole.
   Arc arc_from(uint64_t first, size_t entries_max) const;
   std::vector<DigestEntry> digest(const Arc& arc) const;
 
@@ -103,10 +122,16 @@ class DirectoryView {
   struct Known {
     Kept kept;
     int64_t expires_ns = 0;
+    bool matters = true;
     int64_t pass_on_until_ns() const;
   };
 
-  Verdict check(const SignedRecord& fresh) const;
+  bool matters(const Record& record) const { return !settings_.matters || settings_.matters(record); }
+  bool has_room_for(const Record& record, bool make_room) const;
+  bool passes_on(const Known& known) const { return known.matters || !crowded_; }
+  void classify(uint64_t place, bool matters);
+  void forget_other(uint64_t place, std::vector<DirectoryEvent>* events);
+  Verdict check(const SignedRecord& fresh, bool make_room) const;
   void put(Kept fresh, int64_t now_ns, std::vector<DirectoryEvent>* events);
   void bury(Kept last, std::vector<DirectoryEvent>* events);
   Verdict count(Verdict verdict);
@@ -114,8 +139,10 @@ class DirectoryView {
   bool lacks(const DigestEntry& entry) const;
 
   ViewSettings settings_;
-  std::shared_ptr<RecordReader> reader_;             // shared: by all views of a simulation
-  std::map<uint64_t, Known> peers_;                  // by place
+  std::shared_ptr<RecordReader> reader_;  // shared: by all views of a simulation
+  std::map<uint64_t, Known> peers_;       // by place
+  std::set<uint64_t> others_;             // the places of those that do not matter
+  bool crowded_ = false;
   std::set<std::pair<int64_t, uint64_t>> expiries_;  // (expires_ns, place)
   // By place, the last record of who has gone: proof for the peer itself, should it come back with a lower
   // sequence.

@@ -215,5 +215,71 @@ TEST_F(ViewTest, PlacesGoRoundTheRing) {
   EXPECT_FALSE((Arc{UINT64_MAX - 1, 1}.holds(2)));
 }
 
+// Who has an even time to live matters; of the others four are kept.
+class CrowdedViewTest : public ViewTest {
+ protected:
+  CrowdedViewTest() {
+    settings_.others_max = 4;
+    settings_.matters = [](const Record& record) { return record.ttl_s % 2 == 0; };
+    view_ = DirectoryView(settings_);
+    for (int i = 1; i <= 4; ++i) EXPECT_EQ(take(record(i, 1, kOther)), Verdict::taken);
+  }
+  static constexpr uint32_t kOther = 31, kMatters = 30;
+  ViewSettings settings_{.swarm = {}, .self = peer(100), .peers_max = 8};
+};
+
+TEST_F(CrowdedViewTest, TakesNoMoreThanASampleOfThoseThatDoNotMatter) {
+  EXPECT_TRUE(view_.crowded());
+  EXPECT_EQ(take(record(5, 1, kOther)), Verdict::over_limit);
+  EXPECT_EQ(take(record(4, 2, kOther)), Verdict::taken);  // the known are not shut out
+  for (int i = 11; i <= 18; ++i) EXPECT_EQ(take(record(i, 1, kMatters)), Verdict::taken);
+  EXPECT_EQ(take(record(19, 1, kMatters)), Verdict::over_limit);
+  EXPECT_EQ(view_.mattering(), 8u);
+  EXPECT_EQ(view_.size(), 12u);
+}
+
+TEST_F(CrowdedViewTest, ACallerTakesTheRoomOfAnother) {
+  events_.clear();
+  EXPECT_EQ(view_.take(record(5, 1, kOther), now_, &events_, /*make_room=*/true), Verdict::taken);
+  ASSERT_EQ(events_.size(), 2u);
+  EXPECT_EQ(events_[0].kind, Kind::gone);
+  EXPECT_EQ(events_[1].kind, Kind::seen);
+  EXPECT_EQ(view_.size(), 4u);
+  const PeerId forgotten = events_[0].record->peer;
+  for (int i = 1; i <= 4; ++i) {
+    if (peer(i) != forgotten) continue;
+    EXPECT_EQ(view_.take(record(i, 1, kOther), now_, &events_, true), Verdict::taken);  // it may be well
+  }
+}
+
+TEST_F(CrowdedViewTest, PassesOnThoseThatMatterAndASampleOfTheRest) {
+  take(record(11, 1, kMatters));
+  const Arc all = view_.arc_from(0, 256);
+  EXPECT_EQ(view_.digest(all).size(), 1u);
+  EXPECT_EQ(view_.difference(all, {}, 1 << 20, 0, now_).fresher.size(), 1u);
+  EXPECT_EQ(view_.sample(12345, 3, now_).size(), 3u);
+  EXPECT_EQ(view_.sample(UINT64_MAX, 9, now_).size(), 4u);
+  EXPECT_NE(view_.at_or_after(ring_place(peer(11)))->peer, peer(11));
+}
+
+TEST_F(CrowdedViewTest, ThatAPeerMattersNoLongerIsPassedOnOnce) {
+  take(record(11, 1, kMatters));
+  take(record(11, 2, kOther));
+  EXPECT_TRUE(view_.passes_on(*events_[0].record));
+  EXPECT_EQ(view_.digest(view_.arc_from(0, 256)).size(), 1u);
+  take(record(11, 3, kOther));
+  EXPECT_FALSE(view_.passes_on(*events_[0].record));
+  EXPECT_EQ(view_.digest(view_.arc_from(0, 256)).size(), 0u);
+}
+
+TEST_F(CrowdedViewTest, IsNoLongerCrowdedWhenMostAreGone) {
+  for (int i = 1; i <= 2; ++i) take(record(i, 2, kOther, /*leaving=*/true));
+  EXPECT_TRUE(view_.crowded());
+  take(record(3, 2, kMatters));  // it matters from now on
+  EXPECT_FALSE(view_.crowded());
+  EXPECT_EQ(view_.digest(view_.arc_from(0, 256)).size(), 2u);
+  EXPECT_TRUE(view_.sample(0, 4, now_).empty());
+}
+
 }  // namespace
 }  // namespace agora::peers

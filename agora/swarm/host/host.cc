@@ -198,7 +198,7 @@ void Host::State::place() {
     replicas.push_back(
         {name, mine.role == Role::leader, mine.ready && !mine.handing, mine.since_ns, mine.rows_per_s});
   }
-  const PlacementRound decided = placement.decide(replicas, room(), loop.now_ns());
+  const PlacementRound decided = placement.decide(replicas, room(), loop.now_ns(), directory.crowded());
   for (const ExpertName name : decided.drop) {
     if (!retired.contains(name)) drop(name);  // those go in their time
   }

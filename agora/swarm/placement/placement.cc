@@ -1,9 +1,13 @@
 #include "agora/swarm/placement/placement.h"
 
 #include <algorithm>
+#include <cmath>
 
 namespace agora::swarm {
 namespace {
+
+constexpr int kFirstShareLog2 =
+    -14;  // of the hosts that may adopt at once, where they do not know each other
 
 enum Urgency : int { kOrphan, kTooFew, kHot, kOurs };
 
@@ -39,6 +43,12 @@ int64_t Placement::better_hosts(ExpertName expert, int64_t enough) const {
   return better;
 }
 
+bool Placement::our_turn(ExpertName expert, int64_t missing_ns) const {
+  const double better = 1 - std::ldexp(static_cast<double>(holders_.rank_of(self_, expert)), -64);
+  const double steps = static_cast<double>(missing_ns) / static_cast<double>(config_.unseen_step_ns);
+  return better <= std::exp2(kFirstShareLog2 + steps);
+}
+
 int64_t Placement::better_holders(ExpertName expert, peers::PeerId* best) const {
   uint64_t best_rank = holders_.rank_of(self_, expert);
   const uint64_t our_rank = best_rank;
@@ -63,7 +73,9 @@ int32_t Placement::wanted(ExpertName expert, double own_rows_per_s) const {
       std::min<size_t>(static_cast<size_t>(config_.replicas) + (hot ? 1 : 0), holders_.hosts().size() + 1));
 }
 
-PlacementRound Placement::decide(const std::vector<OwnReplica>& own, int32_t room, int64_t now_ns) {
+PlacementRound Placement::decide(const std::vector<OwnReplica>& own, int32_t room, int64_t now_ns,
+                                 bool unseen) {
+  unseen_ = unseen;
   PlacementRound round;
   if (now_ns < settled_ns_) return round;
   measure_loads(own);
@@ -125,12 +137,14 @@ void Placement::look_at_missing(ExpertName expert, int64_t now_ns, std::vector<W
   const int32_t missing = want - count;
   if (missing <= 0) {
     missing_since_.erase(expert);
+    if (unseen_) return;
     peers::PeerId best = self_;
     const int64_t better = better_hosts(expert, want);
     if (better < want && better_holders(expert, &best) < want) wishes.push_back({kOurs, better, expert});
     return;
   }
   const int64_t since_ns = missing_since_.try_emplace(expert, now_ns).first->second;
+  if (unseen_ && !our_turn(expert, now_ns - since_ns)) return;
   // Those who hold it already rank too, so the first `want` are who should.
   const int64_t may = want + (now_ns - since_ns) / config_.patience_ns;
   const int64_t rank = better_hosts(expert, may);

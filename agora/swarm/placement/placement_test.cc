@@ -50,7 +50,7 @@ class Town {
         own.push_back(replica);
       }
       const PlacementRound round =
-          house->placement.decide(own, house->room - static_cast<int32_t>(own.size()), now);
+          house->placement.decide(own, house->room - static_cast<int32_t>(own.size()), now, unseen);
       for (const ExpertName name : round.adopt) {
         house->own[name] = {
             .name = name, .leads = house->holders.of(name).empty(), .ready = true, .since_ns = now};
@@ -68,6 +68,8 @@ class Town {
     }
     for (auto& house : houses_) {
       for (size_t other = 0; other < houses_.size(); ++other) {
+        const bool known = house->holders.host(houses_[other]->id) != nullptr;
+        if (unseen && states[other].held.empty() && !known) continue;
         if (houses_[other] != house) house->holders.set(houses_[other]->id, {"h", 1}, states[other]);
       }
     }
@@ -94,6 +96,7 @@ class Town {
   House& house(size_t i) { return *houses_[i]; }
   size_t size() const { return houses_.size(); }
 
+  bool unseen = false;  // those who hold nothing are not known to others
   int64_t now = 0;
   int adopted = 0;
   int handed_over = 0;
@@ -203,6 +206,17 @@ TEST(Placement, RetiredExpertsGoAndDoNotComeBack) {
   town.seconds(20);
   EXPECT_EQ(town.replicas().at(expert_name(0, 5)), 0);
   EXPECT_EQ(town.replicas().at(expert_name(0, 4)), 2);
+}
+
+TEST(Placement, HostsThatDoNotKnowEachOtherAdoptFewMoreThanAreNeeded) {
+  Town town(2, 8, 2);
+  town.unseen = true;
+  for (int i = 0; i < 100; ++i) town.join(2);
+  town.seconds(45);
+  for (const auto& [name, replicas] : town.replicas()) EXPECT_GE(replicas, 2);
+  EXPECT_LE(town.adopted, 3 * 2 * 2 * 8);
+  town.seconds(60);
+  expect_replicas(town, 2);  // tidied
 }
 
 TEST(Placement, ManyExpertsOnManyHostsAreDecidedQuickly) {

@@ -112,6 +112,7 @@ Status Node::open_directory() {
     directory_ = peers::SwarmDirectory::create(settings, identity_, *loop_, *transport_, *dht_);
     directory_->subscribe([this](const peers::DirectoryEvent& event) { log_event(event); });
     for (const peers::Endpoint& at : join_) directory_->join(at);
+  settings.matters_to_all = [](const peers::Record& record) { return swarm::matters_to_all(record.body); };
   });
   return absl::OkStatus();
 }
