@@ -25,6 +25,8 @@ struct GateSettings {
       500'000;  // share of callers' questions that train; the others are interactive, exact
   int64_t think_ns = 100 * kMillisecondNs;  // mean
   int64_t deadline_ns = 10 * kSecondNs;     // of a question
+  int64_t attempt_ns = 0;                   // of one host's answer; 0: production's
+  int64_t tickets_max = 64;                 // of forwards whose backward may come
   int32_t hot_expert = -1;                  // this one ...
   uint32_t hot_ppm = 0;                     // ... is among the choices of so many tokens more than by chance
 };

@@ -96,10 +96,14 @@ struct LifeFact : PeerFact {
   Kind kind = Kind::started;
 };
 
-// A trainer's trunk has moved on.
-struct TrunkFact : PeerFact {
-  uint64_t round = 0;
-  uint32_t contributors = 0;
+// A trainer has taken a step, or not.
+struct StepFact : PeerFact {
+  Status status;
+  uint64_t step = 0;
+  double loss = 0;  // nats a token
+  int64_t choices = 0, choices_arrived = 0;
+  uint64_t round = 0;         // of its trunk: averaged so often ...
+  uint32_t contributors = 0;  // ... by so many the last time
 };
 
 class History {
@@ -113,7 +117,7 @@ class History {
   virtual void on_update(const UpdateFact&) {}
   virtual void on_role(const RoleFact&) {}
   virtual void on_snapshot(const SnapshotFact&) {}
-  virtual void on_trunk(const TrunkFact&) {}
+  virtual void on_step(const StepFact&) {}
   virtual void on_fault(int64_t /*at_ns*/, std::string_view /*what*/) {}  // for people
   virtual void on_calm(int64_t /*at_ns*/) {}                              // no fault from now on
 };
@@ -136,7 +140,7 @@ class Histories final : public History {
   void on_update(const UpdateFact& fact) override { each(&History::on_update, fact); }
   void on_role(const RoleFact& fact) override { each(&History::on_role, fact); }
   void on_snapshot(const SnapshotFact& fact) override { each(&History::on_snapshot, fact); }
-  void on_trunk(const TrunkFact& fact) override { each(&History::on_trunk, fact); }
+  void on_step(const StepFact& fact) override { each(&History::on_step, fact); }
   void on_fault(int64_t at_ns, std::string_view what) override {
     for (History* history : all_) history->on_fault(at_ns, what);
   }

@@ -7,7 +7,7 @@ namespace agora::sim {
 HostRole::HostRole(Process& process, const swarm::SwarmSpec& spec, const moe::Compute& compute,
                    const HostSettings& settings)
     : compute_(process.loop), executor_(compute_) {
-  auto store = swarm::ExpertStore::create(compute, spec);
+  auto store = swarm::ExpertStore::create(compute, spec, settings.ledger);
   AGORA_CHECK(store.ok());  // the world has checked the specification
   store_ = *std::move(store);
   experts_ = std::make_unique<SimExperts>(*store_, compute_, settings.times, process.teller);

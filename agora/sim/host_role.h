@@ -17,6 +17,7 @@ struct HostSettings {
   swarm::HostOptions options = {};
   swarm::HostConfig service = {};
   WorkTimes times = {};
+  swarm::LedgerLimits ledger = {};
 };
 
 class HostRole final : public PeerRole {

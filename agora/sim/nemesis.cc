@@ -35,7 +35,10 @@ Nemesis::Nemesis(World& world, const Scenario& scenario, Rng rng)
          .slow = keep("slow hosts", f.slow_every_s > 0),
          .jump = keep("clock jumps", f.clock_jump_every_s > 0),
          .leave = keep("leaving", f.leave_every_s > 0),
-         .dht = keep("table down", f.dht_down_every_s > 0)};
+         .dht = keep("table down", f.dht_down_every_s > 0),
+         .disk_full = keep("full disks", f.disk_full_every_s > 0),
+         .disk_flip = keep("bits turned over", f.disk_flip > 0),
+         .disk_torn = keep("torn writes", f.disk_torn > 0)};
 }
 
 Nemesis::~Nemesis() { end(); }
@@ -84,6 +87,11 @@ void Nemesis::begin() {
   if (on_.jump) every(f.clock_jump_every_s, &Nemesis::jump);
   if (on_.leave) every(f.leave_every_s, &Nemesis::leave);
   if (on_.dht) every(f.dht_down_every_s, &Nemesis::dht_down);
+  if (on_.disk_full) every(f.disk_full_every_s, &Nemesis::fill_disk);
+  for (Peer* host : world_.hosts()) {
+    world_.disk_of(*host)->faults.flip_ppm = on_.disk_flip ? ppm_of(f.disk_flip) : 0;
+    world_.disk_of(*host)->faults.torn_ppm = on_.disk_torn ? ppm_of(f.disk_torn) : 0;
+  }
 }
 
 void Nemesis::end() {
@@ -99,7 +107,10 @@ void Nemesis::end() {
     if (!peer->alive() && scenario_.faults.restart_after_s > 0) peer->start();
   }
   const auto row_ns = static_cast<int64_t>(scenario_.row_us * 1e3);
-  for (Peer* host : world_.hosts()) world_.settings_of(*host).times.row_ns = row_ns;
+  for (Peer* host : world_.hosts()) {
+    world_.settings_of(*host).times.row_ns = row_ns;
+    world_.disk_of(*host)->faults = {};
+  }
   world_.history().on_calm(world_.now_ns());
 }
 
@@ -201,6 +212,15 @@ void Nemesis::leave() {
   say(concat("peer ", host->number(), ": leaves"));
   host->leave();
   later(around(2 * scenario_.faults.restart_after_s + 1), [host] { host->start(); });
+}
+
+void Nemesis::fill_disk() {
+  Peer* host = any_of(world_.hosts());
+  if (host == nullptr) return;
+  say(concat("peer ", host->number(), ": its disk is full"));
+  SimDisk* disk = world_.disk_of(*host);
+  disk->faults.full = true;
+  later(around(scenario_.faults.disk_full_s), [disk] { disk->faults.full = false; });
 }
 
 void Nemesis::dht_down() {

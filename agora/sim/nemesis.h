@@ -49,6 +49,7 @@ class Nemesis {
   void jump();
   void leave();
   void dht_down();
+  void fill_disk();
 
   World& world_;
   const Scenario& scenario_;
@@ -57,7 +58,8 @@ class Nemesis {
   uint64_t events_ = 0;
   std::vector<std::string> kinds_on_;
   struct Kinds {
-    bool loss, duplicate, reorder, replay, crash, gate_crash, freeze, partition, clog, slow, jump, leave, dht;
+    bool loss, duplicate, reorder, replay, crash, gate_crash, freeze, partition, clog, slow, jump, leave, dht,
+        disk_full, disk_flip, disk_torn;
   } on_;
   std::vector<base::TimerId> timers_;
 };

@@ -27,7 +27,12 @@ Peer::Peer(World& world, PeerNumber number, MakeRole make_role)
       signer_(std::make_shared<const peers::SimulatedSigner>(number)),
       make_role_(std::move(make_role)) {}
 
-Peer::~Peer() { crash(Death::silent); }
+// Says nothing: whoever listens may have gone before the world.
+Peer::~Peer() {
+  if (!alive()) return;
+  process_->transport->crash(Death::silent);
+  end();
+}
 
 void Peer::tell(LifeFact::Kind kind) {
   LifeFact fact;
@@ -77,6 +82,8 @@ void Peer::crash(Death death) {
   tell(LifeFact::Kind::crashed);
   process_->transport->crash(death);
   end();
+  SimDisk* disk = world_.disk_of(*this);
+  if (death == Death::silent && disk != nullptr) disk->power_off();
 }
 
 // First the transport, so that every call has its reply; then time is over and callers go home.

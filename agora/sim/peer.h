@@ -35,6 +35,7 @@ struct Process {
 
 class HostRole;
 class GateRole;
+class TrainerRole;
 
 class PeerRole {
  public:
@@ -44,6 +45,7 @@ class PeerRole {
   virtual void stop_callers() {}                       // they end soon; see PeerLoop::callers()
   virtual HostRole* as_host() { return nullptr; }
   virtual GateRole* as_gate() { return nullptr; }
+  virtual TrainerRole* as_trainer() { return nullptr; }
 };
 
 class Peer {
@@ -74,6 +76,7 @@ class Peer {
   Process& process() { return *process_; }
   HostRole* host() { return role_ == nullptr ? nullptr : role_->as_host(); }
   GateRole* gate() { return role_ == nullptr ? nullptr : role_->as_gate(); }
+  TrainerRole* trainer() { return role_ == nullptr ? nullptr : role_->as_trainer(); }
   PeerRole& role() { return *role_; }
 
  private:

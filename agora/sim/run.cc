@@ -13,7 +13,9 @@ namespace {
 
 constexpr int64_t kSamplesMax = 600;
 constexpr int64_t kLastAnswersNs = 30 * kSecondNs;  // a question's deadline and its gradient's, and some more
-constexpr int64_t kFlashCrowd = 10;                 // times the load
+constexpr uint64_t kChain = 7;
+constexpr int64_t kSaveNs = 10 * kSecondNs;  // more often than in production: a run is short
+constexpr int64_t kFlashCrowd = 10;          // times the load
 
 int64_t ns_of(double seconds) { return static_cast<int64_t>(seconds * 1e3) * kMillisecondNs; }
 
@@ -21,7 +23,9 @@ WorldSettings world_settings(const Scenario& s, uint64_t seed) {
   WorldSettings settings;
   settings.seed = seed;
   settings.latency = *latency_of(s.latency);
-  settings.spec = small_spec(s.layers, s.experts, static_cast<int32_t>(s.replicas));
+  const auto replicas = static_cast<int32_t>(s.replicas);
+  settings.spec = s.trainers > 0 ? trained_spec(tiny_options(s.layers, s.experts, s.chosen), kChain, replicas)
+                                 : small_spec(s.layers, s.experts, replicas);
   settings.spec.loss_window_s = s.loss_window_s;
   settings.clock_drift_ppm_max = static_cast<int32_t>(s.faults.clock_drift_ppm);
   settings.clock_offset_ns_max = ns_of(s.faults.clock_offset_s);
@@ -33,9 +37,31 @@ HostSettings host_settings(const Scenario& s) {
   const int64_t wanted = s.layers * s.experts * s.replicas;
   const int64_t room = s.room > 0 ? s.room : std::max<int64_t>(2, (2 * wanted + s.hosts - 1) / s.hosts);
   settings.options.experts_max = static_cast<int32_t>(room);
+  settings.options.save_ns = kSaveNs;
   settings.options.probe_ns = std::min(settings.options.probe_ns, ns_of(s.loss_window_s) / 2);
   settings.times.row_ns = static_cast<int64_t>(s.row_us * 1e3);
   return settings;
+}
+
+// Sets limits so low that what they guard happens all the time; gives their names. One draw a limit.
+std::vector<std::string> force_rare(double chance, Rng rng, HostSettings& host, GateSettings& gate) {
+  std::vector<std::string> names;
+  const auto force = [&](const char* name, const std::function<void()>& set) {
+    if (rng.below(1'000'000) >= static_cast<uint32_t>(chance * 1e6)) return;
+    set();
+    names.emplace_back(name);
+  };
+  force("short queues", [&] { host.service.queue.calls_max = 2; });
+  force("few tickets at hosts", [&] { host.service.tickets.tickets_per_peer_max = 1; });
+  force("short-lived tickets", [&] { host.service.tickets.age_ns_max = 2 * kMillisecondNs; });
+  force("small passes", [&] { host.service.rows_per_pass_max = 1; });
+  force("forgetful ledgers", [&] { host.ledger = {.keys_per_trainer = 16, .reply_bytes = 256}; });
+  force("one pull at a time", [&] { host.options.pulls_max = host.options.hand_overs_max = 1; });
+  force("few copies", [&] { host.options.copies_max = 1; });
+  force("hosts given up at once", [&] { host.options.probe_failures_max = 1; });
+  force("impatient gates", [&] { gate.attempt_ns = 2 * kMillisecondNs; });
+  force("few tickets at gates", [&] { gate.tickets_max = 1; });
+  return names;
 }
 
 GateSettings gate_settings(const Scenario& s) {
@@ -71,8 +97,17 @@ Run::Run(const Scenario& scenario, uint64_t seed) : scenario_(scenario), seed_(s
   sample_ns_ = std::max(kSecondNs, ns_of(seconds) / kSamplesMax);
   histories_.add(tally_);
   world_ = std::make_unique<World>(world_settings(scenario_, seed_), histories_);
-  for (int64_t i = 0; i < scenario_.hosts; ++i) world_->add_host(host_settings(scenario_));
-  for (int64_t i = 0; i < scenario_.gates; ++i) world_->add_gate(gate_settings(scenario_));
+  HostSettings host = host_settings(scenario_);
+  GateSettings gate = gate_settings(scenario_);
+  rare_ = force_rare(scenario_.faults.rare, world_->rng().fork("rare"), host, gate);
+  for (int64_t i = 0; i < scenario_.hosts; ++i) world_->add_host(host);
+  for (int64_t i = 0; i < scenario_.gates; ++i) world_->add_gate(gate);
+  for (int64_t i = 0; i < scenario_.trainers; ++i) {
+    world_->add_trainer({.options = tiny_options(scenario_.layers, scenario_.experts, scenario_.chosen),
+                         .chain = kChain,
+                         .think_ns = ns_of(scenario_.think_ms / 1e3),
+                         .patience_ns = ns_of(scenario_.deadline_s)});
+  }
 }
 
 Run::~Run() = default;
@@ -94,6 +129,7 @@ RunReport Run::go() {
   for (Peer* host : world.hosts()) host->start();
   pass(scenario_.warm_up_s, false);
   for (Peer* gate : world.gates()) gate->start();
+  for (Peer* trainer : world.trainers()) trainer->start();
   report.began_ns = world.now_ns();
 
   Nemesis nemesis(world, scenario_, world.rng().fork("nemesis"));
@@ -118,6 +154,7 @@ RunReport Run::go() {
 
   report.ended_ns = world.now_ns();
   report.kinds_on = nemesis.kinds_on();
+  report.rare = rare_;
   report.fault_events = nemesis.events();
   report.totals = tally_.totals();
   report.samples = tally_.samples();
@@ -162,6 +199,7 @@ std::string run_text(const RunReport& r) {
       r.scenario.hosts, r.scenario.gates, r.scenario.layers, r.scenario.experts, r.scenario.latency);
   text += absl::StrFormat("  faults        %d events; %s\n", r.fault_events,
                           r.kinds_on.empty() ? "none" : absl::StrJoin(r.kinds_on, ", "));
+  if (!r.rare.empty()) text += absl::StrFormat("  forced        %s\n", absl::StrJoin(r.rare, ", "));
   text += absl::StrFormat("  throughput    %.1f rows/s; %d answers, %d failed, %d in part\n",
                           static_cast<double>(t.rows) / seconds, t.answers, t.failures, t.answers_partly);
   text += absl::StrFormat("  in calm       %d answers, %d failed, %d in part\n", r.in_calm.answers,
@@ -177,6 +215,12 @@ std::string run_text(const RunReport& r) {
   text += absl::StrFormat(
       "  updates       %d taken, %d refused, %d taken twice; %d gradients, %d not delivered\n",
       t.updates_taken, t.updates_refused, t.updates_doubled, t.gradients, t.gradients_failed);
+  if (r.scenario.trainers > 0) {
+    text += absl::StrFormat(
+        "  training      %d steps, %d failed; loss %.2f at first, %.2f at last, %.2f at best; "
+        "%d rounds of averaging\n",
+        t.steps, t.steps_failed, t.loss_first, t.loss_last, ChainTask::least_loss(), t.rounds);
+  }
   text += absl::StrFormat(
       "  experts       %d of %d led, %d with all replicas; %d began anew, %d steps lost; "
       "%d leaderships\n",

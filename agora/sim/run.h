@@ -26,6 +26,7 @@ struct RunReport {
   Scenario scenario;
   uint64_t seed = 0;
   std::vector<std::string> kinds_on;  // of faults
+  std::vector<std::string> rare;      // limits that were set very low
   uint64_t fault_events = 0;
   int64_t began_ns = 0, calm_ns = 0, ended_ns = 0;  // of the gates' first question; of the faults' end
   Totals totals, in_calm;                           // in_calm: counts only; latencies are of the whole run
@@ -57,6 +58,7 @@ class Run {
 
   const Scenario scenario_;
   const uint64_t seed_;
+  std::vector<std::string> rare_;
   int64_t sample_ns_;
   Histories histories_;
   Tally tally_;

@@ -39,6 +39,11 @@ void fields(FaultPlan& f, Visit visit) {
   visit("faults.leave_every_s", f.leave_every_s, 0.0, 1e9);
   visit("faults.dht_down_every_s", f.dht_down_every_s, 0.0, 1e9);
   visit("faults.dht_down_s", f.dht_down_s, 0.0, 1e6);
+  visit("faults.disk_full_every_s", f.disk_full_every_s, 0.0, 1e9);
+  visit("faults.disk_full_s", f.disk_full_s, 0.0, 1e6);
+  visit("faults.disk_flip", f.disk_flip, 0.0, 1.0);
+  visit("faults.disk_torn", f.disk_torn, 0.0, 1.0);
+  visit("faults.rare", f.rare, 0.0, 1.0);
   visit("faults.off", f.off, 0.0, 1.0);
 }
 
@@ -46,6 +51,7 @@ template <class Visit>
 void fields(Scenario& s, Visit visit) {
   visit("hosts", s.hosts, int64_t{1}, int64_t{100'000});
   visit("gates", s.gates, int64_t{0}, int64_t{10'000});
+  visit("trainers", s.trainers, int64_t{0}, int64_t{1000});
   visit("layers", s.layers, int64_t{1}, int64_t{1000});
   visit("experts", s.experts, int64_t{1}, int64_t{100'000});
   visit("chosen", s.chosen, int64_t{1}, int64_t{64});

@@ -38,6 +38,13 @@ struct FaultPlan {
   double leave_every_s = 0;    // a host leaves in order, and comes back
   double dht_down_every_s = 0;
   double dht_down_s = 20;
+  double disk_full_every_s = 0;  // a host's disk
+  double disk_full_s = 20;
+  double disk_flip = 0;  // share of reads that find a bit turned over
+  double disk_torn = 0;  // share of power cuts that tear a file
+  // The chance that one of production's limits is set so low in a run that what it guards happens all the time:
+  // full queues, forgotten tickets and updates, hosts given up early, snapshots one at a time.
+  double rare = 0;
   // Of the kinds above that are on, each is switched off in a run with this chance.
   double off = 0.4;
 };
@@ -45,6 +52,7 @@ struct FaultPlan {
 struct Scenario {
   std::string name = "unnamed";
   int64_t hosts = 6, gates = 2;
+  int64_t trainers = 0;  // of a tiny model: production's trainer, trunks averaged
   int64_t layers = 2, experts = 8, chosen = 2;
   int64_t replicas = 2;
   int64_t room = 0;             // experts of a host; 0: so that all hosts together have twice what is wanted

@@ -79,6 +79,17 @@ void Tally::on_role(const RoleFact& fact) {
   best = fact.version;
 }
 
+void Tally::on_step(const StepFact& fact) {
+  if (!fact.status.ok()) {
+    ++totals_.steps_failed;
+    return;
+  }
+  constexpr double kForgets = 1.0 / 32;
+  if (totals_.steps++ == 0) totals_.loss_first = totals_.loss_last = fact.loss;
+  totals_.loss_last += (fact.loss - totals_.loss_last) * kForgets;
+  totals_.rounds = std::max(totals_.rounds, fact.round);
+}
+
 void Tally::sample(World& world) {
   Sample now{.at_ns = world.now_ns()};
   now.answers = totals_.answers - before_.answers;

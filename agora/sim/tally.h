@@ -58,6 +58,9 @@ struct Totals {
   uint64_t versions_lost = 0;  // steps that a new leader did not have
   uint64_t experts_lost = 0;   // led from first weights though they had been trained
   uint64_t crashes = 0, starts = 0;
+  uint64_t steps = 0, steps_failed = 0;  // of trainers
+  double loss_first = 0, loss_last = 0;  // nats a token; the last: a mean that forgets
+  uint64_t rounds = 0;                   // of averaging: the freshest trunk's
 };
 
 class Tally final : public History {
@@ -67,6 +70,7 @@ class Tally final : public History {
   void on_gradient(const GradientFact& fact) override;
   void on_update(const UpdateFact& fact) override;
   void on_role(const RoleFact& fact) override;
+  void on_step(const StepFact& fact) override;
 
   void sample(World& world);
   const Totals& totals() const { return totals_; }

@@ -43,13 +43,14 @@ World::World(const WorldSettings& settings, History& history)
 }
 
 World::~World() {
-  for (const std::unique_ptr<Peer>& peer : peers_) peer->crash(Death::silent);
+  for (std::unique_ptr<Peer>& peer : peers_) peer.reset();
 }
 
 Peer& World::add_peer(const Peer::MakeRole& make_role) {
   kinds_.push_back(Kind::other);
   host_settings_.push_back(nullptr);
   gate_settings_.push_back(nullptr);
+  disks_.push_back(nullptr);
   peers_.push_back(std::make_unique<Peer>(*this, static_cast<PeerNumber>(peers_.size()), make_role));
   Peer& peer = *peers_.back();
   Rng draws = rng_.fork("clock").fork(peer.number());
@@ -66,10 +67,14 @@ Peer& World::add_peer(const Peer::MakeRole& make_role) {
 
 Peer& World::add_host(const HostSettings& settings) {
   auto own = std::make_shared<HostSettings>(settings);
+  auto disk = std::make_shared<SimDisk>(rng_.fork("disk").fork(peers_.size()));
+  own->options.folder = "experts";
+  own->options.files = disk;
   Peer& peer = add_peer(
       [this, own](Process& process) { return std::make_unique<HostRole>(process, spec_, compute_, *own); });
   kinds_.back() = Kind::host;
   host_settings_.back() = std::move(own);
+  disks_.back() = std::move(disk);
   return peer;
 }
 
@@ -82,21 +87,26 @@ Peer& World::add_gate(const GateSettings& settings) {
   return peer;
 }
 
-std::vector<Peer*> World::hosts() const {
+Peer& World::add_trainer(const TrainerSettings& settings) {
+  auto own = std::make_shared<const TrainerSettings>(settings);
+  Peer& peer = add_peer([this, own](Process& process) {
+    return std::make_unique<TrainerRole>(process, spec_, compute_, *own);
+  });
+  kinds_.back() = Kind::trainer;
+  return peer;
+}
+
+std::vector<Peer*> World::of(Kind kind) const {
   std::vector<Peer*> all;
   for (size_t i = 0; i < peers_.size(); ++i) {
-    if (kinds_[i] == Kind::host) all.push_back(peers_[i].get());
+    if (kinds_[i] == kind) all.push_back(peers_[i].get());
   }
   return all;
 }
 
-std::vector<Peer*> World::gates() const {
-  std::vector<Peer*> all;
-  for (size_t i = 0; i < peers_.size(); ++i) {
-    if (kinds_[i] == Kind::gate) all.push_back(peers_[i].get());
-  }
-  return all;
-}
+std::vector<Peer*> World::hosts() const { return of(Kind::host); }
+std::vector<Peer*> World::gates() const { return of(Kind::gate); }
+std::vector<Peer*> World::trainers() const { return of(Kind::trainer); }
 
 HostSettings& World::settings_of(const Peer& host) { return *host_settings_.at(host.number()); }
 GateSettings& World::gate_settings_of(const Peer& gate) { return *gate_settings_.at(gate.number()); }
@@ -113,13 +123,14 @@ std::vector<peers::Endpoint> World::doors(const Peer& joining) {
 }
 
 bool World::stop_gates(int64_t within_ns) {
-  for (Peer* gate : gates()) {
-    if (gate->alive()) gate->role().stop_callers();
-  }
+  std::vector<Peer*> asking = gates();
+  for (Peer* trainer : trainers()) asking.push_back(trainer);
+  std::erase_if(asking, [](const Peer* peer) { return !peer->alive(); });
+  for (Peer* peer : asking) peer->role().stop_callers();
   const int64_t until_ns = now_ns() + within_ns;
   const auto waiting = [&] {
-    return std::ranges::any_of(gates(),
-                               [](Peer* g) { return g->alive() && g->process().loop->callers() > 0; });
+    return std::ranges::any_of(
+        asking, [](Peer* peer) { return peer->alive() && peer->process().loop->callers() > 0; });
   };
   while (waiting() && now_ns() < until_ns) run_for(100 * kMillisecondNs);
   return !waiting();

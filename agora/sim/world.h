@@ -17,11 +17,13 @@
 #include "agora/base/thread_pool.h"
 #include "agora/kernels/table.h"
 #include "agora/kernels/workspace.h"
+#include "agora/sim/disk.h"
 #include "agora/sim/gate_role.h"
 #include "agora/sim/history.h"
 #include "agora/sim/host_role.h"
 #include "agora/sim/network.h"
 #include "agora/sim/peer.h"
+#include "agora/sim/trainer_role.h"
 #include "agora/swarm/spec.h"
 
 namespace agora::sim {
@@ -47,6 +49,7 @@ class World {
 
   Peer& add_host(const HostSettings& settings);
   Peer& add_gate(const GateSettings& settings);
+  Peer& add_trainer(const TrainerSettings& settings);  // the specification is trained_spec()'s
   // A role of somebody else's making.
   Peer& add_peer(const Peer::MakeRole& make_role);
 
@@ -67,16 +70,19 @@ class World {
   const std::vector<std::unique_ptr<Peer>>& peers() const { return peers_; }
   std::vector<Peer*> hosts() const;  // dead ones too
   std::vector<Peer*> gates() const;
+  std::vector<Peer*> trainers() const;
   HostSettings& settings_of(const Peer& host);  // may be changed under way: see HostRole
   GateSettings& gate_settings_of(const Peer& gate);
+  SimDisk* disk_of(const Peer& peer) { return disks_.at(peer.number()).get(); }  // null: not a host
   // A few places to begin at, for who joins: living peers, not itself.
   std::vector<peers::Endpoint> doors(const Peer& joining);
 
-  // No gate asks any more; false: somebody still waits after so long.
+  // No gate asks and no trainer trains any more; false: somebody still waits after so long.
   bool stop_gates(int64_t within_ns);
 
  private:
-  enum class Kind : uint8_t { host, gate, other };
+  enum class Kind : uint8_t { host, gate, trainer, other };
+  std::vector<Peer*> of(Kind kind) const;
 
   base::VirtualLoop loop_;
   Fibers fibers_;
@@ -95,6 +101,7 @@ class World {
   std::vector<Kind> kinds_;
   std::vector<std::shared_ptr<HostSettings>> host_settings_;  // by peer; null: not a host
   std::vector<std::shared_ptr<GateSettings>> gate_settings_;
+  std::vector<std::shared_ptr<SimDisk>> disks_;
   std::vector<std::unique_ptr<Peer>> peers_;
 };
 

@@ -25,7 +25,7 @@ Host::State::State(base::Loop& l, Executor& e, base::Loop& d, peers::Transport& 
       held(h),
       spec(s),
       options(o),
-      folder(o.folder),
+      folder(o.folder, o.files),
       rng(Rng(o.seed).fork("host")),
       holders(s.layers, s.experts_max),
       leadership(t.self(), holders, o.leadership),

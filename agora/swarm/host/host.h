@@ -48,6 +48,7 @@
 #include "agora/swarm/peer_state.h"
 #include "agora/swarm/placement/placement.h"
 #include "agora/swarm/spec.h"
+#include "agora/weights/files.h"
 
 namespace agora::swarm {
 
@@ -55,6 +56,7 @@ struct HostOptions {
   int32_t experts_max = 1000;         // that it holds: its room
   std::vector<ExpertName> hold = {};  // not empty: these, led from the start, and no others ever
   std::string folder = {};            // of snapshots; empty: nothing is kept
+  std::shared_ptr<weights::Files> files = {};  // where the folder is; null: on the machine's disk
   // What an expert begins with where nobody has it: a saved swarm's snapshot (SwarmFolder). NotFound, or no
   // function: its first weights. Runs on the disk's loop.
   std::function<StatusOr<std::vector<std::byte>>(ExpertName)> first = {};

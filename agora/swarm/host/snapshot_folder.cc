@@ -2,10 +2,8 @@
 
 #include <algorithm>
 #include <charconv>
-#include <filesystem>
 
 #include "agora/base/text.h"
-#include "agora/weights/atomic_file.h"
 
 namespace agora::swarm {
 namespace {
@@ -22,38 +20,34 @@ bool read_file_name(std::string_view name, ExpertName* expert) {
          expert->expert.value >= 0;
 }
 
+std::string file_name(ExpertName expert) {
+  return base::concat(expert.layer.value, ".", expert.expert.value, kEnding);
+}
+
 }  // namespace
 
-std::string SnapshotFolder::file_of(ExpertName expert) const {
-  return base::concat(path_, "/", expert.layer.value, ".", expert.expert.value, kEnding);
+std::string SnapshotFolder::path_of(ExpertName expert) const {
+  return base::concat(path_, "/", file_name(expert));
 }
 
 std::vector<ExpertName> SnapshotFolder::list() const {
   std::vector<ExpertName> experts;
-  std::error_code error;
-  for (std::filesystem::directory_iterator at(path_, error), end; !error && at != end; at.increment(error)) {
+  for (const std::string& name : files_->list(path_, kSnapshotFilesMax)) {
     ExpertName expert;
-    if (read_file_name(at->path().filename().string(), &expert)) experts.push_back(expert);
-    if (experts.size() == kSnapshotFilesMax) break;
+    if (read_file_name(name, &expert)) experts.push_back(expert);
   }
   std::sort(experts.begin(), experts.end());
   return experts;
 }
 
 Status SnapshotFolder::save(ExpertName expert, base::Bytes snapshot) const {
-  std::error_code error;
-  std::filesystem::create_directories(path_, error);
-  if (error) return absl::UnavailableError(base::concat(path_, ": can not be made: ", error.message()));
-  return weights::write_file_atomic(file_of(expert), base::as_text(snapshot));
+  return files_->write(path_, file_name(expert), snapshot);
 }
 
 StatusOr<std::string> SnapshotFolder::load(ExpertName expert, int64_t bytes_max) const {
-  return weights::read_file(file_of(expert), bytes_max);
+  return files_->read(path_of(expert), bytes_max);
 }
 
-void SnapshotFolder::remove(ExpertName expert) const {
-  std::error_code ignored;
-  std::filesystem::remove(file_of(expert), ignored);
-}
+void SnapshotFolder::remove(ExpertName expert) const { files_->remove(path_of(expert)); }
 
 }  // namespace agora::swarm

@@ -1,7 +1,7 @@
 // The snapshots that a host keeps on its disk: what it starts from again, and what is left when no replica
 // is.
 //
-//   SnapshotFolder folder("state/experts");
+//   SnapshotFolder folder("state/experts", files);   // files null: the machine's
 //   std::vector<ExpertName> there = folder.list();
 //   folder.save(name, bytes);   folder.load(name, bytes_max);   folder.remove(name);
 //
@@ -9,11 +9,13 @@
 // go on: a full disk is an error to count. Blocking; one thread at a time.
 #pragma once
 
+#include <memory>
 #include <string>
 #include <vector>
 
 #include "agora/base/bytes.h"
 #include "agora/swarm/host/held_experts.h"
+#include "agora/weights/files.h"
 
 namespace agora::swarm {
 
@@ -21,7 +23,9 @@ constexpr size_t kSnapshotFilesMax = 1 << 17;  // listed
 
 class SnapshotFolder {
  public:
-  explicit SnapshotFolder(std::string path) : path_(std::move(path)) {}
+  SnapshotFolder(std::string path, std::shared_ptr<weights::Files> files)
+      : path_(std::move(path)),
+        files_(files == nullptr ? std::make_shared<weights::RealFiles>() : std::move(files)) {}
 
   std::vector<ExpertName> list() const;                        // none where there is no such folder
   Status save(ExpertName expert, base::Bytes snapshot) const;  // makes the folder
@@ -29,8 +33,9 @@ class SnapshotFolder {
   void remove(ExpertName expert) const;
 
  private:
-  std::string file_of(ExpertName expert) const;
+  std::string path_of(ExpertName expert) const;
   std::string path_;
+  std::shared_ptr<weights::Files> files_;  // shared with the host's options
 };
 
 }  // namespace agora::swarm
