@@ -78,7 +78,8 @@ void DirectoryView::classify(uint64_t place, bool matters) {
     others_.insert(place);
   }
   if (others_.size() >= settings_.others_max) crowded_ = true;
-  if (others_.size() < settings_.others_max / 2) crowded_ = false;  // far apart, so that it does not flicker
+  // Far apart: the sample that a view keeps of a large swarm is less than others_max, and is no small swarm.
+  if (others_.size() <= settings_.others_max / 8) crowded_ = false;
 }
 
 int64_t DirectoryView::Known::pass_on_until_ns() const {

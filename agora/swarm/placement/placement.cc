@@ -1,13 +1,12 @@
 #include "agora/swarm/placement/placement.h"
 
 #include <algorithm>
-#include <cmath>
 
 namespace agora::swarm {
 namespace {
 
-constexpr int kFirstShareLog2 =
-    -14;  // of the hosts that may adopt at once, where they do not know each other
+// 2^-14 of the hosts that do not know each other may adopt at once.
+constexpr int64_t kFirstShareBits = 14;
 
 enum Urgency : int { kOrphan, kTooFew, kHot, kOurs };
 
@@ -44,9 +43,9 @@ int64_t Placement::better_hosts(ExpertName expert, int64_t enough) const {
 }
 
 bool Placement::our_turn(ExpertName expert, int64_t missing_ns) const {
-  const double better = 1 - std::ldexp(static_cast<double>(holders_.rank_of(self_, expert)), -64);
-  const double steps = static_cast<double>(missing_ns) / static_cast<double>(config_.unseen_step_ns);
-  return better <= std::exp2(kFirstShareLog2 + steps);
+  const int64_t bits = 64 - kFirstShareBits + missing_ns / config_.unseen_step_ns;
+  const uint64_t better = UINT64_MAX - holders_.rank_of(self_, expert);  // the numbers above ours
+  return bits >= 64 || better < uint64_t{1} << bits;
 }
 
 int64_t Placement::better_holders(ExpertName expert, peers::PeerId* best) const {
