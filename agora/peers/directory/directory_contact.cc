@@ -132,16 +132,19 @@ void SwarmDirectory::exchange(const PeerId& to, const Endpoint& at) {
                           .method = kExchangeMethod,
                           .priority = Priority::background,
                           .deadline_ns = loop_.now_ns() + kCallNs};
-  transport_.call(call, exchange_request(), [&loop = loop_, weak = weak_from_this(), to](Reply reply) {
-    loop.post([weak, to, reply = std::move(reply)] {
-      if (const auto self = weak.lock()) self->on_exchanged(to, reply);
+  transport_.call(call, exchange_request(), [&loop = loop_, weak = weak_from_this(), to, at](Reply reply) {
+    loop.post([weak, to, at, reply = std::move(reply)] {
+      if (const auto self = weak.lock()) self->on_exchanged(to, at, reply);
     });
   });
 }
 
-void SwarmDirectory::on_exchanged(const PeerId& to, const Reply& reply) {
+void SwarmDirectory::on_exchanged(const PeerId& to, const Endpoint& at, const Reply& reply) {
   --exchanges_open_;
-  if (!reply.status.ok()) return contacts_.drop(to);
+  if (!reply.status.ok()) {
+    if (to.empty()) note_silent(at);
+    return contacts_.drop(to);
+  }
   const StatusOr<ExchangeReply> answer = parse_exchange_reply(reply.payload);
   if (!answer.ok()) {
     contacts_.drop(to);

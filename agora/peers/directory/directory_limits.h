@@ -37,6 +37,8 @@ constexpr int64_t kDhtAloneTtlShare = 8;  // up to this part of a record's time:
 constexpr int64_t kDhtTtlShare = 2;       // while in contact
 constexpr size_t kLookupsMax = 8;         // under way
 constexpr size_t kLookupsQueuedMax = 256;
+constexpr int64_t kSilentNs = 300 * base::kSecondNs;  // who did not answer is not looked up again for so long
+constexpr size_t kSilentMax = 256;
 constexpr size_t kLookupsInContact = 4;  // for each answer: contacts bring the rest sooner and cheaper
 
 }  // namespace agora::peers

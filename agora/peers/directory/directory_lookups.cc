@@ -45,11 +45,18 @@ void SwarmDirectory::on_found(const std::vector<Endpoint>& endpoints) {
     }
   }
   fresh.insert(lookups_.begin(), lookups_.end());
+  std::erase_if(silent_, [&](const auto& entry) { return entry.second <= loop_.now_ns(); });
+  for (const auto& [endpoint, until_ns] : silent_) fresh.insert(endpoint);
   const size_t queued_max = alone() ? kLookupsQueuedMax : kLookupsInContact;
   for (const Endpoint& endpoint : endpoints) {
     if (lookups_.size() < queued_max && fresh.insert(endpoint).second) lookups_.push_back(endpoint);
   }
   look_up();
+}
+
+// Who is alone may be cut off itself, and blames nobody.
+void SwarmDirectory::note_silent(const Endpoint& at) {
+  if (!alone() && silent_.size() < kSilentMax) silent_[at] = loop_.now_ns() + kSilentNs;
 }
 
 void SwarmDirectory::look_up() {

@@ -24,6 +24,7 @@
 
 #include <cstdint>
 #include <deque>
+#include <map>
 #include <memory>
 #include <string>
 #include <vector>
@@ -115,7 +116,7 @@ class SwarmDirectory final : public Directory, public std::enable_shared_from_th
   void call_seeds();
   void exchange(const PeerId& to, const Endpoint& at);  // to empty: whoever is there
   Payload exchange_request();
-  void on_exchanged(const PeerId& to, const Reply& reply);
+  void on_exchanged(const PeerId& to, const Endpoint& at, const Reply& reply);
   void push_rumors_soon();
   void push_rumors();
   void push(const PeerId& to, const Payload& records, std::function<void()> done = {});  // done: in any case
@@ -126,6 +127,7 @@ class SwarmDirectory final : public Directory, public std::enable_shared_from_th
   void put_in_dht();
   void on_found(const std::vector<Endpoint>& endpoints);
   void look_up();
+  void note_silent(const Endpoint& at);
   void on_got(const Endpoint& at, std::vector<std::byte> bytes);
 
   const SwarmDirectorySettings settings_;
@@ -163,6 +165,8 @@ class SwarmDirectory final : public Directory, public std::enable_shared_from_th
   bool dht_unused_ = true;
   std::deque<Endpoint> lookups_;
   size_t lookups_open_ = 0;
+  // Until when: the table names the dead for most of an hour. At most kSilentMax.
+  std::map<Endpoint, int64_t> silent_;
 };
 
 }  // namespace agora::peers

@@ -2,11 +2,13 @@
 // tests/conformance/directory_suite.h.
 #include "agora/peers/directory/swarm_directory.h"
 
+#include <algorithm>
 #include <memory>
 #include <vector>
 
 #include "agora/base/virtual_loop.h"
 #include "agora/peers/directory/simulated_dht.h"
+#include "agora/peers/directory/simulated_records.h"
 #include "agora/peers/transport/loopback.h"
 #include <gtest/gtest.h>
 
@@ -58,6 +60,13 @@ class Swarm {
   SwarmDirectory& directory(size_t i) { return *peers_[i].directory; }
   uint64_t bytes_sent(size_t i) const { return peers_[i].transport->counters().bytes_sent; }
   base::VirtualLoop& loop() { return loop_; }
+  // Somebody who is none of the swarm any more, but is still announced; counts who calls there.
+  LoopbackTransport& haunt() {
+    const Endpoint at{"127.0.0.1", 9};
+    ghost_ = std::make_unique<LoopbackTransport>(network_, Identity::from_seed(999).id(), at);
+    table_.announced[{SwarmId{}, at}] = INT64_MAX;
+    return *ghost_;
+  }
 
  private:
   struct Peer {
@@ -69,6 +78,7 @@ class Swarm {
   SimulatedDhtNetwork table_{loop_, 1};
   std::shared_ptr<LoopbackNetwork> network_ = std::make_shared<LoopbackNetwork>(loop_);
   std::vector<Peer> peers_;
+  std::unique_ptr<LoopbackTransport> ghost_;
 };
 
 TEST(SwarmDirectory, ManyPeersFindEachOtherWithinSeconds) {
@@ -91,6 +101,59 @@ TEST(SwarmDirectory, AChangeReachesEveryoneWithinTwoSeconds) {
     return true;
   };
   EXPECT_LE(swarm.time_until(all_know), 2 * kSecondNs);
+}
+
+TEST(SwarmDirectory, WhoIsAnnouncedButGoneIsCalledOnceInFiveMinutes) {
+  Swarm swarm(3, /*dht_down=*/false);
+  swarm.time_until([&] { return swarm.complete(); });
+  const LoopbackTransport& ghost = swarm.haunt();
+  swarm.loop().run_for(290 * kSecondNs);
+  EXPECT_GE(ghost.counters().calls_received, 1u);
+  EXPECT_LE(ghost.counters().calls_received, 3u);  // by each
+}
+
+// Every twentieth peer matters; all sign by a keyed hash, or the test would take a minute.
+TEST(SwarmDirectory, InALargeSwarmEverybodyKnowsThoseThatMatterAndASampleOfTheRest) {
+  constexpr int kPeers = 400, kMatter = kPeers / 20;
+  struct Peer {
+    std::unique_ptr<LoopbackTransport> transport;
+    std::unique_ptr<SimulatedDht> dht;
+    std::shared_ptr<SwarmDirectory> directory;
+  };
+  base::VirtualLoop loop;
+  SimulatedDhtNetwork table(loop, 1);
+  table.faults.down = true;
+  const auto network = std::make_shared<LoopbackNetwork>(loop);
+  const auto reader = std::make_shared<SimulatedReader>();
+  const auto matters = [](const Record& record) { return record.body == "matters"; };
+  std::vector<Peer> peers(kPeers);
+  for (int i = 0; i < kPeers; ++i) {
+    const auto signer = std::make_shared<const SimulatedSigner>(i);
+    const Endpoint at{"127.0.0.1", static_cast<uint16_t>(1000 + i)};
+    Peer& peer = peers[static_cast<size_t>(i)];
+    peer.transport = std::make_unique<LoopbackTransport>(network, peer_id_of(signer->public_key()), at);
+    peer.dht = std::make_unique<SimulatedDht>(table);
+    SwarmDirectorySettings settings;
+    settings.seed = static_cast<uint64_t>(i);
+    settings.matters_to_all = matters;
+    peer.directory = SwarmDirectory::create(settings, signer, loop, *peer.transport, *peer.dht, reader);
+    peer.directory->publish(i % 20 == 0 ? "matters" : "does not");
+    if (i > 0) peer.directory->join({"127.0.0.1", 1000});
+  }
+  loop.run_for(10 * kSecondNs);
+  peers[7].directory->publish("matters");  // as a host that adopts
+  loop.run_for(5 * kSecondNs);
+  size_t crowded = 0;
+  for (int i = 0; i < kPeers; ++i) {
+    const auto records = peers[static_cast<size_t>(i)].directory->records();
+    const bool own = i % 20 == 0 || i == 7;
+    EXPECT_EQ(std::ranges::count_if(records, [&](const auto& r) { return matters(*r); }), kMatter + 1 - own)
+        << i;
+    EXPECT_LE(records.size(), 256u + kMatter + 1) << i;
+    crowded += peers[static_cast<size_t>(i)].directory->crowded() ? 1 : 0;
+  }
+  EXPECT_GT(crowded, kPeers / 2u);
+  for (Peer& peer : peers) peer.transport->stop();
 }
 
 }  // namespace
