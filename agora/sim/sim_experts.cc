@@ -53,7 +53,12 @@ void SimExperts::tell_computed(LayerId layer, moe::View<const float> x, const mo
   fact.x = x;
   fact.entries = entries;
   fact.arrived = mixed.arrived;
-  fact.version = mixed.version;
+  // Not what it says of itself, which is to be judged.
+  std::vector<uint64_t> versions(mixed.arrived.size(), 0);
+  for (size_t i = 0; i < versions.size(); ++i) {
+    if (mixed.arrived[i] != 0) versions[i] = version({layer, ExpertId{route.expert[i]}});
+  }
+  fact.version = versions;
   teller_.tell(&History::on_computed, fact);
 }
 
