@@ -24,12 +24,14 @@ inline void relax() {
 
 }  // namespace
 
+// A loop is open from when it is published until its caller has found no piece left. Workers join it while it
+// is open and take pieces from `next`; the caller waits for those that have joined, never for one that still
+// sleeps: on a machine that others use too it might not wake soon.
 struct ThreadPool::Shared {
-  // A loop is published by raising `generation`; workers take pieces from `next` until `pieces`, then report
-  // in `idle`.
-  std::atomic<uint64_t> generation{0};
+  static constexpr uint64_t kOpen = uint64_t{1} << 31, kInside = kOpen - 1, kGeneration = uint64_t{1} << 32;
+
+  std::atomic<uint64_t> loop{0};  // generations * kGeneration + kOpen if it is open + workers inside
   std::atomic<int64_t> next{0};
-  std::atomic<int> running{0};
   std::atomic<bool> stopping{false};
   int64_t pieces = 0;
   absl::FunctionRef<void(int64_t)>* body = nullptr;
@@ -41,6 +43,8 @@ struct ThreadPool::Shared {
 
   std::vector<std::thread> workers;
 
+  uint64_t generation() const { return loop.load(std::memory_order_acquire) / kGeneration; }
+
   void take_pieces() {
     for (;;) {
       const int64_t piece = next.fetch_add(1, std::memory_order_relaxed);
@@ -49,17 +53,26 @@ struct ThreadPool::Shared {
     }
   }
 
+  // Returns when there has been another loop than the one that was seen last.
   uint64_t wait_for_work(uint64_t seen) {
     for (int spin = 0; spin < kSpins; ++spin) {
-      const uint64_t now = generation.load(std::memory_order_acquire);
+      const uint64_t now = generation();
       if (now != seen) return now;
       relax();
     }
     MutexLock lock(sleep);
     ++sleepers;
-    while (generation.load(std::memory_order_acquire) == seen) wake.wait(sleep);
+    while (generation() == seen) wake.wait(sleep);
     --sleepers;
-    return generation.load(std::memory_order_acquire);
+    return generation();
+  }
+
+  bool join() {
+    uint64_t now = loop.load(std::memory_order_relaxed);
+    while ((now & kOpen) != 0) {
+      if (loop.compare_exchange_weak(now, now + 1, std::memory_order_acquire)) return true;
+    }
+    return false;
   }
 
   void work() {
@@ -67,15 +80,28 @@ struct ThreadPool::Shared {
     for (;;) {
       seen = wait_for_work(seen);
       if (stopping.load(std::memory_order_relaxed)) return;
+      if (!join()) continue;
       take_pieces();
-      running.fetch_sub(1, std::memory_order_release);
+      loop.fetch_sub(1, std::memory_order_release);
     }
   }
 
   void publish() {
-    generation.fetch_add(1, std::memory_order_release);
+    loop.store((generation() + 1) * kGeneration + kOpen, std::memory_order_release);
     MutexLock lock(sleep);
     if (sleepers > 0) wake.wake_all();
+  }
+
+  // No worker joins any more, and those that had have left.
+  void close() {
+    loop.fetch_and(~kOpen, std::memory_order_relaxed);
+    for (int spin = 0; (loop.load(std::memory_order_acquire) & kInside) != 0; ++spin) {
+      if (spin < kSpins) {
+        relax();
+      } else {
+        sched_yield();
+      }
+    }
   }
 };
 
@@ -101,16 +127,9 @@ void ThreadPool::run(int64_t pieces, absl::FunctionRef<void(int64_t)> body) {
   shared_->pieces = pieces;
   shared_->body = &body;
   shared_->next.store(0, std::memory_order_relaxed);
-  shared_->running.store(threads_ - 1, std::memory_order_relaxed);
   shared_->publish();
   shared_->take_pieces();
-  for (int spin = 0; shared_->running.load(std::memory_order_acquire) != 0; ++spin) {
-    if (spin < kSpins) {
-      relax();
-    } else {
-      sched_yield();
-    }
-  }
+  shared_->close();
 }
 
 void ThreadPool::run_ranges(int64_t n, int64_t grain, absl::FunctionRef<void(int64_t, int64_t)> body) {
