@@ -5,39 +5,16 @@
 namespace agora::train {
 namespace {
 
-double median(std::vector<double>& values) {
+double median(std::vector<double> values) {
   std::ranges::sort(values);
   return values[values.size() / 2];
 }
-
-// One side's steps and what they cost.
-struct Side {
-  std::vector<double> rates;
-  int64_t rows = 0, spent_ns = 0;
-
-  template <class Step>
-  Status round(const Step& step, const Clock& clock, const std::function<int64_t()>& cpu_ns,
-               const BesideRounds& rounds) {
-    for (int64_t i = 0; i < rounds.warm; ++i) AGORA_RETURN_IF_ERROR(step().status());
-    const int64_t spent_before_ns = cpu_ns();
-    for (int64_t i = 0; i < rounds.steps; ++i) {
-      const int64_t begin_ns = clock.now_ns();
-      AGORA_ASSIGN_OR_RETURN(const StepReport report, step());
-      rates.push_back(static_cast<double>(report.rows) * 1e9 /
-                      static_cast<double>(clock.now_ns() - begin_ns));
-      rows += report.rows;
-    }
-    spent_ns += cpu_ns() - spent_before_ns;
-    return absl::OkStatus();
-  }
-  SideRate rate() { return {median(rates), static_cast<double>(spent_ns) / 1e3 / static_cast<double>(rows)}; }
-};
 
 }  // namespace
 
 TrainOptions swarm_bench_options() {
   TrainOptions options = step_bench_options();
-  options.micro_batches = 4;
+  options.micro_batches = 2;
   return options;
 }
 
@@ -66,24 +43,29 @@ StatusOr<SwarmRate> measure_swarm_steps(SwarmTrainer& trainer, const Clock& cloc
     ++losses;
   }
   rate.rows_per_second = median(rates);
-  rate.rows_per_second_best = rates.back();
+  rate.rows_per_second_best = *std::ranges::max_element(rates);
   rate.loss /= static_cast<double>(std::max<int64_t>(losses, 1));
   rate.lost_share = static_cast<double>(lost) / static_cast<double>(std::max<int64_t>(choices, 1));
   rate.steps = steps.steps;
   return rate;
 }
 
-StatusOr<SwarmBesideProcess> measure_swarm_beside_process(SwarmTrainer& swarm, BenchRun& process,
-                                                          const Clock& clock,
-                                                          const std::function<int64_t()>& cpu_ns,
-                                                          const BesideRounds& rounds) {
-  Side swarm_side, process_side;
-  for (int round = 0; round < rounds.rounds; ++round) {
-    AGORA_RETURN_IF_ERROR(process_side.round([&] { return process.step(); }, clock, cpu_ns, rounds));
-    AGORA_RETURN_IF_ERROR(
-        swarm_side.round([&]() -> StatusOr<StepReport> { return swarm.step(); }, clock, cpu_ns, rounds));
+Status BenchSide::round(const std::function<StatusOr<StepReport>()>& step, const Clock& clock,
+                        const std::function<int64_t()>& cpu_so_far, const BenchRounds& rounds) {
+  for (int64_t i = 0; i < rounds.warm; ++i) AGORA_RETURN_IF_ERROR(step().status());
+  const int64_t cpu_before_ns = cpu_so_far();
+  for (int64_t i = 0; i < rounds.steps; ++i) {
+    const int64_t begin_ns = clock.now_ns();
+    AGORA_ASSIGN_OR_RETURN(const StepReport report, step());
+    rates.push_back(static_cast<double>(report.rows) * 1e9 / static_cast<double>(clock.now_ns() - begin_ns));
+    rows += report.rows;
   }
-  return SwarmBesideProcess{.swarm = swarm_side.rate(), .process = process_side.rate()};
+  cpu_ns += cpu_so_far() - cpu_before_ns;
+  return absl::OkStatus();
+}
+
+SideRate BenchSide::rate() const {
+  return {median(rates), static_cast<double>(cpu_ns) / 1e3 / static_cast<double>(rows)};
 }
 
 }  // namespace agora::train

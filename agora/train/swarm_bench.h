@@ -1,9 +1,8 @@
 // How fast a swarm trains, beside one process; and how much of a network's delay it hides.
 //
-//   AGORA_ASSIGN_OR_RETURN(auto process, BenchRun::create(step_bench_options(), compute));
-//   measure_swarm_beside_process(*trainer, *process, clock, cpu_ns, {})   // a SwarmTrainer and its hosts,
-//                                                            // their specification swarm_bench_options()
-//   swarm_vs_process = swarm.rows_per_second / process.rows_per_second
+//   AGORA_RETURN_IF_ERROR(process.round([&] { return run->step(); }, clock, cpu_ns, {}));   // a BenchRun
+//   AGORA_RETURN_IF_ERROR(swarm.round([&] { return trainer->step(); }, clock, cpu_ns, {}));
+//   swarm_vs_process = swarm.rate().rows_per_second / process.rate().rows_per_second
 //
 // measure_swarm_steps() with delay_bench_options(), once over the trainer's own transport and once over a FaultyTransport of 50 ms
 // each way around it: delay_hidden_share = delayed.rows_per_second / direct.rows_per_second. The losses after
@@ -14,6 +13,7 @@
 #pragma once
 
 #include <functional>
+#include <vector>
 
 #include "agora/train/step_bench.h"
 #include "agora/train/swarm_trainer.h"
@@ -34,7 +34,8 @@ struct SwarmBenchSteps {
   int64_t steps = 12;
 };
 
-// The engine's model (step_bench.h), a batch in 4 micro-batches.
+// The engine's model (step_bench.h), a batch in 2 micro-batches: the fewest that let trainer and hosts work at
+// the same time, and the largest messages.
 TrainOptions swarm_bench_options();
 // 8 micro-batches of 2,048 rows in flight: while one is on its way (two delays for each of 4 layers, forward
 // and back) the trainer and the hosts have seven others to work on.
@@ -47,20 +48,21 @@ struct SideRate {
   double rows_per_second = 0;  // of the median step
   double cpu_us_per_row = 0;   // of all processes of the side: says more on a machine that others use too
 };
-struct SwarmBesideProcess {
-  SideRate swarm, process;
-};
 
-struct BesideRounds {
-  int rounds = 6;     // of each side, in turn: what else goes on in the machine disturbs both alike
+// Two sides are measured in rounds that alternate: what else goes on in the machine disturbs both alike.
+struct BenchRounds {
   int64_t warm = 2;   // steps of a round that are not counted
   int64_t steps = 8;  // that are
 };
 
-// cpu_ns: what all processes of both sides have spent so far. The side that is not measured stands still.
-StatusOr<SwarmBesideProcess> measure_swarm_beside_process(SwarmTrainer& swarm, BenchRun& process,
-                                                          const Clock& clock,
-                                                          const std::function<int64_t()>& cpu_ns,
-                                                          const BesideRounds& rounds);
+struct BenchSide {
+  std::vector<double> rates;  // rows per second, of each counted step
+  int64_t rows = 0, cpu_ns = 0;
+
+  // cpu_so_far: nanoseconds that all processes of the side have spent.
+  Status round(const std::function<StatusOr<StepReport>()>& step, const Clock& clock,
+               const std::function<int64_t()>& cpu_so_far, const BenchRounds& rounds);
+  SideRate rate() const;  // at least one round has been measured
+};
 
 }  // namespace agora::train

@@ -126,7 +126,7 @@ Status show_bytes_per_expert(Show show) {
 
 Status show_training(const Interrupt& interrupt, Show show) {
   const int threads = base::processors_available();
-  AGORA_ASSIGN_OR_RETURN(const train::SwarmBesideProcess result, bench_swarm_training(threads, interrupt));
+  AGORA_ASSIGN_OR_RETURN(const SwarmBesideProcess result, bench_swarm_training(threads, interrupt));
   std::fprintf(stderr, "bench: tokens/s %.0f, CPU %.1f us a token; one process %.0f, %.1f us\n",
                result.swarm.rows_per_second, result.swarm.cpu_us_per_row, result.process.rows_per_second,
                result.process.cpu_us_per_row);

@@ -1,7 +1,6 @@
 #include "apps/cli/swarm/bench_training.h"
 
 #include <cstdlib>
-#include <ctime>
 #include <filesystem>
 #include <optional>
 
@@ -10,6 +9,7 @@
 #include "agora/train/swarm_bench.h"
 
 #include "apps/cli/machine.h"
+#include "apps/cli/swarm/bench_alone.h"
 #include "apps/cli/swarm/peer_process.h"
 #include "apps/cli/swarm/swarm_recipe.h"
 #include "apps/cli/swarm/up_plan.h"
@@ -20,17 +20,11 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr int kHosts = 4;
-constexpr int kTrainerThreads = 1;  // as `agora up` gives its processes, which share the machine's cores
+constexpr int kRounds = 6;                             // of each side
+constexpr train::BenchRounds kWarmRound{.steps = 12};  // before them: caches and malloc have what they need
 constexpr int64_t kDelayNs = 50 * base::kMillisecondNs;
 constexpr int64_t kJoinNs = 60 * base::kSecondNs;
 constexpr int64_t kEndNs = 5 * base::kSecondNs;
-
-int64_t cpu_ns_of(pid_t process) {
-  clockid_t clock;
-  timespec spent;
-  if (clock_getcpuclockid(process, &clock) != 0 || clock_gettime(clock, &spent) != 0) return 0;
-  return int64_t{spent.tv_sec} * base::kSecondNs + spent.tv_nsec;
-}
 
 // A folder, a specification, this process as a peer, and host processes: gone with the object.
 class BenchSwarm {
@@ -117,17 +111,24 @@ StatusOr<train::SwarmRate> measure(const train::TrainOptions& options, const ker
 
 }  // namespace
 
-StatusOr<train::SwarmBesideProcess> bench_swarm_training(int threads, const Interrupt& interrupt) {
-  Machine machine(threads), one_thread(kTrainerThreads);
+StatusOr<SwarmBesideProcess> bench_swarm_training(int threads, const Interrupt& interrupt) {
+  AGORA_ASSIGN_OR_RETURN(const auto alone, AloneProcess::start(threads));
+  Machine machine(threads);
   AGORA_ASSIGN_OR_RETURN(const kernels::Compute compute, machine.compute("bf16"));
-  AGORA_ASSIGN_OR_RETURN(const kernels::Compute trainers, one_thread.compute("bf16"));
-  AGORA_ASSIGN_OR_RETURN(const auto process, train::BenchRun::create(train::step_bench_options(), compute));
   const train::TrainOptions options = train::swarm_bench_options();
   AGORA_ASSIGN_OR_RETURN(const auto swarm, BenchSwarm::start(options, interrupt));
-  return swarm->with_trainer(options, trainers, 0, [&](train::SwarmTrainer& trainer) {
-    return train::measure_swarm_beside_process(trainer, *process, RealClock(),
-                                               [&] { return swarm->cpu_ns(); }, {});
-  });
+  return swarm->with_trainer(
+      options, compute, 0, [&](train::SwarmTrainer& trainer) -> StatusOr<SwarmBesideProcess> {
+        const auto step = [&]() -> StatusOr<train::StepReport> { return trainer.step(); };
+        const auto cpu_ns = [&] { return swarm->cpu_ns(); };
+        train::BenchSide side, ignored;
+        AGORA_RETURN_IF_ERROR(ignored.round(step, RealClock(), cpu_ns, kWarmRound));
+        for (int round = 0; round < kRounds; ++round) {
+          AGORA_RETURN_IF_ERROR(alone->round());
+          AGORA_RETURN_IF_ERROR(side.round(step, RealClock(), cpu_ns, {}));
+        }
+        return SwarmBesideProcess{.swarm = side.rate(), .process = alone->side().rate()};
+      });
 }
 
 StatusOr<DelayBench> bench_hidden_delay(const Interrupt& interrupt) {

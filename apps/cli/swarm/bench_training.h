@@ -1,6 +1,6 @@
 // How fast a swarm of processes trains, for `agora bench swarm`: 4 hosts of their own, one trainer here.
 //
-//   AGORA_ASSIGN_OR_RETURN(train::SwarmBesideProcess t, bench_swarm_training(2, interrupt));
+//   AGORA_ASSIGN_OR_RETURN(SwarmBesideProcess t, bench_swarm_training(2, interrupt));
 //
 // See agora/train/swarm_bench.h for what is measured. Main's thread; starts processes and ends them.
 #pragma once
@@ -12,8 +12,11 @@
 
 namespace agora::cli {
 
-// threads: of the one process; the swarm's processes have one each, on the same cores.
-StatusOr<train::SwarmBesideProcess> bench_swarm_training(int threads, const Interrupt& interrupt);
+struct SwarmBesideProcess {
+  train::SideRate swarm, process;
+};
+// threads: of the one process, and of the trainer. Hosts have one each, on the same cores.
+StatusOr<SwarmBesideProcess> bench_swarm_training(int threads, const Interrupt& interrupt);
 
 struct DelayBench {
   int threads = 1;
