@@ -30,6 +30,7 @@ class Timers {
   }
 
   bool empty() const { return tasks_.empty(); }
+  size_t size() const { return tasks_.size(); }
   int64_t next_ns() const { return tasks_.empty() ? INT64_MAX : tasks_.begin()->first.first; }
   bool due(int64_t now_ns) const { return next_ns() <= now_ns; }
 

@@ -1,0 +1,62 @@
+#include "agora/sim/checkers/checkers.h"
+
+#include "absl/strings/str_format.h"
+#include "agora/sim/checkers/answers.h"
+#include "agora/sim/checkers/swarm_state.h"
+#include "agora/sim/checkers/updates.h"
+
+namespace agora::sim {
+namespace {
+
+// Where they do not, a peer that lives can not be told from one that is dead: then each side goes on.
+bool messages_arrive(const FaultPlan& f) {
+  return f.loss == 0 && f.partition_every_s == 0 && f.freeze_every_s == 0 && f.clog_every_s == 0 &&
+         f.slow_every_s == 0 && f.clock_jump_every_s == 0;
+}
+
+}  // namespace
+
+void Checkers::watch(Run& run, const Scenario& scenario) {
+  const auto add = [&](auto checker) {
+    run.histories().add(*checker);
+    checkers_.push_back(std::move(checker));
+  };
+  const World& world = run.world();
+  const bool arrive = messages_arrive(scenario.faults);
+  const auto ns_of = [](double seconds) { return static_cast<int64_t>(seconds * 1e9); };
+  add(std::make_unique<AnswersAddUp>(world, verdict_));
+  add(std::make_unique<UpdatesAppliedOnce>(lines_, verdict_));
+  if (arrive) {
+    add(std::make_unique<LossWindowKept>(lines_, ns_of(scenario.loss_window_s), verdict_));
+    add(std::make_unique<ExpertsSurvive>(world, lines_, verdict_));
+  }
+  add(std::make_unique<LeadersAgree>(arrive, verdict_));
+  add(std::make_unique<ViewsConverge>(verdict_));
+  add(std::make_unique<NothingWaits>(ns_of(scenario.deadline_s), verdict_));
+  add(std::make_unique<QueuesBounded>(verdict_));
+  add(std::make_unique<MemoryBounded>(verdict_));
+  run.histories().add(lines_);  // last: checkers compare with what was before
+  run.each_sample([this](World& looked_at, bool) {
+    for (const auto& checker : checkers_) checker->look(looked_at);
+  });
+}
+
+void Checkers::judge_end(const RunReport& report) {
+  if (!report.callers_left) return;
+  verdict_.add(
+      {"nothing waits", report.ended_ns, "nobody to wait when all deadlines are over", "somebody does"});
+}
+
+std::string verdict_text(const Verdict& verdict) {
+  std::string text;
+  for (const Violation& v : verdict.kept()) {
+    text += absl::StrFormat("%s, at %.3f s\n  expected %s\n  came     %s\n", v.property,
+                            static_cast<double>(v.at_ns) / 1e9, v.expected, v.came);
+  }
+  if (verdict.count() > verdict.kept().size()) {
+    text += absl::StrFormat("and %d more\n", verdict.count() - verdict.kept().size());
+  }
+  return text;
+}
+
+}  // namespace agora::sim

@@ -1,0 +1,85 @@
+#include "agora/sim/checkers/lines.h"
+
+#include <unordered_set>
+
+#include "agora/base/rng.h"
+#include "agora/swarm/host/ledger.h"
+
+namespace agora::sim {
+
+uint64_t name_of(const swarm::UpdateKey& key) { return mix_bits(swarm::hash_of(key)); }
+
+Line Line::up_to(uint64_t version) const {
+  Line line(birth_);
+  line.last_ = last_;
+  while (line.last_ != nullptr && line.last_->version >= version) line.last_ = line.last_->before;
+  return line;
+}
+
+bool Line::has(uint64_t key) const {
+  for (const Update* u = last_.get(); u != nullptr; u = u->before.get()) {
+    if (u->key == key) return true;
+  }
+  return false;
+}
+
+std::vector<const Line::Update*> Line::beyond(const Line& other) const {
+  std::unordered_set<uint64_t> there;
+  for (const Update* u = other.last_.get(); u != nullptr; u = u->before.get()) there.insert(u->key);
+  std::vector<const Update*> missing;
+  for (const Update* u = last_.get(); u != nullptr; u = u->before.get()) {
+    if (!there.contains(u->key)) missing.push_back(u);
+  }
+  return missing;
+}
+
+void Lines::on_life(const LifeFact& fact) {
+  if (fact.kind == LifeFact::Kind::frozen || fact.kind == LifeFact::Kind::thawed) return;
+  std::erase_if(lines_, [&](const auto& line) { return line.first.second == fact.peer; });
+}
+
+void Lines::on_update(const UpdateFact& fact) {
+  const auto line = lines_.find({fact.expert, fact.peer});
+  if (fact.taken && line != lines_.end()) line->second.take(name_of(fact.key), fact.at_ns, fact.version);
+}
+
+void Lines::on_role(const RoleFact& fact) {
+  const std::pair at(fact.expert, fact.peer);
+  switch (fact.kind) {
+    case RoleFact::Kind::adopted:
+      lines_.insert_or_assign(at, Line({fact.at_ns, fact.peer}));
+      break;
+    case RoleFact::Kind::restored: {
+      const Line* written = of_snapshot(fact.snapshot);
+      lines_.insert_or_assign(at, written != nullptr ? *written : Line({fact.at_ns, fact.peer}));
+      break;
+    }
+    case RoleFact::Kind::followed:  // gradients that waited are dropped
+      if (const auto line = lines_.find(at); line != lines_.end()) {
+        line->second = line->second.up_to(fact.version);
+      }
+      break;
+    case RoleFact::Kind::dropped:
+      lines_.erase(at);
+      break;
+    case RoleFact::Kind::led:
+      break;
+  }
+}
+
+void Lines::on_snapshot(const SnapshotFact& fact) {
+  const Line* line = of(fact.peer, fact.expert);
+  if (line != nullptr) snapshots_.insert_or_assign(fact.snapshot, line->up_to(fact.version));
+}
+
+const Line* Lines::of(PeerNumber peer, swarm::ExpertName expert) const {
+  const auto line = lines_.find({expert, peer});
+  return line == lines_.end() ? nullptr : &line->second;
+}
+
+const Line* Lines::of_snapshot(uint64_t snapshot) const {
+  const auto line = snapshots_.find(snapshot);
+  return line == snapshots_.end() ? nullptr : &line->second;
+}
+
+}  // namespace agora::sim

@@ -1,0 +1,170 @@
+#include "agora/sim/checkers/swarm_state.h"
+
+#include <malloc.h>
+
+#include <algorithm>
+#include <set>
+
+namespace agora::sim {
+
+using base::concat;
+
+// ---- leaders
+
+void LeadersAgree::look(World& world) {
+  std::map<swarm::ExpertName, Holders> experts;
+  for (Peer* peer : world.hosts()) {
+    if (!peer->alive()) continue;
+    for (const auto& [name, held] : peer->host()->experts().held()) {
+      Holders& holders = experts[name];
+      ++holders.replicas;
+      if (held.role == swarm::Role::leader) holders.leaders.emplace_back(held.epoch, peer->number());
+    }
+  }
+  const int64_t now_ns = world.now_ns();
+  for (auto& [name, holders] : experts) {
+    std::ranges::sort(holders.leaders);
+    const auto two = std::ranges::adjacent_find(
+        holders.leaders, [](const auto& a, const auto& b) { return a.first == b.first; });
+    if (two == holders.leaders.end()) {
+      two_since_ns_.erase(name);
+      continue;
+    }
+    const int64_t since_ns = two_since_ns_.try_emplace(name, now_ns).first->second;
+    if (!messages_arrive_ || now_ns - since_ns < kTwoLeadersNsMax) continue;
+    violated(now_ns, concat("one leader of epoch ", two->first, " of ", name_of(name)),
+             concat("peers ", two->second, " and ", std::next(two)->second, " for ",
+                    (now_ns - since_ns) / kSecondNs, " s"));
+  }
+  if (settled(now_ns)) judge_settled(world, experts);
+}
+
+void LeadersAgree::on_role(const RoleFact& fact) {
+  const std::pair at(fact.expert, fact.peer);
+  if (fact.kind == RoleFact::Kind::restored) restored_epoch_[at] = fact.epoch;
+  if (fact.kind == RoleFact::Kind::adopted || fact.kind == RoleFact::Kind::dropped) restored_epoch_.erase(at);
+  if (fact.kind != RoleFact::Kind::led) return;
+  const auto weights = restored_epoch_.find(at);
+  if (weights == restored_epoch_.end() || fact.epoch > weights->second) return;
+  violated(fact.at_ns,
+           concat("peer ", fact.peer, " to lead ", name_of(fact.expert), " in an epoch above its weights', ",
+                  weights->second),
+           concat("it leads in epoch ", fact.epoch));
+}
+
+void LeadersAgree::judge_settled(World& world, const std::map<swarm::ExpertName, Holders>& experts) {
+  const auto living = std::ranges::count_if(world.hosts(), [](Peer* peer) { return peer->alive(); });
+  const int64_t wanted = std::min<int64_t>(world.spec().replicas, living);
+  for (int64_t l = 0; l < world.spec().layers; ++l) {
+    for (int64_t e = 0; e < world.spec().experts; ++e) {
+      const swarm::ExpertName name{LayerId{l}, ExpertId{static_cast<int32_t>(e)}};
+      const auto found = experts.find(name);
+      const Holders holders = found == experts.end() ? Holders{} : found->second;
+      if (holders.leaders.size() == 1 && holders.replicas >= wanted) continue;
+      violated(world.now_ns(), concat(name_of(name), " to have one leader and ", wanted, " replicas in calm"),
+               concat(holders.leaders.size(), " leaders, ", holders.replicas, " replicas"));
+    }
+  }
+}
+
+// ---- views
+
+void ViewsConverge::look(World& world) {
+  for (const std::unique_ptr<Peer>& peer : world.peers()) {
+    if (peer->alive()) judge_freshness(world, *peer);
+  }
+  if (settled(world.now_ns())) judge_settled(world);
+}
+
+void ViewsConverge::judge_freshness(World& world, Peer& viewer) {
+  const Life life(viewer.number(), viewer.life());
+  std::map<std::pair<Life, peers::PeerId>, uint64_t> fresh;
+  for (const auto& record : viewer.process().directory->records()) {
+    const std::pair at(life, record->peer);
+    fresh[at] = record->sequence;
+    const auto before = sequence_.find(at);
+    if (before == sequence_.end() || record->sequence >= before->second) continue;
+    violated(
+        world.now_ns(),
+        concat("peer ", viewer.number(), " to keep record ", before->second, " of ", record->peer.brief()),
+        concat("it took record ", record->sequence));
+  }
+  std::erase_if(sequence_, [&](const auto& known) { return known.first.first.first == viewer.number(); });
+  sequence_.merge(fresh);
+}
+
+void ViewsConverge::judge_settled(World& world) {
+  std::map<peers::PeerId, PeerNumber> numbers;
+  std::set<PeerNumber> living;
+  for (const std::unique_ptr<Peer>& peer : world.peers()) {
+    numbers.emplace(peer->id(), peer->number());
+    if (peer->alive() && !peer->leaving()) living.insert(peer->number());
+  }
+  for (const PeerNumber viewer : living) {
+    std::set<PeerNumber> seen{viewer};
+    for (const auto& record : world.peers()[viewer]->process().directory->records()) {
+      seen.insert(numbers.at(record->peer));
+    }
+    if (seen == living) continue;
+    std::vector<PeerNumber> missing, dead;
+    std::ranges::set_difference(living, seen, std::back_inserter(missing));
+    std::ranges::set_difference(seen, living, std::back_inserter(dead));
+    violated(world.now_ns(), concat("peer ", viewer, " to see the living and nobody else in calm"),
+             concat("it does not see ", base::listed(missing), ", it sees the dead ", base::listed(dead)));
+  }
+}
+
+// ---- waiting
+
+void NothingWaits::on_answer(const AnswerFact& fact) {
+  const int64_t took_ns = fact.at_ns - fact.asked_ns;
+  const std::string question = concat("gate ", fact.peer, " question ", fact.question);
+  if (took_ns > deadline_ns_ + kGraceNs) {
+    violated(fact.at_ns, concat(question, " to end within ", deadline_ns_ / kMillisecondNs, " ms"),
+             concat(took_ns / kMillisecondNs, " ms"));
+  }
+  if (!settled(fact.asked_ns)) return;
+  if (!fact.status.ok()) {
+    violated(fact.at_ns, concat(question, " to be answered in calm"), fact.status.ToString());
+  } else if (fact.mass_lost > 0) {
+    violated(fact.at_ns, concat(question, " to be answered whole in calm"),
+             concat(fact.mass_lost, " of ", fact.mass, " was lost"));
+  }
+}
+
+void NothingWaits::on_gradient(const GradientFact& fact) {
+  if (fact.status.ok() || !settled(fact.at_ns - deadline_ns_)) return;
+  violated(fact.at_ns,
+           concat("gate ", fact.peer, " question ", fact.question, " to bring its gradient in calm"),
+           fact.status.ToString());
+}
+
+// ---- limits
+
+void QueuesBounded::look(World& world) {
+  for (const std::unique_ptr<Peer>& peer : world.peers()) {
+    if (!peer->alive()) continue;
+    const size_t timers = peer->process().loop->timers();
+    if (timers > kTimersMax) {
+      violated(world.now_ns(), concat("peer ", peer->number(), " to have at most ", kTimersMax, " timers"),
+               concat(timers));
+    }
+    if (peer->host() == nullptr) continue;
+    const size_t limit = world.settings_of(*peer).service.queue.calls_max + kTasksMax;
+    const size_t waiting = peer->host()->compute().waiting();
+    if (waiting <= limit) continue;
+    violated(world.now_ns(),
+             concat("peer ", peer->number(), " to have at most ", limit, " pieces of work waiting"),
+             concat(waiting));
+  }
+}
+
+void MemoryBounded::look(World& world) {
+  const size_t now = mallinfo2().uordblks;
+  if (at_first_ == 0) at_first_ = now;
+  const size_t bytes = now < at_first_ ? 0 : (now - at_first_) / world.peers().size();
+  if (bytes <= kBytesPerPeerMax) return;
+  violated(world.now_ns(), concat("at most ", kBytesPerPeerMax, " bytes a peer"), concat(bytes));
+}
+
+}  // namespace agora::sim

@@ -1,0 +1,96 @@
+// What must hold of the swarm as it stands: looked at every second.
+//
+//   run.each_sample([&](World& world, bool) { for (Checker* c : checkers) c->look(world); });
+//
+// One thread.
+#pragma once
+
+#include <map>
+#include <vector>
+
+#include "agora/sim/checkers/checker.h"
+
+namespace agora::sim {
+
+// In calm each expert has one leader and as many replicas as are wanted; never do two lead in one epoch for
+// long, if messages arrive; and who begins to lead does so in an epoch above that of its weights.
+class LeadersAgree final : public Checker {
+ public:
+  LeadersAgree(bool messages_arrive, Verdict& verdict)
+      : Checker("leaders agree", verdict), messages_arrive_(messages_arrive) {}
+
+  void look(World& world) override;
+  void on_role(const RoleFact& fact) override;
+
+ private:
+  // A claim is published within a second and known to all a few seconds later.
+  static constexpr int64_t kTwoLeadersNsMax = 15 * kSecondNs;
+
+  struct Holders {
+    std::vector<std::pair<uint32_t, PeerNumber>> leaders;  // by epoch
+    int64_t replicas = 0;
+  };
+  void judge_settled(World& world, const std::map<swarm::ExpertName, Holders>& experts);
+
+  const bool messages_arrive_;
+  std::map<swarm::ExpertName, int64_t> two_since_ns_;
+  std::map<std::pair<swarm::ExpertName, PeerNumber>, uint32_t> restored_epoch_;
+};
+
+// In calm everybody sees everybody, and nobody who is dead; and nobody ever sees an older record after a
+// fresher one.
+class ViewsConverge final : public Checker {
+ public:
+  explicit ViewsConverge(Verdict& verdict) : Checker("views converge", verdict) {}
+  void look(World& world) override;
+
+ private:
+  void judge_freshness(World& world, Peer& viewer);
+  void judge_settled(World& world);
+
+  using Life = std::pair<PeerNumber, uint32_t>;
+  std::map<std::pair<Life, peers::PeerId>, uint64_t> sequence_;  // of the last record that it had of a peer
+};
+
+// A question ends by its deadline; in calm each is answered whole.
+class NothingWaits final : public Checker {
+ public:
+  NothingWaits(int64_t deadline_ns, Verdict& verdict)
+      : Checker("nothing waits", verdict), deadline_ns_(deadline_ns) {}
+
+  void on_answer(const AnswerFact& fact) override;
+  void on_gradient(const GradientFact& fact) override;
+
+ private:
+  static constexpr int64_t kGraceNs = 2 * kSecondNs;  // a retry's last pause, and the way home
+
+  const int64_t deadline_ns_;
+};
+
+// No peer piles up work, timers or callers beyond its limits.
+class QueuesBounded final : public Checker {
+ public:
+  explicit QueuesBounded(Verdict& verdict) : Checker("queues bounded", verdict) {}
+  void look(World& world) override;
+
+ private:
+  // Of a peer besides its queue of calls: periodic tasks, deadlines of its own calls, claims.
+  static constexpr size_t kTimersMax = 4096;
+  // In a host's executor besides calls: steps, roles, snapshots.
+  static constexpr size_t kTasksMax = 256;
+};
+
+// What a peer keeps does not grow with time: measured by the process's heap, so by all peers together.
+class MemoryBounded final : public Checker {
+ public:
+  explicit MemoryBounded(Verdict& verdict) : Checker("memory bounded", verdict) {}
+  void look(World& world) override;
+
+ private:
+  // Of tiny experts and small swarms: views, tickets, ledgers, what is under way; and this run's own notes.
+  static constexpr size_t kBytesPerPeerMax = size_t{8} << 20;
+
+  size_t at_first_ = 0;
+};
+
+}  // namespace agora::sim

@@ -1,0 +1,86 @@
+#include "agora/sim/checkers/updates.h"
+
+#include <algorithm>
+
+namespace agora::sim {
+
+using base::concat;
+
+void UpdatesAppliedOnce::on_update(const UpdateFact& fact) {
+  if (!fact.taken) return;
+  const std::string update = concat("step ", fact.key.step, " part ", fact.key.part, " of trainer ",
+                                    fact.key.trainer.brief(), " at ", name_of(fact.expert));
+  const Line* line = lines_.of(fact.peer, fact.expert);
+  if (line == nullptr || !line->has(name_of(fact.key))) return;
+  violated(fact.at_ns, concat(update, " to be taken once"),
+           concat("peer ", fact.peer, " took it again, in epoch ", fact.epoch, " at version ", fact.version));
+}
+
+void UpdatesAppliedOnce::on_role(const RoleFact& fact) {
+  if (fact.kind != RoleFact::Kind::restored || lines_.of_snapshot(fact.snapshot) != nullptr) return;
+  violated(fact.at_ns,
+           concat("peer ", fact.peer, " to restore ", name_of(fact.expert), " as somebody wrote it"),
+           "bytes that nobody wrote");
+}
+
+void LossWindowKept::on_life(const LifeFact& fact) {
+  if (fact.kind != LifeFact::Kind::left && fact.kind != LifeFact::Kind::crashed) return;
+  for (auto& [expert, leader] : leaders_) {
+    if (leader.peer != fact.peer || leader.end != End::leads) continue;
+    leader.end = fact.kind == LifeFact::Kind::left ? End::left : End::crashed;
+    leader.end_ns = fact.at_ns;
+    if (const Line* line = lines_.of(fact.peer, expert)) leader.line = *line;
+  }
+}
+
+void LossWindowKept::on_role(const RoleFact& fact) {
+  const auto known = leaders_.find(fact.expert);
+  const bool leads = known != leaders_.end() && known->second.peer == fact.peer;
+  if (fact.kind == RoleFact::Kind::led) {
+    if (known != leaders_.end()) {
+      if (fact.epoch <= known->second.epoch && !leads) return;  // two claims: one will step down
+      if (!leads) judge(fact, known->second);
+    }
+    leaders_[fact.expert] = {.peer = fact.peer, .epoch = fact.epoch, .since_ns = fact.at_ns};
+  } else if (fact.kind == RoleFact::Kind::dropped && leads && known->second.end == End::leads) {
+    known->second.end = End::dropped;
+  }
+}
+
+void LossWindowKept::judge(const RoleFact& fact, const Leader& before) {
+  if (before.end == End::dropped) return;
+  const bool lives = before.end == End::leads;
+  const Line* theirs = lives ? lines_.of(before.peer, fact.expert) : &before.line;
+  const Line* ours = lines_.of(fact.peer, fact.expert);
+  if (theirs == nullptr || ours == nullptr) return;
+  const int64_t end_ns = lives ? fact.at_ns : before.end_ns;
+  const bool unseen = fact.at_ns - before.since_ns < kSeenNs;
+  const bool asked = before.end != End::crashed && !unseen;
+  const int64_t kept_ns = asked ? end_ns : end_ns - loss_window_ns_;
+  const auto missing = theirs->beyond(*ours);
+  const auto lost = std::ranges::count_if(missing, [&](const auto* u) { return u->at_ns < kept_ns; });
+  if (lost == 0) return;
+  violated(
+      fact.at_ns,
+      concat("peer ", fact.peer, ", which leads ", name_of(fact.expert), " in epoch ", fact.epoch,
+             ", to have what peer ", before.peer, " had taken until ", kept_ns / kMillisecondNs, " ms (it ",
+             lives                     ? "lives"
+             : before.end == End::left ? "left"
+                                       : "died",
+             ")"),
+      concat(lost, " updates less"));
+}
+
+void ExpertsSurvive::on_role(const RoleFact& fact) {
+  if (fact.kind != RoleFact::Kind::adopted) return;
+  for (const auto& [at, line] : lines_.all()) {
+    const auto& [expert, peer] = at;
+    if (expert != fact.expert || peer == fact.peer || !line.trained()) continue;
+    if (world_.peers()[peer]->leaving()) continue;
+    return violated(fact.at_ns,
+                    concat(name_of(expert), " to go on from peer ", peer, ", which has trained it"),
+                    concat("peer ", fact.peer, " begins it anew"));
+  }
+}
+
+}  // namespace agora::sim

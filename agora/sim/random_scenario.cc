@@ -1,0 +1,86 @@
+#include "agora/sim/random_scenario.h"
+
+#include "agora/base/rng.h"
+#include "agora/base/text.h"
+
+namespace agora::sim {
+namespace {
+
+class Draws {
+ public:
+  explicit Draws(uint64_t seed) : rng_(Rng(seed).fork("scenario")) {}
+
+  bool one_in(uint32_t n) { return rng_.below(n) == 0; }
+  int64_t from_to(int64_t low, int64_t high) {
+    return low + static_cast<int64_t>(rng_.below(static_cast<uint32_t>(high - low + 1)));
+  }
+  // In steps of a hundredth, so that its text is short; off in every other scenario.
+  double maybe(double low, double high) {
+    const int64_t value = from_to(static_cast<int64_t>(low * 100), static_cast<int64_t>(high * 100));
+    return one_in(2) ? 0.0 : static_cast<double>(value) / 100;
+  }
+
+ private:
+  Rng rng_;
+};
+
+// What happens to peers, their clocks and the hash table; messages arrive, some twice or late by a little.
+void draw_failing_peers(Draws& draw, FaultPlan& f) {
+  f.crash_every_s = draw.maybe(8, 25);
+  f.restart_after_s = static_cast<double>(draw.from_to(2, 20));
+  f.gate_crash_every_s = draw.maybe(10, 30);
+  f.leave_every_s = draw.maybe(10, 30);
+  f.dht_down_every_s = draw.maybe(10, 30);
+  f.clock_drift_ppm = draw.maybe(100, 1000);
+  f.clock_offset_s = draw.maybe(10, 1000);
+  f.duplicate = draw.maybe(0.05, 0.5);
+  f.replay = draw.maybe(0.05, 0.5);
+}
+
+void draw_failing_ways(Draws& draw, FaultPlan& f) {
+  f.loss = draw.maybe(0.02, 0.3);
+  f.reorder = draw.maybe(0.05, 0.5);
+  f.freeze_every_s = draw.maybe(10, 30);
+  f.freeze_s = static_cast<double>(draw.from_to(2, 12));
+  f.partition_every_s = draw.maybe(12, 40);
+  f.partition_s = static_cast<double>(draw.from_to(2, 25));
+  f.clog_every_s = draw.maybe(10, 30);
+  f.slow_every_s = draw.maybe(10, 30);
+  f.clock_jump_every_s = draw.maybe(10, 30);
+}
+
+}  // namespace
+
+Scenario random_scenario(uint64_t seed) {
+  Draws draw(seed);
+  Scenario s;
+  s.name = "random";
+  s.hosts = draw.from_to(3, 8);
+  s.gates = draw.from_to(1, 3);
+  s.layers = draw.from_to(1, 2);
+  s.experts = draw.from_to(4, 8);
+  s.chosen = draw.from_to(1, 3);
+  s.replicas = draw.from_to(2, 3);
+  constexpr const char* kLatencies[] = {"lan", "home", "world"};
+  s.latency = kLatencies[draw.from_to(0, 2)];
+  s.warm_up_s = 15;
+  s.faults_s = 45;
+  s.calm_s = 75;
+  s.callers = draw.from_to(1, 3);
+  s.rows = draw.from_to(1, 6);
+  s.think_ms = static_cast<double>(draw.from_to(200, 800));
+  s.deadline_s = static_cast<double>(draw.from_to(5, 10));
+  s.training = static_cast<double>(draw.from_to(3, 9)) / 10;
+  if (draw.one_in(5)) {
+    s.hot_expert = draw.from_to(0, s.experts - 1);
+    s.hot = static_cast<double>(draw.from_to(2, 8)) / 10;
+  }
+  if (draw.one_in(5)) s.flash_crowd_s = static_cast<double>(draw.from_to(3, 15));
+  s.row_us = static_cast<double>(draw.from_to(2, 40));
+  s.faults.off = 0;  // drawn here
+  draw_failing_peers(draw, s.faults);
+  if (!draw.one_in(3)) draw_failing_ways(draw, s.faults);
+  return s;
+}
+
+}  // namespace agora::sim
