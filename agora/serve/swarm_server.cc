@@ -17,6 +17,12 @@ StatusOr<model::ModelConfig> text_config(const swarm::SwarmSpec& spec) {
   }
   AGORA_ASSIGN_OR_RETURN(model::ModelConfig config,
                          model::parse_config(file->second, "the swarm's config.json"));
+  if (config.num_hidden_layers != spec.layers || config.gate.experts != spec.experts) {
+    return absl::InvalidArgumentError(base::concat("the specification of swarm ", base::in_quotes(spec.name),
+                                                   ": expected ", spec.layers, " layers of ", spec.experts,
+                                                   " experts in its config.json, found ",
+                                                   config.num_hidden_layers, " of ", config.gate.experts));
+  }
   if (config.frontend == model::FrontendKind::text && config.head == model::HeadKind::next_token) {
     if (spec.updates == swarm::UpdateMode::synchronous) return config;
     return model::with_room(config, spec.experts_max);  // as trainers hand out their trunks
@@ -82,7 +88,7 @@ SwarmServer::SwarmServer(const ServerPeer& peer, const swarm::SwarmSpec& spec,
           std::make_unique<swarm::RemoteExperts>(peer.loop, peer.transport, peer.finder, spec_,
                                                  gate_config(spec, settings, answerer_->mix_observer()))),
       follower_(TrunkFollower::start(
-          {peer.loop, peer.transport, peer.directory},
+          {peer.loop, peer.transport, peer.directory, spec_},
           [this, config] { return model::Model::create(config, *experts_, tensor::Train::no); }, *answerer_,
           settings.trunks)) {
   peer.transport.serve(swarm::kAsk, [this](auto call) { on_ask(std::move(call)); });

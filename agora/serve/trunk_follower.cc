@@ -37,8 +37,15 @@ void TrunkFollower::look() {
   const base::MutexLock lock(mutex_);
   if (stopped_) return;
   peer_.loop.after(settings_.poll_ns, [self = shared_from_this()] { self->look(); });
-  if (fetching_ || trunks_alive() >= settings_.trunks_max) return;
-  std::vector<swarm::TrunkSource> sources = swarm::trunk_sources(peer_.directory.records());
+  const auto records = peer_.directory.records();
+  retired_.merge(swarm::take_census(records, peer_.spec).retired);
+  if (fetching_ || closing_ || trunks_alive() >= settings_.trunks_max) return;
+  if (counters_.any && retired_ != closed_) {
+    closing_ =
+        answerer_.look([self = shared_from_this()](Glance& glance) { self->close_retired(glance); }).ok();
+    return;
+  }
+  std::vector<swarm::TrunkSource> sources = swarm::trunk_sources(records);
   std::erase_if(sources,
                 [&](const swarm::TrunkSource& s) ABSL_NO_THREAD_SAFETY_ANALYSIS { return !wants(s); });
   if (sources.empty()) return;
@@ -67,25 +74,60 @@ void TrunkFollower::refuse() {
 }
 
 StatusOr<ServedTrunk> TrunkFollower::make_trunk(const swarm::TrunkSnapshot& snapshot,
+                                                const std::set<swarm::ExpertName>& retired,
                                                 const kernels::Compute& compute) const {
   AGORA_ASSIGN_OR_RETURN(std::unique_ptr<model::Model> model, make_());
   swarm::TrunkLayout layout(model->parameters(), model->selection_biases());
   AGORA_RETURN_IF_ERROR(layout.load(snapshot));
+  for (const swarm::ExpertName expert : retired) {
+    tensor::Parameter* entry = model->block(expert.layer).mixture().gate().entry_bias();
+    if (entry != nullptr) entry->value.flat()[static_cast<size_t>(expert.expert.value)] = moe::kClosed;
+  }
   model->repack(compute);
   return ServedTrunk{snapshot.version.round, std::move(model)};
 }
 
 void TrunkFollower::take(const swarm::TrunkSnapshot& snapshot, const Glance& glance) {
-  auto trunk = make_trunk(snapshot, glance.compute);
+  std::set<swarm::ExpertName> retired;
+  {
+    const base::MutexLock lock(mutex_);
+    retired = retired_;
+  }
+  auto trunk = make_trunk(snapshot, retired, glance.compute);
   const base::MutexLock lock(mutex_);
   if (!trunk.ok()) return refuse();
   fetching_ = false;
   failures_ = 0;
   ++counters_.taken;
-  counters_.version = trunk->version;
+  use(*std::move(trunk), std::move(retired));
+}
+
+// The newest trunk once more, without what was retired since.
+void TrunkFollower::close_retired(const Glance& glance) {
+  std::set<swarm::ExpertName> retired;
+  {
+    const base::MutexLock lock(mutex_);
+    closing_ = false;
+    retired = retired_;
+    if (stopped_ || glance.trunk.model == nullptr) return;
+  }
+  model::Model& newest = *glance.trunk.model;
+  const swarm::TrunkLayout layout(newest.parameters(), newest.selection_biases());
+  swarm::TrunkSnapshot same;
+  same.version.round = glance.trunk.version;
+  same.layout = layout.digest();
+  same.values = layout.values();
+  auto trunk = make_trunk(same, retired, glance.compute);
+  const base::MutexLock lock(mutex_);
+  if (trunk.ok()) use(*std::move(trunk), std::move(retired));
+}
+
+void TrunkFollower::use(ServedTrunk trunk, std::set<swarm::ExpertName> retired) {
+  counters_.version = trunk.version;
   counters_.any = true;
-  trunks_.push_back(trunk->model);
-  answerer_.use_trunk(*std::move(trunk));
+  closed_ = std::move(retired);
+  trunks_.push_back(trunk.model);
+  answerer_.use_trunk(std::move(trunk));
 }
 
 }  // namespace agora::serve

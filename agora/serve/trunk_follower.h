@@ -5,10 +5,13 @@
 //
 // On the loop it looks at the directory's records; a newer trunk is pulled in the background and made into a
 // model on the answering thread, between two steps. One that fails is asked of another trainer the next time.
-// stop(), counters(): any thread.
+// Which experts are open comes with the trunk, so that servers of one trunk answer alike; but what hosts say
+// is retired is closed at once, with the trunk that there is: its trainers may have gone. stop(), counters():
+// any thread.
 #pragma once
 
 #include <memory>
+#include <set>
 #include <vector>
 
 #include "agora/base/loop.h"
@@ -16,6 +19,7 @@
 #include "agora/peers/directory/directory.h"
 #include "agora/peers/transport/transport.h"
 #include "agora/serve/answerer.h"
+#include "agora/swarm/census.h"
 #include "agora/swarm/trunk_exchange.h"
 
 namespace agora::serve {
@@ -39,6 +43,7 @@ class TrunkFollower : public std::enable_shared_from_this<TrunkFollower> {
     base::Loop& loop;
     peers::Transport& transport;
     peers::Directory& directory;
+    const swarm::SwarmSpec& spec;
   };
   // Makes a model without weights; on the answering thread.
   using MakeModel = std::function<StatusOr<std::unique_ptr<model::Model>>()>;
@@ -56,8 +61,12 @@ class TrunkFollower : public std::enable_shared_from_this<TrunkFollower> {
   size_t trunks_alive() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void on_fetched(StatusOr<swarm::TrunkSnapshot> snapshot);
   void take(const swarm::TrunkSnapshot& snapshot, const Glance& glance);
+  // The numbers are those of a trunk with such a layout; what is retired is closed in it.
   StatusOr<ServedTrunk> make_trunk(const swarm::TrunkSnapshot& snapshot,
+                                   const std::set<swarm::ExpertName>& retired,
                                    const kernels::Compute& compute) const;
+  void close_retired(const Glance& glance);
+  void use(ServedTrunk trunk, std::set<swarm::ExpertName> retired) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void refuse() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
   const Peer peer_;
@@ -71,6 +80,9 @@ class TrunkFollower : public std::enable_shared_from_this<TrunkFollower> {
   uint64_t failures_ ABSL_GUARDED_BY(mutex_) = 0;  // one after the other: which source is asked next
   TrunkCounters counters_ ABSL_GUARDED_BY(mutex_);
   std::vector<std::weak_ptr<model::Model>> trunks_ ABSL_GUARDED_BY(mutex_);
+  std::set<swarm::ExpertName> retired_ ABSL_GUARDED_BY(mutex_);  // as hosts said last
+  std::set<swarm::ExpertName> closed_ ABSL_GUARDED_BY(mutex_);   // of them, those closed in the newest trunk
+  bool closing_ ABSL_GUARDED_BY(mutex_) = false;
 };
 
 }  // namespace agora::serve

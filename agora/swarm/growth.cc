@@ -60,11 +60,12 @@ std::vector<ExpertName> Growth::on_validation(double loss, int64_t step, Decides
     // What is closed, or was never compared, changes no loss yet.
     const bool closed = step <= newcomer.since_step + config_.tied_steps;
     if (closed || !newcomer.loss_before) newcomer.loss_before = recent_loss();
-    if (closed || !newcomer.loss_before) continue;
+    if (closed) continue;
     // A loss that is not a number is worse than any.
-    const bool worse = !(loss <= *newcomer.loss_before * (1 + config_.worse_max));
+    const bool worse = !(loss <= newcomer.loss_before.value_or(loss) * (1 + config_.worse_max));
     newcomer.failures = worse ? newcomer.failures + 1 : 0;
-    if (!worse && in(newcomer, step)) ++newcomer.watched;
+    // Balance may bring its rows only after the ramp.
+    if (!worse && in(newcomer, step - config_.ramp_steps)) ++newcomer.watched;
   }
   return decides == Decides::yes ? undo_youngest() : std::vector<ExpertName>();
 }
@@ -109,9 +110,11 @@ bool Growth::undone(ExpertName expert) const {
   return newcomer != nullptr && newcomer->undone;
 }
 
-bool Growth::watches() const {
-  return std::ranges::any_of(newcomers_, [this](const auto& entry) {
-    return !entry.second.undone && entry.second.watched < config_.watched_after;
+bool Growth::watches(int64_t step) const {
+  return std::ranges::any_of(newcomers_, [&](const auto& entry) {
+    const Newcomer& newcomer = entry.second;
+    return !newcomer.undone && newcomer.watched < config_.watched_after &&
+           step > newcomer.since_step + config_.tied_steps;
   });
 }
 

@@ -1,7 +1,7 @@
 // How gates let a newly added expert in, and shut it out again if the model gets worse for it.
 //
 //   Growth growth(spec.experts, {});
-//   growth.on_trunk(name, entry_bias, step);            // of each expert, when a trunk was taken from elsewhere
+//   growth.on_trunk(name, entry_bias, step);            // of each expert, when the trunk is from elsewhere
 //   growth.on_census(take_census(records, spec), step);             // each second or so
 //   gate.entry_bias = growth.bias(name, step);          // of each expert, after each step
 //   if (growth.tied(name, step)) gate.seat_expert(...); // its numbers in the gate are not yet its own
@@ -15,12 +15,12 @@
 // first. One that loses its leaders on that way begins anew; one that is wholly in is from then on an expert
 // as the first ones are, until it is retired. What is retired is closed at once, for ever.
 //
-// Each validation on its way up, and the first watched_after after it, are held against the mean of the last
-// few while it was still closed: worse by more than worse_max, failures_max times in a row, undoes it - it is
-// closed, and named in to_retire() until hosts say that it is retired. Of several the youngest goes first,
-// for the others were there when the loss still was good. All trainers of a swarm watch; one decides (the caller
-// says which), for their trunks differ by little more than noise, and many who decide would be many chances
-// to be wrong.
+// Each validation on its way up, for as long again, and until watched_after good ones came then, is held
+// against the mean of the last few while it was still closed: worse by more than worse_max, failures_max
+// times in a row, undoes it - it is closed, and named in to_retire() until hosts say that it is retired. Of
+// several the youngest goes first, for the others were there when the loss still was good. All trainers of a
+// swarm watch; one decides (the caller says which), for their trunks differ by little more than noise, and
+// many who decide would be many chances to be wrong.
 //
 // Pure: (event, step) -> answers. One thread at a time.
 #pragma once
@@ -42,7 +42,7 @@ struct GrowthConfig {
   int64_t ramp_steps = 160;
   double worse_max = 0.01;  // of the loss, relative
   int failures_max = 2;     // validations in a row
-  int watched_after = 2;    // validations after the ramp
+  int watched_after = 2;    // good validations, from ramp_steps after the ramp on
   size_t averaged = 4;      // validations that later ones are held against
 };
 
@@ -64,7 +64,7 @@ class Growth {
   // Whose copy it is; none: it begins from first weights.
   std::optional<ExpertId> source(ExpertName expert) const;
   bool undone(ExpertName expert) const;
-  bool watches() const;  // somebody, who could still be undone
+  bool watches(int64_t step) const;  // somebody who is open, and could still be undone
   std::vector<ExpertName> to_retire() const;
 
  private:

@@ -132,8 +132,12 @@ TEST_F(GrowthTest, ASingleBadValidationIsForgiven) {
 TEST_F(GrowthTest, AfterTheRampItIsWatchedForAWhileOnly) {
   validate(2.0, 900);
   growth.on_census(led(9), 1000);
+  validate(1.9, 1120);
+  validate(1.9, 1170);
+  EXPECT_TRUE(growth.watches(1170)) << "its rows may come later than its bias";
   validate(1.9, 1200);
   validate(1.9, 1300);
+  EXPECT_FALSE(growth.watches(1300));
   validate(3.0, 1400);
   EXPECT_TRUE(validate(3.0, 1500).empty());
 }
@@ -142,9 +146,20 @@ TEST_F(GrowthTest, TheYoungestGoesFirst) {
   validate(2.0, 900);
   growth.on_census(led(9), 1000);
   growth.on_census(led(10), 1010);
-  validate(NAN, 1020);
-  EXPECT_THAT(validate(NAN, 1030), testing::ElementsAre(kNewer));
+  validate(NAN, 1040);
+  EXPECT_THAT(validate(NAN, 1050), testing::ElementsAre(kNewer));
   EXPECT_FALSE(growth.undone(kNew));
+}
+
+// Steps that break are tried again as long as a newcomer may be why: this ends.
+TEST_F(GrowthTest, WatchesThoseWhoAreOpenUntilTheyAreUndoneOrTrusted) {
+  growth.on_census(led(10), 1000);
+  EXPECT_FALSE(growth.watches(1020)) << "what is closed breaks nothing";
+  int64_t tries = 0;
+  for (; growth.watches(1030) && tries < 10; ++tries) validate(NAN, 1030);
+  EXPECT_EQ(tries, 4);
+  EXPECT_TRUE(growth.undone(kNew));
+  EXPECT_TRUE(growth.undone(kNewer));
 }
 
 }  // namespace

@@ -43,6 +43,10 @@ void put(std::string& out, uint64_t value) {
   out += static_cast<char>(value);
 }
 
+void put_each(std::string& out, std::initializer_list<int32_t> numbers) {
+  for (const int32_t number : numbers) put(out, static_cast<uint64_t>(number));
+}
+
 void put_real(std::string& out, float value) {
   std::array<std::byte, 4> bytes;
   base::store_le(std::bit_cast<uint32_t>(value), bytes.data());
@@ -63,16 +67,12 @@ void put_head(std::string& out, const PeerState& state, bool bitmaps) {
   put(out, state.http_port);
   put(out, state.retired.size());
   for (const RetiredRange& range : state.retired) {
-    put(out, static_cast<uint64_t>(range.layer.value));
-    put(out, static_cast<uint64_t>(range.first));
-    put(out, static_cast<uint64_t>(range.count));
+    put_each(out, {range.layer.value, range.first, range.count});
   }
   if (state.newcomers.empty()) return;
   put(out, state.newcomers.size());
   for (const Newcomer& newcomer : state.newcomers) {
-    put(out, static_cast<uint64_t>(newcomer.layer.value));
-    put(out, static_cast<uint64_t>(newcomer.expert.value));
-    put(out, static_cast<uint64_t>(newcomer.source.value));
+    put_each(out, {newcomer.layer.value, newcomer.expert.value, newcomer.source.value});
   }
 }
 
@@ -86,9 +86,7 @@ void put_place(std::string& out, Place& place, int32_t layer, int32_t first, int
   const int32_t layers = layer - std::exchange(place.layer, layer);
   const int32_t gap = first - (layers == 0 ? place.expert : 0);
   AGORA_CHECK(layers >= 0 && gap >= 0 && count > 0);
-  put(out, static_cast<uint64_t>(layers));
-  put(out, static_cast<uint64_t>(gap));
-  put(out, static_cast<uint64_t>(count));
+  put_each(out, {layers, gap, count});
   place.expert = first + count;
 }
 
@@ -341,11 +339,9 @@ void read_retired(Reader& in, std::vector<RetiredRange>& retired) {
 void read_newcomers(Reader& in, std::vector<Newcomer>& newcomers) {
   const uint64_t count = in.number(kNewcomersMax);
   for (uint64_t i = 0; in.ok && i < count; ++i) {
-    Newcomer newcomer;
-    newcomer.layer = LayerId{int32(in.number(kExpertNumberMax))};
-    newcomer.expert = ExpertId{int32(in.number(kExpertNumberMax))};
-    newcomer.source = ExpertId{int32(in.number(kExpertNumberMax))};
-    newcomers.push_back(newcomer);
+    const LayerId layer{int32(in.number(kExpertNumberMax))};
+    const ExpertId expert{int32(in.number(kExpertNumberMax))};
+    newcomers.push_back({layer, expert, ExpertId{int32(in.number(kExpertNumberMax))}});
   }
 }
 

@@ -112,7 +112,7 @@ std::vector<ExpertName> GateGrowth::on_validation(double loss, int64_t step) {
 
 // Nobody can train with it, so nobody waits for who decides.
 bool GateGrowth::on_broken_step(int64_t step) {
-  if (!growth_.watches()) return false;
+  if (!growth_.watches(step)) return false;
   growth_.on_validation(std::numeric_limits<double>::quiet_NaN(), step, swarm::Decides::yes);
   ask_to_retire();
   apply(step);

@@ -105,6 +105,12 @@ Status SwarmTrainer::State::make(const TrainOptions& options) {
         "the swarm's model has ", model_config.vocab_size, " pieces or classes, this trainer's data ",
         task.shape(model_config).vocab_size, ": make the task with the swarm's tokenizer"));
   }
+  if (model_config.num_hidden_layers != spec.layers || model_config.gate.experts != spec.experts) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("the swarm's specification: expected ", spec.layers, " layers of ", spec.experts,
+                     " experts in its config.json, found ", model_config.num_hidden_layers, " of ",
+                     model_config.gate.experts));
+  }
   AGORA_ASSIGN_OR_RETURN(const model::ModelConfig roomy,
                          synchronous() ? model_config : model::with_room(model_config, spec.experts_max));
   AGORA_ASSIGN_OR_RETURN(trunk, model::Model::create(roomy, experts, tensor::Train::yes));

@@ -1,5 +1,7 @@
 #include "agora/serve/swarm_server.h"
 
+#include <set>
+
 #include "agora/serve/trace_json.h"
 #include "agora/swarm/wire/method.h"
 #include <gtest/gtest.h>
@@ -123,6 +125,36 @@ TEST(SwarmServer, ANewTrunkIsForThoseWhoAskAfterIt) {
   EXPECT_EQ(after.text, swarm.alone(request(3, 50)));
   EXPECT_EQ(after.answer.summary.trunk_version, 2u);
   EXPECT_NE(after.text, before);
+}
+
+// No trainer hands out another trunk.
+TEST(SwarmServer, WhatIsRetiredIsClosedInTheTrunkThatThereIs) {
+  ServersInProcess swarm;
+  swarm.put_trunk(1);
+  swarm.add_known_server(1);
+  const auto chosen = [&] {
+    const peers::Reply reply = call(swarm.client(), swarm.server_transport(0), swarm::kExplain, "why not?");
+    EXPECT_TRUE(reply.status.ok()) << reply.status;
+    const auto json = nlohmann::json::parse(base::as_text(reply.payload.bytes()));
+    std::set<int32_t> experts;
+    const auto trace = serve::read_trace_json(json["text"]);
+    for (const auto& token : *trace) {
+      for (const auto& choice : token.layers[0].choices) experts.insert(choice.expert.value);
+    }
+    return experts;
+  };
+  const int32_t gone = *chosen().begin();
+  const auto elsewhere = swarm.hosts().make_transport();
+  swarm.hosts().directory().say(elsewhere->self(), elsewhere->endpoint(),
+                                {.host = true, .retired = {{LayerId{0}, gone, 1}}});
+  const int64_t limit_ns = RealClock().now_ns() + 20 * base::kSecondNs;
+  while (chosen().contains(gone) && RealClock().now_ns() < limit_ns) {
+  }
+  EXPECT_FALSE(chosen().contains(gone));
+  const auto asked = swarm.ask(request(1, 20));
+  ASSERT_TRUE(asked.status.ok()) << asked.status;
+  EXPECT_EQ(asked.answer.summary.lost, 0u);
+  elsewhere->stop();
 }
 
 TEST(SwarmServer, ExplainsWhoServedWhat) {

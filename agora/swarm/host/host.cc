@@ -234,14 +234,9 @@ void Host::State::describe(PeerState& state) const {
       state.held.push_back({name.layer, name.expert.value, 1, leads, mine.epoch, mine.version, {load}});
     }
   }
-  for (const ExpertName name : retired) {
-    RetiredRange* last = state.retired.empty() ? nullptr : &state.retired.back();
-    if (last != nullptr && last->layer == name.layer && last->first + last->count == name.expert.value) {
-      ++last->count;
-    } else if (state.retired.size() < kRetiredRangesMax) {
-      state.retired.push_back({name.layer, name.expert.value, 1});
-    }
-  }
+  state.retired = ranges_of(retired);
+  // Two hosts that filled the last places at the same time.
+  state.retired.resize(std::min(state.retired.size(), kRetiredRangesMax));
   for (const Added& copy : added) {
     if (loop.now_ns() - copy.since_ns > options.newcomer_ns || retired.contains(copy.name)) continue;
     state.newcomers.push_back({copy.name.layer, copy.name.expert, copy.source});

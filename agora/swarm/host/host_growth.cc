@@ -156,8 +156,28 @@ void Host::State::retire_expert(const std::shared_ptr<peers::IncomingCall>& call
   const StatusOr<ExpertName> name = read_expert(call->payload().bytes());
   if (!name.ok()) return call->reply(name.status());
   if (!in_spec(*name)) return call->reply(absl::InvalidArgumentError("there is no such expert"));
+  std::set<ExpertName> more = retired;
+  more.insert(*name);
+  if (ranges_of(more).size() > kRetiredRangesMax) {
+    return call->reply(absl::ResourceExhaustedError(
+        base::concat("a record has room for ", kRetiredRangesMax,
+                     " ranges of retired experts, and this would be one more: retire a neighbour of one")));
+  }
   retire(*name);
   call->reply(absl::OkStatus());
+}
+
+std::vector<RetiredRange> Host::State::ranges_of(const std::set<ExpertName>& names) {
+  std::vector<RetiredRange> ranges;
+  for (const ExpertName name : names) {
+    RetiredRange* last = ranges.empty() ? nullptr : &ranges.back();
+    if (last != nullptr && last->layer == name.layer && last->first + last->count == name.expert.value) {
+      ++last->count;
+    } else {
+      ranges.push_back({name.layer, name.expert.value, 1});
+    }
+  }
+  return ranges;
 }
 
 }  // namespace agora::swarm

@@ -112,6 +112,7 @@ struct Host::State : std::enable_shared_from_this<Host::State> {
   void add_copy(ExpertName from, ExpertName to, float deviation, const Done& done);
   void begin_new(ExpertName name, const Status& made, const Done& done);
   void say_source(ExpertName name, ExpertId source);
+  static std::vector<RetiredRange> ranges_of(const std::set<ExpertName>& names);
 
   // compute() runs in the executor; then(its result) on the loop, unless the host has gone.
   template <class Compute, class Then>

@@ -36,6 +36,8 @@ StatusOr<swarm::AddExpert> request_of(const GrowthFlags& flags) {
   request.layer = flags.layer;
   if (flags.from == "busiest") {
     request.from = swarm::AddExpert::From::most_loaded;
+  } else if (flags.from == "nearest") {
+    request.from = swarm::AddExpert::From::nearest;
   } else if (flags.from != "nothing") {
     if (flags.expert < 0 || flags.layer < 0) {
       return absl::InvalidArgumentError("--from given: expected --layer and --expert, the expert to copy");
@@ -85,8 +87,9 @@ void add_expert_command(CLI::App& app, const Interrupt& interrupt, CommandResult
   command->add_option("--layer", flags->layer, "-1: in every layer");
   command
       ->add_option("--from", flags->from,
-                   "nothing: first weights; busiest: a copy of the layer's most asked; given: of --expert")
-      ->check(CLI::IsMember({"nothing", "busiest", "given"}));
+                   "nothing: first weights; busiest: a copy of the layer's most asked; nearest: of the most "
+                   "asked that the host holds itself; given: of --expert")
+      ->check(CLI::IsMember({"nothing", "busiest", "nearest", "given"}));
   command->add_option("--expert", flags->expert, "the one to copy, with --from given");
   command->callback([=, &interrupt, &result] { result.exit_code = report(add(*flags, interrupt)); });
 
