@@ -9,8 +9,10 @@ namespace agora::sim {
 namespace {
 
 constexpr int64_t kMillion = 1'000'000;
+constexpr int64_t kNeverNs = INT64_MAX / 4;  // a timer beyond it is none
 // Who is sent home when its peer dies goes within so many waits, or waits for ever: a bug.
-constexpr int kWaitsAfterDeathMax = 1'000'000;
+constexpr int kWaitsAfterDeathMax = 100'000;
+constexpr int64_t kWaitOfTheDeadNs = 600 * base::kSecondNs;  // more than any deadline or patience
 
 }  // namespace
 
@@ -72,7 +74,7 @@ int64_t PeerLoop::world_ns(int64_t local) const {
   return guess;
 }
 
-int64_t PeerLoop::now_ns() const { return dead_ ? kEndOfTimeNs : local_ns(world_.now_ns()) + spent_ns_; }
+int64_t PeerLoop::now_ns() const { return dead_ ? dead_ns_ : local_ns(world_.now_ns()) + spent_ns_; }
 
 void PeerLoop::post(Task task) { at(now_ns(), std::move(task)); }
 
@@ -86,8 +88,7 @@ base::TimerId PeerLoop::at(int64_t when_ns, Task task) {
 void PeerLoop::cancel(base::TimerId timer) { timers_.cancel(timer); }
 
 void PeerLoop::arm() {
-  if (dead_ || running_ || timers_.empty()) return;
-  if (timers_.next_ns() >= kEndOfTimeNs) return;
+  if (dead_ || running_ || timers_.next_ns() > kNeverNs) return;
   const int64_t when_ns = std::max({world_ns(timers_.next_ns()), frozen_until_ns_, world_.now_ns()});
   if (when_ns == wake_up_ns_) return;
   world_.cancel(wake_up_);
@@ -194,12 +195,15 @@ void PeerLoop::wake(const std::shared_ptr<Waiter>& waiter) {
 
 // Whoever waits is woken, again and again, until it has gone.
 void PeerLoop::kill() {
-  if (std::exchange(dead_, true)) return;
+  if (dead_) return;
+  dead_ns_ = now_ns();
+  dead_ = true;
   AGORA_CHECK(fibers_.current() == nullptr);
   world_.cancel(wake_up_);
   while (!timers_.empty()) timers_.take();
   for (int i = 0; !parked_.empty(); ++i) {
     AGORA_CHECK(i < kWaitsAfterDeathMax);
+    dead_ns_ += kWaitOfTheDeadNs;
     wake(std::shared_ptr<Waiter>(parked_.front()));
   }
   callers_ = 0;

@@ -6,9 +6,10 @@
 //   loop->kill();                             // nothing of it runs any more; callers that wait are sent home
 //
 // Clocks only go forward. A frozen peer does nothing and misses nothing: what was due runs when it thaws, as
-// after SIGSTOP. When a peer dies, time is over for it: its clock shows the end of time, so every wait for a
-// deadline ends, and callers return through their ordinary paths. Tasks of a loop run one after the other;
-// callers are fibers (fiber.h). One thread; shared ownership, because the world's events name it weakly.
+// after SIGSTOP. When a peer dies, its time runs away: each wait of its callers is minutes long at once, so
+// every wait for a deadline ends, and callers return through their ordinary paths. Tasks of a loop run one
+// after the other; callers are fibers (fiber.h). One thread; shared ownership, because the world's events name
+// it weakly.
 #pragma once
 
 #include <cstdint>
@@ -29,8 +30,6 @@ struct PeerClock {
 
 class PeerLoop final : public base::Loop, public std::enable_shared_from_this<PeerLoop> {
  public:
-  static constexpr int64_t kEndOfTimeNs = INT64_MAX / 2;
-
   PeerLoop(base::VirtualLoop& world, Fibers& fibers, const PeerClock& clock);
   ~PeerLoop() override;
 
@@ -63,6 +62,7 @@ class PeerLoop final : public base::Loop, public std::enable_shared_from_this<Pe
   void kill();
   bool dead() const { return dead_; }
   size_t callers() const { return callers_; }
+  size_t timers() const { return timers_.size(); }
 
  private:
   class FiberWaitPoint;
@@ -83,6 +83,7 @@ class PeerLoop final : public base::Loop, public std::enable_shared_from_this<Pe
   int64_t spent_ns_ = 0;
   int64_t frozen_until_ns_ = 0;  // of the world
   bool dead_ = false;
+  int64_t dead_ns_ = 0;  // what the clock of the dead shows
   bool running_ = false;
   base::Timers timers_;  // by the peer's own clock
   base::TimerId wake_up_;

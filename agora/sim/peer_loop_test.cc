@@ -115,6 +115,8 @@ TEST_F(PeerLoopTest, TheDeadSendTheirCallersHome) {
     base::MutexLock lock(mutex);
     const int64_t until_ns = loop->now_ns() + 100 * kSecondNs;
     while (loop->now_ns() < until_ns) point->wait_until(mutex, until_ns);
+    const int64_t more_ns = loop->now_ns() + 100 * kSecondNs;  // a wait that begins after its death
+    while (loop->now_ns() < more_ns) point->wait_until(mutex, more_ns);
     home = loop->dead();
   });
   loop->after(2 * kSecondNs, [&] { ran = true; });
