@@ -4,67 +4,21 @@
 
 #include <atomic>
 #include <chrono>
-#include <deque>
 #include <optional>
 #include <thread>
 #include <utility>
-#include <vector>
 
 #include "absl/strings/str_format.h"
 #include "agora/base/text.h"
 #include "agora/serve/completions.h"
+#include "agora/serve/http_door.h"
 
 namespace agora::serve {
 namespace {
 
 constexpr int64_t kSignOfLifeNs = 2 * base::kSecondNs;  // a stream that is silent longer says so
-constexpr int kKeptS = 2;  // a connection without a request; the end of the server may take as long
+constexpr int kKeptS = 2;
 constexpr char kJson[] = "application/json";
-
-// The library's own pool takes any number of connections: this one makes the door wait.
-class BoundedThreads final : public httplib::TaskQueue {
- public:
-  BoundedThreads(size_t threads, size_t waiting_max) : waiting_max_(waiting_max) {
-    for (size_t i = 0; i < threads; ++i) threads_.emplace_back([this] { run(); });
-  }
-  void enqueue(std::function<void()> task) override {
-    const base::MutexLock lock(mutex_);
-    while (tasks_.size() >= waiting_max_) changed_.wait(mutex_);
-    tasks_.push_back(std::move(task));
-    changed_.wake_all();
-  }
-  void shutdown() override {
-    {
-      const base::MutexLock lock(mutex_);
-      stopping_ = true;
-      changed_.wake_all();
-    }
-    for (std::thread& thread : threads_) thread.join();
-  }
-
- private:
-  // What was taken is done also at the end: each task closes its connection.
-  bool take(std::function<void()>* task) {
-    const base::MutexLock lock(mutex_);
-    while (tasks_.empty() && !stopping_) changed_.wait(mutex_);
-    if (tasks_.empty()) return false;
-    *task = std::move(tasks_.front());
-    tasks_.pop_front();
-    changed_.wake_all();
-    return true;
-  }
-  void run() {
-    std::function<void()> task;
-    while (take(&task)) task();
-  }
-
-  const size_t waiting_max_;
-  base::Mutex mutex_;
-  base::Condition changed_;
-  std::deque<std::function<void()>> tasks_ ABSL_GUARDED_BY(mutex_);
-  bool stopping_ ABSL_GUARDED_BY(mutex_) = false;
-  std::vector<std::thread> threads_;
-};
 
 // A client that asked: text piles up here, at most an answer's, until its thread has written it.
 class HttpAsker final : public Asker {
@@ -140,27 +94,11 @@ struct HttpCompletions::Front {
   int64_t created_s = seconds_since_1970();
   std::thread thread;
 
-  void set_limits();
   void set_ways();
   void complete(const httplib::Request& request, httplib::Response& response);
   void stream(std::shared_ptr<HttpAsker> asker, const CompletionHead& head, httplib::Response& response);
   bool write_some(HttpAsker& asker, const CompletionHead& head, httplib::DataSink& sink);
 };
-
-void HttpCompletions::Front::set_limits() {
-  server.new_task_queue = [this] {
-    return new BoundedThreads(limits.threads, limits.connections_waiting_max);
-  };
-  server.set_read_timeout(limits.silence_s);
-  server.set_write_timeout(limits.silence_s);
-  server.set_keep_alive_timeout(kKeptS);
-  server.set_payload_max_length(kCompletionBytesMax);
-  // The library's own choice would let two servers share a port.
-  server.set_socket_options([](socket_t socket) {
-    const int yes = 1;
-    setsockopt(socket, SOL_SOCKET, SO_REUSEADDR, &yes, sizeof yes);
-  });
-}
 
 void HttpCompletions::Front::set_ways() {
   server.Get("/v1/models", [this](const httplib::Request&, httplib::Response& response) {
@@ -239,18 +177,14 @@ StatusOr<std::unique_ptr<HttpCompletions>> HttpCompletions::start(const peers::E
   auto front = std::make_unique<Front>();
   front->answers = std::move(answers);
   front->limits = limits;
-  front->set_limits();
+  set_door(front->server, {.threads = limits.threads,
+                           .waiting_max = limits.connections_waiting_max,
+                           .silence_s = limits.silence_s,
+                           .kept_s = kKeptS,
+                           .body_bytes_max = kCompletionBytesMax});
   front->set_ways();
-  httplib::Server& server = front->server;
-  const int port = listen.port == 0 ? server.bind_to_any_port(listen.host)
-                                    : (server.bind_to_port(listen.host, listen.port) ? listen.port : -1);
-  if (port <= 0) {
-    return absl::UnavailableError(
-        base::concat("HTTP at ", listen.text(), ": expected a port that is free and ours to open"));
-  }
-  front->endpoint = {listen.host, static_cast<uint16_t>(port)};
-  front->thread = std::thread([&server] { server.listen_after_bind(); });
-  while (!server.is_running()) std::this_thread::yield();  // stop() before that would be lost
+  AGORA_ASSIGN_OR_RETURN(front->endpoint, open_door(front->server, listen));
+  front->thread = serve_at_door(front->server);
   return std::unique_ptr<HttpCompletions>(new HttpCompletions(std::move(front)));
 }
 

@@ -1,6 +1,7 @@
 #include "agora/swarm/remote_experts.h"
 
 #include <algorithm>
+#include <atomic>
 #include <map>
 #include <set>
 #include <utility>
@@ -93,6 +94,7 @@ struct RemoteExperts::State final : CallBudget {
   const Hosts hosts;
   const SwarmSpec spec;
   const RemoteExpertsConfig config;
+  std::atomic<RowDtype> rows{config.rows};
 
   mutable base::Mutex mutex;
   Rng rng ABSL_GUARDED_BY(mutex);
@@ -140,6 +142,8 @@ Status RemoteExperts::end_step(const moe::StepSettings& settings) {
   return end_step_at(state_->hosts, touched, step, wait ? state_->config.timeout_ns : 0,
                      state_->config.baton);
 }
+
+void RemoteExperts::set_rows(RowDtype rows) { state_->rows = rows; }
 
 MixReport RemoteExperts::take_report() {
   base::MutexLock lock(state_->mutex);
@@ -192,9 +196,8 @@ StatusOr<moe::MixResult> RemoteExperts::State::mix(LayerId layer, tensor::View<c
     hedges.on_call();
   }
   const bool exact = config.exact && keeping == moe::Keep::nothing;
-  ForwardExchange forward(
-      {.layer = layer, .keep = keeping, .entries = exact, .rows = config.rows, .answer = config.rows}, route,
-      x);
+  ForwardExchange forward({.layer = layer, .keep = keeping, .entries = exact, .rows = rows, .answer = rows},
+                          route, x);
   MixCall call(route, settings(route.choices(), keeping, deadline), candidates(layer), *this, draws);
   RemoteCall remote(hosts, call_settings(kMix), forward);
   const Status refused = remote.run(call, call.start(hosts.loop.now_ns()));
@@ -231,8 +234,8 @@ Status RemoteExperts::State::mix_backward(moe::Ticket ticket, tensor::View<const
                                   .micro_batch = 0,
                                   .part = 0,
                                   .layer = forward->layer},
-                          .rows = config.rows,
-                          .answer = config.rows};
+                          .rows = rows,
+                          .answer = rows};
   BackwardExchange backward(head, {forward->route, forward->x.view(), forward->pieces}, dy);
   Rng draws(ticket.value);
   MixCall call(forward->route, settings(choices, moe::Keep::for_backward, deadline),

@@ -73,6 +73,8 @@ class RemoteExperts final : public moe::Experts {
   // stepped. Asynchronous: tells the hosts the learning rate, waits for nobody.
   Status end_step(const moe::StepSettings& settings) override;
 
+  void set_rows(RowDtype rows);  // of the calls from now on, instead of the configuration's
+
   MixReport take_report();
 
  private:

@@ -301,6 +301,18 @@ StatusOr<Evaluation> SwarmTrainer::validate(int64_t rows_max) {
   return evaluation;
 }
 
+StatusOr<double> SwarmTrainer::rows_cost(int64_t rows_max) {
+  State& s = *state_;
+  const base::BatonTurn turn(s.baton);
+  const StatusOr<Evaluation> with = evaluate(*s.trunk, pass(), s.task, rows_max);
+  s.remote.set_rows(swarm::RowDtype::bf16);
+  const StatusOr<Evaluation> without = evaluate(*s.trunk, pass(), s.task, rows_max);
+  s.remote.set_rows(s.config.rows);
+  AGORA_RETURN_IF_ERROR(with.status());
+  AGORA_RETURN_IF_ERROR(without.status());
+  return with->total.loss() - without->total.loss();
+}
+
 Status SwarmTrainer::save(const std::string& dir) {
   State& s = *state_;
   return save_swarm({.clock = s.peer.loop,

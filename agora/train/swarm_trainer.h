@@ -84,6 +84,9 @@ class SwarmTrainer {
   StatusOr<SwarmStepReport> step();
   // A loss that got worse since an expert was added undoes it (gate_growth.h): always of as many rows.
   StatusOr<Evaluation> validate(int64_t rows_max);
+  // What it costs that rows travel as config.rows: the validation loss with them, less that with bf16 rows,
+  // of the same trunk on the same rows. Where others train meanwhile their updates lie between the two.
+  StatusOr<double> rows_cost(int64_t rows_max);
 
   // Pulls every expert from its leader (or the freshest replica that answers), checks it, and writes one
   // folder that appears whole or not at all: the model's files, the optimizers' state, and manifest.json (see

@@ -12,6 +12,7 @@
 #include <nlohmann/json.hpp>
 
 #include "apps/cli/command.h"
+#include "apps/cli/flag_checks.h"
 #include "apps/cli/machine.h"
 #include "apps/cli/swarm/swarm_ask.h"
 
@@ -135,7 +136,7 @@ void add_ask_command(CLI::App& app, const Interrupt& interrupt, CommandResult& r
   command->add_option("text", flags->text, "what to go on from; - reads standard input");
   command->add_flag("--swarm", flags->swarm, "ask the servers of a running swarm");
   add_place_flags(*command, flags->place);
-  command->add_option("--tokens", flags->tokens, "answer at most this many")->check(CLI::PositiveNumber);
+  command->add_option("--tokens", flags->tokens, "answer at most this many")->check(above_zero());
   command->add_option("--temperature", flags->sampler.temperature, "0 takes the likeliest token each time");
   command->add_option("--top-p", flags->sampler.top_p, "keep the likeliest tokens that hold this share");
   command->add_option("--top-k", flags->sampler.top_k, "keep this many tokens; 0: all");

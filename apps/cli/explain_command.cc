@@ -10,6 +10,7 @@
 #include "apps/cli/explain_json.h"
 #include "apps/cli/explain_page.h"
 #include "apps/cli/explain_text.h"
+#include "apps/cli/flag_checks.h"
 #include "apps/cli/machine.h"
 #include "apps/cli/model_data.h"
 #include "apps/cli/swarm/swarm_explain.h"
@@ -96,9 +97,9 @@ void add_explain_command(CLI::App& app, const Interrupt& interrupt, CommandResul
                     "with a text: also what the experts are for on the model's data");
   command->add_flag("!--no-ablation", flags->ablate, "leave out how the answer changes without each expert");
   command->add_option("--rows", flags->rows, "validation rows that the tables are made from")
-      ->check(CLI::PositiveNumber);
+      ->check(above_zero());
   command->add_option("--ablation-rows", flags->ablation_rows, "rows that each expert is missed on")
-      ->check(CLI::PositiveNumber);
+      ->check(above_zero());
   command->add_option("--html", flags->html, "also write one self-contained page to this file");
   command->add_option("--threads", flags->threads, "0: one per processor");
   command->add_option("--precision", flags->precision, "bf16 or f32");

@@ -57,7 +57,7 @@ int run(int argc, char** argv) {
   add_spec_command(app, result);
   add_sim_command(app, result);
 
-  auto args = with_recipe({argv + 1, argv + argc});
+  auto args = with_recipe({argv + 1, argv + argc}, app);
   if (!args.ok()) return report(args.status());
   std::reverse(args->begin(), args->end());  // CLI11 takes them from the back
   try {

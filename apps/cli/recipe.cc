@@ -1,11 +1,11 @@
 #include "apps/cli/recipe.h"
 
+#include <algorithm>
 #include <filesystem>
 #include <sstream>
 
 #include "absl/strings/str_cat.h"
 #include "agora/weights/atomic_file.h"
-#include <CLI/CLI.hpp>
 
 namespace agora::cli {
 namespace {
@@ -14,6 +14,40 @@ namespace fs = std::filesystem;
 
 constexpr int64_t kRecipeBytesMax = 1 << 20;
 
+// The command whose only argument may be a recipe, and where that would stand; null: another command, or no
+// recipe.
+struct Place {
+  const CLI::App* command = nullptr;
+  size_t recipe = 0;
+};
+
+Place place_of(const std::vector<std::string>& args, const CLI::App& app) {
+  static constexpr std::string_view kCommands[] = {"train", "classic", "up", "host", "trainer", "serve"};
+  Place place;
+  if (args.empty()) return place;
+  if (std::ranges::find(kCommands, args[0]) != std::end(kCommands)) {
+    place = {app.get_subcommand(args[0]), 1};
+  } else if (args.size() > 1 && args[0] == "spec" && args[1] == "make") {
+    place = {app.get_subcommand(args[0])->get_subcommand(args[1]), 2};
+  }
+  const bool is_word = place.recipe < args.size() && !args[place.recipe].starts_with("-");
+  return is_word ? place : Place{};
+}
+
+// "--room=5" -> "--room"
+std::string name_of(const std::string& flag) { return flag.substr(0, flag.find('=')); }
+
+Status check_names(const std::vector<std::string>& flags, const CLI::App& command, const std::string& file) {
+  for (const std::string& flag : flags) {
+    const std::string name = name_of(flag);
+    if (command.get_option_no_throw(name) != nullptr && name != "--help") continue;
+    return absl::InvalidArgumentError(absl::StrCat(file, ": agora ", command.get_name(), " has no flag ",
+                                                   name, "; `agora ", command.get_name(),
+                                                   " --help` lists them"));
+  }
+  return absl::OkStatus();
+}
+
 }  // namespace
 
 StatusOr<std::vector<std::string>> recipe_flags(const std::string& toml, const std::string& where) {
@@ -21,7 +55,9 @@ StatusOr<std::vector<std::string>> recipe_flags(const std::string& toml, const s
   try {  // CLI11 reports by exception; it ends here
     std::istringstream text(toml);
     for (const CLI::ConfigItem& item : CLI::ConfigTOML().from_config(text)) {
-      for (const std::string& input : item.inputs) flags.push_back(absl::StrCat("--", item.name, "=", input));
+      for (const std::string& input : item.inputs) {
+        flags.push_back(absl::StrCat("--", item.fullname(), "=", input));
+      }
     }
   } catch (const std::exception& error) {
     return absl::InvalidArgumentError(
@@ -30,24 +66,23 @@ StatusOr<std::vector<std::string>> recipe_flags(const std::string& toml, const s
   return flags;
 }
 
-StatusOr<std::vector<std::string>> with_recipe(std::vector<std::string> args) {
-  if (args.size() < 2 || args[1].starts_with("-")) return args;
-  size_t at = 0;  // of the word before the recipe
-  for (const std::string_view word : {"train", "classic", "up"}) at = args[0] == word ? 1 : at;
-  if (args[0] == "spec" && args[1] == "make" && args.size() > 2 && !args[2].starts_with("-")) at = 2;
-  if (at == 0) return args;
-  fs::path file = args[at];
+StatusOr<std::vector<std::string>> with_recipe(std::vector<std::string> args, const CLI::App& app) {
+  const Place place = place_of(args, app);
+  if (place.command == nullptr) return args;
+  const std::string& recipe = args[place.recipe];
+  fs::path file = recipe;
   std::error_code ignored;
   if (fs::is_directory(file, ignored)) file /= "config.toml";
   if (!fs::is_regular_file(file, ignored)) {
-    return absl::NotFoundError(absl::StrCat(args[at],
+    return absl::NotFoundError(absl::StrCat(recipe,
                                             ": expected a recipe (a folder with config.toml) or a TOML file; "
                                             "the recipes that come with agora are in recipes/"));
   }
   AGORA_ASSIGN_OR_RETURN(const std::string toml, weights::read_file(file.string(), kRecipeBytesMax));
   AGORA_ASSIGN_OR_RETURN(const std::vector<std::string> flags, recipe_flags(toml, file.string()));
-  const auto recipe = args.erase(args.begin() + static_cast<std::ptrdiff_t>(at));
-  args.insert(recipe, flags.begin(), flags.end());
+  AGORA_RETURN_IF_ERROR(check_names(flags, *place.command, file.string()));
+  const auto at = args.erase(args.begin() + static_cast<std::ptrdiff_t>(place.recipe));
+  args.insert(at, flags.begin(), flags.end());
   return args;
 }
 

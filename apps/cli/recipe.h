@@ -1,23 +1,25 @@
 // A recipe is a folder with config.toml, or such a file by itself: flags written down.
 //
-//   args = with_recipe({"train", "recipes/text", "--seed", "2"});
+//   args = with_recipe({"train", "recipes/text", "--seed", "2"}, app);
 //   // {"train", "--steps=2000", ..., "--seed", "2"}
 //
-// The names in the file are the names of the flags; what stands on the command line wins.
+// The names in the file are the names of the command's flags; what stands on the command line wins.
 #pragma once
 
 #include <string>
 #include <vector>
 
 #include "agora/base/result.h"
+#include <CLI/CLI.hpp>
 
 namespace agora::cli {
 
 // "--NAME=VALUE" for each line of the text. InvalidArgument names `where`.
 StatusOr<std::vector<std::string>> recipe_flags(const std::string& toml, const std::string& where);
 
-// Replaces the positional recipe after `train`, `classic`, `up` or `spec make` by the flags its file holds.
-// Arguments without a recipe come back as they were. NotFound or InvalidArgument names the file.
-StatusOr<std::vector<std::string>> with_recipe(std::vector<std::string> args);
+// Replaces the recipe after the command by the flags that its file holds, for commands that take none but
+// flags: train, classic, up, host, trainer, serve and `spec make`. Arguments without a recipe come back as
+// they were. NotFound or InvalidArgument names the file, and the flag that the command has not.
+StatusOr<std::vector<std::string>> with_recipe(std::vector<std::string> args, const CLI::App& app);
 
 }  // namespace agora::cli

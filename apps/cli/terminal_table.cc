@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdlib>
-#include <numeric>
+#include <functional>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -46,23 +46,37 @@ void TerminalTable::add_row(std::vector<std::string> cells) {
 
 std::vector<int> TerminalTable::widths(int columns) const {
   std::vector<int> widths;
+  int excess = -kGap - columns;
   for (size_t c = 0; c < columns_.size(); ++c) {
     int width = display_width(columns_[c].title);
     for (const std::vector<std::string>& row : rows_) width = std::max(width, display_width(row[c]));
     widths.push_back(width);
+    excess += width + kGap;
   }
-  const int gaps = kGap * std::max(0, static_cast<int>(widths.size()) - 1);
-  int excess = std::accumulate(widths.begin(), widths.end(), gaps) - columns;
+  std::vector<size_t> may_go;
+  for (size_t c = 0; c < columns_.size(); ++c) {
+    if (columns_[c].may_go > 0) may_go.push_back(c);
+  }
+  std::ranges::stable_sort(may_go, std::greater<>(), [this](size_t c) { return columns_[c].may_go; });
+  for (size_t i = 0; i < may_go.size() && excess > 0; ++i) {
+    excess -= std::exchange(widths[may_go[i]], 0) + kGap;
+  }
   excess = shrink(widths, excess, [this](int c) { return columns_[c].align == Align::left; });
   shrink(widths, excess, [](int) { return true; });
   return widths;
 }
 
+bool TerminalTable::left_out(size_t c, const std::vector<int>& widths) const {
+  return columns_[c].may_go > 0 && widths[c] == 0;
+}
+
 void TerminalTable::append_line(const std::vector<std::string>& cells, const std::vector<int>& widths,
                                 std::string& out) const {
   std::string line;
+  bool first = true;
   for (size_t c = 0; c < cells.size(); ++c) {
-    if (c > 0) line.append(kGap, ' ');
+    if (left_out(c, widths)) continue;
+    if (!std::exchange(first, false)) line.append(kGap, ' ');
     line += fit(cells[c], widths[c], columns_[c].align);
   }
   line.erase(line.find_last_not_of(' ') + 1);

@@ -1,8 +1,8 @@
-// An aligned table that fits the terminal: numbers to the right, the widest text columns cut with … where it
-// is too wide.
+// An aligned table that fits the terminal: numbers to the right; where it is too wide, first the columns go
+// that may, then the widest text columns are cut with ….
 //
-//   TerminalTable table({{"domain"}, {"tokens", Align::right}, {"perplexity", Align::right}});
-//   table.add_row({"python", "12,345", "8.31"});
+//   TerminalTable table({{"domain"}, {"tokens", Align::right}, {"files", Align::right, .may_go = 1}});
+//   table.add_row({"python", "12,345", "83"});
 //   std::cout << table.text(device.columns);
 //
 // Cells are shown through visible_text: any bytes may be given. No colours. One thread at a time.
@@ -19,6 +19,7 @@ namespace agora::cli {
 struct TableColumn {
   std::string title;
   Align align = Align::left;
+  int may_go = 0;  // left out where there is no room for all: the highest first; 0: never
 };
 
 class TerminalTable {
@@ -29,13 +30,14 @@ class TerminalTable {
   void add_row(std::vector<std::string> cells);
 
   // A title line, a rule, the rows; every line ends with a line feed and is at most `columns` wide, as long
-  // as that leaves each column kCellColumnsMin. Right-aligned columns give way last.
+  // as that leaves each column kCellColumnsMin. Right-aligned columns are cut last.
   std::string text(int columns) const;
 
   static constexpr int kCellColumnsMin = 3;
 
  private:
-  std::vector<int> widths(int columns) const;
+  std::vector<int> widths(int columns) const;  // 0: left out
+  bool left_out(size_t c, const std::vector<int>& widths) const;
   void append_line(const std::vector<std::string>& cells, const std::vector<int>& widths,
                    std::string& out) const;
 

@@ -1,9 +1,9 @@
 #include "apps/cli/terminal_table.h"
 
-#include <gtest/gtest.h>
-
 #include <cmath>
 #include <sstream>
+
+#include <gtest/gtest.h>
 
 namespace agora::cli {
 namespace {
@@ -50,6 +50,16 @@ TEST(DurationText, SaysItAsPeopleDo) {
   EXPECT_EQ(duration_text(357000), "4 d 03 h");
   EXPECT_EQ(duration_text(-1), "?");
   EXPECT_EQ(duration_text(std::nan("")), "?");
+}
+
+TEST(TerminalTable, WhatMayGoGoesBeforeAnythingIsCut) {
+  TerminalTable table({{"name"}, {"first to go", Align::right, 2}, {"second", Align::right, 1}});
+  table.add_row({"trainer 1", "1", "2"});
+  EXPECT_EQ(table.text(40),
+            "name       first to go  second\n─────────  ───────────  ──────\n"
+            "trainer 1            1       2\n");
+  EXPECT_EQ(table.text(20), "name       second\n─────────  ──────\ntrainer 1       2\n");
+  EXPECT_EQ(table.text(10), "name\n─────────\ntrainer 1\n");
 }
 
 }  // namespace

@@ -13,16 +13,16 @@
 namespace agora::cli {
 namespace {
 
-constexpr double kLoadUnit = 1.0 / 8;     // see swarm::HeldRange::loads
 constexpr int32_t kExpertsMax = 1 << 16;  // of a range: what comes from others is not believed beyond it
 
 using Rows = std::map<std::pair<int32_t, int32_t>, ExpertRow>;
 
-double load_of(const swarm::HeldRange& range, int32_t i) {
+// Negative: the host does not say.
+double rows_per_s_of(const swarm::HeldRange& range, int32_t i) {
   if (range.loads.empty()) return -1;
   const size_t at =
       range.loads.size() == 1 ? 0 : std::min<size_t>(static_cast<size_t>(i), range.loads.size() - 1);
-  return kLoadUnit * range.loads[at];
+  return swarm::rows_per_s_of(range.loads[at]);
 }
 
 void add(const peers::PeerId& peer, const swarm::HeldRange& range, int32_t i, Rows& rows) {
@@ -37,16 +37,17 @@ void add(const peers::PeerId& peer, const swarm::HeldRange& range, int32_t i, Ro
   if (leads || (!row.leader && range.version >= row.version)) {
     row.epoch = range.epoch;
     row.version = range.version;
-    row.load = load_of(range, i);
   }
   if (leads) row.leader = peer;
+  const double rows_per_s = rows_per_s_of(range, i);
+  if (rows_per_s >= 0) row.rows_per_s = std::max(row.rows_per_s, 0.0) + rows_per_s;
 }
 
 }  // namespace
 
-std::vector<ExpertRow> experts_of(const std::vector<PeerStatus>& peers) {
+std::vector<ExpertRow> experts_of(const std::vector<dashboard::PeerStatus>& peers) {
   Rows rows;
-  for (const PeerStatus& status : peers) {
+  for (const dashboard::PeerStatus& status : peers) {
     for (const swarm::HeldRange& range : status.self.state.held) {
       for (int32_t i = 0; i < std::min(range.count, kExpertsMax); ++i) add(status.self.peer, range, i, rows);
     }
@@ -63,11 +64,11 @@ std::string experts_text(const std::vector<ExpertRow>& rows, int columns) {
   TerminalTable table({{"layer", Align::right},
                        {"expert", Align::right},
                        {"leader"},
-                       {"epoch", Align::right},
+                       {"epoch", Align::right, 1},
                        {"version", Align::right},
                        {"behind", Align::right},
-                       {"load", Align::right},
-                       {"replicas", Align::right},
+                       {"rows/s", Align::right},
+                       {"replicas", Align::right, 2},
                        {"held by"}});
   for (const ExpertRow& row : rows) {
     std::vector<std::string> holders;
@@ -76,8 +77,8 @@ std::string experts_text(const std::vector<ExpertRow>& rows, int columns) {
                    row.leader ? row.leader->brief() : "nobody", absl::StrCat(row.epoch),
                    absl::StrCat(row.version),
                    absl::StrCat(row.version - std::min(row.version, row.version_min)),
-                   row.load < 0 ? "" : absl::StrFormat("%.2f", row.load), absl::StrCat(row.replicas.size()),
-                   absl::StrJoin(holders, " ")});
+                   row.rows_per_s < 0 ? "" : absl::StrFormat("%.0f", row.rows_per_s),
+                   absl::StrCat(row.replicas.size()), absl::StrJoin(holders, " ")});
   }
   return table.text(columns);
 }
@@ -93,7 +94,8 @@ nlohmann::ordered_json experts_json(const std::vector<ExpertRow>& rows) {
                     {"epoch", row.epoch},
                     {"version", row.version},
                     {"version_min", row.version_min},
-                    {"load", row.load < 0 ? nlohmann::ordered_json() : nlohmann::ordered_json(row.load)},
+                    {"rows_per_s",
+                     row.rows_per_s < 0 ? nlohmann::ordered_json() : nlohmann::ordered_json(row.rows_per_s)},
                     {"replicas", std::move(replicas)}});
   }
   return list;

@@ -11,7 +11,7 @@
 
 #include <nlohmann/json_fwd.hpp>
 
-#include "apps/cli/swarm/peer_status.h"
+#include "apps/dashboard/peer_status.h"
 
 namespace agora::cli {
 
@@ -20,14 +20,14 @@ struct ExpertRow {
   int32_t expert = 0;
   std::optional<peers::PeerId> leader;  // of the highest epoch; none: nobody leads it
   uint32_t epoch = 0;
-  uint64_t version = 0;      // of the leader; else the freshest replica's
-  uint64_t version_min = 0;  // of the replica that is furthest behind
-  double load = -1;          // rows in the last window over the layer's mean; negative: nobody says
+  uint64_t version = 0;                 // of the leader; else the freshest replica's
+  uint64_t version_min = 0;             // of the replica that is furthest behind
+  double rows_per_s = -1;               // over all replicas; negative: nobody says
   std::vector<peers::PeerId> replicas;  // the leader included, ascending
 };
 
 // By layer and expert.
-std::vector<ExpertRow> experts_of(const std::vector<PeerStatus>& peers);
+std::vector<ExpertRow> experts_of(const std::vector<dashboard::PeerStatus>& peers);
 
 std::string experts_text(const std::vector<ExpertRow>& rows, int columns);
 nlohmann::ordered_json experts_json(const std::vector<ExpertRow>& rows);

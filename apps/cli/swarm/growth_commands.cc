@@ -51,7 +51,7 @@ StatusOr<swarm::AddExpert> request_of(const GrowthFlags& flags) {
 Status add(const GrowthFlags& flags, const Interrupt& interrupt) {
   AGORA_ASSIGN_OR_RETURN(const swarm::AddExpert request, request_of(flags));
   AGORA_ASSIGN_OR_RETURN(const auto client, SwarmClient::open(flags.place, interrupt));
-  AGORA_ASSIGN_OR_RETURN(const PeerEntry host, client->someone(is_host, "host"));
+  AGORA_ASSIGN_OR_RETURN(const dashboard::PeerEntry host, client->someone(is_host, "host"));
   const peers::Reply reply = client->ask(host, swarm::kAddExpert, swarm::encode(request));
   if (!reply.status.ok()) return failure(reply, host.at);
   AGORA_ASSIGN_OR_RETURN(const std::vector<swarm::ExpertName> added,
@@ -62,7 +62,7 @@ Status add(const GrowthFlags& flags, const Interrupt& interrupt) {
 
 Status retire(const GrowthFlags& flags, const Interrupt& interrupt) {
   AGORA_ASSIGN_OR_RETURN(const auto client, SwarmClient::open(flags.place, interrupt));
-  AGORA_ASSIGN_OR_RETURN(const PeerEntry host, client->someone(is_host, "host"));
+  AGORA_ASSIGN_OR_RETURN(const dashboard::PeerEntry host, client->someone(is_host, "host"));
   const swarm::ExpertName name{LayerId{flags.layer}, ExpertId{flags.expert}};
   const peers::Reply reply = client->ask(host, swarm::kRetireExpert, swarm::encode_expert(name));
   if (!reply.status.ok()) return failure(reply, host.at);

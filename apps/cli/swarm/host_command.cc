@@ -7,6 +7,7 @@
 #include "agora/swarm/host/host_service.h"
 #include "agora/swarm/swarm_folder.h"
 
+#include "apps/cli/flag_checks.h"
 #include "apps/cli/machine.h"
 #include "apps/cli/swarm/peer_process.h"
 #include "apps/cli/swarm/swarm_command.h"
@@ -153,17 +154,18 @@ Status host(const HostFlags& flags, const Interrupt& interrupt) {
 
 void add_host_command(CLI::App& app, const Interrupt& interrupt, CommandResult& result) {
   auto flags = std::make_shared<HostFlags>();
-  CLI::App* command = app.add_subcommand("host", "Be a host: hold experts of a swarm, answer and teach them");
-  command->option_defaults()->always_capture_default();
+  CLI::App* command = app.add_subcommand(
+      "host", "Be a host: hold experts of a swarm, answer and teach them: agora host [TOML] [flags]");
+  command->option_defaults()->always_capture_default()->multi_option_policy(CLI::MultiOptionPolicy::TakeLast);
   add_node_flags(*command, flags->node);
   command->add_flag("--json", flags->node.json, "JSON lines on standard output");
-  command->add_option("--room", flags->room, "experts that this host holds at most")
-      ->check(CLI::PositiveNumber);
+  command->add_option("--room", flags->room, "experts that this host holds at most")->check(above_zero());
   command->add_option("--from", flags->from, "folder of a saved swarm: its experts, where nobody has them");
   command
       ->add_option("--leave-seconds", flags->leave_seconds, "how long it may take to hand over what it leads")
-      ->check(CLI::NonNegativeNumber);
+      ->check(from_zero());
   command->add_option("--threads", flags->threads, "0: one per processor");
+  command->footer(kConfigHelp);
   command->callback([flags, &interrupt, &result] { result.exit_code = report(host(*flags, interrupt)); });
 }
 

@@ -4,9 +4,10 @@
 //                                                       {{"/metrics", "text/plain", make}}));
 //   front->endpoint();                                          // with the port that was found
 //
-// It answers GET, closes a connection that is silent for kSilenceS seconds, and is meant for loopback or a
-// network that one trusts: it asks nobody who they are. A page is made on one of kThreads threads of the
-// front; the destructor ends them.
+// It answers GET and nothing else, closes a connection that is silent for kSilenceS seconds, and is meant for
+// loopback or a network that one trusts: it asks nobody who they are. At loopback a browser that was led here
+// under another name (a foreign page whose name now means 127.0.0.1) is refused. A page is made on one of
+// kThreads threads of the front; the destructor ends them.
 #pragma once
 
 #include <functional>
@@ -32,12 +33,14 @@ struct HttpPage {
 
 class HttpFront {
  public:
-  static constexpr size_t kThreads = 2;
+  static constexpr size_t kThreads = 4;
+  static constexpr size_t kWaitingMax = 32;  // connections beyond; see serve/http_door.h
   static constexpr int kSilenceS = 2;
 
-  // Unavailable: the port is taken, or not ours to open.
+  // policy: the header Content-Security-Policy. Unavailable: the port is taken, or not ours to open.
   static StatusOr<std::unique_ptr<HttpFront>> start(const peers::Endpoint& listen,
-                                                    const std::vector<HttpPage>& pages);
+                                                    const std::vector<HttpPage>& pages,
+                                                    const std::string& policy);
   ~HttpFront();
 
   const peers::Endpoint& endpoint() const { return endpoint_; }
@@ -49,5 +52,8 @@ class HttpFront {
   peers::Endpoint endpoint_;
   std::thread thread_;
 };
+
+// Whether who asks for this Host means us; away from loopback, where others may come in anyway, all do.
+bool is_own_host(const std::string& host_header, const std::string& listen_host);
 
 }  // namespace agora::cli

@@ -29,50 +29,52 @@ struct LookFlags {
 
 int columns() { return inspect_terminal(STDOUT_FILENO).columns; }
 
-std::string peers_text(const std::vector<PeerStatus>& all) {
+std::string peers_text(const std::vector<dashboard::PeerStatus>& all) {
   TerminalTable table({{"peer"},
                        {"roles"},
                        {"at"},
-                       {"up", Align::right},
+                       {"up", Align::right, 2},
                        {"step", Align::right},
                        {"loss", Align::right},
                        {"rows/s", Align::right},
                        {"experts", Align::right},
-                       {"room", Align::right},
-                       {"calls", Align::right},
-                       {"knows", Align::right},
-                       {"http"}});
-  for (const PeerStatus& status : all) {
+                       {"room", Align::right, 4},
+                       {"calls", Align::right, 3},
+                       {"knows", Align::right, 5},
+                       {"page", Align::left, 1}});
+  for (const dashboard::PeerStatus& status : all) {
     const swarm::PeerState& state = status.self.state;
     int64_t held = 0;
     for (const swarm::HeldRange& range : state.held) held += range.count;
-    table.add_row(
-        {status.self.peer.brief(), roles_text(state), status.self.at.text(), duration_text(status.uptime_s),
-         absl::StrCat(state.step), state.loss > 0 ? absl::StrFormat("%.3f", state.loss) : "",
-         with_thousands(static_cast<int64_t>(state.rows_per_s)), state.host ? absl::StrCat(held) : "",
-         state.host ? absl::StrCat(state.room) : "", with_thousands(static_cast<int64_t>(calls_of(status))),
-         absl::StrCat(status.known.size()), state.http_port == 0 ? "" : absl::StrCat(state.http_port)});
+    table.add_row({status.self.peer.brief(), dashboard::roles_text(state), status.self.at.text(),
+                   duration_text(status.uptime_s), absl::StrCat(state.step),
+                   state.loss > 0 ? absl::StrFormat("%.3f", state.loss) : "",
+                   with_thousands(static_cast<int64_t>(state.rows_per_s)),
+                   state.host ? absl::StrCat(held) : "", state.host ? absl::StrCat(state.room) : "",
+                   with_thousands(static_cast<int64_t>(dashboard::calls_of(status))),
+                   absl::StrCat(status.known.size()),
+                   state.http_port == 0 ? "" : absl::StrCat(state.http_port)});
   }
   return table.text(columns());
 }
 
 Status show_peers(const LookFlags& flags, const Interrupt& interrupt) {
   AGORA_ASSIGN_OR_RETURN(const auto client, SwarmClient::open(flags.place, interrupt));
-  AGORA_ASSIGN_OR_RETURN(const std::vector<PeerStatus> all, client->everyone());
+  AGORA_ASSIGN_OR_RETURN(const std::vector<dashboard::PeerStatus> all, client->everyone());
   if (!flags.json) {
     std::cout << "Swarm " << visible_text(all.front().swarm) << ", " << all.size() << " peers\n"
               << peers_text(all);
     return absl::OkStatus();
   }
   Json list = Json::array();
-  for (const PeerStatus& status : all) list.push_back(status_json(status));
+  for (const dashboard::PeerStatus& status : all) list.push_back(dashboard::status_json(status));
   std::cout << list.dump() << "\n";
   return absl::OkStatus();
 }
 
 Status show_experts(const LookFlags& flags, const Interrupt& interrupt) {
   AGORA_ASSIGN_OR_RETURN(const auto client, SwarmClient::open(flags.place, interrupt));
-  AGORA_ASSIGN_OR_RETURN(const std::vector<PeerStatus> all, client->everyone());
+  AGORA_ASSIGN_OR_RETURN(const std::vector<dashboard::PeerStatus> all, client->everyone());
   const std::vector<ExpertRow> rows = experts_of(all);
   if (flags.json) {
     std::cout << experts_json(rows).dump() << "\n";
@@ -83,7 +85,8 @@ Status show_experts(const LookFlags& flags, const Interrupt& interrupt) {
 }
 
 // The spans that one peer kept, placed by when its answer came.
-StatusOr<std::vector<TracedSpan>> spans_from(SwarmClient& client, const PeerEntry& peer, uint64_t request) {
+StatusOr<std::vector<TracedSpan>> spans_from(SwarmClient& client, const dashboard::PeerEntry& peer,
+                                             uint64_t request) {
   const peers::Reply reply = client.ask(peer, swarm::kGetTrace, swarm::encode_trace_request(request));
   if (!reply.status.ok()) return failure(reply, peer.at);
   const int64_t now_ns = RealClock().now_ns();
@@ -97,9 +100,9 @@ StatusOr<std::vector<TracedSpan>> spans_from(SwarmClient& client, const PeerEntr
 Status show_trace(const LookFlags& flags, const Interrupt& interrupt) {
   AGORA_ASSIGN_OR_RETURN(const uint64_t request, parse_request(flags.request));
   AGORA_ASSIGN_OR_RETURN(const auto client, SwarmClient::open(flags.place, interrupt));
-  AGORA_ASSIGN_OR_RETURN(const std::vector<PeerStatus> all, client->everyone());
+  AGORA_ASSIGN_OR_RETURN(const std::vector<dashboard::PeerStatus> all, client->everyone());
   std::vector<TracedSpan> spans;
-  for (const PeerStatus& status : all) {
+  for (const dashboard::PeerStatus& status : all) {
     const StatusOr<std::vector<TracedSpan>> some = spans_from(*client, status.self, request);
     if (!some.ok()) std::cerr << "agora: left out: " << std::string(some.status().message()) << "\n";
     if (some.ok()) spans.insert(spans.end(), some->begin(), some->end());

@@ -30,10 +30,6 @@ struct Metric {
 void add_counter(std::vector<Metric>& to, const char* name, const char* help, double value);
 void add_gauge(std::vector<Metric>& to, const char* name, const char* help, double value);
 
-// name and help: as docs/metrics.md has them.
-void add_counter(std::vector<Metric>& to, const char* name, const char* help, double value);
-void add_gauge(std::vector<Metric>& to, const char* name, const char* help, double value);
-
 void append_metrics(const peers::TransportCounters& counters, std::vector<Metric>& to);
 void append_metrics(const peers::DirectoryCounters& counters, std::vector<Metric>& to);
 void append_metrics(const swarm::PeerState& state, std::vector<Metric>& to);

@@ -12,18 +12,20 @@
 #include "agora/peers/transport/grpc/grpc_transport.h"
 #include "agora/peers/transport/swarm_key.h"
 #include "agora/swarm/wire/method.h"
-#include <nlohmann/json.hpp>
 
+#include "apps/cli/flag_checks.h"
 #include "apps/cli/swarm/own_address.h"
 #include "apps/cli/swarm/peer_process.h"
 #include "apps/cli/swarm/spec_exchange.h"
 #include "apps/cli/swarm/swarm_recipe.h"
+#include "apps/dashboard/page.h"
 
 namespace agora::cli {
 namespace {
 
 constexpr int64_t kRefreshNs = base::kSecondNs;
 constexpr char kStandardError[] = "-";
+constexpr char kJson[] = "application/json";
 
 StatusOr<std::vector<peers::Endpoint>> endpoints_of(const std::vector<std::string>& texts) {
   std::vector<peers::Endpoint> all;
@@ -49,14 +51,16 @@ void add_node_flags(CLI::App& command, NodeFlags& flags) {
                      "HOST:PORT for other peers, TCP and UDP; port 0: any free one");
   command.add_option("--advertise", flags.advertise,
                      "HOST:PORT where others reach this peer, if a router translates it");
-  command.add_option("--join", flags.join, "HOST:PORT of any living peer; may be given several times");
+  command.add_option("--join", flags.join, "HOST:PORT of any living peer; may be given several times")
+      ->allow_extra_args(false)
+      ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
   command.add_option("--state", flags.state, "folder of this peer: its key, its log, what it holds");
   command.add_option("--spec", flags.spec, "the swarm's specification; empty: asked of --join");
   command.add_option("--swarm-key", flags.swarm_key_file, "file with the key of a private swarm");
-  command.add_option("--http", flags.http, "HOST:PORT for /metrics, /status and the page; off: none");
+  command.add_option("--http", flags.http, "HOST:PORT for the page, /feed, /status and /metrics; off: none");
   command.add_option("--log", flags.log, "file; empty: STATE/log; -: standard error");
   command.add_option("--join-seconds", flags.join_seconds, "how long to look for the first living peer")
-      ->check(CLI::PositiveNumber);
+      ->check(above_zero());
 }
 
 StatusOr<std::unique_ptr<Node>> Node::open(const NodeFlags& flags, const Interrupt& interrupt) {
@@ -108,11 +112,11 @@ Status Node::open_directory() {
   settings.endpoint = endpoint_;
   settings.first_sequence = static_cast<uint64_t>(std::time(nullptr));
   settings.seed = std::random_device()();
+  settings.matters_to_all = [](const peers::Record& record) { return swarm::matters_to_all(record.body); };
   run_on(*loop_, [&] {
     directory_ = peers::SwarmDirectory::create(settings, identity_, *loop_, *transport_, *dht_);
     directory_->subscribe([this](const peers::DirectoryEvent& event) { log_event(event); });
     for (const peers::Endpoint& at : join_) directory_->join(at);
-  settings.matters_to_all = [](const peers::Record& record) { return swarm::matters_to_all(record.body); };
   });
   return absl::OkStatus();
 }
@@ -130,8 +134,9 @@ Status Node::find_spec(const Interrupt& interrupt) {
 void Node::serve() {
   serve_spec(*transport_, spec_);
   transport_->serve(swarm::kGetStatus, [this](const std::shared_ptr<peers::IncomingCall>& call) {
-    const std::string json = status_json(status()).dump();
-    call->reply(absl::OkStatus(), peers::Payload::copy(base::as_bytes(json)));
+    dashboard::PeerStatus status = this->status();
+    if (base::as_text(call->payload().bytes()) == dashboard::kSelfOnly) status.known.clear();
+    call->reply(absl::OkStatus(), peers::Payload::copy(base::as_bytes(dashboard::status_text(status))));
   });
   transport_->serve(swarm::kGetTrace,
                     [this](const std::shared_ptr<peers::IncomingCall>& call) { trace_->reply_to(*call); });
@@ -146,24 +151,32 @@ void Node::log_event(const peers::DirectoryEvent& event) {
 
 void Node::contribute(Contribution contribution) { contributions_.push_back(std::move(contribution)); }
 
+std::vector<HttpPage> Node::pages() {
+  std::vector<HttpPage> pages = {{"/metrics", "text/plain; version=0.0.4",
+                                  [this] {
+                                    base::MutexLock lock(mutex_);
+                                    return prometheus_text(metrics_, identity_.id().brief());
+                                  }},
+                                 {"/status", kJson, [this] { return dashboard::status_text(status()); }},
+                                 {"/feed", kJson, [this] { return feed_->json(); }}};
+  for (const dashboard::PageFile& file : dashboard::page_files()) {
+    pages.push_back({std::string(file.path), file.type, [file] { return std::string(file.content); }});
+  }
+  return pages;
+}
+
 Status Node::begin() {
+  feed_.emplace(*transport_, *loop_);
   if (!flags_.http.empty() && flags_.http != "off") {
     AGORA_ASSIGN_OR_RETURN(const peers::Endpoint listen, parse_listen("--http", flags_.http));
-    const std::vector<HttpPage> pages = {
-        {"/metrics", "text/plain; version=0.0.4",
-         [this] {
-           base::MutexLock lock(mutex_);
-           return prometheus_text(metrics_, identity_.id().brief());
-         }},
-        {"/status", "application/json", [this] { return status_json(status()).dump(); }}};
-    AGORA_ASSIGN_OR_RETURN(http_, HttpFront::start(listen, pages));
+    AGORA_ASSIGN_OR_RETURN(http_, HttpFront::start(listen, pages(), dashboard::kPagePolicy));
   }
   run_on(*loop_, [this] { refresh(); });
   return absl::OkStatus();
 }
 
-PeerStatus Node::describe(std::vector<Metric>& metrics) const {
-  PeerStatus status;
+dashboard::PeerStatus Node::describe(std::vector<Metric>& metrics) const {
+  dashboard::PeerStatus status;
   status.self = {identity_.id(), endpoint_, {}};
   status.self.state.http_port = http().port;
   for (const Contribution& contribution : contributions_) contribution(status.self.state, metrics);
@@ -184,9 +197,10 @@ PeerStatus Node::describe(std::vector<Metric>& metrics) const {
 
 void Node::refresh() {
   std::vector<Metric> metrics;
-  PeerStatus status = describe(metrics);
+  dashboard::PeerStatus status = describe(metrics);
   directory_->publish(swarm::encode(status.self.state));
   refresh_timer_ = loop_->after(kRefreshNs, [this] { refresh(); });
+  feed_->note(status);
   base::MutexLock lock(mutex_);
   status_ = std::move(status);
   metrics_ = std::move(metrics);
@@ -211,7 +225,7 @@ void Node::stop() {
   if (transport_ != nullptr) transport_->stop();
 }
 
-PeerStatus Node::status() const {
+dashboard::PeerStatus Node::status() const {
   base::MutexLock lock(mutex_);
   return status_;
 }

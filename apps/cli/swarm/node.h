@@ -16,6 +16,7 @@
 
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -32,7 +33,8 @@
 #include "apps/cli/swarm/http_front.h"
 #include "apps/cli/swarm/metrics.h"
 #include "apps/cli/swarm/node_log.h"
-#include "apps/cli/swarm/peer_status.h"
+#include "apps/dashboard/feed.h"
+#include "apps/dashboard/peer_status.h"
 
 namespace agora::cli {
 
@@ -50,6 +52,9 @@ struct NodeFlags {
 };
 
 void add_node_flags(CLI::App& command, NodeFlags& flags);
+// Of every command that is a peer.
+constexpr const char* kConfigHelp =
+    "TOML is a file with lines of `flag = value`, with these flags' names; flags after it win.";
 
 class Node {
  public:
@@ -75,7 +80,7 @@ class Node {
   void leave();  // idempotent, as is stop(); the destructor does what is left of both
   void stop();
 
-  PeerStatus status() const;  // at most a second old
+  dashboard::PeerStatus status() const;  // at most a second old
   const peers::Endpoint& endpoint() const { return endpoint_; }
   peers::Endpoint http() const { return http_ == nullptr ? peers::Endpoint{} : http_->endpoint(); }
 
@@ -85,9 +90,10 @@ class Node {
   Status open_directory();
   Status find_spec(const Interrupt& interrupt);
   void serve();
+  std::vector<HttpPage> pages();
   void log_event(const peers::DirectoryEvent& event);
   void refresh();  // on the loop, as is describe()
-  PeerStatus describe(std::vector<Metric>& metrics) const;
+  dashboard::PeerStatus describe(std::vector<Metric>& metrics) const;
 
   NodeFlags flags_;
   peers::Identity identity_ = peers::Identity::generate();  // until the state's is read
@@ -104,13 +110,14 @@ class Node {
   std::unique_ptr<peers::Dht> dht_;
   std::shared_ptr<peers::Directory> directory_;  // shared with what it has under way; goes on the loop
   std::vector<Contribution> contributions_;
+  std::optional<dashboard::Feed> feed_;  // after begin()
   std::unique_ptr<HttpFront> http_;
   base::TimerId refresh_timer_;  // on the loop
   bool left_ = false;
   bool stopped_ = false;
 
   mutable base::Mutex mutex_;
-  PeerStatus status_ ABSL_GUARDED_BY(mutex_);
+  dashboard::PeerStatus status_ ABSL_GUARDED_BY(mutex_);
   std::vector<Metric> metrics_ ABSL_GUARDED_BY(mutex_);
 };
 

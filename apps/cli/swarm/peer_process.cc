@@ -7,6 +7,7 @@
 #include "absl/strings/str_cat.h"
 #include "agora/base/clock.h"
 
+#include "apps/cli/swarm/own_address.h"
 #include "apps/cli/terminal_text.h"
 
 namespace agora::cli {
@@ -15,6 +16,13 @@ namespace {
 constexpr int64_t kLookNs = 20 * base::kMillisecondNs;  // a signal handler can wake nobody: it is looked for
 
 }  // namespace
+
+std::string page_url(const Node& node) {
+  peers::Endpoint at = node.http();
+  if (at.empty()) return "";
+  if (is_wildcard(at.host)) at.host = "127.0.0.1";
+  return absl::StrCat("http://", at.text(), "/");
+}
 
 void say_event(const nlohmann::ordered_json& event, bool json) {
   if (json) std::cout << event.dump() << std::endl;
@@ -34,7 +42,7 @@ void say_up(const Node& node, const std::string& role, bool json) {
   }
   std::cout << "A " << role << " of the swarm " << visible_text(node.spec().name) << ", peer "
             << node.identity().id().brief() << ", at " << node.endpoint().text() << "\n";
-  if (!http.empty()) std::cout << "Metrics: http://" << http << "/metrics\n";
+  if (!http.empty()) std::cout << "Look: " << page_url(node) << "\n";
   std::cout << "Others join by --join " << node.endpoint().text() << ". Ctrl-C leaves." << std::endl;
 }
 

@@ -22,6 +22,9 @@ namespace agora::cli {
 // {"event": "up", "role", "peer", "at", "http", "pid", "swarm"}, or a line for people.
 void say_up(const Node& node, const std::string& role, bool json);
 
+// "http://127.0.0.1:40001/", where a browser shows the swarm as this peer sees it; empty: it has no page.
+std::string page_url(const Node& node);
+
 // One line of JSON; nothing where people read.
 void say_event(const nlohmann::ordered_json& event, bool json);
 

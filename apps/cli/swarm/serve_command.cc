@@ -93,8 +93,9 @@ Status serve(const ServeFlags& flags, const Interrupt& interrupt) {
 
 void add_serve_command(CLI::App& app, const Interrupt& interrupt, CommandResult& result) {
   auto flags = std::make_shared<ServeFlags>();
-  CLI::App* command = app.add_subcommand("serve", "Be a server: answer questions with a swarm's model");
-  command->option_defaults()->always_capture_default();
+  CLI::App* command = app.add_subcommand(
+      "serve", "Be a server: answer questions with a swarm's model: agora serve [TOML] [flags]");
+  command->option_defaults()->always_capture_default()->multi_option_policy(CLI::MultiOptionPolicy::TakeLast);
   add_node_flags(*command, flags->node);
   command->add_flag("--json", flags->node.json, "JSON lines on standard output");
   command->add_option("--completions", flags->completions,
@@ -102,6 +103,7 @@ void add_serve_command(CLI::App& app, const Interrupt& interrupt, CommandResult&
   command->add_flag("--exact,!--no-exact", flags->exact,
                     "answers do not depend on which host holds what; --no-exact: fewer bytes");
   command->add_option("--threads", flags->threads, "0: one per processor");
+  command->footer(kConfigHelp);
   command->callback([flags, &interrupt, &result] { result.exit_code = report(serve(*flags, interrupt)); });
 }
 

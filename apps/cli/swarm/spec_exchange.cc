@@ -15,6 +15,7 @@ namespace {
 
 constexpr char kKey[] = "spec";
 constexpr int64_t kLookAgainNs = 200 * base::kMillisecondNs;
+constexpr int64_t kLookNs = 20 * base::kMillisecondNs;  // for Ctrl-C, which can wake nobody
 
 // What a fetch leaves for the one who waits; shared with the transport's thread that ends it.
 struct Fetched {
@@ -23,8 +24,8 @@ struct Fetched {
   std::optional<StatusOr<peers::Payload>> bytes ABSL_GUARDED_BY(mutex);
 };
 
-StatusOr<swarm::SwarmSpec> fetch_from(peers::Transport& transport, const peers::Endpoint& at,
-                                      double seconds) {
+StatusOr<swarm::SwarmSpec> fetch_from(peers::Transport& transport, const peers::Endpoint& at, double seconds,
+                                      const Interrupt& interrupt) {
   const auto fetched = std::make_shared<Fetched>();
   const peers::CallSettings settings{.to = {},
                                      .at = at,
@@ -39,7 +40,10 @@ StatusOr<swarm::SwarmSpec> fetch_from(peers::Transport& transport, const peers::
                       fetched->changed.wake_all();
                     });
   base::MutexLock lock(fetched->mutex);
-  while (!fetched->bytes) fetched->changed.wait(fetched->mutex);
+  while (!fetched->bytes) {
+    if (interrupt.load()) return absl::CancelledError("interrupted");
+    fetched->changed.wait_until(fetched->mutex, RealClock().now_ns() + kLookNs);
+  }
   if (!fetched->bytes->ok()) return fetched->bytes->status();
   return swarm::read_spec((*fetched->bytes)->bytes());
 }
@@ -49,6 +53,11 @@ void rest(int64_t nanoseconds) {
   base::Condition never;
   base::MutexLock lock(mutex);
   never.wait_until(mutex, RealClock().now_ns() + nanoseconds);
+}
+
+// Who is not there may come; a peer that refuses us will go on refusing.
+bool may_come(const Status& status) {
+  return absl::IsUnavailable(status) || absl::IsDeadlineExceeded(status);
 }
 
 }  // namespace
@@ -64,21 +73,27 @@ void serve_spec(peers::Transport& transport, const swarm::SwarmSpec& spec) {
 StatusOr<swarm::SwarmSpec> fetch_spec(peers::Transport& transport, const std::vector<peers::Endpoint>& from,
                                       double seconds, const Interrupt& interrupt) {
   const int64_t until_ns = deadline_in(seconds);
-  Status last = absl::InvalidArgumentError(
-      "expected --spec FILE (agora spec make writes one) or --join HOST:PORT of a living peer");
-  while (!from.empty() && !interrupt.load()) {
+  if (from.empty()) {
+    return absl::InvalidArgumentError(
+        "expected --spec FILE (agora spec make writes one) or --join HOST:PORT of a living peer");
+  }
+  Status first;  // what went wrong at first says most
+  for (;;) {
     for (const peers::Endpoint& at : from) {
-      StatusOr<swarm::SwarmSpec> spec = fetch_from(transport, at, seconds);
+      StatusOr<swarm::SwarmSpec> spec =
+          fetch_from(transport, at, seconds / static_cast<double>(from.size()), interrupt);
       if (spec.ok()) return spec;
-      last = Status(spec.status().code(),
-                    absl::StrCat("--join ", at.text(), ": ", std::string(spec.status().message())));
+      if (interrupt.load()) return absl::CancelledError("interrupted while looking for the swarm");
+      const std::string text = absl::StrCat("--join ", at.text(), ": ", std::string(spec.status().message()));
+      if (!may_come(spec.status())) return Status(spec.status().code(), text);
+      if (first.ok()) first = absl::NotFoundError(text);
     }
-    // A peer that refuses us will go on refusing; one that is not there may come.
-    if (!absl::IsUnavailable(last) && !absl::IsDeadlineExceeded(last)) break;
     if (RealClock().now_ns() + kLookAgainNs > until_ns) break;
     rest(kLookAgainNs);
   }
-  return interrupt.load() ? absl::CancelledError("interrupted while looking for the swarm") : last;
+  return absl::NotFoundError(absl::StrCat(std::string(first.message()),
+                                          "; expected a living peer there within ", seconds,
+                                          " s (--join-seconds): is it running, is the address right?"));
 }
 
 }  // namespace agora::cli

@@ -29,10 +29,10 @@ uint64_t random_number() {
 // Whoever answers as a server now, the shortest queue first.
 std::vector<serve::ServerAt> servers_of(SwarmClient& client) {
   std::vector<serve::ServerAt> servers;
-  const StatusOr<std::vector<PeerStatus>> all = client.everyone();
+  const StatusOr<std::vector<dashboard::PeerStatus>> all = client.everyone();
   if (!all.ok()) return servers;
-  for (const PeerStatus& status : *all) {
-    const PeerEntry& self = status.self;
+  for (const dashboard::PeerStatus& status : *all) {
+    const dashboard::PeerEntry& self = status.self;
     if (self.state.server) servers.push_back({self.peer, self.at, self.state.load_us});
   }
   std::ranges::stable_sort(servers, {}, &serve::ServerAt::load_us);

@@ -17,9 +17,14 @@ namespace {
 constexpr size_t kPeersAskedMax = 4096;
 constexpr double kOneOfManySeconds = 2;  // nobody waits longer for one of many that is silent
 
-auto order(const PeerStatus& status) {
+auto order(const dashboard::PeerStatus& status) {
   const swarm::PeerState& s = status.self.state;
   return std::tuple(!s.host, !s.trainer, !s.server, status.self.peer);
+}
+
+// Not there, or not now: another peer may be asked.
+bool may_live(const Status& status) {
+  return absl::IsUnavailable(status) || absl::IsDeadlineExceeded(status);
 }
 
 }  // namespace
@@ -54,31 +59,36 @@ peers::CallSettings SwarmClient::settings(const peers::Endpoint& at, peers::Meth
           .trace = 0};
 }
 
-StatusOr<PeerStatus> SwarmClient::status(const peers::Endpoint& at) {
+StatusOr<dashboard::PeerStatus> SwarmClient::status(const peers::Endpoint& at) {
   const peers::Reply reply =
       call_and_wait(*transport_, settings(at, swarm::kGetStatus), {}, {.interrupt = &interrupt_});
   if (!reply.status.ok()) return failure(reply, at);
-  return read_status(base::as_text(reply.payload.bytes()));
+  return dashboard::read_status(base::as_text(reply.payload.bytes()));
 }
 
-StatusOr<PeerStatus> SwarmClient::anyone() {
-  Status last = absl::NotFoundError("the swarm has no peers yet");
+StatusOr<dashboard::PeerStatus> SwarmClient::anyone() {
+  Status first = absl::NotFoundError("the swarm has no peers yet");
   for (const PlacedPeer& peer : place_.peers) {
-    StatusOr<PeerStatus> status = this->status(peer.at);
+    StatusOr<dashboard::PeerStatus> status = this->status(peer.at);
     if (status.ok() || interrupt_.load()) return status;
-    last = status.status();
+    if (!may_live(status.status())) return status;
+    if (&peer == &place_.peers.front()) first = status.status();
   }
-  return last;
+  const std::string told = place_.dir.empty() ? "--join" : place_.dir;
+  return absl::NotFoundError(
+      absl::StrCat(told, ": expected a living peer, nobody of ", place_.peers.size(), " answers (",
+                   std::string(first.message()),
+                   "); start a swarm with `agora up`, or name a living peer by --join HOST:PORT"));
 }
 
-StatusOr<std::vector<PeerStatus>> SwarmClient::everyone() {
-  AGORA_ASSIGN_OR_RETURN(const PeerStatus first, anyone());
-  std::map<peers::PeerId, std::optional<PeerStatus>> seen{{first.self.peer, first}};
-  std::vector<PeerEntry> open = first.known;
+StatusOr<std::vector<dashboard::PeerStatus>> SwarmClient::everyone() {
+  AGORA_ASSIGN_OR_RETURN(const dashboard::PeerStatus first, anyone());
+  std::map<peers::PeerId, std::optional<dashboard::PeerStatus>> seen{{first.self.peer, first}};
+  std::vector<dashboard::PeerEntry> open = first.known;
   // What the first one knows is everybody, but for those who came a moment ago: one more round finds these.
   for (int round = 0; round < 2 && !open.empty(); ++round) {
     std::vector<peers::CallSettings> calls;
-    for (const PeerEntry& entry : open) {
+    for (const dashboard::PeerEntry& entry : open) {
       if (seen.size() >= kPeersAskedMax || !seen.try_emplace(entry.peer).second) continue;
       calls.push_back(settings(entry.at, swarm::kGetStatus));
       calls.back().to = entry.peer;
@@ -87,13 +97,13 @@ StatusOr<std::vector<PeerStatus>> SwarmClient::everyone() {
     open.clear();
     for (const peers::Reply& reply : call_all(*transport_, calls, {})) {
       if (!reply.status.ok()) continue;
-      StatusOr<PeerStatus> status = read_status(base::as_text(reply.payload.bytes()));
+      StatusOr<dashboard::PeerStatus> status = dashboard::read_status(base::as_text(reply.payload.bytes()));
       if (!status.ok()) continue;
       open.insert(open.end(), status->known.begin(), status->known.end());
       seen[reply.from] = *std::move(status);
     }
   }
-  std::vector<PeerStatus> all;
+  std::vector<dashboard::PeerStatus> all;
   for (auto& [peer, status] : seen) {
     if (status) all.push_back(*std::move(status));
   }
@@ -101,11 +111,11 @@ StatusOr<std::vector<PeerStatus>> SwarmClient::everyone() {
   return all;
 }
 
-StatusOr<PeerEntry> SwarmClient::someone(const std::function<bool(const swarm::PeerState&)>& fits,
-                                         const char* role) {
-  AGORA_ASSIGN_OR_RETURN(const std::vector<PeerStatus> all, everyone());
-  const PeerEntry* best = nullptr;
-  for (const PeerStatus& status : all) {
+StatusOr<dashboard::PeerEntry> SwarmClient::someone(const std::function<bool(const swarm::PeerState&)>& fits,
+                                                    const char* role) {
+  AGORA_ASSIGN_OR_RETURN(const std::vector<dashboard::PeerStatus> all, everyone());
+  const dashboard::PeerEntry* best = nullptr;
+  for (const dashboard::PeerStatus& status : all) {
     const bool better = best == nullptr || status.self.state.load_us < best->state.load_us;
     if (fits(status.self.state) && better) best = &status.self;
   }
@@ -115,7 +125,7 @@ StatusOr<PeerEntry> SwarmClient::someone(const std::function<bool(const swarm::P
                                           all.front().self.at.text()));
 }
 
-peers::Reply SwarmClient::ask(const PeerEntry& peer, peers::Method method, peers::Payload payload,
+peers::Reply SwarmClient::ask(const dashboard::PeerEntry& peer, peers::Method method, peers::Payload payload,
                               uint64_t trace, CallWatch watch) {
   peers::CallSettings call = settings(peer.at, method);
   call.to = peer.peer;

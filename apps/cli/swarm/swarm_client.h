@@ -14,8 +14,8 @@
 #include "agora/peers/transport/transport.h"
 
 #include "apps/cli/swarm/blocking_call.h"
-#include "apps/cli/swarm/peer_status.h"
 #include "apps/cli/swarm/swarm_place.h"
+#include "apps/dashboard/peer_status.h"
 
 namespace agora::cli {
 
@@ -26,16 +26,17 @@ class SwarmClient {
   ~SwarmClient();
 
   // Unavailable: nobody answers.
-  StatusOr<PeerStatus> status(const peers::Endpoint& at);
-  StatusOr<PeerStatus> anyone();
+  StatusOr<dashboard::PeerStatus> status(const peers::Endpoint& at);
+  StatusOr<dashboard::PeerStatus> anyone();
   // Those who answer, of all that anybody of them knows, by role and id. One question to each.
-  StatusOr<std::vector<PeerStatus>> everyone();
+  StatusOr<std::vector<dashboard::PeerStatus>> everyone();
   // The peer for which `fits` is true that has the shortest queue. NotFound: nobody that is known does.
-  StatusOr<PeerEntry> someone(const std::function<bool(const swarm::PeerState&)>& fits, const char* role);
+  StatusOr<dashboard::PeerEntry> someone(const std::function<bool(const swarm::PeerState&)>& fits,
+                                         const char* role);
 
   // watch.interrupt is set here.
-  peers::Reply ask(const PeerEntry& peer, peers::Method method, peers::Payload payload, uint64_t trace = 0,
-                   CallWatch watch = {});
+  peers::Reply ask(const dashboard::PeerEntry& peer, peers::Method method, peers::Payload payload,
+                   uint64_t trace = 0, CallWatch watch = {});
 
   const SwarmPlace& place() const { return place_; }
   peers::Transport& transport() { return *transport_; }

@@ -13,8 +13,9 @@ struct TrainerFlags {
   std::string data;
   std::string resume;  // folder of a saved swarm
   int threads = 0;
-  int64_t steps = 0;   // 0: the recipe's
-  double minutes = 0;  // 0: the recipe's
+  int64_t steps = 0;          // 0: the recipe's
+  double minutes = 0;         // 0: the recipe's
+  std::string rows = "bf16";  // how rows travel: f32, bf16, int8
   bool stay = false;
   double hosts_seconds = 120;
 };

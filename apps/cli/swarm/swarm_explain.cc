@@ -44,7 +44,7 @@ Status explain_swarm(const PlaceFlags& place, const std::string& text, bool json
                      const Interrupt& interrupt) {
   AGORA_ASSIGN_OR_RETURN(const auto client, SwarmClient::open(place, interrupt));
   AGORA_ASSIGN_OR_RETURN(
-      const PeerEntry server,
+      const dashboard::PeerEntry server,
       client->someone([](const swarm::PeerState& state) { return state.server; }, "serve"));
   const peers::Reply reply = client->ask(server, swarm::kExplain, peers::Payload::copy(base::as_bytes(text)));
   if (!reply.status.ok()) return failure(reply, server.at);

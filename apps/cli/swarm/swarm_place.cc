@@ -7,6 +7,8 @@
 #include "agora/weights/strict_json.h"
 #include <nlohmann/json.hpp>
 
+#include "apps/cli/flag_checks.h"
+
 namespace agora::cli {
 namespace {
 
@@ -55,10 +57,12 @@ std::string latest_dir() {
 }  // namespace
 
 void add_place_flags(CLI::App& command, PlaceFlags& flags) {
-  command.add_option("--join", flags.join, "HOST:PORT of any living peer; may be given several times");
+  command.add_option("--join", flags.join, "HOST:PORT of any living peer; may be given several times")
+      ->allow_extra_args(false)
+      ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
   command.add_option("--run", flags.dir, "folder of an `agora up`; empty: the latest under runs/");
   command.add_option("--swarm-key", flags.swarm_key_file, "file with the key of a private swarm");
-  command.add_option("--wait", flags.seconds, "seconds to wait for an answer")->check(CLI::PositiveNumber);
+  command.add_option("--wait", flags.seconds, "seconds to wait for an answer")->check(above_zero());
 }
 
 Status write_place(const std::string& dir, const SwarmPlace& place) {

@@ -9,6 +9,7 @@
 #include "agora/model/model_folder.h"
 #include "agora/weights/atomic_file.h"
 
+#include "apps/cli/flag_checks.h"
 #include "apps/cli/recipe.h"
 
 namespace agora::cli {
@@ -83,11 +84,11 @@ void add_rule_flags(CLI::App& command, SwarmRules& rules) {
                   "async: experts step when enough rows have come; sync: when the one trainer ends its step")
       ->check(CLI::IsMember({"async", "sync"}));
   command.add_option("--replicas", rules.replicas, "hosts that hold each expert, where there are so many")
-      ->check(CLI::PositiveNumber);
+      ->check(above_zero());
   command
       .add_option("--loss-window", rules.loss_window,
                   "seconds of updates that may be lost when an expert's leader dies")
-      ->check(CLI::PositiveNumber);
+      ->check(above_zero());
   command.add_option("--experts-max", rules.experts_max,
                      "experts of a layer that there is room for in a gate; 0: four times --experts, where "
                      "they may grow (--updates async, --selection top_k)");

@@ -1,7 +1,7 @@
 // A whole swarm on one screen, or in one line: from what its peers say of themselves to text.
 //
 //   SwarmView view{.title = "machine_text", .seconds = 73, .processes = {...}, .losses = history};
-//   terminal.show(swarm_screen(view, columns));       std::cerr << swarm_line(view) << "\n";
+//   terminal.show(swarm_screen(view, columns, lines));       std::cerr << swarm_line(view) << "\n";
 //
 // Plain data in, text out: no terminal, no clock, no network. Any thread.
 #pragma once
@@ -10,7 +10,7 @@
 #include <string>
 #include <vector>
 
-#include "apps/cli/swarm/peer_status.h"
+#include "apps/dashboard/peer_status.h"
 
 namespace agora::cli {
 
@@ -23,17 +23,20 @@ struct ProcessView {
   };
   std::string name;  // "host 1"
   State state = State::starting;
-  std::string note = {};                  // how it ended, since when it is silent
-  std::optional<PeerStatus> status = {};  // the last it said
+  std::string note = {};                             // how it ended, since when it is silent
+  std::optional<dashboard::PeerStatus> status = {};  // the last it said
 };
 
 struct SwarmView {
-  std::string title;  // the swarm's name
-  std::string phase;  // what goes on, for people: "training", "trained; ask it"
+  std::string title;      // the swarm's name
+  std::string phase;      // what goes on, for people: "training", "trained; ask it"
+  std::string page = {};  // where a browser shows it; empty: nowhere
   double seconds = 0;
   std::vector<ProcessView> processes = {};
   std::vector<double> losses = {};  // mean over the trainers, the oldest first
 };
+
+constexpr int kLinesMax = 10'000;
 
 // All numbers of the swarm, added up over its running peers.
 struct SwarmTotals {
@@ -50,13 +53,9 @@ struct SwarmTotals {
 
 SwarmTotals totals_of(const SwarmView& view);
 
-// Calls that a peer received or made, and those that did not go as they should: choices that the host asked
-// first did not serve, refused updates, refused frames, calls that came too late.
-double calls_of(const PeerStatus& status);
-double failures_of(const PeerStatus& status);
-
-// Lines of at most `columns`, each with its line feed.
-std::string swarm_screen(const SwarmView& view, int columns);
+// Lines of at most `columns`, each with its line feed; at most `lines` of them: processes for which there is no
+// room are counted in the last.
+std::string swarm_screen(const SwarmView& view, int columns, int lines = kLinesMax);
 std::string swarm_line(const SwarmView& view);
 
 // The last `columns` values as bars of eight heights, the lowest of them to the highest.

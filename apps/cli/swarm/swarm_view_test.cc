@@ -1,5 +1,6 @@
 #include "apps/cli/swarm/swarm_view.h"
 
+#include <algorithm>
 #include <sstream>
 
 #include <gmock/gmock.h>
@@ -75,6 +76,30 @@ TEST(SwarmView, NoLineIsWiderThanTheTerminal) {
     std::istringstream lines(swarm_screen(small_swarm(), columns));
     for (std::string line; std::getline(lines, line);) EXPECT_LE(display_width(line), columns) << line;
   }
+}
+
+TEST(SwarmView, NamesAndNumbersStayWholeInEightyColumns) {
+  const std::string screen = swarm_screen(small_swarm(), 80);
+  for (const char* whole :
+       {"trainer 1", "host 1", "killed by signal 9", "rows/s", "gate weight lost 0.500 %"}) {
+    EXPECT_THAT(screen, HasSubstr(whole));
+  }
+  EXPECT_THAT(screen, Not(HasSubstr("…")));
+}
+
+TEST(SwarmView, WhatDoesNotFitIsCounted) {
+  SwarmView view = small_swarm();
+  for (int i = 0; i < 30; ++i) view.processes.push_back(process("host more", {.host = true}));
+  const std::string screen = swarm_screen(view, 80, 24);
+  EXPECT_EQ(std::ranges::count(screen, '\n'), 24);
+  EXPECT_THAT(screen, HasSubstr("... and 18 more"));
+}
+
+TEST(SwarmView, TheWholeCurveIsShown) {
+  SwarmView view = small_swarm();
+  view.losses.assign(500, 4);
+  view.losses.insert(view.losses.end(), 500, 2);
+  EXPECT_THAT(swarm_screen(view, 80), HasSubstr("██▁▁"));
 }
 
 TEST(SwarmView, ALineSaysItAll) {

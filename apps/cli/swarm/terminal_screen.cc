@@ -52,8 +52,10 @@ TerminalScreen::~TerminalScreen() { end(); }
 
 int TerminalScreen::columns() const { return inspect_terminal(file_descriptor_).columns; }
 
+int TerminalScreen::lines() const { return lines_of(file_descriptor_); }
+
 void TerminalScreen::show(std::string_view text) {
-  if (on_) put(file_descriptor_, drawn_in_place(text, lines_of(file_descriptor_)));
+  if (on_) put(file_descriptor_, drawn_in_place(text, lines()));
 }
 
 void TerminalScreen::end() {

@@ -1,7 +1,7 @@
 // One screen of text that is drawn over again in place; the terminal is as it was when it ends.
 //
 //   TerminalScreen screen(STDOUT_FILENO);
-//   screen.show(swarm_screen(view, screen.columns()));      // follows a terminal that changes its size
+//   screen.show(swarm_screen(view, screen.columns(), screen.lines()));   // follows a terminal's new size
 //   // the destructor, or end(): back to what was on the terminal before
 //
 // Lines that do not fit are left out at the end. One thread.
@@ -20,6 +20,7 @@ class TerminalScreen {
   TerminalScreen& operator=(const TerminalScreen&) = delete;
 
   int columns() const;
+  int lines() const;
   void show(std::string_view text);
   void end();
 

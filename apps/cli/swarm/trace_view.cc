@@ -14,14 +14,15 @@ namespace agora::cli {
 namespace {
 
 constexpr size_t kDigits = 16;
-constexpr int kBarColumns = 24;
+constexpr int kBarColumnsMax = 24;
+constexpr int kBarShare = 6;  // of the terminal's columns: one in so many
 
 // Where in the whole request the span lies: "   ███      ".
-std::string bar(const TracedSpan& span, int64_t whole_ns) {
-  const double scale = static_cast<double>(kBarColumns) / static_cast<double>(std::max<int64_t>(whole_ns, 1));
-  const int begin = std::min(kBarColumns - 1, static_cast<int>(static_cast<double>(span.begin_ns) * scale));
+std::string bar(const TracedSpan& span, int64_t whole_ns, int columns) {
+  const double scale = static_cast<double>(columns) / static_cast<double>(std::max<int64_t>(whole_ns, 1));
+  const int begin = std::min(columns - 1, static_cast<int>(static_cast<double>(span.begin_ns) * scale));
   const int64_t end_ns = span.begin_ns + span.span.duration_ns;
-  const int end = std::clamp(static_cast<int>(static_cast<double>(end_ns) * scale), begin + 1, kBarColumns);
+  const int end = std::clamp(static_cast<int>(static_cast<double>(end_ns) * scale), begin + 1, columns);
   std::string text(static_cast<size_t>(begin), ' ');
   for (int i = begin; i < end; ++i) text += "█";
   return text;
@@ -42,10 +43,11 @@ std::vector<TracedSpan> in_order(std::vector<TracedSpan> spans) {
 std::string trace_text(const std::vector<TracedSpan>& spans, int columns) {
   int64_t whole_ns = 0;
   for (const TracedSpan& s : spans) whole_ns = std::max(whole_ns, s.begin_ns + s.span.duration_ns);
+  const int bar_columns = std::min(kBarColumnsMax, columns / kBarShare);
   TerminalTable table(
       {{"at ms", Align::right}, {"for ms", Align::right}, {""}, {"peer"}, {"what"}, {"detail"}});
   for (const TracedSpan& s : spans) {
-    table.add_row({milliseconds(s.begin_ns), milliseconds(s.span.duration_ns), bar(s, whole_ns),
+    table.add_row({milliseconds(s.begin_ns), milliseconds(s.span.duration_ns), bar(s, whole_ns, bar_columns),
                    s.peer.brief(), s.span.what, s.span.detail});
   }
   return table.text(columns);
@@ -62,7 +64,6 @@ nlohmann::ordered_json trace_json(const std::vector<TracedSpan>& spans) {
   }
   return list;
 }
-
 
 StatusOr<uint64_t> parse_request(const std::string& text) {
   uint64_t request = 0;

@@ -1,6 +1,7 @@
 // agora up: a swarm of processes on this machine, trained and asked.
 #include "absl/strings/str_cat.h"
 
+#include "apps/cli/flag_checks.h"
 #include "apps/cli/swarm/swarm_command.h"
 #include "apps/cli/swarm/up_run.h"
 
@@ -14,11 +15,13 @@ void add_up_command(CLI::App& app, const Interrupt& interrupt, CommandResult& re
   command->add_option("--hosts", flags->hosts, "processes that hold experts")->check(CLI::Range(1, 256));
   command->add_option("--trainers", flags->trainers, "processes that train")->check(CLI::Range(0, 64));
   command->add_option("--servers", flags->servers, "processes that answer")->check(CLI::Range(0, 64));
-  command->add_option("--room", flags->room, "experts that a host holds at most")->check(CLI::PositiveNumber);
+  command->add_option("--room", flags->room, "experts that a host holds at most")->check(above_zero());
+  command->add_option("--rows", flags->rows, "how rows travel from trainers to hosts: bf16, f32, int8")
+      ->check(CLI::IsMember({"f32", "bf16", "int8"}));
   add_rule_flags(*command, flags->rules);
   command->add_option("--resume", flags->resume, "go on with the swarm that was saved in this folder");
   command->add_option("--listen", flags->listen, "HOST:PORT of this process; the others take HOST, any port");
-  command->add_option("--http", flags->http, "likewise for /metrics and /status; off: none");
+  command->add_option("--http", flags->http, "likewise for the page, /feed, /status and /metrics; off: none");
   command->add_option("--swarm-key", flags->swarm_key_file, "file with the key of a private swarm");
   command->add_flag("--respawn", flags->respawn, "start again what ended by itself and not well");
   command->add_flag("--once", flags->once, "end when training has ended, instead of answering until Ctrl-C");

@@ -39,7 +39,7 @@ std::vector<ChildPlan> plan_children(const UpFlags& flags, const std::string& di
   };
   std::vector<std::string> host{absl::StrCat("--room=", flags.room),
                                 absl::StrCat("--leave-seconds=", kLeaveSeconds)};
-  std::vector<std::string> trainer{"--stay"};
+  std::vector<std::string> trainer{"--stay", "--rows=" + flags.rows};
   if (!flags.options.data.empty()) trainer.push_back("--data=" + flags.options.data);
   if (!flags.resume.empty()) {
     host.push_back(absl::StrCat("--from=", dir, kSavedDir));

@@ -23,7 +23,8 @@ struct UpFlags {
   int trainers = 2;
   int servers = 1;
   int32_t room = 1000;
-  std::string resume;  // folder of an earlier `agora up`
+  std::string rows = "bf16";  // of the trainers: see agora trainer --rows
+  std::string resume;         // folder of an earlier `agora up`
   std::string listen = "127.0.0.1:0";
   std::string http = "127.0.0.1:0";
   std::string swarm_key_file;

@@ -120,18 +120,21 @@ Status UpRun::start_all() {
   AGORA_ASSIGN_OR_RETURN(node_, Node::open(own, interrupt_));
   AGORA_RETURN_IF_ERROR(node_->begin());
   supervisor_.emplace(SupervisorSettings{.program = own_program(), .respawn = flags_.respawn}, clock_);
-  watch_.emplace(*supervisor_, node_->transport(), node_->spec().name, clock_);
+  watch_.emplace(*supervisor_, node_->transport(), node_->spec().name, page_url(*node_), clock_);
   watch_->set_phase("starting");
   for (ChildPlan& plan : plan_children(flags_, dir_, node_->endpoint())) {
     AGORA_RETURN_IF_ERROR(supervisor_->start(std::move(plan)));
   }
   if (flags_.json) {
-    say_event({{"event", "start"}, {"dir", dir_}, {"at", node_->endpoint().text()}}, true);
+    say_event(
+        {{"event", "start"}, {"dir", dir_}, {"at", node_->endpoint().text()}, {"page", page_url(*node_)}},
+        true);
   } else {
     std::cout << absl::StrFormat(
-                     "Swarm %s: %d hosts, %d trainers, %d servers in %s. Ctrl-C saves and ends it.\n",
-                     node_->spec().name, flags_.hosts, flags_.trainers, flags_.servers, dir_)
-              << std::flush;
+        "Swarm %s: %d hosts, %d trainers, %d servers in %s. Ctrl-C saves and ends it.\n",
+        visible_text(node_->spec().name), flags_.hosts, flags_.trainers, flags_.servers, dir_);
+    if (!page_url(*node_).empty()) std::cout << "Look: " << page_url(*node_) << "\n";
+    std::cout << std::flush;
   }
   return remember_place();
 }
@@ -150,7 +153,7 @@ void UpRun::watch() {
     if (clock_.now_ns() - asked_ns_ >= kAskNs) {
       watch_->ask_all();
       asked_ns_ = clock_.now_ns();
-      if (screen_) screen_->show(swarm_screen(watch_->view(), screen_->columns()));
+      if (screen_) screen_->show(swarm_screen(watch_->view(), screen_->columns(), screen_->lines()));
     }
     show();
     if (!summarised_ && watch_->all_trained()) {
@@ -207,6 +210,7 @@ Status UpRun::save_and_summarise() {
   const SwarmView view = watch_->view();
   if (!flags_.json) std::cout << swarm_screen(view, inspect_terminal(STDOUT_FILENO).columns) << std::flush;
   if (watch_->steps() == 0) return absl::OkStatus();  // there is nothing to save yet
+  say(absl::StrCat("Saving the whole swarm in ", dir_, kSavedDir, " ..."));
   AGORA_RETURN_IF_ERROR(save_whole_swarm(*node_, dir_ + kSavedDir));
   say_event({{"event", "saved"}, {"dir", dir_ + kSavedDir}}, flags_.json);
   return summarise(view.seconds);
@@ -223,14 +227,23 @@ Status UpRun::summarise(double seconds) {
     return absl::OkStatus();
   }
   AGORA_RETURN_IF_ERROR(print_model_summary({model, pass, flags_.options.seed}, *task_, evaluation));
-  std::cout << "\nTrained for " << duration_text(seconds) << ". The model is in " << dir_ << kSavedDir
-            << ".\n"
-            << "While the swarm runs, from another terminal:\n"
-            << "  build/agora ask --swarm \"int main(\"\n"
-            << "  build/agora peers      build/agora experts\n"
-            << "Ctrl-C ends it; afterwards: build/agora ask " << dir_ << kSavedDir << " \"int main(\"\n"
-            << std::flush;
+  say_what_next(seconds);
   return absl::OkStatus();
+}
+
+void UpRun::say_what_next(double seconds) const {
+  const std::string saved = dir_ + kSavedDir;
+  const std::string data = flags_.options.data.empty() ? "" : " --data " + flags_.options.data;
+  std::cout << "\nTrained for " << duration_text(seconds) << ". The model is in " << saved << ".\n";
+  if (!interrupt_.load() && !flags_.once) {
+    std::cout << "While the swarm runs, from another terminal:\n"
+              << "  build/agora ask --swarm \"int main(\"\n"
+              << "  build/agora peers      build/agora experts\n"
+              << "Ctrl-C ends it. Afterwards:\n";
+  }
+  std::cout << "  build/agora ask " << saved << " \"int main(\"      asks the model without a swarm\n"
+            << "  build/agora up --resume " << dir_ << data << "      goes on with the swarm\n"
+            << std::flush;
 }
 
 Status UpRun::end_all() {

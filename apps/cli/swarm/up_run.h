@@ -34,6 +34,7 @@ class UpRun {
   void show();
   Status save_and_summarise();
   Status summarise(double seconds);
+  void say_what_next(double seconds) const;
   Status end_all();
   Status remember_place() const;  // swarm.json
 

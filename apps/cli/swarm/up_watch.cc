@@ -4,6 +4,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "agora/base/bytes.h"
 #include "agora/swarm/wire/method.h"
 
 #include "apps/cli/swarm/blocking_call.h"
@@ -67,12 +68,14 @@ void UpWatch::ask_all() {
                      .deadline_ns = deadline_in(kAnswerSeconds),
                      .trace = 0});
   }
-  const std::vector<peers::Reply> replies = call_all(transport_, calls, {});
+  const std::vector<peers::Reply> replies =
+      call_all(transport_, calls, peers::Payload::copy(base::as_bytes(dashboard::kSelfOnly)));
   for (size_t i = 0; i < asked.size(); ++i) {
     Known& known = known_[asked[i]];
     known.silent = !replies[i].status.ok();
     if (known.silent) continue;
-    StatusOr<PeerStatus> status = read_status(base::as_text(replies[i].payload.bytes()));
+    StatusOr<dashboard::PeerStatus> status =
+        dashboard::read_status(base::as_text(replies[i].payload.bytes()));
     if (status.ok()) known.status = *std::move(status);
   }
   note_loss();
@@ -88,8 +91,10 @@ void UpWatch::note_loss() {
 }
 
 SwarmView UpWatch::view() const {
-  SwarmView view{
-      .title = title_, .phase = phase_, .seconds = static_cast<double>(clock_.now_ns() - begun_ns_) * 1e-9};
+  SwarmView view{.title = title_,
+                 .phase = phase_,
+                 .page = page_,
+                 .seconds = static_cast<double>(clock_.now_ns() - begun_ns_) * 1e-9};
   for (size_t child = 0; child < supervisor_.size(); ++child) {
     ProcessView process{.name = supervisor_.plan(child).name};
     const auto found = known_.find(child);

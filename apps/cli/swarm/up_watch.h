@@ -1,6 +1,6 @@
 // What `agora up` knows of its processes: from what they print, from how they end, from what they answer.
 //
-//   UpWatch watch(supervisor, node.transport(), "words", clock);
+//   UpWatch watch(supervisor, node.transport(), "words", page_url(node), clock);
 //   watch.on_event(event);   watch.ask_all();   std::cout << swarm_screen(watch.view(), columns);
 //
 // Main's thread.
@@ -24,10 +24,12 @@ class UpWatch {
   static constexpr double kAnswerSeconds = 0.5;  // a process that does not answer so soon is shown as silent
   static constexpr size_t kLossesMax = 2000;     // of the curve; then every second one goes
 
-  UpWatch(const Supervisor& supervisor, peers::Transport& transport, std::string title, const Clock& clock)
+  UpWatch(const Supervisor& supervisor, peers::Transport& transport, std::string title, std::string page,
+          const Clock& clock)
       : supervisor_(supervisor),
         transport_(transport),
         title_(std::move(title)),
+        page_(std::move(page)),
         clock_(clock),
         begun_ns_(clock.now_ns()) {}
 
@@ -47,7 +49,7 @@ class UpWatch {
  private:
   struct Known {
     std::optional<PlacedPeer> place;
-    std::optional<PeerStatus> status;
+    std::optional<dashboard::PeerStatus> status;
     bool silent = false;
     bool trained = false;
     std::string end;  // how it ended
@@ -57,6 +59,7 @@ class UpWatch {
   const Supervisor& supervisor_;
   peers::Transport& transport_;
   std::string title_;
+  std::string page_;
   std::string phase_;
   const Clock& clock_;
   int64_t begun_ns_;

@@ -16,8 +16,8 @@ peers::PeerId peer(int number) {
   return id;
 }
 
-PeerStatus host(int number, std::vector<swarm::HeldRange> held) {
-  PeerStatus status;
+dashboard::PeerStatus host(int number, std::vector<swarm::HeldRange> held) {
+  dashboard::PeerStatus status;
   status.self.peer = peer(number);
   status.self.state.host = true;
   status.self.state.held = std::move(held);
@@ -39,11 +39,11 @@ TEST(Experts, AreGatheredFromTheirHosts) {
   EXPECT_EQ(rows[1].leader, peer(2));
   EXPECT_EQ(rows[1].version, 9u);
   EXPECT_EQ(rows[1].version_min, 7u);
-  EXPECT_DOUBLE_EQ(rows[1].load, 2.0);
+  EXPECT_NEAR(rows[1].rows_per_s, 3, 0.01);
   EXPECT_EQ(rows[1].replicas, (std::vector{peer(1), peer(2)}));
   EXPECT_FALSE(rows[2].leader);
   EXPECT_EQ(rows[2].version, 7u);
-  EXPECT_LT(rows[2].load, 0);
+  EXPECT_LT(rows[2].rows_per_s, 0);
 }
 
 TEST(Experts, TheHighestEpochLeads) {

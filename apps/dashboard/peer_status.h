@@ -1,9 +1,9 @@
 // What a peer tells people of itself and of those it knows: the answer to kGetStatus, and /status.
 //
-//   call->reply(OkStatus(), Payload::copy(as_bytes(status_json(status).dump())));
+//   call->reply(OkStatus(), Payload::copy(as_bytes(status_text(status))));
 //   AGORA_ASSIGN_OR_RETURN(PeerStatus s, read_status(as_text(reply.payload.bytes())));
 //
-// JSON, because it also feeds the dashboard and other people's tools. A value type; any thread.
+// JSON, because other people's tools read it too. A value type; any thread.
 #pragma once
 
 #include <map>
@@ -17,7 +17,10 @@
 #include "agora/swarm/peer_state.h"
 #include <nlohmann/json_fwd.hpp>
 
-namespace agora::cli {
+namespace agora::dashboard {
+
+// What kGetStatus may be asked for, as its payload: the peer alone, without those it knows.
+constexpr std::string_view kSelfOnly = "self";
 
 constexpr int64_t kStatusBytesMax = 16 << 20;
 constexpr size_t kPeersListedMax = 4096;  // of those a peer knows
@@ -42,11 +45,18 @@ struct PeerStatus {
 };
 
 nlohmann::ordered_json status_json(const PeerStatus& status);
+std::string status_text(const PeerStatus& status);  // what is no UTF-8 in it is replaced
+nlohmann::ordered_json entry_json(const PeerEntry& entry);
 
 // InvalidArgument naming the key.
 StatusOr<PeerStatus> read_status(std::string_view json);
 
+// Calls that a peer received or made, and those that did not go as they should: choices that the host asked
+// first did not serve, refused updates, refused frames, calls that came too late.
+double calls_of(const PeerStatus& status);
+double failures_of(const PeerStatus& status);
+
 // "host", "trainer", "server", with + between; "peer" where it is none.
 std::string roles_text(const swarm::PeerState& state);
 
-}  // namespace agora::cli
+}  // namespace agora::dashboard

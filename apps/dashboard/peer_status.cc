@@ -1,10 +1,10 @@
-#include "apps/cli/swarm/peer_status.h"
+#include "apps/dashboard/peer_status.h"
 
 #include "absl/strings/str_cat.h"
 #include "agora/weights/strict_json.h"
 #include <nlohmann/json.hpp>
 
-namespace agora::cli {
+namespace agora::dashboard {
 namespace {
 
 using Json = nlohmann::ordered_json;
@@ -16,24 +16,6 @@ Json range_json(const swarm::HeldRange& range) {
   return {{"layer", range.layer.value}, {"first", range.first}, {"count", range.count},
           {"leads", range.leads},       {"epoch", range.epoch}, {"version", range.version},
           {"loads", range.loads}};
-}
-
-Json entry_json(const PeerEntry& entry) {
-  const swarm::PeerState& state = entry.state;
-  Json held = Json::array();
-  for (const swarm::HeldRange& range : state.held) held.push_back(range_json(range));
-  return {{"peer", entry.peer.text()},
-          {"host", entry.at.host},
-          {"port", entry.at.port},
-          {"roles", {{"host", state.host}, {"trainer", state.trainer}, {"server", state.server}}},
-          {"held", std::move(held)},
-          {"room", state.room},
-          {"load_us", state.load_us},
-          {"step", state.step},
-          {"trunk_version", state.trunk_version},
-          {"loss", state.loss},
-          {"rows_per_s", state.rows_per_s},
-          {"http_port", state.http_port}};
 }
 
 // The library reports a missing key or a wrong type by exception; it ends in read_status().
@@ -104,6 +86,24 @@ double PeerStatus::metric(const std::string& name) const {
   return found == metrics.end() ? 0 : found->second;
 }
 
+Json entry_json(const PeerEntry& entry) {
+  const swarm::PeerState& state = entry.state;
+  Json held = Json::array();
+  for (const swarm::HeldRange& range : state.held) held.push_back(range_json(range));
+  return {{"peer", entry.peer.text()},
+          {"host", entry.at.host},
+          {"port", entry.at.port},
+          {"roles", {{"host", state.host}, {"trainer", state.trainer}, {"server", state.server}}},
+          {"held", std::move(held)},
+          {"room", state.room},
+          {"load_us", state.load_us},
+          {"step", state.step},
+          {"trunk_version", state.trunk_version},
+          {"loss", state.loss},
+          {"rows_per_s", state.rows_per_s},
+          {"http_port", state.http_port}};
+}
+
 Json status_json(const PeerStatus& status) {
   Json known = Json::array();
   for (const PeerEntry& entry : status.known) {
@@ -113,6 +113,10 @@ Json status_json(const PeerStatus& status) {
           {"swarm_id", status.swarm_id},     {"pid", status.pid},
           {"uptime_s", status.uptime_s},     {"metrics", status.metrics},
           {"known", std::move(known)}};
+}
+
+std::string status_text(const PeerStatus& status) {
+  return status_json(status).dump(-1, ' ', false, Json::error_handler_t::replace);
 }
 
 StatusOr<PeerStatus> read_status(std::string_view text) {
@@ -127,6 +131,20 @@ StatusOr<PeerStatus> read_status(std::string_view text) {
   }
 }
 
+double calls_of(const PeerStatus& status) {
+  return status.metric("agora_calls_sent_total") + status.metric("agora_calls_received_total");
+}
+
+double failures_of(const PeerStatus& status) {
+  double sum = 0;
+  for (const char* name :
+       {"agora_mix_by_replica_total", "agora_mix_by_next_expert_total", "agora_mix_lost_total",
+        "agora_updates_refused_total", "agora_frames_refused_total", "agora_calls_dropped_late_total"}) {
+    sum += status.metric(name);
+  }
+  return sum;
+}
+
 std::string roles_text(const swarm::PeerState& state) {
   std::string text;
   const auto add = [&text](bool has, const char* role) {
@@ -138,4 +156,4 @@ std::string roles_text(const swarm::PeerState& state) {
   return text.empty() ? "peer" : text;
 }
 
-}  // namespace agora::cli
+}  // namespace agora::dashboard

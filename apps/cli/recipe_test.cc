@@ -1,0 +1,72 @@
+#include "apps/cli/recipe.h"
+
+#include <filesystem>
+#include <fstream>
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+namespace agora::cli {
+namespace {
+
+using ::testing::AllOf;
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+
+class Recipe : public ::testing::Test {
+ protected:
+  Recipe() {
+    std::string name = (std::filesystem::temp_directory_path() / "agora-recipe-XXXXXX").string();
+    folder_ = mkdtemp(name.data());
+    CLI::App* host = app_.add_subcommand("host");
+    host->add_option("--room", room_);
+    host->add_option("--join", join_);
+    app_.add_subcommand("spec")->add_subcommand("make")->add_option("--room", room_);
+    app_.add_subcommand("ask");
+  }
+  ~Recipe() override { std::filesystem::remove_all(folder_); }
+
+  std::string written(const std::string& name, const std::string& text) const {
+    const std::string file = (folder_ / name).string();
+    std::ofstream(file) << text;
+    return file;
+  }
+  std::string refused(std::vector<std::string> args) const {
+    const auto flags = with_recipe(std::move(args), app_);
+    return flags.ok() ? "" : std::string(flags.status().message());
+  }
+
+  std::filesystem::path folder_;
+  CLI::App app_;
+  int room_ = 0;
+  std::vector<std::string> join_;
+};
+
+TEST_F(Recipe, BecomesFlagsBeforeThoseOfTheCommandLine) {
+  const std::string file = written("host.toml", "# a host\nroom = 5\njoin = [\"a:1\", \"b:2\"]\n");
+  EXPECT_THAT(*with_recipe({"host", file, "--room", "7"}, app_),
+              ElementsAre("host", "--room=5", "--join=a:1", "--join=b:2", "--room", "7"));
+  EXPECT_THAT(*with_recipe({"spec", "make", written("config.toml", "room = 1")}, app_),
+              ElementsAre("spec", "make", "--room=1"));
+  EXPECT_THAT(*with_recipe({"spec", "make", folder_.string()}, app_),
+              ElementsAre("spec", "make", "--room=1"));
+}
+
+TEST_F(Recipe, IsLookedForOnlyWhereItMayStand) {
+  EXPECT_THAT(*with_recipe({"host", "--room", "5"}, app_), ElementsAre("host", "--room", "5"));
+  EXPECT_THAT(*with_recipe({"ask", "text"}, app_), ElementsAre("ask", "text"));
+  EXPECT_THAT(*with_recipe({}, app_), ElementsAre());
+  EXPECT_THAT(*with_recipe({"host"}, app_), ElementsAre("host"));
+}
+
+TEST_F(Recipe, NamesTheFileAndWhatIsWrongInIt) {
+  EXPECT_THAT(refused({"host", "nowhere.toml"}), HasSubstr("nowhere.toml: expected a recipe"));
+  const std::string odd = written("odd.toml", "rooms = 5\n");
+  EXPECT_THAT(refused({"host", odd}), AllOf(HasSubstr(odd), HasSubstr("agora host has no flag --rooms")));
+  EXPECT_THAT(refused({"host", written("section.toml", "[host]\nroom = 5\n")}), HasSubstr("--host.room"));
+  EXPECT_THAT(refused({"host", written("help.toml", "help = true\n")}), HasSubstr("--help"));
+  EXPECT_THAT(refused({"host", written("word.toml", "once upon a time\n")}), HasSubstr("has no flag"));
+}
+
+}  // namespace
+}  // namespace agora::cli
