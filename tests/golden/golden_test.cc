@@ -3,22 +3,16 @@
 // its kernels.
 #include <array>
 #include <filesystem>
-#include <fstream>
 
 #include "agora/kernels/table.h"
 #include "agora/train/run_folder.h"
 #include "agora/train/trainer.h"
 #include <gtest/gtest.h>
 
+#include "tests/counting_text.h"
+
 namespace agora::train {
 namespace {
-
-// The text to learn: the numbers from 0 on, written out. Every machine has it.
-std::string counting() {
-  std::string text;
-  for (int i = 0; i < 4000; ++i) text += std::to_string(i * 7) + (i % 9 == 8 ? "\n" : " ");
-  return text;
-}
 
 class Golden : public ::testing::Test {
  protected:
@@ -27,8 +21,7 @@ class Golden : public ::testing::Test {
            ("golden-" + std::string(::testing::UnitTest::GetInstance()->current_test_info()->name()));
     std::filesystem::remove_all(dir_);
     std::filesystem::create_directories(dir_);
-    std::ofstream(dir_ / "counting.txt") << counting();
-    options_.data = (dir_ / "counting.txt").string();
+    options_.data = text_.file();
     options_.tokenizer = "char";
     options_.layers = 2;
     options_.width = 48;
@@ -88,6 +81,7 @@ class Golden : public ::testing::Test {
     return run;
   }
 
+  tests::CountingText text_;
   std::filesystem::path dir_;
   TrainOptions options_;
 };

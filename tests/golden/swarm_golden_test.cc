@@ -1,8 +1,6 @@
 // Ten training steps over four hosts are, to the last bit, ten steps in one process that makes its sums in
 // four parts: losses, trunk and every expert's weights. Rows travel as f32: in bf16, sums and gradients are
 // rounded on their way, which one process never does.
-#include <filesystem>
-#include <fstream>
 
 #include "agora/kernels/table.h"
 #include "agora/model/model_folder.h"
@@ -10,6 +8,7 @@
 #include "agora/train/task.h"
 #include <gtest/gtest.h>
 
+#include "tests/counting_text.h"
 #include "tests/swarm/grpc_peer.h"
 #include "tests/swarm/hosts_in_process.h"
 
@@ -34,12 +33,7 @@ void append_values(const std::vector<tensor::Parameter*>& parameters, std::vecto
 class SwarmGolden : public testing::Test {
  protected:
   void SetUp() override {
-    text_ = std::filesystem::path(testing::TempDir()) /
-            ("swarm-golden-" + std::string(testing::UnitTest::GetInstance()->current_test_info()->name()) +
-             ".txt");
-    std::ofstream out(text_);
-    for (int i = 0; i < 4000; ++i) out << i * 7 << (i % 9 == 8 ? "\n" : " ");
-    options_.data = text_.string();
+    options_.data = text_.file();
     options_.tokenizer = "char";
     options_.layers = 2;
     options_.width = 48;
@@ -53,7 +47,6 @@ class SwarmGolden : public testing::Test {
     options_.steps = kSteps;
     options_.noise = 0.1f;
   }
-  void TearDown() override { std::filesystem::remove(text_); }
 
   // A model whose trunk is made here; `ask` gives the experts, its own ones being the default.
   Trained train(kernels::Precision precision, const std::function<moe::Experts*(model::LocalModel&)>& ask) {
@@ -131,7 +124,7 @@ class SwarmGolden : public testing::Test {
   }
 
   base::ThreadPool pool_{2};
-  std::filesystem::path text_;
+  CountingText text_;
   train::TrainOptions options_;
   std::unique_ptr<moe::LocalExperts> local_;
 };

@@ -1,9 +1,8 @@
 // Trainers of a swarm: alone and together, with somebody dying, with somebody coming late.
-#include <filesystem>
-#include <fstream>
 
 #include <gtest/gtest.h>
 
+#include "tests/counting_text.h"
 #include "tests/swarm/trainers_in_process.h"
 
 namespace agora::tests {
@@ -12,12 +11,7 @@ namespace {
 class SwarmTraining : public testing::Test {
  protected:
   void SetUp() override {
-    text_ = std::filesystem::path(testing::TempDir()) /
-            ("swarm-training-" + std::string(testing::UnitTest::GetInstance()->current_test_info()->name()) +
-             ".txt");
-    std::ofstream out(text_);
-    for (int i = 0; i < 4000; ++i) out << i * 7 << (i % 9 == 8 ? "\n" : " ");
-    options_.data = text_.string();
+    options_.data = text_.file();
     options_.tokenizer = "char";
     options_.layers = 2;
     options_.width = 32;
@@ -34,9 +28,8 @@ class SwarmTraining : public testing::Test {
     options_.average_every = 10;
     options_.precision = "f32";
   }
-  void TearDown() override { std::filesystem::remove(text_); }
 
-  std::filesystem::path text_;
+  CountingText text_;
   train::TrainOptions options_;
 };
 
