@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <set>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -31,22 +30,28 @@ void keep_every_second(std::vector<T>& values) {
   values.resize((values.size() + 1) / 2);
 }
 
+int64_t different(std::vector<uint64_t>& values) {
+  std::ranges::sort(values);
+  return static_cast<int64_t>(values.size() - std::ranges::unique(values).size());
+}
+
 // Experts that somebody holds and nobody leads.
 int64_t without_leader(const PeerStatus& status) {
-  std::set<std::pair<int32_t, int32_t>> led;
-  std::set<std::pair<int32_t, int32_t>> held;
+  std::vector<uint64_t> held;
+  std::vector<uint64_t> led;
   const auto add = [&](const PeerEntry& entry) {
     for (const swarm::HeldRange& range : entry.state.held) {
       for (int32_t i = 0; i < range.count && held.size() < kExpertsCountedMax; ++i) {
-        const std::pair expert(range.layer.value, range.first + i);
-        held.insert(expert);
-        if (range.leads) led.insert(expert);
+        const auto expert =
+            static_cast<uint64_t>(range.layer.value) << 32 | static_cast<uint32_t>(range.first + i);
+        held.push_back(expert);
+        if (range.leads) led.push_back(expert);
       }
     }
   };
   add(status.self);
   for (const PeerEntry& entry : status.known) add(entry);
-  return static_cast<int64_t>(held.size() - led.size());
+  return different(held) - different(led);
 }
 
 }  // namespace

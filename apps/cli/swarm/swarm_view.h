@@ -53,8 +53,8 @@ struct SwarmTotals {
 
 SwarmTotals totals_of(const SwarmView& view);
 
-// Lines of at most `columns`, each with its line feed; at most `lines` of them: processes for which there is no
-// room are counted in the last.
+// Lines of at most `columns`, each with its line feed; at most `lines` of them: processes for which there is
+// no room are counted in the last.
 std::string swarm_screen(const SwarmView& view, int columns, int lines = kLinesMax);
 std::string swarm_line(const SwarmView& view);
 
