@@ -169,6 +169,7 @@ bool SwarmDirectory::crowded() const {
 
 SwarmDirectory::Taken SwarmDirectory::take(const std::vector<Payload>& records, bool make_room) {
   Taken taken;
+  bool own_is_behind = false;
   std::vector<DirectoryEvent> events;
   for (const Payload& record : records) {
     if (std::ranges::equal(record.bytes(), own_.bytes().bytes())) {  // others pass it on as we do theirs
@@ -180,10 +181,11 @@ SwarmDirectory::Taken SwarmDirectory::take(const std::vector<Payload>& records, 
     taken.foreign = taken.foreign || verdict == Verdict::foreign;
     taken.holds = taken.holds || verdict == Verdict::taken || verdict == Verdict::known ||
                   verdict == Verdict::stale || verdict == Verdict::own;
-    if (verdict == Verdict::own && own_.on_seen(record.bytes())) send_own_soon();
+    own_is_behind = own_is_behind || (verdict == Verdict::own && own_.on_seen(record.bytes()));
     // Who passes on one forged record is not worth the checks of the rest.
     if (verdict == Verdict::forged) break;
   }
+  if (own_is_behind) send_own_soon();
   taken.strangers = add_rumors(events);
   expire_in_time();
   tell(events);
@@ -194,7 +196,7 @@ bool SwarmDirectory::add_rumors(const std::vector<DirectoryEvent>& events) {
   bool strangers = false;
   base::MutexLock lock(mutex_);
   for (const DirectoryEvent& event : events) {
-    if (!view_.passes_on(*event.record)) continue;
+    if (!view_.is_news(event)) continue;
     rumors_.add(ring_place(event.record->peer));
     strangers = strangers || event.kind == DirectoryEvent::Kind::seen;
   }

@@ -94,10 +94,10 @@ class SwarmDirectory final : public Directory, public std::enable_shared_from_th
   bool alone() const;          // nobody was in contact for a while
 
   // Records, our own and others': swarm_directory.cc.
-  void send_own_soon();
+  void send_own_soon() ABSL_LOCKS_EXCLUDED(mutex_);
   void send_own();
-  int64_t publish_every_ns() const;
-  uint32_t ttl_s() const;
+  int64_t publish_every_ns() const ABSL_LOCKS_EXCLUDED(mutex_);
+  uint32_t ttl_s() const ABSL_LOCKS_EXCLUDED(mutex_);
   void refresh();
   Taken take(const std::vector<Payload>& records, bool make_room = false);
   // True: somebody was seen for the first time. Fresher records of who is known travel by pushes; those of

@@ -65,10 +65,10 @@ bool DirectoryView::has_room_for(const Record& record, bool make_room) const {
   return others_.size() < settings_.others_max || (make_room && !others_.empty());
 }
 
-bool DirectoryView::passes_on(const Record& record) const {
-  if (!crowded_) return true;
-  const auto known = peers_.find(ring_place(record.peer));
-  return known != peers_.end() ? known->second.matters : matters(record);
+bool DirectoryView::is_news(const DirectoryEvent& event) const {
+  const auto known = peers_.find(ring_place(event.record->peer));
+  const bool matters = known != peers_.end() ? known->second.matters : this->matters(*event.record);
+  return matters || (!crowded_ && event.kind != DirectoryEvent::Kind::changed);
 }
 
 void DirectoryView::classify(uint64_t place, bool matters) {

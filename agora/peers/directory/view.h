@@ -87,7 +87,9 @@ class DirectoryView {
   size_t size() const { return peers_.size(); }
   size_t mattering() const { return peers_.size() - others_.size(); }
   bool crowded() const { return crowded_; }
-  bool passes_on(const Record& record) const;  // one that was taken, or went
+  // Whether what happened should be told at once. That one who does not matter said something again is left to
+  // exchanges, and in a crowded view it is no news that there is one.
+  bool is_news(const DirectoryEvent& event) const;
   std::vector<std::shared_ptr<const Record>> records() const;
   std::shared_ptr<const Record> find(const PeerId& peer) const;  // null: not here
   // In the last third of its time: if the peer were well and we in touch, we should have seen a fresher one.

@@ -265,10 +265,10 @@ TEST_F(CrowdedViewTest, PassesOnThoseThatMatterAndASampleOfTheRest) {
 TEST_F(CrowdedViewTest, ThatAPeerMattersNoLongerIsPassedOnOnce) {
   take(record(11, 1, kMatters));
   take(record(11, 2, kOther));
-  EXPECT_TRUE(view_.passes_on(*events_[0].record));
+  EXPECT_TRUE(view_.is_news(events_[0]));
   EXPECT_EQ(view_.digest(view_.arc_from(0, 256)).size(), 1u);
   take(record(11, 3, kOther));
-  EXPECT_FALSE(view_.passes_on(*events_[0].record));
+  EXPECT_FALSE(view_.is_news(events_[0]));
   EXPECT_EQ(view_.digest(view_.arc_from(0, 256)).size(), 0u);
 }
 
