@@ -8,10 +8,11 @@
 namespace agora::swarm {
 
 MixCall::MixCall(const moe::Route& route, const MixSettings& settings, Candidates candidates,
-                 CallBudget& budget, Rng rng)
+                 CallBudget& budget, Rng rng, Patience patience)
     : route_(route),
       settings_(settings),
       candidates_(std::move(candidates)),
+      patience_(std::move(patience)),
       budget_(budget),
       rng_(rng),
       arrived_(static_cast<size_t>(route.choices()), 0),
@@ -30,15 +31,34 @@ MixActions MixCall::start(int64_t now_ns) {
   return actions;
 }
 
+// The first sends have the numbers of the pieces, also those that are not sent.
 MixActions MixCall::start(const std::vector<Pinned>& pieces, int64_t now_ns) {
   MixActions actions;
+  std::vector<uint32_t> elsewhere;
   for (const Pinned& piece : pieces) {
     MixSend plan{.to = piece.to, .at = piece.at, .choices = piece.choices, .experts = {}};
     plan.origin = kNone;
     for (const int32_t i : piece.choices) plan.experts.push_back(route_.expert[i]);
-    add_send(std::move(plan), now_ns, actions);
+    if (is_candidate(plan.to, plan.experts)) {
+      add_send(std::move(plan), now_ns, actions);
+      continue;
+    }
+    plan.send = plan.origin = static_cast<uint32_t>(sends_.size());
+    elsewhere.push_back(plan.send);
+    sends_.push_back({.plan = std::move(plan), .phase = Phase::failed, .hedges = {}, .arrived = {}});
+  }
+  for (const uint32_t number : elsewhere) {
+    assign(choices_of(sends_[number].plan), Way::replica, number, now_ns, actions);
   }
   return actions;
+}
+
+// Where nobody is a candidate the host that was is better than nothing.
+bool MixCall::is_candidate(const peers::PeerId& host, const std::vector<int32_t>& experts) const {
+  if (experts.empty()) return true;
+  const std::vector<Candidate> candidates = candidates_(experts.front());
+  return candidates.empty() ||
+         std::ranges::any_of(candidates, [&](const Candidate& candidate) { return candidate.peer == host; });
 }
 
 // Groups the choices by the hosts that are chosen for their experts.
@@ -102,12 +122,18 @@ uint32_t MixCall::add_send(MixSend plan, int64_t now_ns, MixActions& actions) {
   const auto number = static_cast<uint32_t>(sends_.size());
   plan.send = number;
   if (plan.origin == kNone) plan.origin = number;
-  plan.deadline_ns = settings_.deadline_ns - now_ns < settings_.attempt_ns ? settings_.deadline_ns
-                                                                           : now_ns + settings_.attempt_ns;
+  const int64_t attempt = attempt_ns(plan.to);
+  plan.deadline_ns = settings_.deadline_ns - now_ns < attempt ? settings_.deadline_ns : now_ns + attempt;
   actions.sends.push_back(plan);
   sends_.push_back({.plan = std::move(plan), .sent_ns = now_ns, .hedges = {}, .arrived = {}});
   ++waiting_;
   return number;
+}
+
+int64_t MixCall::attempt_ns(const peers::PeerId& host) const {
+  if (!patience_) return settings_.attempt_ns;
+  return std::clamp(patience_(host), std::min(settings_.attempt_ns_min, settings_.attempt_ns),
+                    settings_.attempt_ns);
 }
 
 // Nobody is left to serve these experts: the tokens' next best take their place, once for a token.

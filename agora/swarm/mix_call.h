@@ -56,6 +56,7 @@ struct MixSettings {
   bool next_best = false;              // the route's runner-up takes the place of what is lost
   int64_t deadline_ns = 0;             // of all
   int64_t attempt_ns = 2'500'000'000;  // of one send
+  int64_t attempt_ns_min = 0;          // where the host's patience is shorter
   int64_t hedge_ns = INT64_MAX;        // a send older than this is hedged
   int64_t pause_ns = 20'000'000;       // before a busy host is asked again; doubled each time
 };
@@ -71,13 +72,17 @@ class CallBudget {
 class MixCall {
  public:
   using Candidates = std::function<std::vector<Candidate>(int32_t expert)>;
+  // How long an answer of the host is worth waiting for; a send waits within settings.attempt_ns_min and
+  // attempt_ns. Without it: attempt_ns.
+  using Patience = std::function<int64_t(const peers::PeerId& host)>;
 
   // route and budget outlive the call.
   MixCall(const moe::Route& route, const MixSettings& settings, Candidates candidates, CallBudget& budget,
-          Rng rng);
+          Rng rng, Patience patience = {});
 
   MixActions start(int64_t now_ns);
-  // A piece of the route that must go to a certain host first: where its forward went.
+  // A piece of the route that goes to a certain host first: where its forward went. To another at once where
+  // that one is no candidate any more.
   struct Pinned {
     peers::PeerId to;
     peers::Endpoint at;
@@ -140,11 +145,14 @@ class MixCall {
   void hedge(uint32_t send, int64_t now_ns, MixActions& actions);
   void go_on(uint32_t send, Failure failure, int64_t now_ns, MixActions& actions);
   void end(MixActions& actions);
+  int64_t attempt_ns(const peers::PeerId& host) const;
+  bool is_candidate(const peers::PeerId& host, const std::vector<int32_t>& experts) const;
   std::vector<Choice> choices_of(const MixSend& plan) const;
 
   const moe::Route& route_;
   const MixSettings settings_;
   Candidates candidates_;
+  Patience patience_;
   CallBudget& budget_;
   Rng rng_;
   std::vector<int32_t> token_;  // [choices]

@@ -232,6 +232,35 @@ TEST_F(MixCallTest, TheHigherEpochLeads) {
   for (const MixSend& send : call.start(0).sends) EXPECT_EQ(send.to, peer(2));
 }
 
+TEST_F(MixCallTest, AHostIsGivenTheTimeThatItsOwnAnswersSuggest) {
+  MixSettings settings = kTraining;
+  settings.attempt_ns_min = 100;
+  call_.emplace(route_, settings, candidates_of(placement_), budget_, Rng(1), [](const peers::PeerId& host) {
+    return host == peer(1) ? int64_t{0} : INT64_MAX;  // silent; not known yet
+  });
+  const MixActions start = call_->start(0);
+  ASSERT_EQ(start.sends.size(), 2u);
+  EXPECT_EQ(start.sends[0].deadline_ns, 100);
+  EXPECT_EQ(start.sends[1].deadline_ns, 400);
+}
+
+// Where its forward went: not when that host is left alone by now, though it has the ticket.
+TEST_F(MixCallTest, APieceWhoseHostIsNoCandidateAnyMoreGoesElsewhereAtOnce) {
+  MixCall& call = make(kTraining);
+  placement_ = {{0, {9}}, {1, {9}}, {2, {2, 9}}, {3, {2, 9}}};
+  const MixActions start = call.start({{peer(1), {}, {0, 1, 3}}, {peer(2), {}, {2, 4}}}, 0);
+  ASSERT_EQ(start.sends.size(), 2u);
+  EXPECT_EQ(start.sends[0].send, 1u) << "the numbers of the pieces stay";
+  EXPECT_EQ(start.sends[0].to, peer(2));
+  EXPECT_EQ(start.sends[1].to, peer(9));
+  EXPECT_EQ(start.sends[1].origin, 0u) << "the part that its update is counted under";
+  answer(1, 10);
+  EXPECT_FALSE(call.done());
+  answer(2, 20);
+  EXPECT_TRUE(call.done());
+  EXPECT_THAT(call.arrived(), ElementsAre(1, 1, 1, 1, 1));
+}
+
 TEST_F(MixCallTest, TheDeadlineEndsEverything) {
   MixCall& call = make(kTraining);
   call.start(0);

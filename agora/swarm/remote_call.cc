@@ -96,6 +96,8 @@ MixActions RemoteCall::handle(MixCall& call, uint32_t number, const peers::Reply
   const bool fault_is_ours = !reply.status.ok() && absl::IsInvalidArgument(status);
   if (status.ok() || busy || lost_ticket || fault_is_ours) {
     hosts_.finder.on_reply(plan.to, now_ns - sent.at_ns, reply.load_us);
+  } else if (absl::IsDeadlineExceeded(status) && !reply.from_peer) {
+    hosts_.finder.on_late(plan.to, now_ns - sent.at_ns);
   } else {
     hosts_.finder.on_failure(plan.to);
   }

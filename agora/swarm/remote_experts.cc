@@ -27,6 +27,10 @@ constexpr uint32_t kHedgeCallsMin = 20;     // fewer answers say nothing of the 
 constexpr int64_t kHedgeNsMin = 1'000'000;  // below, a hedge costs more than it saves
 constexpr int64_t kInteractiveAttemptNs = 500'000'000;
 constexpr int64_t kTrainingAttemptNs = 2'500'000'000;
+// Of a host whose own slow answers say that more is a waste. A false alarm costs an answer that another host
+// must give again, or in training an update: it must be rare on a busy machine.
+constexpr int64_t kInteractiveAttemptNsMin = 200'000'000;
+constexpr int64_t kTrainingAttemptNsMin = 400'000'000;
 constexpr int64_t kChoiceNs = 1'000'000;  // of a host that is slow and busy, but not gone
 constexpr int64_t kReleaseNs = 5'000'000'000;
 
@@ -66,6 +70,9 @@ struct RemoteExperts::State final : CallBudget {
                tensor::View<float> y) const;
   MixSettings settings(int64_t choices, moe::Keep keep, moe::Deadline deadline);
   MixCall::Candidates candidates(LayerId layer) const;
+  MixCall::Patience patience() const {
+    return [this](const peers::PeerId& host) { return hosts.finder.patience_ns(host); };
+  }
   moe::Ticket keep(LayerId layer, tensor::View<const float> x, const moe::Route& route,
                    std::vector<KeptPiece> pieces);
   StatusOr<std::shared_ptr<const Kept>> find(moe::Ticket ticket) const;
@@ -171,7 +178,8 @@ MixSettings RemoteExperts::State::settings(int64_t choices, moe::Keep keep, moe:
                        .version_age_max = static_cast<uint64_t>(spec.age_max),
                        .next_best = !trains,
                        .deadline_ns = std::min(deadline.ns, now_ns + config.timeout_ns),
-                       .attempt_ns = attempt_ns + choices * kChoiceNs};
+                       .attempt_ns = attempt_ns + choices * kChoiceNs,
+                       .attempt_ns_min = interactive ? kInteractiveAttemptNsMin : kTrainingAttemptNsMin};
   base::MutexLock lock(mutex);
   // Gradients belong to the leader: a second host's ticket would be worth nothing.
   if (!trains && latency.count() >= kHedgeCallsMin) {
@@ -198,7 +206,8 @@ StatusOr<moe::MixResult> RemoteExperts::State::mix(LayerId layer, tensor::View<c
   const bool exact = config.exact && keeping == moe::Keep::nothing;
   ForwardExchange forward({.layer = layer, .keep = keeping, .entries = exact, .rows = rows, .answer = rows},
                           route, x);
-  MixCall call(route, settings(route.choices(), keeping, deadline), candidates(layer), *this, draws);
+  MixCall call(route, settings(route.choices(), keeping, deadline), candidates(layer), *this, draws,
+               patience());
   RemoteCall remote(hosts, call_settings(kMix), forward);
   const Status refused = remote.run(call, call.start(hosts.loop.now_ns()));
   report_calls(remote.counts());
@@ -239,7 +248,7 @@ Status RemoteExperts::State::mix_backward(moe::Ticket ticket, tensor::View<const
   BackwardExchange backward(head, {forward->route, forward->x.view(), forward->pieces}, dy);
   Rng draws(ticket.value);
   MixCall call(forward->route, settings(choices, moe::Keep::for_backward, deadline),
-               candidates(forward->layer), *this, draws);
+               candidates(forward->layer), *this, draws, patience());
   RemoteCall remote(hosts, call_settings(kMixBackward), backward);
   const Status refused =
       remote.run(call, call.start(BackwardExchange::pinned(forward->pieces), hosts.loop.now_ns()));

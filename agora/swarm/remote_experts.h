@@ -33,7 +33,8 @@ struct RemoteExpertsConfig {
   RowDtype rows = RowDtype::bf16;       // of x and dy to the hosts, and dx and partial sums back
   int64_t timeout_ns = 10'000'000'000;  // of a call whose Deadline is kNoDeadline: never for ever
   // Of one host's answer, and a millisecond more for each choice it was asked for; then another is asked. 0:
-  // half a second for interactive calls, else 2.5 s.
+  // half a second for interactive calls, else 2.5 s. Less where the host has answered sooner so far, see
+  // Finder::patience_ns().
   int64_t attempt_ns = 0;
   int64_t tickets_max = 1024;  // kept rows and routes of forwards; the oldest is forgotten first
   uint64_t seed = 1;           // of the draws among replicas

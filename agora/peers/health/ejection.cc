@@ -25,8 +25,14 @@ void Ejection::on_success(int64_t now_ns) {
   calls_ = failures_ = 0;
 }
 
-void Ejection::on_failure(int64_t now_ns, Rng& rng) {
-  ++in_row_;
+void Ejection::on_failure(int64_t now_ns, Rng& rng) { fail(in_row_ + 1, now_ns, rng); }
+
+void Ejection::on_late(int64_t now_ns, Rng& rng) { fail(in_row_, now_ns, rng); }
+
+void Ejection::on_silence(int64_t now_ns, Rng& rng) { fail(settings_.failures_in_row, now_ns, rng); }
+
+void Ejection::fail(int in_row, int64_t now_ns, Rng& rng) {
+  in_row_ = in_row;
   count(true);
   if (ejected_) {
     if (now_ns >= until_ns_) eject(now_ns, rng);

@@ -2,9 +2,11 @@
 //
 //   Ejection ejection(settings);   ejection.on_failure(now, rng);   ejection.state(now);
 //
-// Some failures in a row, or half of the last calls failed, eject the peer; each time again for twice as
-// long, spread by chance so that gates do not return together. Then one call at a time probes it: success
-// takes it back, failure ejects it for longer. Pure: (event, now) -> state. One thread at a time.
+// Some failures in a row, half of the last calls failed, or silence where there was an answer before (its
+// judge is health.h) eject the peer; each time again for twice as long, spread by chance so that gates do not
+// return together. Then one call at a time probes it: success takes it back, failure ejects it for longer. A
+// peer that is late but answers others has no failures in a row: it is slow, not gone.
+// Pure: (event, now) -> state. One thread at a time.
 #pragma once
 
 #include <cstdint>
@@ -42,9 +44,12 @@ class Ejection {
   void on_call(int64_t now_ns);  // one was sent: if it is a probe, others wait for its outcome
   void on_success(int64_t now_ns);
   void on_failure(int64_t now_ns, Rng& rng);
-  void on_unknown();  // the call was given up; it says nothing of the peer
+  void on_late(int64_t now_ns, Rng& rng);     // no answer in time, but it answers others meanwhile
+  void on_silence(int64_t now_ns, Rng& rng);  // it answers nobody
+  void on_unknown();                          // the call was given up; it says nothing of the peer
 
  private:
+  void fail(int in_row, int64_t now_ns, Rng& rng);
   void eject(int64_t now_ns, Rng& rng);
   void count(bool failed);
 

@@ -5,11 +5,19 @@
 //   size_t chosen = health.choose(replicas, now);                // least expected of two drawn at random
 //   health.on_call(peer, now);                                   // then exactly one of:
 //   health.on_answer(peer, now, latency_ns, reply.load_us);
-//   health.on_failure(peer, now);
-//   health.on_given_up(peer);
+//   health.on_failure(peer, now);                                //   a broken way, a wrong answer
+//   health.on_late(peer, now, waited_ns);                        //   no answer in time
+//   health.on_given_up(peer, now);                               //   another was faster, or nobody waits
 //
-// A failure is the peer's: no answer in time, a broken way, a wrong answer. A refusal because the request was
-// bad, or the peer busy, is an answer. Pure: (event, now) -> state; one thread at a time.
+// A refusal because the request was bad, or the peer busy, is an answer.
+//
+// A machine that stands still breaks no connection and answers nothing. It is told from a slow one by its
+// silence: the time that calls have waited for it since it last answered any. A peer that was silent for
+// several times its own slow answers, and for silence_min_ns at least, is ejected by the next call that is
+// late or given up, if others answered meanwhile - else it may be we who stood still - and unless a third of
+// all peers are out for silence already: so many at once are a machine or a network that is busy, which
+// ejecting makes worse. Calls that are late at a peer that does answer count towards the share of failures
+// only, and lengthen patience_ns(). Pure: (event, now) -> state; one thread at a time.
 #pragma once
 
 #include <cstdint>
@@ -27,6 +35,9 @@ namespace agora::peers {
 
 struct HealthSettings {
   EjectionSettings ejection;
+  int64_t silence_min_ns = 250 * base::kMillisecondNs;  // a busy machine lets a process wait for so long
+  int64_t silence_unknown_ns = base::kSecondNs;         // while there are too few answers for a quantile
+  double silence_share_max = 1.0 / 3;                   // of the peers; one may always be
   size_t peers_max = 4096;  // beyond, the one that was not called for the longest time is forgotten
 };
 
@@ -37,7 +48,8 @@ class Health {
   void on_call(const PeerId& peer, int64_t now_ns);
   void on_answer(const PeerId& peer, int64_t now_ns, int64_t latency_ns, uint32_t load_us);
   void on_failure(const PeerId& peer, int64_t now_ns);
-  void on_given_up(const PeerId& peer);  // cancelled by us: another was faster, or nobody waits any more
+  void on_late(const PeerId& peer, int64_t now_ns, int64_t waited_ns);
+  void on_given_up(const PeerId& peer, int64_t now_ns);
   void on_report(const PeerId& peer, int64_t now_ns, uint32_t load_us);  // load in a directory record
   void forget(const PeerId& peer);                                       // it left
 
@@ -53,6 +65,9 @@ class Health {
   // Of the peer's answers; 0 when there were fewer than kQuantileCallsMin.
   int64_t quantile_ns(const PeerId& peer, double q) const;
   static constexpr uint32_t kQuantileCallsMin = 8;
+  // How long to wait for an answer: several times the peer's own slow ones. INT64_MAX: it has not answered
+  // often enough to say. 0: it is not known to live, more than a glance is a waste.
+  int64_t patience_ns(const PeerId& peer, int64_t now_ns) const;
 
  private:
   struct Peer {
@@ -61,13 +76,22 @@ class Health {
     LatencyQuantile latency;
     LoadEstimate load;
     int64_t touched_ns = 0;
+    int64_t waiting_since_ns = 0;   // while calls are in flight: since when silence grows
+    int64_t silent_ns = 0;          // before that, since its last answer
+    int64_t failed_ns = INT64_MIN;  // when a late call last counted as a failure: others sent before do not
+    bool out_for_silence = false;   // the last ejection was
   };
 
   Peer& touch(const PeerId& peer, int64_t now_ns);
   const Peer* find(const PeerId& peer) const;
+  void end_call(Peer& peer, int64_t now_ns);
+  bool is_silent(const Peer& peer, int64_t now_ns) const;
+  bool too_many_silent(int64_t now_ns) const;
+  void on_silence(Peer& peer, int64_t now_ns);
 
   HealthSettings settings_;
   Rng rng_;
+  int64_t answered_ns_ = INT64_MIN;  // when any peer last answered
   std::unordered_map<PeerId, Peer> peers_;
 };
 

@@ -3,8 +3,10 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
+#include <functional>
 #include <vector>
 
+#include "agora/base/virtual_loop.h"
 #include "agora/peers/health/budget.h"
 #include <gtest/gtest.h>
 
@@ -233,7 +235,7 @@ TEST_F(HealthTest, CallsUnderWayCount) {
   answer(1, kMillisecondNs);
   for (int i = 0; i < 4; ++i) health_.on_call(peer(1), now_);
   EXPECT_EQ(health_.expected_ns(peer(1), now_), 5 * kMillisecondNs);
-  for (int i = 0; i < 4; ++i) health_.on_given_up(peer(1));
+  for (int i = 0; i < 4; ++i) health_.on_given_up(peer(1), now_);
   EXPECT_EQ(health_.expected_ns(peer(1), now_), kMillisecondNs);
 }
 
@@ -242,6 +244,142 @@ TEST_F(HealthTest, QuantilesNeedSomeCalls) {
   EXPECT_EQ(health_.quantile_ns(peer(1), 0.95), 0);
   answer(1, kMillisecondNs);
   EXPECT_GE(health_.quantile_ns(peer(1), 0.95), kMillisecondNs);
+}
+
+// ---- Silence: a machine that stands still against one that is slow
+
+class SilenceTest : public testing::Test {
+ protected:
+  SilenceTest() {
+    for (int number = 1; number <= kPeers; ++number) {
+      for (int i = 0; i < 20; ++i) {
+        health_.on_call(peer(number), now_);
+        now_ += 5 * kMillisecondNs;
+        health_.on_answer(peer(number), now_, 5 * kMillisecondNs, 0);
+      }
+    }
+  }
+  void answer_at(int number, int64_t begun_ns, int64_t now_ns) {
+    health_.on_answer(peer(number), now_ns, now_ns - begun_ns, 0);
+  }
+  Ejection::State state(int number) { return health_.state(peer(number), now_); }
+
+  static constexpr int kPeers = 6;
+  int64_t now_ = kSecondNs;
+  Health health_{{}, Rng(5)};
+};
+
+TEST_F(SilenceTest, WhoAnswersNobodyIsLeftAloneAfterOneCall) {
+  health_.on_call(peer(1), now_);
+  health_.on_call(peer(2), now_);
+  answer_at(2, now_, now_ + 5 * kMillisecondNs);
+  now_ += 400 * kMillisecondNs;
+  EXPECT_EQ(state(1), Ejection::State::closed);
+  health_.on_late(peer(1), now_, 400 * kMillisecondNs);
+  EXPECT_EQ(state(1), Ejection::State::ejected);
+  EXPECT_EQ(health_.patience_ns(peer(1), now_), 0);
+}
+
+TEST_F(SilenceTest, CallsThatWereHedgedAwayAddUp) {
+  int calls = 0;
+  for (; state(1) == Ejection::State::closed && calls < 100; ++calls) {
+    health_.on_call(peer(1), now_);
+    health_.on_call(peer(2), now_);
+    now_ += 20 * kMillisecondNs;
+    answer_at(2, now_ - 20 * kMillisecondNs, now_);
+    health_.on_given_up(peer(1), now_);
+    now_ += kSecondNs;  // nothing waits: that is not its silence
+  }
+  EXPECT_EQ(calls, 250 / 20 + 1);
+}
+
+TEST_F(SilenceTest, AnAnswerEndsTheSilence) {
+  for (int i = 0; i < 100; ++i) {
+    health_.on_call(peer(1), now_);
+    health_.on_call(peer(2), now_);
+    now_ += 200 * kMillisecondNs;
+    answer_at(2, now_ - 10 * kMillisecondNs, now_);
+    i % 2 == 0 ? health_.on_given_up(peer(1), now_) : answer_at(1, now_ - 200 * kMillisecondNs, now_);
+    ASSERT_EQ(state(1), Ejection::State::closed) << i;
+  }
+}
+
+TEST_F(SilenceTest, WhereNobodyAnswersItMayBeUs) {
+  for (int i = 0; i < 5 * kPeers; ++i) health_.on_call(peer(i % kPeers + 1), now_);
+  now_ += 2 * kSecondNs;  // this process stood still
+  for (int i = 0; i < 5 * kPeers; ++i) health_.on_late(peer(i % kPeers + 1), now_, 2 * kSecondNs);
+  for (int number = 1; number <= kPeers; ++number) EXPECT_EQ(state(number), Ejection::State::closed);
+}
+
+TEST_F(SilenceTest, NotMoreThanAThirdAtOnce) {
+  for (int number = 1; number <= kPeers; ++number) health_.on_call(peer(number), now_);
+  answer_at(kPeers, now_, now_ + 5 * kMillisecondNs);
+  now_ += 400 * kMillisecondNs;
+  int out = 0;
+  for (int number = 1; number < kPeers; ++number) {
+    health_.on_late(peer(number), now_, 400 * kMillisecondNs);
+    out += state(number) == Ejection::State::ejected ? 1 : 0;
+  }
+  EXPECT_EQ(out, kPeers / 3);
+}
+
+TEST_F(SilenceTest, WhoIsLateButAnswersIsSlowNotGone) {
+  const int64_t before_ns = health_.patience_ns(peer(1), now_);
+  for (int i = 0; i < 12; ++i) {
+    health_.on_call(peer(1), now_);
+    health_.on_call(peer(1), now_);
+    answer_at(1, now_, now_ + 300 * kMillisecondNs);
+    now_ += 400 * kMillisecondNs;
+    health_.on_late(peer(1), now_, 400 * kMillisecondNs);
+    ASSERT_EQ(state(1), Ejection::State::closed) << i;
+  }
+  EXPECT_GT(health_.patience_ns(peer(1), now_), 10 * before_ns);
+}
+
+// A gate with eight calls in flight over hosts of one overloaded machine: each works off its queue one call
+// after the other, whenever the machine lets it, and at times gets no turn at all for up to a second. Ten minutes
+// of virtual time; nobody is gone, so nobody but for moments may be left alone, and never many at once.
+TEST(HealthCascade, ABusyMachineLosesNoHosts) {
+  constexpr int kHosts = 4;
+  constexpr int64_t kEndNs = 600 * kSecondNs;
+  base::VirtualLoop loop;
+  Health health({}, Rng(3));
+  Rng rng(11);
+  std::vector<PeerId> hosts;
+  for (int i = 1; i <= kHosts; ++i) hosts.push_back(peer(i));
+  std::vector<int64_t> free_ns(kHosts, 0);
+  int64_t calls = 0, late = 0, left_alone_ns = 0;
+  const std::function<void()> call = [&] {
+    const size_t to = health.choose(hosts, loop.now_ns());
+    const int64_t begun_ns = loop.now_ns();
+    const int64_t until_ns = begun_ns + std::clamp(health.patience_ns(hosts[to], begun_ns),
+                                                   400 * kMillisecondNs, 2500 * kMillisecondNs);
+    const int64_t no_turn_ns = rng.below(10) == 0 ? rng.below(1000) * kMillisecondNs : 0;
+    free_ns[to] = std::max(free_ns[to], begun_ns) + no_turn_ns + 20 * kMillisecondNs;
+    health.on_call(hosts[to], begun_ns);
+    ++calls;
+    if (free_ns[to] <= until_ns) {
+      loop.at(free_ns[to], [&, to, begun_ns] {
+        health.on_answer(hosts[to], loop.now_ns(), loop.now_ns() - begun_ns, 0);
+        call();
+      });
+    } else {
+      ++late;
+      loop.at(until_ns, [&, to, begun_ns] {
+        health.on_late(hosts[to], loop.now_ns(), loop.now_ns() - begun_ns);
+        call();
+      });
+    }
+  };
+  for (int i = 0; i < 8; ++i) call();
+  for (int64_t at_ns = 0; at_ns < kEndNs; at_ns += 10 * kMillisecondNs) {
+    loop.run_until(at_ns);
+    const size_t usable = health.usable(hosts, at_ns).size();
+    ASSERT_GE(usable, size_t{kHosts - 1}) << "at " << at_ns;
+    left_alone_ns += static_cast<int64_t>(kHosts - usable) * 10 * kMillisecondNs;
+  }
+  EXPECT_GT(late, 10) << "of " << calls;  // else this shows nothing
+  EXPECT_LT(left_alone_ns, kEndNs * kHosts / 50);
 }
 
 TEST(HealthLimits, ThePeerNotCalledForLongestIsForgotten) {

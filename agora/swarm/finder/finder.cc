@@ -156,9 +156,19 @@ void Finder::on_failure(const peers::PeerId& peer) {
   state_->health.on_failure(peer, state_->loop.now_ns());
 }
 
+void Finder::on_late(const peers::PeerId& peer, int64_t waited_ns) {
+  base::MutexLock lock(state_->mutex);
+  state_->health.on_late(peer, state_->loop.now_ns(), waited_ns);
+}
+
 void Finder::on_given_up(const peers::PeerId& peer) {
   base::MutexLock lock(state_->mutex);
-  state_->health.on_given_up(peer);
+  state_->health.on_given_up(peer, state_->loop.now_ns());
+}
+
+int64_t Finder::patience_ns(const peers::PeerId& peer) const {
+  base::MutexLock lock(state_->mutex);
+  return state_->health.patience_ns(peer, state_->loop.now_ns());
 }
 
 std::vector<int64_t> Finder::loads(LayerId layer, int64_t experts) const {

@@ -3,7 +3,8 @@
 //   Finder finder(loop, directory, rng);
 //   finder.candidates({layer, expert});      // living replicas, with role, version, expected wait
 //   finder.on_call(peer);                    // then exactly one of:
-//   finder.on_reply(peer, latency_ns, load_us);   finder.on_failure(peer);   finder.on_given_up(peer);
+//   finder.on_reply(peer, latency_ns, load_us);   finder.on_failure(peer);
+//   finder.on_late(peer, waited_ns);   finder.on_given_up(peer);
 //
 // A peer that fails is left alone for a while (peers/health), but never the last one that holds an expert.
 // The directory outlives the finder and runs on the loop. candidates(): O(replicas). Any thread.
@@ -32,7 +33,10 @@ class Finder {
   void on_call(const peers::PeerId& peer);
   void on_reply(const peers::PeerId& peer, int64_t latency_ns, uint32_t load_us);
   void on_failure(const peers::PeerId& peer);
-  void on_given_up(const peers::PeerId& peer);  // cancelled by us: it says nothing of the peer
+  void on_late(const peers::PeerId& peer, int64_t waited_ns);  // no answer in time
+  void on_given_up(const peers::PeerId& peer);                 // cancelled by us
+  // How long an answer is worth waiting for; see peers/health.
+  int64_t patience_ns(const peers::PeerId& peer) const;
 
   // Rows a second that each expert of a layer gets, over all hosts that hold it: what gates balance by.
   // [experts]

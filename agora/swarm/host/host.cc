@@ -12,6 +12,10 @@ namespace {
 
 constexpr double kLoadMemory = 0.8;  // of the running mean of rows a second, for each round
 constexpr double kJitter = 0.2;      // of a period, so that hosts do not move in step
+// A timer that is so late says that the whole process was not there: a busy machine is late by less.
+// Hosts that are gone for so long are no part of the swarm any more.
+constexpr int64_t kHostsForgottenNs = 600'000'000'000;
+constexpr int64_t kStoodStillNs = 2'000'000'000;
 
 }  // namespace
 
@@ -100,13 +104,22 @@ void Host::State::start() {
 
 void Host::State::every(int64_t period_ns, void (State::*work)()) {
   const double jitter = 1 + kJitter * (2 * rng.uniform_double() - 1);
-  loop.after(static_cast<int64_t>(jitter * static_cast<double>(period_ns)),
-             [weak = weak_from_this(), period_ns, work] {
-               const std::shared_ptr<State> self = weak.lock();
-               if (self == nullptr) return;
-               (self.get()->*work)();
-               self->every(period_ns, work);
-             });
+  const int64_t due_ns = loop.now_ns() + static_cast<int64_t>(jitter * static_cast<double>(period_ns));
+  loop.at(due_ns, [weak = weak_from_this(), due_ns, period_ns, work] {
+    const std::shared_ptr<State> self = weak.lock();
+    if (self == nullptr) return;
+    self->stood_still(due_ns);
+    (self.get()->*work)();
+    self->every(period_ns, work);
+  });
+}
+
+// Whoever led elsewhere meanwhile is not heard yet: what is known is old.
+bool Host::State::stood_still(int64_t due_ns) {
+  if (loop.now_ns() - due_ns < kStoodStillNs) return false;
+  ++counts.stood_still;
+  leadership.rest(loop.now_ns() + kRestNs);
+  return true;
 }
 
 // ---- records
@@ -138,10 +151,10 @@ void Host::State::set_claim_timer() {
   loop.cancel(claim_timer);
   claim_timer = {};
   if (leaving || leadership.next_ns() == INT64_MAX) return;
-  claim_timer = loop.at(leadership.next_ns(), [weak = weak_from_this()] {
+  claim_timer = loop.at(leadership.next_ns(), [weak = weak_from_this(), due_ns = leadership.next_ns()] {
     const std::shared_ptr<State> self = weak.lock();
     if (self == nullptr || self->leaving) return;  // who leaves claims nothing any more
-    self->apply(self->leadership.on_timer(self->loop.now_ns()));
+    if (!self->stood_still(due_ns)) self->apply(self->leadership.on_timer(self->loop.now_ns()));
     self->set_claim_timer();
   });
 }
@@ -167,7 +180,19 @@ void Host::State::apply(const std::vector<LeadershipChange>& changes, const Done
 
 // ---- rounds
 
+void Host::State::count_hosts() {
+  const size_t hosts = holders.hosts().size() + 1;
+  if (hosts < hosts_most && loop.now_ns() - hosts_most_ns < kHostsForgottenNs) return;
+  hosts_most = hosts;
+  hosts_most_ns = loop.now_ns();
+}
+
+// Fewer than half of the hosts are in sight: they did not all die, the network has split, or this host has
+// only just woken up.
+bool Host::State::cut_off() const { return 2 * (holders.hosts().size() + 1) < hosts_most; }
+
 void Host::State::round() {
+  count_hosts();
   in_executor([this] { return std::pair(held.holdings(), held.counters()); },
               [](State& self, std::pair<std::vector<Holding>, UpdateCounters> taken) {
                 self.take_holdings(taken.first, taken.second);

@@ -13,21 +13,27 @@
 // from the directory's records. This is the thin part between them and the world:
 //
 //   every second    asks the held experts for versions and loads, then Placement for a round
-//   every 2 s       asks each leader that it follows what it has: one small call a leader, which is also how
-//                   a dead one is noticed before its record expires (probe_failures_max calls that nobody
-//                   answers)
+//   every second    asks each leader that it follows what it has: one small call a leader, which is also how
+//                   a dead one is noticed before its record expires: the call waits as long as the leader's
+//                   own slow answers suggest, and is made again at once, probe_failures_max times. Answers
+//                   that this host itself was too late to see count for nothing
 //   on a difference pulls the expert's snapshot: at the latest loss_window / 2 after the leader moved, so
 //                   that a leader's death loses at most loss_window of updates
 //   every save_ns   writes what has moved to disk, one expert after the other
 //
 // An expert that nobody holds any more comes back from somebody's disk if there is one within
-// orphan_grace_ns, else from its first weights: counted as lost. A leader that leaves or is ranked worse than
+// orphan_grace_ns, else from its first weights: counted as lost. Not while fewer than half of the hosts of the
+// last ten minutes are in sight: then it is this host that is lost. A leader that leaves or is ranked worse than
 // a follower hands over: it takes no updates while the other pulls its last snapshot and begins to lead, so
 // none is lost.
 //
 // A person may add an expert (kAddExpert): this host leads it from then on, placement makes replicas, gates
 // let it in (growth.h). What is retired (kRetireExpert) is said in the record, which others pass on, and let
 // go after retire_grace_ns.
+//
+// A host that has stood still (SIGSTOP, a machine that slept) wakes up with old records and old weights, one
+// that was started again with those of its disk: it claims nothing for a while, hears who leads by now, and
+// follows.
 //
 // Threads: the constructor, describe() and leave() on the loop, or before it runs. Everything given outlives
 // it, but the transport is stopped before it goes. status(): any thread.
@@ -65,8 +71,8 @@ struct HostOptions {
   std::vector<ExpertName> added = {}, retired = {};
 
   int64_t round_ns = 1'000'000'000;
-  int64_t probe_ns = 2'000'000'000;  // at most half the loss window
-  int probe_failures_max = 2;
+  int64_t probe_ns = 1'000'000'000;  // at most half the loss window
+  int probe_failures_max = 3;
   int64_t save_ns = 30'000'000'000;
   int64_t orphan_grace_ns = 8'000'000'000;
   // A retired expert goes on answering for so long: gates close it when they hear of it, and answers that are
@@ -94,9 +100,11 @@ struct HostStatus {
   uint64_t handed_over = 0, hand_overs_failed = 0;
   uint64_t pulls = 0, pulls_failed = 0, bytes_pulled = 0;
   uint64_t saves = 0, saves_failed = 0;
+  bool disk_fails = false;      // the last save did
   uint64_t restored = 0;        // from disk
   uint64_t lost = 0;            // experts that began anew though they had been trained
   uint64_t peers_given_up = 0;  // leaders that did not answer, before their records expired
+  uint64_t stood_still = 0;     // times that this host did, for longer than a machine is busy
   UpdateCounters updates;
   std::string trouble;  // the last thing that went wrong, for people; empty: nothing did
 };

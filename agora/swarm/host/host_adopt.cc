@@ -21,7 +21,9 @@ void Host::State::begin() {
             }
             for (const ExpertName name : self.options.hold) self.adopt(name);
             if (self.static_holdings()) return;
-            // Before others take them for orphans. What is held elsewhere too, placement tidies up.
+            // Before others take them for orphans. What is held elsewhere too, placement tidies up; but the
+            // disk's weights are old: who leads by now is heard before this host claims anything.
+            if (!self.on_disk_now.empty()) self.leadership.rest(self.loop.now_ns() + kRestNs);
             for (const ExpertName name : self.on_disk_now) {
               if (self.room() > 0 && !self.retired.contains(name)) self.adopt_from_disk(name);
             }
@@ -43,7 +45,9 @@ void Host::State::adopt(ExpertName name) {
   const bool trained = holders.version_seen(name) > 0;
   if (trained) {
     const int64_t since_ns = orphan_since.try_emplace(name, now_ns).first->second;
-    if (now_ns - since_ns < options.orphan_grace_ns) return;  // placement asks again
+    // Placement asks again. Weights that begin anew would lead, in a healed network, over those that others
+    // trained on the other side.
+    if (now_ns - since_ns < options.orphan_grace_ns || cut_off()) return;
     ++counts.lost;
     trouble(absl::DataLossError(base::concat("layer ", name.layer.value, " expert ", name.expert.value,
                                              ": no host holds it any more; it begins anew")));
@@ -189,6 +193,7 @@ void Host::State::save_next() {
                          State& self, const Status& status) {
     self.saving = false;
     ++(status.ok() ? self.counts.saves : self.counts.saves_failed);
+    self.counts.disk_fails = !status.ok();
     self.trouble(status);
     const auto mine = self.own.find(name);
     if (status.ok() && mine != self.own.end()) {

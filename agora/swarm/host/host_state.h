@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "agora/base/mutex.h"
+#include "agora/peers/health/latency_quantile.h"
 #include "agora/swarm/host/holders.h"
 #include "agora/swarm/host/host.h"
 #include "agora/swarm/host/host_messages.h"
@@ -20,6 +21,9 @@
 #include "agora/swarm/wire/blob.h"
 
 namespace agora::swarm {
+
+// For one who stood still, or comes back with what its disk has: to be in contact, and to hear who leads.
+constexpr int64_t kRestNs = 5'000'000'000;
 
 // What the loop knows of one held expert.
 struct OwnExpert {
@@ -46,6 +50,12 @@ struct Host::State : std::enable_shared_from_this<Host::State> {
     ExpertName name;
     Blob blob;
   };
+  // A leader, as the probes find it.
+  struct Watched {
+    peers::LatencyQuantile latency;
+    int failures = 0;  // in a row
+    bool asked = false;
+  };
   using Done = std::function<void(Status)>;
   struct Pull {
     ExpertName name;
@@ -62,6 +72,9 @@ struct Host::State : std::enable_shared_from_this<Host::State> {
   void on_event(const peers::DirectoryEvent& event);
   void on_changed(const std::vector<ExpertName>& experts);
   void every(int64_t period_ns, void (State::*work)());
+  bool stood_still(int64_t due_ns);
+  void count_hosts();
+  bool cut_off() const;
   void round();
   void take_holdings(const std::vector<Holding>& holdings, const UpdateCounters& counters);
   void place();
@@ -88,7 +101,10 @@ struct Host::State : std::enable_shared_from_this<Host::State> {
   const Copy* copy_for(const peers::PeerId& peer, ExpertName name) const;
   void keep_copy(Copy copy);
   void probe();
-  void probed(const peers::PeerId& peer, const StatusOr<peers::Payload>& answer);
+  void ask_heads(const peers::PeerId& peer);
+  void probed(const peers::PeerId& peer, int64_t asked_ns, const StatusOr<peers::Payload>& answer);
+  void not_answered(const peers::PeerId& peer, int64_t late_ns);
+  int64_t probe_patience_ns(const peers::PeerId& peer) const;
   void give_up(const peers::PeerId& peer);
   void pull(ExpertName name, const peers::PeerId& from, Done done);
   void start_pulls();
@@ -177,16 +193,17 @@ struct Host::State : std::enable_shared_from_this<Host::State> {
   std::deque<Added> added;                     // copies, the oldest first; at most kNewcomersMax
   std::set<ExpertName> on_disk_now;            // has a snapshot there
   std::map<ExpertName, int64_t> orphan_since;  // had been trained, and nobody holds it
+  size_t hosts_most = 0;                       // at the same time, this one too
+  int64_t hosts_most_ns = 0;                   // when there were so many last
   int64_t holdings_ns = 0;                     // when they were last taken
   base::TimerId claim_timer;
 
   std::deque<ExpertName> to_save;
   bool saving = false;
 
-  std::deque<Copy> copies;  // the oldest first; at most options.copies_max
-  std::unordered_map<peers::PeerId, int> probe_failures;
-  std::set<peers::PeerId> probing;
-  std::deque<Pull> pulls;  // waiting
+  std::deque<Copy> copies;                             // the oldest first; at most options.copies_max
+  std::unordered_map<peers::PeerId, Watched> watched;  // leaders that are followed; no others
+  std::deque<Pull> pulls;                              // waiting
   size_t pulls_running = 0;
   size_t hand_overs_running = 0;
 

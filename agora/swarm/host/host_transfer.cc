@@ -11,7 +11,14 @@
 namespace agora::swarm {
 namespace {
 
-constexpr int64_t kProbeDeadlineNs = 2'000'000'000;
+// Of a probe: within these, several times the leader's slow answers.
+constexpr int64_t kProbeNsMin = 500'000'000;
+constexpr int64_t kProbeNsMax = 2'000'000'000;
+constexpr int64_t kProbeNsUnknown = 1'000'000'000;  // fewer than kProbesKnown answers so far
+constexpr uint32_t kProbesKnown = 8;
+constexpr int64_t kProbePatience = 4;  // times a slow answer
+constexpr int64_t kProbeAgainNs = 100'000'000;
+constexpr int64_t kProbeLateNs = 250'000'000;  // an end seen so late after its time: we did not look
 constexpr int64_t kLeaveAgainNs = 100'000'000;
 
 }  // namespace
@@ -76,27 +83,58 @@ void Host::State::probe() {
     if (mine.role == Role::leader || !mine.ready) continue;
     if (const Holder* leader = holders.leader_of(name)) leaders.insert(leader->peer);
   }
+  std::erase_if(watched, [&](const auto& leader) { return !leaders.contains(leader.first); });
   for (const peers::PeerId& peer : leaders) {
-    if (!probing.insert(peer).second) continue;
-    const peers::CallSettings settings{.to = peer,
-                                       .at = holders.host(peer)->endpoint,
-                                       .method = kGetSnapshot,
-                                       .priority = peers::Priority::background,
-                                       .deadline_ns = loop.now_ns() + kProbeDeadlineNs};
-    fetch_blob(transport, settings, std::string(kHeadsKey), kHeadsBytesMax,
-               back<StatusOr<peers::Payload>>([peer](State& self, const StatusOr<peers::Payload>& answer) {
-                 self.probed(peer, answer);
-               }));
+    if (!watched[peer].asked) ask_heads(peer);
   }
 }
 
-void Host::State::probed(const peers::PeerId& peer, const StatusOr<peers::Payload>& answer) {
-  probing.erase(peer);
+int64_t Host::State::probe_patience_ns(const peers::PeerId& peer) const {
+  const peers::LatencyQuantile& latency = watched.at(peer).latency;
+  if (latency.count() < kProbesKnown) return kProbeNsUnknown;
+  return std::clamp(kProbePatience * latency.quantile_ns(0.99), kProbeNsMin, kProbeNsMax);
+}
+
+void Host::State::ask_heads(const peers::PeerId& peer) {
+  const OtherHost* host = holders.host(peer);
+  const auto leader = watched.find(peer);
+  if (host == nullptr || leader == watched.end()) return;
+  leader->second.asked = true;
+  const int64_t now_ns = loop.now_ns();
+  const peers::CallSettings settings{.to = peer,
+                                     .at = host->endpoint,
+                                     .method = kGetSnapshot,
+                                     .priority = peers::Priority::interactive,  // a glance, not a transfer
+                                     .deadline_ns = now_ns + probe_patience_ns(peer)};
+  fetch_blob(
+      transport, settings, std::string(kHeadsKey), kHeadsBytesMax,
+      back<StatusOr<peers::Payload>>([peer, now_ns](State& self, const StatusOr<peers::Payload>& answer) {
+        self.probed(peer, now_ns, answer);
+      }));
+}
+
+void Host::State::not_answered(const peers::PeerId& peer, int64_t late_ns) {
+  const auto leader = watched.find(peer);
+  if (late_ns < kProbeLateNs && ++leader->second.failures >= options.probe_failures_max) return give_up(peer);
+  loop.after(kProbeAgainNs, [weak = weak_from_this(), peer] {
+    const std::shared_ptr<State> self = weak.lock();
+    if (self == nullptr) return;
+    const auto asked = self->watched.find(peer);
+    if (asked != self->watched.end() && !asked->second.asked) self->ask_heads(peer);
+  });
+}
+
+void Host::State::probed(const peers::PeerId& peer, int64_t asked_ns,
+                         const StatusOr<peers::Payload>& answer) {
+  const auto leader = watched.find(peer);
+  if (leader == watched.end()) return;  // nobody we follow any more
+  leader->second.asked = false;
+  const int64_t took_ns = loop.now_ns() - asked_ns;
   if (absl::IsUnavailable(answer.status()) || absl::IsDeadlineExceeded(answer.status())) {
-    if (++probe_failures[peer] >= options.probe_failures_max) give_up(peer);
-    return;
+    return not_answered(peer, took_ns - probe_patience_ns(peer));
   }
-  probe_failures.erase(peer);
+  leader->second.failures = 0;
+  leader->second.latency.add(took_ns);
   if (!answer.ok()) return trouble(answer.status());
   const StatusOr<std::vector<ReplicaHead>> heads = read_heads(answer->bytes());
   if (!heads.ok()) return trouble(heads.status());
@@ -116,7 +154,7 @@ void Host::State::probed(const peers::PeerId& peer, const StatusOr<peers::Payloa
 
 // As if its record had expired; a fresher record brings it back.
 void Host::State::give_up(const peers::PeerId& peer) {
-  probe_failures.erase(peer);
+  watched.erase(peer);
   ++counts.peers_given_up;
   on_changed(holders.remove(peer));
 }

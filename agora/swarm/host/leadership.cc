@@ -35,6 +35,14 @@ LeadershipChange Leadership::release(ExpertName expert, int64_t now_ns) {
   return {expert, own.role, own.epoch};
 }
 
+void Leadership::rest(int64_t until_ns) {
+  rest_until_ns_ = until_ns;
+  while (next_ns() < until_ns) {
+    const ExpertName expert = claims_.begin()->second;
+    set_claim(expert, own_.at(expert), until_ns);
+  }
+}
+
 std::vector<LeadershipChange> Leadership::on_change(ExpertName expert, int64_t now_ns) {
   std::vector<LeadershipChange> changes;
   const auto found = own_.find(expert);
@@ -71,7 +79,7 @@ void Leadership::decide(ExpertName expert, Own& own, int64_t now_ns, std::vector
     return set_claim(expert, own, 0);
   }
   const int64_t wait_ns = config_.claim_ns + fresher(expert, own) * config_.claim_step_ns;
-  const int64_t when_ns = std::max(now_ns + wait_ns, own.not_before_ns);
+  const int64_t when_ns = std::max({now_ns + wait_ns, own.not_before_ns, rest_until_ns_});
   // Records that change nothing must not put the claim off for ever.
   if (own.claim_ns == 0 || when_ns < own.claim_ns) set_claim(expert, own, when_ns);
 }

@@ -13,6 +13,7 @@
 //   greater (epoch, version) or, of equals, the better rank (Holders::rank_of) -, so that the freshest claims
 //   first and the others see its claim.
 // - Two lead: the one with the lesser epoch follows; of one epoch, the one ranked worse.
+// - Who stood still rests: it claims nothing before it has heard what happened meanwhile.
 // - A leader that hands over (release()) follows and does not claim while the one it named may come.
 // Work for each event: the holders of that expert. Bytes: 80 an expert held. Pure. One thread at a time.
 #pragma once
@@ -56,6 +57,9 @@ class Leadership {
   // Follows at once: another host was asked to lead.
   LeadershipChange release(ExpertName expert, int64_t now_ns);
 
+  // No claim before this time.
+  void rest(int64_t until_ns);
+
   std::vector<LeadershipChange> on_change(ExpertName expert, int64_t now_ns);
   std::vector<LeadershipChange> on_timer(int64_t now_ns);
   int64_t next_ns() const { return claims_.empty() ? INT64_MAX : claims_.begin()->first; }
@@ -79,6 +83,7 @@ class Leadership {
   peers::PeerId self_;
   const Holders& holders_;
   LeadershipConfig config_;
+  int64_t rest_until_ns_ = 0;
   std::map<ExpertName, Own> own_;
   std::set<std::pair<int64_t, ExpertName>> claims_;
 };

@@ -117,6 +117,18 @@ TEST_F(LeadershipTest, RecordsThatChangeNothingDoNotPutTheClaimOff) {
   EXPECT_EQ(leadership.next_ns(), claim);
 }
 
+TEST_F(LeadershipTest, WhoStoodStillClaimsNothingBeforeItHasHeardTheOthers) {
+  hear(9, says(true, 4, 100));
+  leadership.hold(kExpert, 4, 95);
+  lose(9);
+  leadership.rest(now + 5 * kSecond);
+  EXPECT_TRUE(leadership.on_timer(now + 4 * kSecond).empty());
+  EXPECT_TRUE(hear(7, says(true, 5, 200)).empty());  // it led all the time
+  EXPECT_TRUE(leadership.on_timer(now + 10 * kSecond).empty());
+  lose(7);
+  EXPECT_EQ(leadership.next_ns(), now + 5 * kSecond) << "nobody came: it claims after its rest";
+}
+
 TEST_F(LeadershipTest, WhoHandsOverWaitsForTheNamedOne) {
   leadership.hold(kExpert, 0, 0);
   leadership.take(kExpert);
