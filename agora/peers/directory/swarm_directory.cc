@@ -181,7 +181,7 @@ SwarmDirectory::Taken SwarmDirectory::take(const std::vector<Payload>& records, 
     taken.foreign = taken.foreign || verdict == Verdict::foreign;
     taken.holds = taken.holds || verdict == Verdict::taken || verdict == Verdict::known ||
                   verdict == Verdict::stale || verdict == Verdict::own;
-    own_is_behind = own_is_behind || (verdict == Verdict::own && own_.on_seen(record.bytes()));
+    if (verdict == Verdict::own && own_.on_seen(record.bytes())) own_is_behind = true;
     // Who passes on one forged record is not worth the checks of the rest.
     if (verdict == Verdict::forged) break;
   }
