@@ -16,6 +16,11 @@ constexpr int64_t kClogBytesPerS = 20'000;
 constexpr int64_t kSlowFactor = 20;
 
 int64_t seconds_ns(double seconds) { return static_cast<int64_t>(seconds * 1e3) * kMillisecondNs; }
+// A session lasts this share of the mean, about, and is twice as long in 2 of 5 cases, again and again: the law's
+// tail falls with the power 1.3, its mean is the mean.
+constexpr int64_t kSessionPart = 3;
+constexpr int kSessionDoublings = 12;
+
 uint32_t ppm_of(double share) { return static_cast<uint32_t>(share * 1e6); }
 
 }  // namespace
@@ -38,7 +43,9 @@ Nemesis::Nemesis(World& world, const Scenario& scenario, Rng rng)
          .dht = keep("table down", f.dht_down_every_s > 0),
          .disk_full = keep("full disks", f.disk_full_every_s > 0),
          .disk_flip = keep("bits turned over", f.disk_flip > 0),
-         .disk_torn = keep("torn writes", f.disk_torn > 0)};
+         .disk_torn = keep("torn writes", f.disk_torn > 0),
+         .churn = keep("churn", f.churn_per_hour > 0),
+         .kill = keep("many killed at once", f.kill_at_once > 0)};
 }
 
 Nemesis::~Nemesis() { end(); }
@@ -87,6 +94,10 @@ void Nemesis::begin() {
   if (on_.jump) every(f.clock_jump_every_s, &Nemesis::jump);
   if (on_.leave) every(f.leave_every_s, &Nemesis::leave);
   if (on_.dht) every(f.dht_down_every_s, &Nemesis::dht_down);
+  if (on_.kill) later(seconds_ns(scenario_.faults_s) / 2, [this] { kill_at_once(); });
+  for (Peer* host : world_.hosts()) {
+    if (on_.churn) session(*host);
+  }
   if (on_.disk_full) every(f.disk_full_every_s, &Nemesis::fill_disk);
   for (Peer* host : world_.hosts()) {
     world_.disk_of(*host)->faults.flip_ppm = on_.disk_flip ? ppm_of(f.disk_flip) : 0;
@@ -221,6 +232,22 @@ void Nemesis::fill_disk() {
   SimDisk* disk = world_.disk_of(*host);
   disk->faults.full = true;
   later(around(scenario_.faults.disk_full_s), [disk] { disk->faults.full = false; });
+}
+
+// It stays for a while, crashes, comes back as crashed hosts do, and again.
+void Nemesis::session(Peer& host) {
+  int64_t ns = around(3600 / scenario_.faults.churn_per_hour / kSessionPart);
+  for (int i = 0; i < kSessionDoublings && rng_.below(5) < 2; ++i) ns *= 2;
+  later(ns, [this, &host] {
+    if (host.alive() && living_host() != nullptr) crash(host);
+    session(host);
+  });
+}
+
+void Nemesis::kill_at_once() {
+  const std::vector<Peer*> hosts = world_.hosts();
+  const auto wanted = static_cast<size_t>(scenario_.faults.kill_at_once * static_cast<double>(hosts.size()));
+  for (size_t killed = 0; killed < wanted; ++killed) crash_host();
 }
 
 void Nemesis::dht_down() {

@@ -48,6 +48,8 @@ class Nemesis {
   void slow();
   void jump();
   void leave();
+  void session(Peer& host);
+  void kill_at_once();
   void dht_down();
   void fill_disk();
 
@@ -59,7 +61,7 @@ class Nemesis {
   std::vector<std::string> kinds_on_;
   struct Kinds {
     bool loss, duplicate, reorder, replay, crash, gate_crash, freeze, partition, clog, slow, jump, leave, dht,
-        disk_full, disk_flip, disk_torn;
+        disk_full, disk_flip, disk_torn, churn, kill;
   } on_;
   std::vector<base::TimerId> timers_;
 };

@@ -58,11 +58,13 @@ void Peer::start() {
   Process& p = *process_;
   p.transport = std::make_unique<SimTransport>(world_.switchboard(), loop, id(), endpoint_, place_);
   p.dht = std::make_unique<peers::SimulatedDht>(world_.dht());
-  p.directory = peers::SwarmDirectory::create({.swarm = world_.swarm(),
-                                               .endpoint = endpoint_,
-                                               .first_sequence = life_ * kSequencesALife,
-                                               .seed = p.rng.next_u64()},
-                                              signer_, *loop, *p.transport, *p.dht, world_.reader());
+  p.directory = peers::SwarmDirectory::create(
+      {.swarm = world_.swarm(),
+       .endpoint = endpoint_,
+       .first_sequence = life_ * kSequencesALife,
+       .seed = p.rng.next_u64(),
+       .matters_to_all = [](const peers::Record& record) { return swarm::matters_to_all(record.body); }},
+      signer_, *loop, *p.transport, *p.dht, world_.reader());
   role_ = make_role_(p);
   tell(LifeFact::Kind::started);
   for (const peers::Endpoint& door : world_.doors(*this)) p.directory->join(door);

@@ -4,8 +4,6 @@
 #include <map>
 #include <utility>
 
-#include "absl/strings/str_format.h"
-#include "absl/strings/str_join.h"
 #include "agora/base/check.h"
 
 namespace agora::sim {
@@ -187,49 +185,6 @@ void Run::count_experts(RunReport& report) const {
     report.experts_led += count.first == 1 ? 1 : 0;
     report.experts_whole += count.second >= scenario_.replicas ? 1 : 0;
   }
-}
-
-std::string run_text(const RunReport& r) {
-  const Totals& t = r.totals;
-  const double seconds = static_cast<double>(r.ended_ns - r.began_ns) / 1e9;
-  const auto ms = [](int64_t ns) { return static_cast<double>(ns) / 1e6; };
-  const auto share = [](double part, double all) { return all > 0 ? 100 * part / all : 0.0; };
-  std::string text = absl::StrFormat(
-      "scenario %s, seed %d: %d hosts, %d gates, %d layers of %d experts, %s\n", r.scenario.name, r.seed,
-      r.scenario.hosts, r.scenario.gates, r.scenario.layers, r.scenario.experts, r.scenario.latency);
-  text += absl::StrFormat("  faults        %d events; %s\n", r.fault_events,
-                          r.kinds_on.empty() ? "none" : absl::StrJoin(r.kinds_on, ", "));
-  if (!r.rare.empty()) text += absl::StrFormat("  forced        %s\n", absl::StrJoin(r.rare, ", "));
-  text += absl::StrFormat("  throughput    %.1f rows/s; %d answers, %d failed, %d in part\n",
-                          static_cast<double>(t.rows) / seconds, t.answers, t.failures, t.answers_partly);
-  text += absl::StrFormat("  in calm       %d answers, %d failed, %d in part\n", r.in_calm.answers,
-                          r.in_calm.failures, r.in_calm.answers_partly);
-  for (const auto& [name, latency] :
-       {std::pair{"interactive", &t.interactive}, std::pair{"training   ", &t.training}}) {
-    text += absl::StrFormat("  %s   p50 %.1f ms, p90 %.1f, p99 %.1f, most %.1f\n", name,
-                            ms(latency->quantile_ns(0.5)), ms(latency->quantile_ns(0.9)),
-                            ms(latency->quantile_ns(0.99)), ms(latency->max_ns()));
-  }
-  text += absl::StrFormat("  mass lost     %.3f %% of the gates', %.3f %% in calm\n",
-                          share(t.mass_lost, t.mass), share(r.in_calm.mass_lost, r.in_calm.mass));
-  text += absl::StrFormat(
-      "  updates       %d taken, %d refused, %d taken twice; %d gradients, %d not delivered\n",
-      t.updates_taken, t.updates_refused, t.updates_doubled, t.gradients, t.gradients_failed);
-  if (r.scenario.trainers > 0) {
-    text += absl::StrFormat(
-        "  training      %d steps, %d failed; loss %.2f at first, %.2f at last, %.2f at best; "
-        "%d rounds of averaging\n",
-        t.steps, t.steps_failed, t.loss_first, t.loss_last, ChainTask::least_loss(), t.rounds);
-  }
-  text += absl::StrFormat(
-      "  experts       %d of %d led, %d with all replicas; %d began anew, %d steps lost; "
-      "%d leaderships\n",
-      r.experts_led, r.experts_wanted, r.experts_whole, t.experts_lost, t.versions_lost, t.leaders);
-  text += absl::StrFormat("  bytes         %d B/s a peer, the most %d; %d messages, %d lost, %d cut off\n",
-                          r.bytes_per_peer_mean, r.bytes_per_peer_max, r.network.messages, r.network.lost,
-                          r.network.cut);
-  if (r.callers_left) text += "  somebody still waits after all deadlines\n";
-  return text;
 }
 
 }  // namespace agora::sim

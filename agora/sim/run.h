@@ -66,7 +66,9 @@ class Run {
   std::vector<std::function<void(World&, bool calm)>> looks_;
 };
 
-// A few lines for people.
+// A few lines for people, of 80 columns at most.
 std::string run_text(const RunReport& report);
+// One of them: a name, and text that goes on below itself.
+std::string report_row(const std::string& label, const std::string& text);
 
 }  // namespace agora::sim

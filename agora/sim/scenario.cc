@@ -37,6 +37,8 @@ void fields(FaultPlan& f, Visit visit) {
   visit("faults.clock_drift_ppm", f.clock_drift_ppm, 0.0, 1e5);
   visit("faults.clock_offset_s", f.clock_offset_s, 0.0, 1e6);
   visit("faults.leave_every_s", f.leave_every_s, 0.0, 1e9);
+  visit("faults.churn_per_hour", f.churn_per_hour, 0.0, 1000.0);
+  visit("faults.kill_at_once", f.kill_at_once, 0.0, 1.0);
   visit("faults.dht_down_every_s", f.dht_down_every_s, 0.0, 1e9);
   visit("faults.dht_down_s", f.dht_down_s, 0.0, 1e6);
   visit("faults.disk_full_every_s", f.disk_full_every_s, 0.0, 1e9);

@@ -36,6 +36,8 @@ struct FaultPlan {
   double clock_drift_ppm = 0;  // at most, of every clock
   double clock_offset_s = 0;   // at most, of every clock
   double leave_every_s = 0;    // a host leaves in order, and comes back
+  double churn_per_hour = 0;   // share of the hosts that crash; how long one stays is heavy-tailed
+  double kill_at_once = 0;     // share of the hosts that crash together, in the middle of the faults
   double dht_down_every_s = 0;
   double dht_down_s = 20;
   double disk_full_every_s = 0;  // a host's disk

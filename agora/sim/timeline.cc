@@ -69,4 +69,18 @@ std::string recovery_text(int64_t ns) {
   return ns < 0 ? "not until the end" : absl::StrFormat("%.1f s", static_cast<double>(ns) / 1e9);
 }
 
+std::string timeline_text(const Timeline& timeline) {
+  if (timeline.marks_in_all() == 0) return "";
+  const Timeline::Recovery& since = timeline.recovery();
+  int64_t lost = 0;
+  for (const Timeline::Sample& sample : timeline.samples()) {
+    if (sample.at_ns >= timeline.marks().front().at_ns) lost = std::max(lost, sample.lost);
+  }
+  return report_row(
+      "recovery", absl::StrFormat("since the last fault: first whole answer %s, all led %s, all replicas %s; "
+                                  "at worst %d experts were held by nobody",
+                                  recovery_text(since.answered_ns), recovery_text(since.led_ns),
+                                  recovery_text(since.whole_ns), lost));
+}
+
 }  // namespace agora::sim

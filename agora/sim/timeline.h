@@ -66,5 +66,7 @@ class Timeline final : public History {
 
 // "2.4 s", or "not until the end".
 std::string recovery_text(int64_t ns);
+// Rows below run_text()'s.
+std::string timeline_text(const Timeline& timeline);
 
 }  // namespace agora::sim

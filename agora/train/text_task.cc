@@ -1,8 +1,9 @@
+#include "agora/train/text_task.h"
+
 #include <algorithm>
 
 #include "absl/strings/str_cat.h"
 #include "agora/train/batches.h"
-#include "agora/train/task.h"
 #include "agora/train/text_files.h"
 #include "agora/weights/hash.h"
 
@@ -109,8 +110,14 @@ class TextTask final : public Task {
 
 StatusOr<std::unique_ptr<Task>> make_text_task(const TrainOptions& options, SharedTokenizer tokenizer,
                                                base::ThreadPool& pool) {
-  AGORA_ASSIGN_OR_RETURN(const model::TokenizerKind kind, tokenizer_kind(options.tokenizer));
+  AGORA_RETURN_IF_ERROR(tokenizer_kind(options.tokenizer).status());  // before anything is read
   AGORA_ASSIGN_OR_RETURN(Corpus corpus, read_corpus(options));
+  return make_corpus_task(options, std::move(corpus), std::move(tokenizer), pool);
+}
+
+StatusOr<std::unique_ptr<Task>> make_corpus_task(const TrainOptions& options, Corpus corpus,
+                                                 SharedTokenizer tokenizer, base::ThreadPool& pool) {
+  AGORA_ASSIGN_OR_RETURN(const model::TokenizerKind kind, tokenizer_kind(options.tokenizer));
   // Characters are for comparisons with nanoGPT, which makes its vocabulary from all of the text and cuts it
   // exactly.
   const bool characters = kind == model::TokenizerKind::characters;

@@ -170,24 +170,78 @@ std::string faults_section(const Timeline& t) {
   return out + "</tbody></table></div></section>\n";
 }
 
+using Points = std::vector<sim::QualityPoint> sim::QualityCurve::*;
+
+TimeChart quality_chart(const std::string& title, const std::vector<sim::QualityCurve>& curves,
+                        Points points) {
+  constexpr const char* kStyles[] = {"lo", "soft", "hi"};
+  TimeChart chart{.title = title, .unit = "perplexity of a character", .curves = {}};
+  for (size_t i = 0; i < curves.size(); ++i) {
+    Curve curve{
+        .name = absl::StrCat("replicas: ", curves[i].replicas), .style = kStyles[i % 3], .points = {}};
+    for (const sim::QualityPoint& p : curves[i].*points)
+      curve.points.push_back({100 * p.share, p.perplexity});
+    chart.curves.push_back(std::move(curve));
+  }
+  return chart;
+}
+
+double last_share(const std::vector<sim::QualityCurve>& curves, Points points) {
+  double last = 0;
+  for (const sim::QualityCurve& curve : curves) {
+    for (const sim::QualityPoint& point : curve.*points) last = std::max(last, 100 * point.share);
+  }
+  return last;
+}
+
+// escape() shows the end of a line as a sign.
+std::string escape_lines(const std::string& text) {
+  std::string out;
+  for (size_t at = 0; at < text.size();) {
+    const size_t end = std::min(text.find('\n', at), text.size());
+    out += escape(text.substr(at, end - at)) + "\n";
+    at = end + 1;
+  }
+  return out;
+}
+
+std::string page(const std::string& title, const std::string& body) {
+  return absl::StrCat("<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n", page_head(),
+                      "<title>agora sim: ", escape(title), "</title>\n<style>", page_style(0),
+                      time_chart_style(), "</style>\n</head>\n<body>\n<main>\n") +
+         body +
+         "<footer>Written by agora sim. This page needs no network.</footer>\n</main>\n</body>\n</html>\n";
+}
+
 }  // namespace
 
 std::string sim_page(const RunReport& report, const Timeline& timeline) {
   TimeAxis axis{.end_s = seconds(report.ended_ns), .calm_s = seconds(report.calm_ns), .marks = {}};
   for (const Timeline::Mark& mark : timeline.marks()) axis.marks.push_back(seconds(mark.at_ns));
   const std::vector<TimeChart> charts = charts_of(report, timeline);
-  std::string out = "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n";
-  absl::StrAppend(&out, page_head(), "<title>agora sim: ", escape(report.scenario.name), "</title>\n<style>",
-                  page_style(0), time_chart_style(), "</style>\n</head>\n<body>\n<main>\n",
-                  header(report, timeline));
+  std::string out = header(report, timeline);
   out +=
       "<section><h2>Over time</h2><p class=\"soft\">Each line across marks a fault; on the plain ground at "
-      "the "
-      "end nothing is wrong any more.</p>\n";
+      "the end "
+      "nothing is wrong any more.</p>\n";
   for (const TimeChart& chart : charts) out += time_chart_svg(chart, axis);
-  out += table(charts) + "</section>\n" + faults_section(timeline);
-  return out +
-         "<footer>Written by agora sim. This page needs no network.</footer>\n</main>\n</body>\n</html>\n";
+  return page(report.scenario.name, out + table(charts) + "</section>\n" + faults_section(timeline));
+}
+
+std::string quality_page(const sim::Scenario& scenario, uint64_t seed,
+                         const std::vector<sim::QualityCurve>& curves) {
+  std::string out =
+      absl::StrCat("<header><div class=\"kicker\">agora sim</div><h1>", escape(scenario.name), ", seed ",
+                   seed, "</h1></header>\n<section><h2>Answers while much is lost</h2>\n");
+  for (const auto& [title, points] :
+       {std::pair<std::string, Points>{"Messages lost", &sim::QualityCurve::messages_lost},
+        {"Hosts dead", &sim::QualityCurve::hosts_dead}}) {
+    const TimeAxis axis{.end_s = last_share(curves, points), .marks = {}, .unit = "%"};
+    out += time_chart_svg(quality_chart(title, curves, points), axis);
+  }
+  return page(scenario.name, absl::StrCat(out, "<details><summary>As a table</summary><pre class=\"mono\">",
+                                          escape_lines(sim::quality_text(scenario, seed, curves)),
+                                          "</pre></details></section>\n"));
 }
 
 }  // namespace agora::cli

@@ -7,7 +7,9 @@
 #pragma once
 
 #include <string>
+#include <vector>
 
+#include "agora/sim/quality.h"
 #include "agora/sim/timeline.h"
 
 namespace agora::cli {
@@ -17,5 +19,8 @@ constexpr size_t kPageFaultsMax = 400;
 constexpr size_t kPageRowsMax = 120;  // of the table; curves show all samples
 
 std::string sim_page(const sim::RunReport& report, const sim::Timeline& timeline);
+// `agora sim --quality --html`: perplexity over messages lost and hosts dead, a curve for each number of replicas.
+std::string quality_page(const sim::Scenario& scenario, uint64_t seed,
+                         const std::vector<sim::QualityCurve>& curves);
 
 }  // namespace agora::cli

@@ -74,7 +74,8 @@ double x_of(const TimeAxis& axis, double at_s) {
   return kLeft + std::clamp(share, 0.0, 1.0) * (kRight - kLeft);
 }
 
-std::string time_text(double s) {
+std::string tick_text(const TimeAxis& axis, double s) {
+  if (!axis.unit.empty()) return absl::StrFormat("%g %s", s, axis.unit);
   if (s >= 7200) return absl::StrFormat("%g h", s / 3600);
   return s >= 300 ? absl::StrFormat("%g min", s / 60) : absl::StrFormat("%g s", s);
 }
@@ -100,7 +101,7 @@ void append_ground(const TimeAxis& axis, std::string& out) {
   const double step = tick_step_s(axis.end_s - axis.begin_s);
   for (double at_s = std::ceil(axis.begin_s / step) * step; at_s <= axis.end_s; at_s += step) {
     absl::StrAppendFormat(&out, "<text class=\"lb mid\" x=\"%.1f\" y=\"%d\">%s</text>", x_of(axis, at_s),
-                          kHeight - 6, time_text(at_s));
+                          kHeight - 6, tick_text(axis, at_s));
   }
 }
 

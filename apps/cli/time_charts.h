@@ -34,6 +34,7 @@ struct TimeAxis {
   double begin_s = 0, end_s = 1;
   double calm_s = 0;          // from here on nothing is wrong: the ground is lighter
   std::vector<double> marks;  // faults
+  std::string unit = {};      // of the axis; empty: it is time, in seconds
 };
 
 std::string time_chart_svg(const TimeChart& chart, const TimeAxis& axis);

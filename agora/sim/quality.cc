@@ -1,0 +1,254 @@
+#include "agora/sim/quality.h"
+
+#include <algorithm>
+#include <cmath>
+#include <functional>
+#include <memory>
+#include <utility>
+
+#include "absl/strings/str_format.h"
+#include "agora/base/check.h"
+#include "agora/model/model_folder.h"
+#include "agora/sim/little_text.h"
+#include "agora/sim/world.h"
+#include "agora/train/swarm_trainer.h"
+#include "agora/train/text_task.h"
+
+namespace agora::sim {
+namespace {
+
+constexpr size_t kTextBytes = 40'000;  // of each kind of text
+constexpr int64_t kWarmUpNs = 20 * kSecondNs;
+constexpr int64_t kJoinNs = 60 * kSecondNs;
+constexpr int64_t kTrainNsMax = 3600 * kSecondNs;
+constexpr int64_t kAnswerNsMax = 600 * kSecondNs;
+constexpr int64_t kValidationRows = 1024;
+constexpr int64_t kBetweenKillsNs = kSecondNs;
+constexpr double kLosses[] = {0, 0.05, 0.1, 0.2, 0.3};
+constexpr double kDead[] = {0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7};
+
+train::TrainOptions options_of(const Scenario& s, int64_t steps) {
+  train::TrainOptions options;
+  options.tokenizer = "char";
+  options.layers = s.layers;
+  options.width = 24;
+  options.heads = 2;
+  options.hidden = 24;
+  options.experts = s.experts;
+  options.chosen = s.chosen;
+  options.sequence = 32;
+  options.batch = 8;
+  options.steps = steps;
+  options.learning_rate = 1e-2f;
+  options.warmup = std::min<int64_t>(20, steps / 10);
+  options.precision = "f32";
+  return options;
+}
+
+swarm::SwarmSpec spec_of(const train::TrainOptions& options, const train::Task& task, int64_t replicas) {
+  const auto trunk = train::config_of(options);
+  AGORA_CHECK(trunk.ok());
+  const model::ModelConfig config = task.shape(*trunk);
+  swarm::SwarmSpec spec;
+  spec.name = "quality";
+  spec.files["config.json"] = model::format_config(config);
+  spec.layers = config.num_hidden_layers;
+  spec.experts = spec.experts_max = config.gate.experts;
+  spec.shape = model::expert_shape(config);
+  spec.bf16 = false;
+  spec.replicas = static_cast<int32_t>(replicas);
+  spec.step.learning_rate = options.learning_rate;
+  spec.rows_per_step = options.batch * options.sequence * options.chosen / options.experts;
+  return spec;
+}
+
+// A peer that trains, and then asks as servers do.
+class Learner final : public PeerRole {
+ public:
+  Learner(Process& process, const swarm::SwarmSpec& spec, const kernels::Compute& compute,
+          const train::TrainOptions& options, train::Task& task)
+      : process_(process),
+        task_(task),
+        finder_(*process.loop, *process.directory, process.rng.fork("finder")) {
+    auto trainer = train::SwarmTrainer::create(
+        {.loop = *process.loop, .transport = *process.transport, .directory = *process.directory}, spec,
+        options, compute, task, {.in_flight_max = 1, .patience = {}, .growth = {}});
+    AGORA_CHECK(trainer.ok());  // the options are this file's own
+    trainer_ = *std::move(trainer);
+    asking_ = std::make_unique<swarm::RemoteExperts>(
+        *process.loop, *process.transport, finder_, spec,
+        swarm::RemoteExpertsConfig{
+            .priority = peers::Priority::interactive, .exact = true, .seed = process.rng.next_u64()});
+  }
+
+  void describe(swarm::PeerState& state) const override { trainer_->describe(state); }
+  void leave(std::function<void()> done) override { done(); }
+
+  // On a fiber of the peer.
+  void begin(std::function<void()> work) {
+    busy_ = true;
+    process_.loop->start_caller([this, work = std::move(work)] {
+      work();
+      busy_ = false;
+    });
+  }
+  bool busy() const { return busy_; }
+
+  Status train() {
+    AGORA_RETURN_IF_ERROR(trainer_->join(kJoinNs));
+    while (!trainer_->done()) AGORA_RETURN_IF_ERROR(trainer_->step().status());
+    trainer_->model().use_experts(*asking_);
+    return absl::OkStatus();
+  }
+  int64_t steps() const { return trainer_->state().step; }
+
+  StatusOr<QualityPoint> answer() {
+    asking_->take_report();
+    model::Pass pass = trainer_->pass();
+    pass.call.runner_up = true;
+    const int64_t began_ns = process_.loop->now_ns();
+    AGORA_ASSIGN_OR_RETURN(const train::Evaluation all,
+                           train::evaluate(trainer_->model(), pass, task_, kValidationRows));
+    const swarm::MixReport report = asking_->take_report();
+    const auto of = [](double part, double whole) { return whole > 0 ? part / whole : 0; };
+    QualityPoint point;
+    point.perplexity = all.total.perplexity();
+    point.mass_lost = of(report.gate_mass_lost, report.gate_mass);
+    point.by_next = of(static_cast<double>(report.by_next_expert),
+                       static_cast<double>(report.rows) * static_cast<double>(task_choices_));
+    point.batch_ms = static_cast<double>(process_.loop->now_ns() - began_ns) / 1e6 *
+                     of(static_cast<double>(layers_), static_cast<double>(report.calls));
+    return point;
+  }
+  void counts(int64_t layers, int64_t chosen) {
+    layers_ = layers;
+    task_choices_ = chosen;
+  }
+
+ private:
+  Process& process_;
+  train::Task& task_;
+  swarm::Finder finder_;
+  std::unique_ptr<train::SwarmTrainer> trainer_;
+  std::unique_ptr<swarm::RemoteExperts> asking_;
+  bool busy_ = false;
+  int64_t layers_ = 1, task_choices_ = 1;
+};
+
+// A swarm of hosts and one learner.
+class School {
+ public:
+  School(const Scenario& scenario, uint64_t seed, const train::TrainOptions& options, train::Task& task,
+         int64_t replicas)
+      : world_({.seed = seed,
+                .latency = *latency_of(scenario.latency),
+                .spec = spec_of(options, task, replicas)},
+               silent_) {
+    HostSettings host;
+    const int64_t wanted = scenario.layers * scenario.experts * replicas;
+    host.options.experts_max = static_cast<int32_t>(std::max<int64_t>(2, 2 * wanted / scenario.hosts + 1));
+    for (int64_t i = 0; i < scenario.hosts; ++i) world_.add_host(host).start();
+    world_.run_for(kWarmUpNs);
+    Peer& peer = world_.add_peer([&](Process& process) {
+      auto role = std::make_unique<Learner>(process, world_.spec(), world_.compute(), options, task);
+      role->counts(scenario.layers, scenario.chosen);
+      learner_ = role.get();
+      return role;
+    });
+    peer.start();
+  }
+
+  Status train() {
+    Status status;
+    AGORA_RETURN_IF_ERROR(finish(kTrainNsMax, [&] { status = learner_->train(); }));
+    // Followers come to the last version.
+    world_.run_for(static_cast<int64_t>(2 * world_.spec().loss_window_s) * kSecondNs);
+    return status;
+  }
+  int64_t steps() const { return learner_->steps(); }
+
+  StatusOr<QualityPoint> answer(double share) {
+    StatusOr<QualityPoint> point = absl::UnknownError("not asked");
+    AGORA_RETURN_IF_ERROR(finish(kAnswerNsMax, [&] { point = learner_->answer(); }));
+    if (point.ok()) point->share = share;
+    return point;
+  }
+
+  void lose(double share) { world_.network().faults.loss_ppm = static_cast<uint32_t>(share * 1e6); }
+
+  // Until that share of the hosts is dead. Half of them silently.
+  void kill(double share) {
+    std::vector<Peer*> living = world_.hosts();
+    const auto dead = static_cast<size_t>(share * static_cast<double>(living.size()) + 0.5);
+    const size_t left = living.size() - dead;
+    std::erase_if(living, [](const Peer* host) { return !host->alive(); });
+    while (living.size() > left) {
+      const size_t i = world_.rng().below(static_cast<uint32_t>(living.size()));
+      living[i]->crash(world_.rng().below(2) == 0 ? Death::silent : Death::refused);
+      living.erase(living.begin() + static_cast<ptrdiff_t>(i));
+    }
+    world_.run_for(kBetweenKillsNs);
+  }
+  void rest() { world_.run_for(kWarmUpNs); }
+
+ private:
+  Status finish(int64_t within_ns, const std::function<void()>& work) {
+    learner_->begin(work);
+    const int64_t until_ns = world_.now_ns() + within_ns;
+    while (learner_->busy() && world_.now_ns() < until_ns) world_.run_for(10 * kMillisecondNs);
+    return learner_->busy() ? absl::DeadlineExceededError("the learner still waits") : absl::OkStatus();
+  }
+
+  History silent_;
+  Learner* learner_ = nullptr;  // the world's
+  World world_;
+};
+
+}  // namespace
+
+StatusOr<QualityCurve> measure_quality(const Scenario& scenario, uint64_t seed, int64_t replicas,
+                                       int64_t steps) {
+  AGORA_RETURN_IF_ERROR(validate(scenario));
+  base::ThreadPool pool(1);
+  const train::TrainOptions options = options_of(scenario, steps);
+  AGORA_ASSIGN_OR_RETURN(const std::unique_ptr<train::Task> task,
+                         train::make_corpus_task(options, little_text(seed, kTextBytes), nullptr, pool));
+  School school(scenario, seed, options, *task, replicas);
+  QualityCurve curve;
+  curve.replicas = replicas;
+  curve.untrained = static_cast<double>(task->tokenizer()->vocab_size());
+  AGORA_RETURN_IF_ERROR(school.train());
+  curve.steps = school.steps();
+  for (const double share : kLosses) {
+    school.lose(share);
+    AGORA_ASSIGN_OR_RETURN(curve.messages_lost.emplace_back(), school.answer(share));
+  }
+  school.lose(0);
+  school.rest();
+  for (const double share : kDead) {
+    school.kill(share);
+    AGORA_ASSIGN_OR_RETURN(curve.hosts_dead.emplace_back(), school.answer(share));
+  }
+  return curve;
+}
+
+std::string quality_text(const Scenario& scenario, uint64_t seed, const std::vector<QualityCurve>& curves) {
+  std::string text =
+      absl::StrFormat("scenario %s, seed %d: %d hosts, %d layers of %d experts, %s\n", scenario.name, seed,
+                      scenario.hosts, scenario.layers, scenario.experts, scenario.latency);
+  for (const auto& [title, points] : {std::pair{"messages lost", &QualityCurve::messages_lost},
+                                      std::pair{"hosts dead", &QualityCurve::hosts_dead}}) {
+    for (const QualityCurve& curve : curves) {
+      text += absl::StrFormat("%s, %d replica%s, %d steps; untrained %.0f\n", title, curve.replicas,
+                              curve.replicas == 1 ? "" : "s", curve.steps, curve.untrained);
+      text += "  share  perplexity  mass lost  next expert  ms a batch\n";
+      for (const QualityPoint& p : curve.*points) {
+        text += absl::StrFormat("  %3.0f %%  %10.3f   %6.2f %%     %6.2f %%  %10.1f\n", 100 * p.share,
+                                p.perplexity, 100 * p.mass_lost, 100 * p.by_next, p.batch_ms);
+      }
+    }
+  }
+  return text;
+}
+
+}  // namespace agora::sim
