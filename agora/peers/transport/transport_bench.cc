@@ -3,17 +3,18 @@
 //
 //   build/bin/transport_bench [SECONDS_OF_EACH]
 //
-// Prints microseconds: p50 and p99 of a blocking caller, and the ratio of p50 to the bare echo's. The bare
-// echo has the same TLS, one completion queue and thread a side, no frames, no calls and no checks: what a
-// transport over gRPC can reach at best. Rounds of both alternate, because other programs disturb them alike
-// then. Each of the four sides is a process of its own: all completion queues of a process share one poller,
-// and two of them would hand each other's events over.
+// Prints microseconds: p50 and p99 of a blocking caller, the ratio of p50 to the bare echo's, and what both
+// processes spend on an echo. The bare echo has the same TLS, one completion queue and thread a side, no
+// frames, no calls and no checks: what a transport over gRPC can reach at best. Rounds of both alternate,
+// because other programs disturb them alike then. Each of the four sides is a process of its own: all
+// completion queues of a process share one poller, and two of them would hand each other's events over.
 #include <unistd.h>
 
 #include <algorithm>
 #include <csignal>
 #include <cstdio>
 #include <cstdlib>
+#include <ctime>
 #include <functional>
 #include <map>
 #include <string>
@@ -37,6 +38,7 @@ namespace {
 
 constexpr Method kEcho{20};
 constexpr int kRounds = 8;
+constexpr int kWarmEchoes = 20;  // at the start of a round; not timed
 using Tag = std::function<void(bool)>;
 
 void run_queue(grpc::CompletionQueue& queue) {
@@ -163,7 +165,7 @@ double at(std::vector<double>& us, double share) {
 std::vector<double> time_for(double seconds, const std::function<void()>& once) {
   const RealClock clock;
   const int64_t end_ns = clock.now_ns() + static_cast<int64_t>(seconds * 1e9);
-  for (int i = 0; i < 20; ++i) once();
+  for (int i = 0; i < kWarmEchoes; ++i) once();
   std::vector<double> us;
   for (int64_t now_ns = clock.now_ns(); now_ns < end_ns || us.empty();) {
     once();
@@ -223,6 +225,14 @@ class Caller {
   std::unique_ptr<GrpcTransport> peer_;
 };
 
+double cpu_us_of(pid_t process) {
+  clockid_t clock;
+  timespec spent{};
+  AGORA_CHECK_EQ(clock_getcpuclockid(process, &clock), 0);
+  AGORA_CHECK_EQ(clock_gettime(clock, &spent), 0);
+  return static_cast<double>(spent.tv_sec) * 1e6 + static_cast<double>(spent.tv_nsec) / 1e3;
+}
+
 // Forks before gRPC has any thread here.
 template <class Run>
 pid_t start_process(const Run& run) {
@@ -246,19 +256,30 @@ int run(double seconds) {
       const Payload payload = Payload::own(std::vector<std::byte>(bytes));
       const Order order{.bytes = bytes, .seconds = seconds / kRounds / 2};
       std::vector<double> ours, theirs;
+      double our_cpu_us = 0, their_cpu_us = 0;
+      const auto our_cpu = [&] { return cpu_us_of(::getpid()) + cpu_us_of(children[0]); };
+      const auto their_cpu = [&] { return cpu_us_of(children[1]) + cpu_us_of(children[2]); };
       for (int round = 0; round < kRounds; ++round) {
+        their_cpu_us -= their_cpu();
         tell(orders[1], &order, sizeof order);
         size_t count = 0;
         hear(times[0], &count, sizeof count);
         std::vector<double> us(count);
         hear(times[0], us.data(), count * sizeof us[0]);
+        their_cpu_us += their_cpu();
         theirs.insert(theirs.end(), us.begin(), us.end());
+        our_cpu_us -= our_cpu();
         us = time_for(order.seconds, [&] { caller.echo(payload); });
+        our_cpu_us += our_cpu();
         ours.insert(ours.end(), us.begin(), us.end());
       }
+      const auto calls = static_cast<double>(ours.size() + kRounds * kWarmEchoes);
+      const auto echoes = static_cast<double>(theirs.size() + kRounds * kWarmEchoes);
       std::printf(
-          "%8zu bytes   call p50 %7.1f p99 %7.1f us   bare echo p50 %7.1f p99 %7.1f us   ratio %.2f\n", bytes,
-          at(ours, 0.5), at(ours, 0.99), at(theirs, 0.5), at(theirs, 0.99), at(ours, 0.5) / at(theirs, 0.5));
+          "%8zu bytes   call p50 %7.1f p99 %7.1f us   bare echo p50 %7.1f p99 %7.1f us   ratio %.2f   CPU of "
+          "a call %.0f, of a bare echo %.0f us\n",
+          bytes, at(ours, 0.5), at(ours, 0.99), at(theirs, 0.5), at(theirs, 0.99),
+          at(ours, 0.5) / at(theirs, 0.5), our_cpu_us / calls, their_cpu_us / echoes);
     }
   }
   for (const pid_t child : children) {
