@@ -4,9 +4,9 @@
 //   AGORA_RETURN_IF_ERROR(swarm.round([&] { return trainer->step(); }, clock, cpu_ns, {}));
 //   swarm_vs_process = swarm.rate().rows_per_second / process.rate().rows_per_second
 //
-// measure_swarm_steps() with delay_bench_options(), once over the trainer's own transport and once over a FaultyTransport of 50 ms
-// each way around it: delay_hidden_share = delayed.rows_per_second / direct.rows_per_second. The losses after
-// the same steps say that nothing else was given up.
+// measure_swarm_steps() with delay_bench_options(), once over the trainer's own transport and once over a
+// FaultyTransport of 50 ms each way around it: delay_hidden_share = delayed.rows_per_second /
+// direct.rows_per_second. The losses after the same steps say that nothing else was given up.
 //
 // Both kinds of options go with make_chain_task(). Measures what is there: starting hosts is the caller's.
 // One thread.
@@ -34,8 +34,8 @@ struct SwarmBenchSteps {
   int64_t steps = 12;
 };
 
-// The engine's model (step_bench.h), a batch in 2 micro-batches: the fewest that let trainer and hosts work at
-// the same time, and the largest messages.
+// The engine's model (step_bench.h), a batch in 2 micro-batches: the fewest that let trainer and hosts work
+// at the same time, and the largest messages.
 TrainOptions swarm_bench_options();
 // 8 micro-batches of 2,048 rows in flight: while one is on its way (two delays for each of 4 layers, forward
 // and back) the trainer and the hosts have seven others to work on.

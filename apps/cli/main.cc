@@ -69,7 +69,7 @@ int run(int argc, char** argv) {
 }
 
 // Messages of some 100 KiB come and go hundreds of times a second. Left alone, malloc gives such memory back
-// to the system each time, which clears its pages when they are asked for again: a tenth of a swarm's work.
+// to the system each time, which clears its pages when they are asked for again: hundredths of all work.
 void keep_memory() {
   constexpr int kMappedBytesMin = 16 << 20, kSpareBytesMax = 64 << 20;
   mallopt(M_MMAP_THRESHOLD, kMappedBytesMin);
