@@ -33,7 +33,7 @@ class Ed25519Reader final : public RecordReader {
  public:
   StatusOr<std::shared_ptr<const SignedRecord>> read(base::Bytes bytes) override {
     AGORA_ASSIGN_OR_RETURN(Record record, read_record(bytes));
-    return std::make_shared<const SignedRecord>(std::move(record), Payload::copy(bytes));
+    return std::make_shared<const SignedRecord>(SignedRecord{std::move(record), Payload::copy(bytes)});
   }
   bool holds(const SignedRecord& record) override {
     return signature_holds(record.record, record.bytes.bytes());

@@ -44,7 +44,7 @@ StatusOr<std::shared_ptr<const SignedRecord>> SimulatedReader::read(base::Bytes 
     if (record != nullptr && std::ranges::equal(record->bytes.bytes(), bytes)) return record;
   }
   AGORA_ASSIGN_OR_RETURN(Record parsed, read_record(bytes));
-  auto record = std::make_shared<const SignedRecord>(std::move(parsed), Payload::copy(bytes));
+  auto record = std::make_shared<const SignedRecord>(SignedRecord{std::move(parsed), Payload::copy(bytes)});
   if (records_.size() >= forget_at_) forget_unheld();
   records_[hash] = record;
   return record;

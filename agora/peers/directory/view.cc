@@ -283,7 +283,8 @@ bool DirectoryView::lacks(const DigestEntry& entry) const {
   }
   const auto tombstone = tombstones_.find(entry.place);
   if (tombstone != tombstones_.end()) return tombstone->second->record.sequence < entry.sequence;
-  return mattering() < settings_.peers_max;
+  // A stranger in a crowded view most likely does not matter; if it does, our own requests bring it.
+  return !crowded_ && mattering() < settings_.peers_max;
 }
 
 std::vector<Payload> DirectoryView::records_at(std::span<const uint64_t> places, size_t bytes_max) const {
