@@ -16,8 +16,8 @@ constexpr int64_t kClogBytesPerS = 20'000;
 constexpr int64_t kSlowFactor = 20;
 
 int64_t seconds_ns(double seconds) { return static_cast<int64_t>(seconds * 1e3) * kMillisecondNs; }
-// A session lasts this share of the mean, about, and is twice as long in 2 of 5 cases, again and again: the law's
-// tail falls with the power 1.3, its mean is the mean.
+// A session lasts this share of the mean, about, and is twice as long in 2 of 5 cases, again and again: the
+// law's tail falls with the power 1.3, its mean is the mean.
 constexpr int64_t kSessionPart = 3;
 constexpr int kSessionDoublings = 12;
 

@@ -4,10 +4,10 @@
 //   AGORA_ASSIGN_OR_RETURN(QualityCurve curve, measure_quality(scenario, seed, /*replicas=*/2));
 //   print(quality_text(curves));            // the same bytes for the same scenario and seed
 //
-// The swarm trains on a text that it makes itself, so it needs nothing of the machine. Then the trainer's gates
-// ask the experts in exact mode, with runners-up, for the loss of a text held back: first while messages are
-// lost, then while more and more hosts are killed, a second apart: too fast for the swarm to make new replicas,
-// so what is seen is what replicas, the next-best expert and rescaling are worth by themselves. One thread.
+// The swarm trains on a text that it makes itself, so it needs nothing of the machine. Then the trainer's
+// gates ask the experts in exact mode, with runners-up, for the loss of a text held back: first while messages
+// are lost, then while more and more hosts are killed, a second apart: mostly too fast for new replicas, so
+// what is seen is what replicas, the next-best expert and rescaling are worth by themselves. One thread.
 #pragma once
 
 #include <cstdint>
@@ -33,7 +33,8 @@ struct QualityCurve {
   std::vector<QualityPoint> messages_lost, hosts_dead;
 };
 
-// scenario: hosts, layers, experts, chosen, latency and steps are looked at. Unavailable: it could not train.
+// Of the scenario hosts, layers, experts, chosen and latency are looked at. Unavailable: it could not train.
+// DeadlineExceeded: somebody waits for ever.
 StatusOr<QualityCurve> measure_quality(const Scenario& scenario, uint64_t seed, int64_t replicas,
                                        int64_t steps);
 

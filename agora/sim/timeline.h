@@ -1,5 +1,5 @@
-// What a run's page draws beside the tally's samples: faults as they came, experts and bytes over time, and how
-// soon the swarm was itself again after a blow.
+// What a run's page draws beside the tally's samples: faults as they came, experts and bytes over time, and
+// how soon the swarm was itself again after a blow.
 //
 //   Run run(scenario, seed);   Timeline timeline;   timeline.watch(run);
 //   const RunReport report = run.go();

@@ -1,4 +1,4 @@
-// The simulator as a user runs it: the same bytes for the same seed, and one clear sentence for what is wrong.
+// The simulator as a user runs it: same seed, same bytes; one clear sentence for what is wrong.
 #include <sstream>
 
 #include <gmock/gmock.h>
