@@ -6,8 +6,8 @@
 // ThreadLoop runs on a thread of its own in real time; VirtualLoop where it is stepped, in a time that jumps
 // from task to task. Code that only knows Loop runs in both. Any thread may post, set and cancel timers.
 //
-// Callers beside the loop may wait for what it brings (wait_point.h), and may be several (run_together()). The
-// loop's own tasks never wait.
+// Callers beside the loop may wait for what it brings (wait_point.h), and may be several (run_together()).
+// The loop's own tasks never wait.
 #pragma once
 
 #include <cstdint>

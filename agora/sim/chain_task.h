@@ -2,8 +2,9 @@
 //
 //   ChainTask task({.batch = 2, .length = 16}, /*chain=*/7);   task.next();
 //
-// With a chance of kKnown a token is followed by its successor, else by any: the least loss that can be reached
-// is least_loss(). Trainers of one swarm share the chain and draw their own sequences. One thread at a time.
+// With a chance of kKnown a token is followed by its successor, else by any: the least loss that can be
+// reached is least_loss(). Trainers of one swarm share the chain and draw their own sequences. One thread at
+// a time.
 #pragma once
 
 #include <memory>

@@ -1,7 +1,7 @@
 // Callers that wait, many of them on one thread: each has a stack of its own and runs until it parks.
 //
 //   Fibers fibers;
-//   fibers.start([&] { ... Fiber* me = fibers.current(); wake_later(me); fibers.park(); ... });   // to its first park()
+//   fibers.start([&] { ... wake_later(fibers.current()); fibers.park(); ... });   // to its first park()
 //   fibers.resume(fiber);                                              // to its next, or to its end
 //
 // Switching costs a fraction of a microsecond. Stacks are kept for the next fiber. A fiber that has not ended

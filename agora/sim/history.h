@@ -1,11 +1,11 @@
 // What happened in a run, as the peers saw it: checkers listen, the report counts, nobody changes anything.
 //
-//   class UpdatesAppliedOnce final : public History { void on_update(const UpdateFact& fact) override {...} };
+//   class AppliedOnce final : public History { void on_update(const UpdateFact& fact) override {...} };
 //   Histories all;   all.add(checker);   World world({.history = all, ...});
 //
 // Facts are told at once, inside the event that made them, in the order of the world's time. They name peers
-// by number (PeerNumber): it stays when a peer restarts, its life counts on. All times are the world's. What a
-// dead peer's callers still say on their way home is not told. References live as long as the call. One
+// by number (PeerNumber): it stays when a peer restarts, its life counts on. All times are the world's. What
+// a dead peer's callers still say on their way home is not told. References live as long as the call. One
 // thread.
 #pragma once
 

@@ -3,8 +3,8 @@
 //   Nemesis nemesis(world, scenario, world.rng().fork("nemesis"));
 //   nemesis.begin(faults_ns);   world.run_for(faults_ns);   nemesis.end();   // from now on nothing is wrong
 //
-// It forces what rarely happens by itself: a host that has just been seen to lead is as likely a victim as any.
-// end() mends, thaws and restarts everything at once. One thread, on the world's loop.
+// It forces what rarely happens by itself: a host that has just been seen to lead is as likely a victim as
+// any. end() mends, thaws and restarts everything at once. One thread, on the world's loop.
 #pragma once
 
 #include <functional>

@@ -3,11 +3,12 @@
 //   Network network(world, rng.fork("network"), Latency::home());
 //   const Place a = network.add_place(), b = network.add_place();
 //   network.faults.loss_ppm = 50'000;   network.cut({.from = {a}, .to = {b}, .one_way = true});
-//   Fate fate = network.send(a, b, bytes, leaves_ns);    // when it arrives: not at all, once, or several times
+//   Fate fate = network.send(a, b, bytes, leaves_ns);    // when it arrives: never, once, or several times
 //
 // A place is a machine's network card: it stays when processes on it come and go. Messages between two places
-// keep their order, as over one connection, unless they are reordered on purpose. What a place sends shares its
-// uplink: a clogged one makes everything wait. All draws are integers, the same on every machine. One thread.
+// keep their order, as over one connection, unless they are reordered on purpose. What a place sends shares
+// its uplink: a clogged one makes everything wait. All draws are integers, the same on every machine. One
+// thread.
 #pragma once
 
 #include <cstdint>

@@ -1,11 +1,11 @@
 // One simulated peer: a place on the network, and the process that runs there now, if one does.
 //
-//   Peer& host = world.add_host({...});   host.start();   host.crash(Death::silent);   host.start();   // lives again
+//   Peer& host = world.add_host({...});   host.start();   host.crash(Death::silent);   host.start();
 //   host.leave([] { ... });                                        // hands over, says goodbye, ends
 //
-// Everything in a process is production code on simulated loops: transport, directory, and a role (host_role.h,
-// gate_role.h). A restarted peer keeps its key, its endpoint and its disk. On the world's loop, outside of tasks
-// of the peer itself. One thread.
+// Everything in a process is production code on simulated loops: transport, directory, and a role
+// (host_role.h, gate_role.h). A restarted peer keeps its key, its endpoint and its disk. On the world's loop,
+// outside of tasks of the peer itself. One thread.
 #pragma once
 
 #include <functional>

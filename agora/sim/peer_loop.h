@@ -8,8 +8,8 @@
 // Clocks only go forward. A frozen peer does nothing and misses nothing: what was due runs when it thaws, as
 // after SIGSTOP. When a peer dies, its time runs away: each wait of its callers is minutes long at once, so
 // every wait for a deadline ends, and callers return through their ordinary paths. Tasks of a loop run one
-// after the other; callers are fibers (fiber.h). One thread; shared ownership, because the world's events name
-// it weakly.
+// after the other; callers are fibers (fiber.h). One thread; shared ownership, because the world's events
+// name it weakly.
 #pragma once
 
 #include <cstdint>

@@ -5,9 +5,9 @@
 //   const RunReport report = run.go();
 //   print(run_text(report));               // the same bytes for the same scenario and seed, on any machine
 //
-// What happens first and last is the same in every run: hosts start one after the other, gates when experts are
-// led or the warm-up is over; then the Nemesis; then calm, in which everything must come right; then gates stop
-// asking, and whoever still waits then waits for ever. One thread.
+// What happens first and last is the same in every run: hosts start one after the other, gates when experts
+// are led or the warm-up is over; then the Nemesis; then calm, in which everything must come right; then
+// gates stop asking, and whoever still waits then waits for ever. One thread.
 #pragma once
 
 #include <functional>

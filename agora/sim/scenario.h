@@ -44,8 +44,8 @@ struct FaultPlan {
   double disk_full_s = 20;
   double disk_flip = 0;  // share of reads that find a bit turned over
   double disk_torn = 0;  // share of power cuts that tear a file
-  // The chance that one of production's limits is set so low in a run that what it guards happens all the time:
-  // full queues, forgotten tickets and updates, hosts given up early, snapshots one at a time.
+  // The chance that one of production's limits is set so low in a run that what it guards happens all the
+  // time: full queues, forgotten tickets and updates, hosts given up early, snapshots one at a time.
   double rare = 0;
   // Of the kinds above that are on, each is switched off in a run with this chance.
   double off = 0.4;

@@ -160,7 +160,8 @@ class SimCall final : public peers::IncomingCall {
   }
 
  private:
-  // Parts come in their order and before the reply; where one is lost the rest is not of use, and is lost too.
+  // Parts come in their order and before the reply; where one is lost the rest is not of use, and is lost
+  // too.
   template <class Arrive>
   void send(size_t bytes, Arrive arrive) {
     if (lost_) return;
