@@ -24,6 +24,8 @@ using weights::TensorSpec;
 
 constexpr int64_t kSnapshotNs = 30 * base::kSecondNs;  // for one expert from one host
 constexpr int64_t kCursorNs = 2 * base::kSecondNs;
+constexpr int kPullsMax = 3;                         // rounds over an expert's hosts
+constexpr int64_t kCoveredNs = 5 * base::kSecondNs;  // for the directory to show a leader of every expert
 constexpr size_t kCursorBytes = 16;
 constexpr const char* kConfigFile = "/config.json";
 
@@ -63,7 +65,7 @@ StatusOr<peers::Payload> pull_from(const SwarmToSave& swarm, const swarm::Candid
 }
 
 // Its leader's, or that of the freshest replica that answers.
-StatusOr<peers::Payload> pull_expert(const SwarmToSave& swarm, ExpertName expert) {
+StatusOr<peers::Payload> pull_expert_once(const SwarmToSave& swarm, ExpertName expert) {
   std::vector<swarm::Candidate> hosts = swarm.finder.candidates(expert);
   std::ranges::sort(hosts, [](const swarm::Candidate& a, const swarm::Candidate& b) {
     return std::tuple(b.leads, b.version, a.peer) < std::tuple(a.leads, a.version, b.peer);
@@ -76,6 +78,21 @@ StatusOr<peers::Payload> pull_expert(const SwarmToSave& swarm, ExpertName expert
   }
   return absl::UnavailableError(
       absl::StrCat("saving the swarm: ", swarm::expert_path(expert), " can not be had: ", last.ToString()));
+}
+
+// A finder that was made a moment ago has not heard of the hosts yet, an expert may be on its way from one to
+// another: the swarm is asked again before it is said not to have it.
+StatusOr<peers::Payload> pull_expert(const SwarmToSave& swarm, ExpertName expert) {
+  StatusOr<peers::Payload> bytes;
+  for (int round = 0; round < kPullsMax; ++round) {
+    const Status covered = swarm.finder.wait_until_covered(swarm.spec.layers, swarm.spec.experts,
+                                                           swarm.clock.now_ns() + kCoveredNs);
+    bytes = pull_expert_once(swarm, expert);
+    if (bytes.ok()) break;
+    if (!covered.ok())
+      bytes = absl::UnavailableError(absl::StrCat(bytes.status().message(), "; ", covered.message()));
+  }
+  return bytes;
 }
 
 std::map<std::string, Rng::State> pull_cursors(const SwarmToSave& swarm) {

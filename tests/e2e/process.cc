@@ -45,7 +45,10 @@ Process Process::start(const std::vector<std::string>& arguments, const ScratchF
   redirect(process.err_, STDERR_FILENO);
   if (file_bytes_max > 0) {
     signal(SIGXFSZ, SIG_IGN);  // so that write() says EFBIG, as it says ENOSPC on a full disk
-    const rlimit limit{static_cast<rlim_t>(file_bytes_max), static_cast<rlim_t>(file_bytes_max)};
+    rlimit limit{};
+    getrlimit(RLIMIT_FSIZE, &limit);
+    limit.rlim_cur =
+        static_cast<rlim_t>(file_bytes_max);  // the hard limit stays: make_room() goes back to it
     setrlimit(RLIMIT_FSIZE, &limit);
   }
   std::vector<char*> words;
@@ -72,6 +75,13 @@ bool Process::has_ended() {
 
 std::string Process::output() const { return read_file(out_); }
 std::string Process::errors() const { return read_file(err_); }
+
+void Process::make_room() {
+  rlimit limit{};
+  prlimit(child_, RLIMIT_FSIZE, nullptr, &limit);
+  limit.rlim_cur = limit.rlim_max;
+  prlimit(child_, RLIMIT_FSIZE, &limit, nullptr);
+}
 
 void Process::interrupt() {
   if (!ended_) kill(child_, SIGINT);

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cstdlib>
+#include <filesystem>
 #include <random>
 
 #include <arpa/inet.h>
@@ -84,21 +85,43 @@ TEST(SwarmFaults, StrangersAtTheDoorKeepNobodyFromWork) {
   EXPECT_TRUE(swarm.ask_json({"peers"}).is_array());
 }
 
-TEST(SwarmFaults, AHostWithAFullDiskWorksOn) {
-  SwarmUnderTest swarm({.hosts = 2});
+// A host's numbers as `agora peers` tells them; empty: it is not known yet.
+json metrics_of(const SwarmUnderTest& swarm, const std::string& peer) {
+  const json peers = swarm.ask_json({"peers"});
+  for (const json& entry : peers.is_array() ? peers : json::array()) {
+    if (entry.at("self").at("peer") == peer) return entry.at("metrics");
+  }
+  return json::object();
+}
+
+// Files end at 16 KiB: the log and what it prints fit, an expert's snapshot does not.
+TEST(SwarmFaults, AHostWithAFullDiskWorksOnAndSavesWhenThereIsRoomAgain) {
+  SwarmUnderTest swarm({.hosts = 1});
   swarm.wait_until_training();
   const ScratchFolder scratch;
-  constexpr int64_t kFileBytesMax = 4096;
+  constexpr int64_t kFileBytesMax = 16 << 10;
   Process host = Process::start({"host", "--join", swarm.at("up"), "--listen", "127.0.0.1:0", "--state",
-                                 (scratch / "state").string(), "--json"},
+                                 (scratch / "state").string(), "--save-seconds", "0.5", "--json"},
                                 scratch, kFileBytesMax);
   ASSERT_TRUE(host.wait_for_output("\"event\":\"up\"")) << host.errors();
-  swarm.wait_until("the swarm knows the new host", [&] {
-    const json peers = swarm.ask_json({"peers"});
-    return peers.is_array() && peers.size() == 6;
-  });
-  measured("a host with a full disk, until the trainer has made 300 more steps",
+  const std::string peer = json::parse(host.output(), nullptr, false).value("peer", "");
+  measured("a host with a full disk, until a save has failed", swarm.wait_until("a save fails", [&] {
+    return metrics_of(swarm, peer).value("agora_saves_failed_total", 0.0) > 0;
+  }));
+  EXPECT_EQ(metrics_of(swarm, peer).value("agora_disk_fails", 0.0), 1);
+  EXPECT_THAT(swarm.run({"peers"}).out, testing::Not(testing::IsEmpty()));
+  EXPECT_THAT(run_agora({"peers", "--run", swarm.dir()}).out,
+              testing::HasSubstr("can not write its snapshots"));
+  EXPECT_THAT(read_file(scratch / "state" / "log"), testing::HasSubstr("saving fails"));
+  EXPECT_TRUE(std::filesystem::is_empty(scratch / "state" / "experts")) << "half a snapshot is none";
+  measured("a full disk, until the trainer has made 300 more steps",
            swarm.wait_for_steps("trainer 1", kSomeSteps));
+  host.make_room();
+  measured("room again, until it saves", swarm.wait_until("it saves", [&] {
+    const json metrics = metrics_of(swarm, peer);
+    return metrics.value("agora_saves_total", 0.0) > 0 && metrics.value("agora_disk_fails", 1.0) == 0;
+  }));
+  EXPECT_THAT(read_file(scratch / "state" / "log"), testing::HasSubstr("saving works again"));
   host.interrupt();
   const Outcome outcome = host.finish();
   EXPECT_EQ(outcome.exit_code, 0) << outcome.err;

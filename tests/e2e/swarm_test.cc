@@ -1,10 +1,14 @@
 // A swarm of real processes: it starts, answers, and goes on when one of them is killed or frozen.
 #include <signal.h>
+#include <unistd.h>
 
 #include <algorithm>
+#include <sstream>
 
+#include <arpa/inet.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sys/socket.h>
 
 #include "tests/e2e/small_run.h"
 #include "tests/e2e/swarm_harness.h"
@@ -107,6 +111,52 @@ TEST(Swarm, AnotherServerAnswersWhenOneIsKilled) {
   measured("kill -9 of a server, until an answer", swarm.wait_until("an answer", [&] {
     return swarm.ask("apple", {"--tokens", "3"}).exit_code == 0;
   }));
+}
+
+// What a server on 127.0.0.1 answers to one request; empty: nothing.
+std::string post(const std::string& at, const std::string& path, const std::string& body) {
+  const int socket = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  sockaddr_in to{};
+  to.sin_family = AF_INET;
+  to.sin_port = htons(static_cast<uint16_t>(std::stoi(at.substr(at.rfind(':') + 1))));
+  to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  std::string answer;
+  if (connect(socket, reinterpret_cast<const sockaddr*>(&to), sizeof to) == 0) {
+    const std::string request =
+        "POST " + path + " HTTP/1.1\r\nHost: " + at +
+        "\r\nConnection: close\r\nContent-Type: application/json\r\nContent-Length: " +
+        std::to_string(body.size()) + "\r\n\r\n" + body;
+    send(socket, request.data(), request.size(), MSG_NOSIGNAL);
+    char bytes[4096];
+    for (ssize_t n; (n = recv(socket, bytes, sizeof bytes, 0)) > 0;) answer.append(bytes, n);
+  }
+  close(socket);
+  return answer;
+}
+
+TEST(Swarm, AServerAnswersOverHttp) {
+  SwarmUnderTest swarm({.hosts = 2, .servers = 0});
+  swarm.wait_until_training();
+  const ScratchFolder scratch;
+  Process server = Process::start({"serve", "--join", swarm.at("up"), "--listen", "127.0.0.1:0", "--state",
+                                   (scratch / "state").string(), "--completions", "127.0.0.1:0", "--json"},
+                                  scratch);
+  ASSERT_TRUE(server.wait_for_output("\"event\":\"completions\"")) << server.errors();
+  std::string at;
+  std::istringstream lines(server.output());
+  for (std::string line; std::getline(lines, line);) {
+    const json said = json::parse(line, nullptr, false);
+    if (said.is_object() && said.value("event", "") == "completions") at = said.value("at", "");
+  }
+  std::string answer;
+  swarm.wait_until("it has a trunk and answers", [&] {
+    answer = post(at, "/v1/completions", R"({"prompt": "apple of", "max_tokens": 5, "seed": 1})");
+    return answer.starts_with("HTTP/1.1 200");
+  });
+  const json completion = json::parse(answer.substr(answer.find("\r\n\r\n") + 4), nullptr, false);
+  EXPECT_EQ(completion.at("usage").at("completion_tokens"), 5) << answer;
+  server.interrupt();
+  EXPECT_EQ(server.finish().exit_code, 0);
 }
 
 TEST(Swarm, TheFirstPeerIsNotNeeded) {

@@ -8,11 +8,13 @@
 #include "agora/kernels/table.h"
 #include "agora/model/model_folder.h"
 #include "agora/peers/transport/loopback.h"
+#include "agora/swarm/finder/finder.h"
 #include "agora/swarm/host/expert_store.h"
 #include "agora/swarm/host/host.h"
 #include "agora/swarm/host/host_service.h"
 #include "agora/swarm/swarm_folder.h"
 #include "agora/train/run_folder.h"
+#include "agora/train/swarm_save.h"
 #include "agora/train/swarm_trainer.h"
 #include <gtest/gtest.h>
 
@@ -72,13 +74,14 @@ class WholeHost {
   }
 
   // True when it leads all that it should; it has said so in the directory then.
-  bool ready() {
+  bool ready() { return ready_in(all_); }
+  bool ready_in(FixedDirectory& directory) {
     bool ready = false;
     on_loop([&] {
       ready = host_->holds_all_it_should();
       swarm::PeerState state;
       host_->describe(state);
-      if (ready) all_.say(peer_.transport.self(), peer_.transport.endpoint(), state);
+      if (ready) directory.say(peer_.transport.self(), peer_.transport.endpoint(), state);
     });
     return ready;
   }
@@ -109,6 +112,31 @@ class WholeHost {
   std::unique_ptr<swarm::HostService> service_;
 };
 
+// A clock that says when somebody first looks at it.
+class Noticed final : public Clock {
+ public:
+  explicit Noticed(const Clock& clock) : clock_(clock) {}
+  int64_t now_ns() const override {
+    notice();
+    return clock_.now_ns();
+  }
+  void notice() const {
+    base::MutexLock lock(mutex_);
+    noticed_ = true;
+    changed_.wake_all();
+  }
+  void wait() {
+    base::MutexLock lock(mutex_);
+    while (!noticed_) changed_.wait(mutex_);
+  }
+
+ private:
+  const Clock& clock_;
+  mutable base::Mutex mutex_;
+  mutable base::Condition changed_;
+  mutable bool noticed_ ABSL_GUARDED_BY(mutex_) = false;
+};
+
 // Hosts and one trainer, from nothing or from a folder.
 class WholeSwarm {
  public:
@@ -126,8 +154,9 @@ class WholeSwarm {
     }
     task_ = *train::make_task(options, nullptr, pool_);
     const kernels::Compute compute{&table(), &pool_, kernels::Precision::f32};
-    auto made = train::SwarmTrainer::create({loop_, me_.transport, me_.directory}, spec, options, compute,
-                                            *task_, {.rows = swarm::RowDtype::f32, .patience = {}});
+    auto made =
+        train::SwarmTrainer::create({loop_, me_.transport, me_.directory}, spec, options, compute, *task_,
+                                    {.rows = swarm::RowDtype::f32, .patience = {}, .growth = {}});
     EXPECT_TRUE(made.ok()) << made.status();
     trainer_ = *std::move(made);
     if (!folder.empty()) {
@@ -144,6 +173,31 @@ class WholeSwarm {
   }
 
   train::SwarmTrainer& trainer() { return *trainer_; }
+
+  // By a finder that hears of the hosts when saving has begun, as one that was made a moment ago does.
+  Status save_by_a_new_finder(const swarm::SwarmSpec& spec, const std::string& dir) {
+    FixedDirectory late;
+    swarm::Finder finder(loop_, late, Rng(1));
+    Noticed clock(loop_);
+    Status saved;
+    std::thread saving([&] {
+      saved = train::save_swarm({.clock = clock,
+                                 .transport = me_.transport,
+                                 .directory = late,
+                                 .finder = finder,
+                                 .spec = spec,
+                                 .trunk = trainer_->model(),
+                                 .tokenizer = nullptr,
+                                 .state = trainer_->state(),
+                                 .version = {}},
+                                dir);
+      clock.notice();
+    });
+    clock.wait();
+    for (const auto& host : hosts_) host->ready_in(late);
+    saving.join();
+    return saved;
+  }
   const train::Task& task() const { return *task_; }
 
  private:
@@ -201,6 +255,13 @@ class SwarmSaving : public testing::Test {
   train::TrainOptions options_;
   swarm::SwarmSpec spec_;
 };
+
+// Once in many runs, on a busy machine, this was the end of training that never came.
+TEST_F(SwarmSaving, WaitsForHostsThatItsFinderHasNotHeardOfYet) {
+  WholeSwarm swarm(spec_, options_, "");
+  const Status saved = swarm.save_by_a_new_finder(spec_, (dir_ / "saved").string());
+  EXPECT_TRUE(saved.ok()) << saved;
+}
 
 TEST_F(SwarmSaving, IsAModelAndASwarmAgain) {
   const std::string folder = (dir_ / "saved").string();

@@ -21,6 +21,7 @@ struct HostFlags {
   int threads = 0;
   std::string from;
   double leave_seconds = 60;
+  double save_seconds = 30;
 };
 
 void append_metrics(const swarm::HostCounters& c, std::vector<Metric>& to) {
@@ -51,9 +52,15 @@ void append_metrics(const swarm::HostStatus& s, std::vector<Metric>& to) {
   add_counter(to, "agora_pulled_bytes_total", "Bytes of snapshots pulled.", s.bytes_pulled);
   add_counter(to, "agora_saves_total", "Snapshots written to disk.", s.saves);
   add_counter(to, "agora_saves_failed_total", "Snapshots that the disk did not take.", s.saves_failed);
+  add_gauge(to, kDiskFails, "1: the last snapshot was not written; the host works on without.",
+            s.disk_fails ? 1 : 0);
   add_counter(to, "agora_experts_restored_total", "Experts that came back from disk.", s.restored);
   add_counter(to, "agora_experts_lost_total", "Experts that began anew though they had been trained.",
               s.lost);
+  add_counter(to, "agora_leaders_given_up_total",
+              "Leaders that did not answer, before their records expired.", s.peers_given_up);
+  add_counter(to, "agora_stood_still_total", "Times that this host stood still, and rested from claims.",
+              s.stood_still);
   add_counter(to, "agora_updates_applied_total", "Gradients taken.", s.updates.applied);
   add_counter(to, "agora_updates_repeated_total", "Gradients that had been applied before.",
               s.updates.repeated);
@@ -94,6 +101,7 @@ class HostRole {
       }
     }
     options.first = beginnings(std::move(saved));
+    options.save_ns = static_cast<int64_t>(flags.save_seconds * 1e9);
     options.leave_ns_max = static_cast<int64_t>(flags.leave_seconds * 1e9);
     options.seed = static_cast<uint64_t>(node.loop().now_ns());
     run_on(node.loop(), [&] {
@@ -104,9 +112,11 @@ class HostRole {
     service.trace = &node.trace();
     service.seed = options.seed;
     role->service_.emplace(node.transport(), role->executor_, *role->store_, node.spec(), service);
-    node.contribute([role = role.get()](swarm::PeerState& state, std::vector<Metric>& metrics) {
-      role->describe(state, metrics);
-    });
+    node.contribute(
+        [role = role.get(), &log = node.log()](swarm::PeerState& state, std::vector<Metric>& metrics) {
+          role->describe(state, metrics);
+          role->log_disk(log);
+        });
     return role;
   }
 
@@ -117,6 +127,17 @@ class HostRole {
     state.rows_per_s = rate_.per_second(counters.rows);
     append_metrics(counters, metrics);
     append_metrics(host_->status(), metrics);
+  }
+
+  // Once when the disk begins to fail, once when it takes snapshots again.
+  void log_disk(NodeLog& log) {
+    const swarm::HostStatus status = host_->status();
+    if (status.disk_fails == std::exchange(disk_fails_, status.disk_fails)) return;
+    if (status.disk_fails) {
+      log.warning("saving fails", {{"error", status.trouble}});
+    } else {
+      log.info("saving works again");
+    }
   }
 
   // Gives away what it leads.
@@ -134,6 +155,7 @@ class HostRole {
   std::optional<swarm::Host> host_;
   std::optional<swarm::HostService> service_;
   CounterRate rate_;
+  bool disk_fails_ = false;
 };
 
 Status host(const HostFlags& flags, const Interrupt& interrupt) {
@@ -164,6 +186,8 @@ void add_host_command(CLI::App& app, const Interrupt& interrupt, CommandResult& 
   command
       ->add_option("--leave-seconds", flags->leave_seconds, "how long it may take to hand over what it leads")
       ->check(from_zero());
+  command->add_option("--save-seconds", flags->save_seconds, "between two rounds of writing what has moved")
+      ->check(above_zero());
   command->add_option("--threads", flags->threads, "0: one per processor");
   command->footer(kConfigHelp);
   command->callback([flags, &interrupt, &result] { result.exit_code = report(host(*flags, interrupt)); });

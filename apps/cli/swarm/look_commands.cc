@@ -9,6 +9,7 @@
 #include <nlohmann/json.hpp>
 
 #include "apps/cli/swarm/experts_view.h"
+#include "apps/cli/swarm/metrics.h"
 #include "apps/cli/swarm/swarm_client.h"
 #include "apps/cli/swarm/swarm_command.h"
 #include "apps/cli/swarm/swarm_view.h"
@@ -55,7 +56,14 @@ std::string peers_text(const std::vector<dashboard::PeerStatus>& all) {
                    absl::StrCat(status.known.size()),
                    state.http_port == 0 ? "" : absl::StrCat(state.http_port)});
   }
-  return table.text(columns());
+  std::string text = table.text(columns());
+  for (const dashboard::PeerStatus& status : all) {
+    const auto fails = status.metrics.find(kDiskFails);
+    if (fails == status.metrics.end() || fails->second == 0) continue;
+    absl::StrAppend(&text, status.self.peer.brief(),
+                    " can not write its snapshots: is its disk full? It works on; see its log.\n");
+  }
+  return text;
 }
 
 Status show_peers(const LookFlags& flags, const Interrupt& interrupt) {

@@ -30,6 +30,8 @@ struct Metric {
 void add_counter(std::vector<Metric>& to, const char* name, const char* help, double value);
 void add_gauge(std::vector<Metric>& to, const char* name, const char* help, double value);
 
+constexpr const char* kDiskFails = "agora_disk_fails";  // hosts say it, `agora peers` tells people
+
 void append_metrics(const peers::TransportCounters& counters, std::vector<Metric>& to);
 void append_metrics(const peers::DirectoryCounters& counters, std::vector<Metric>& to);
 void append_metrics(const swarm::PeerState& state, std::vector<Metric>& to);

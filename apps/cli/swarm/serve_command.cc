@@ -80,8 +80,10 @@ Status serve(const ServeFlags& flags, const Interrupt& interrupt) {
   }
   AGORA_RETURN_IF_ERROR(node->begin());
   say_up(*node, "server", flags.node.json);
-  if (http != nullptr && !flags.node.json) {
-    std::cout << "Completions: http://" << http->endpoint().text() << "/v1/completions" << std::endl;
+  if (http != nullptr) {
+    const std::string at = http->endpoint().text();
+    say_event({{"event", "completions"}, {"at", at}}, flags.node.json);
+    if (!flags.node.json) std::cout << "Completions: http://" << at << "/v1/completions" << std::endl;
   }
   wait_for_interrupt(interrupt);
   http.reset();

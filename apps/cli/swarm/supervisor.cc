@@ -22,7 +22,8 @@ StatusOr<ChildProcess> Supervisor::spawn(const ChildPlan& plan) const {
 
 Status Supervisor::start(ChildPlan plan) {
   AGORA_ASSIGN_OR_RETURN(ChildProcess process, spawn(plan));
-  children_.push_back({std::move(plan), std::move(process)});
+  children_.push_back(
+      {.plan = std::move(plan), .process = std::move(process), .started_ns = clock_.now_ns()});
   return absl::OkStatus();
 }
 
@@ -56,6 +57,7 @@ void Supervisor::look_after(size_t number, std::vector<ChildEvent>& events) {
     child.ended = true;
     events.push_back({ChildEvent::Kind::ended, number, {}, child.process.end_text()});
     if (settings_.respawn && !ending_ && !child.process.ended_well()) {
+      if (now_ns - child.started_ns > kRespawnLongestNs) child.respawn_wait_ns = kRespawnFirstNs;
       child.respawn_at_ns = now_ns + child.respawn_wait_ns;
       child.respawn_wait_ns = std::min(2 * child.respawn_wait_ns, kRespawnLongestNs);
     }
@@ -68,6 +70,7 @@ void Supervisor::look_after(size_t number, std::vector<ChildEvent>& events) {
   }
   child.process = *std::move(process);
   child.ended = false;
+  child.started_ns = now_ns;
   child.respawn_at_ns = 0;
   events.push_back({ChildEvent::Kind::respawned, number, {}, ""});
 }

@@ -41,7 +41,8 @@ struct SupervisorSettings {
 
 class Supervisor {
  public:
-  // A process that ends again and again is started again ever more slowly.
+  // A process that ends again and again is started again ever more slowly; one that lived for longer than the
+  // longest wait begins anew with the first.
   static constexpr int64_t kRespawnFirstNs = 1'000'000'000;
   static constexpr int64_t kRespawnLongestNs = 30'000'000'000;
 
@@ -67,6 +68,7 @@ class Supervisor {
     ChildPlan plan;
     ChildProcess process;
     bool ended = false;
+    int64_t started_ns = 0;
     int64_t respawn_at_ns = 0;  // 0: not planned
     int64_t respawn_wait_ns = kRespawnFirstNs;
   };

@@ -12,6 +12,7 @@
 #include "apps/cli/flag_checks.h"
 #include "apps/cli/machine.h"
 #include "apps/cli/swarm/peer_process.h"
+#include "apps/cli/swarm/step_failures.h"
 #include "apps/cli/swarm/swarm_command.h"
 #include "apps/cli/swarm/swarm_recipe.h"
 #include "apps/cli/terminal_progress.h"
@@ -51,11 +52,12 @@ class TrainerLoop {
     base::MutexLock lock(mutex_);
     return sum_;
   }
+  uint64_t steps_failed() const { return failures_.count(); }
 
  private:
-  // Nobody served anything for a long time: the swarm may come back. What the trainer has is kept.
+  // What the trainer has is kept.
   bool goes_on(const Status& status) {
-    if (!absl::IsUnavailable(status)) return false;
+    if (!failures_.goes_on(status)) return false;
     node_.log().warning("step failed", {{"error", std::string(status.message())}});
     progress_.print(std::string(status.message()));
     return true;
@@ -64,6 +66,7 @@ class TrainerLoop {
   Status one_step() {
     const int64_t begin_ns = clock_.now_ns();
     AGORA_ASSIGN_OR_RETURN(const train::SwarmStepReport report, trainer_.step());
+    failures_.succeeded();
     const double seconds = static_cast<double>(clock_.now_ns() - begin_ns) * kNs;
     trainer_.add_seconds(seconds);
     if (++steps_ > kWarmSteps) seconds_ += seconds;
@@ -136,6 +139,7 @@ class TrainerLoop {
   TerminalProgress progress_;
   std::optional<double> loss_validation_;
   int64_t steps_ = 0;
+  StepFailures failures_;
   double seconds_ = 0;  // of the steps after the warm ones
   mutable base::Mutex mutex_;
   swarm::MixReport sum_ ABSL_GUARDED_BY(mutex_);
@@ -188,6 +192,8 @@ Status run_trainer(const TrainerFlags& flags, const Interrupt& interrupt) {
   node->contribute([&](swarm::PeerState& state, std::vector<Metric>& metrics) {
     trainer->describe(state);
     append_metrics(loop.report(), metrics);
+    add_counter(metrics, "agora_steps_failed_total",
+                "Steps that nobody served, or that were not numbers: skipped.", loop.steps_failed());
     if (interrupt.load()) trainer->stop();  // what waits for hosts ends
   });
   const NodeEnd end(*node);

@@ -27,6 +27,8 @@ constexpr int64_t kAskNs = base::kSecondNs;
 constexpr int64_t kLineNs = 10 * base::kSecondNs;       // of --plain
 constexpr int64_t kJsonNs = base::kSecondNs;            // of --json
 constexpr int64_t kLookNs = 50 * base::kMillisecondNs;  // for what the processes say, and for Ctrl-C
+constexpr int kSavesMax = 5;  // a swarm in trouble may be able to give its experts a little later
+constexpr int64_t kSaveAgainNs = 5 * base::kSecondNs;
 constexpr int64_t kTrainersEndNs = 20 * base::kSecondNs;
 constexpr int64_t kHostsEndNs = 10 * base::kSecondNs;  // they have nobody to hand over to
 
@@ -68,9 +70,8 @@ Status UpRun::run() {
   AGORA_RETURN_IF_ERROR(start_all());
   if (!flags_.plain && !flags_.json && inspect_terminal(STDOUT_FILENO).in_place)
     screen_.emplace(STDOUT_FILENO);
-  watch();
+  Status saved = watch();
   screen_.reset();
-  Status saved;
   if (!summarised_) saved = save_and_summarise();
   const Status ended = end_all();
   return saved.ok() ? ended : saved;
@@ -147,7 +148,8 @@ Status UpRun::remember_place() const {
   return write_place(dir_, place);
 }
 
-void UpRun::watch() {
+// The error: what kept it from the end of --once.
+Status UpRun::watch() {
   while (!interrupt_.load()) {
     for (const ChildEvent& event : supervisor_->wait(kLookNs)) handle(event);
     if (clock_.now_ns() - asked_ns_ >= kAskNs) {
@@ -156,14 +158,30 @@ void UpRun::watch() {
       if (screen_) screen_->show(swarm_screen(watch_->view(), screen_->columns(), screen_->lines()));
     }
     show();
-    if (!summarised_ && watch_->all_trained()) {
-      watch_->set_phase("trained; ask it");
-      const Status status = save_and_summarise();
-      if (!status.ok()) say(std::string(status.message()));
-      summarised_ = true;
-      if (flags_.once) return;
-    }
+    if (!summarised_ && end_of_training() && flags_.once) return trouble_;
   }
+  return absl::OkStatus();
+}
+
+// A swarm that can not be saved at the moment is tried again, and says so.
+bool UpRun::end_of_training() {
+  const bool nobody_trains = watch_->no_trainer_left() && !flags_.respawn;
+  if (!watch_->all_trained() && !nobody_trains) return false;
+  if (clock_.now_ns() < save_again_ns_) return false;
+  watch_->set_phase(nobody_trains ? "no trainer is left" : "trained; ask it");
+  trouble_ = save_and_summarise();
+  if (trouble_.ok() && nobody_trains) {
+    trouble_ = absl::InternalError(
+        absl::StrCat("every trainer has ended before its last step; see ", dir_, "/trainer-*.err"));
+  }
+  if (!trouble_.ok()) {
+    node_->log().warning("end of training", {{"error", std::string(trouble_.message())}});
+    say_event({{"event", "trouble"}, {"error", std::string(trouble_.message())}}, flags_.json);
+    say(std::string(trouble_.message()));
+    save_again_ns_ = clock_.now_ns() + kSaveAgainNs;
+  }
+  summarised_ = trouble_.ok() || nobody_trains || ++saves_failed_ == kSavesMax;
+  return summarised_;
 }
 
 void UpRun::handle(const ChildEvent& event) {

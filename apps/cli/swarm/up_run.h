@@ -27,8 +27,9 @@ class UpRun {
   Status prepare();  // data, specification, folder
   Status make_swarm_spec();
   Status resume_spec();
-  Status start_all();  // this process as a peer, then the others
-  void watch();        // until Ctrl-C, or the end of --once
+  Status start_all();      // this process as a peer, then the others
+  Status watch();          // until Ctrl-C, or the end of --once
+  bool end_of_training();  // saved and summarised, or given up
   void handle(const ChildEvent& event);
   void say(const std::string& line);  // for people, now
   void show();
@@ -49,6 +50,9 @@ class UpRun {
   std::optional<UpWatch> watch_;
   std::optional<TerminalScreen> screen_;
   bool summarised_ = false;
+  int saves_failed_ = 0;
+  int64_t save_again_ns_ = 0;
+  Status trouble_;  // why there is no summary
   int64_t shown_ns_ = 0;
   int64_t asked_ns_ = 0;
 };

@@ -130,6 +130,17 @@ bool UpWatch::all_trained() const {
   return any;
 }
 
+bool UpWatch::no_trainer_left() const {
+  bool any_unfinished = false;
+  for (size_t child = 0; child < supervisor_.size(); ++child) {
+    if (command_of(supervisor_.plan(child)) != "trainer") continue;
+    if (supervisor_.running(child)) return false;
+    const auto found = known_.find(child);
+    any_unfinished = any_unfinished || found == known_.end() || !found->second.trained;
+  }
+  return any_unfinished;
+}
+
 std::vector<PlacedPeer> UpWatch::places() const {
   std::vector<PlacedPeer> places;
   for (const auto& [child, known] : known_) {

@@ -43,6 +43,7 @@ class UpWatch {
 
   bool all_up() const;       // all that run have said where they listen
   bool all_trained() const;  // all trainers that run have made their last step; false if none runs
+  bool no_trainer_left() const;  // all have ended, and one at least without its last step
   int64_t steps() const { return steps_; }  // of the trainer that is furthest, as they said themselves
   std::vector<PlacedPeer> places() const;
 
