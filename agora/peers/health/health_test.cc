@@ -337,8 +337,9 @@ TEST_F(SilenceTest, WhoIsLateButAnswersIsSlowNotGone) {
 }
 
 // A gate with eight calls in flight over hosts of one overloaded machine: each works off its queue one call
-// after the other, whenever the machine lets it, and at times gets no turn at all for up to a second. Ten minutes
-// of virtual time; nobody is gone, so nobody but for moments may be left alone, and never many at once.
+// after the other, whenever the machine lets it, and at times gets no turn at all for up to a second. Ten
+// minutes of virtual time; nobody is gone, so nobody but for moments may be left alone, and never many at
+// once.
 TEST(HealthCascade, ABusyMachineLosesNoHosts) {
   constexpr int kHosts = 4;
   constexpr int64_t kEndNs = 600 * kSecondNs;

@@ -1,5 +1,5 @@
-// Hosts that were away and come back - stopped and continued, cut off by the network, started again with an old
-// disk - on virtual time: nothing that was learned meanwhile goes for what they remember.
+// Hosts that were away and come back - stopped and continued, cut off by the network, started again with an
+// old disk - on virtual time: nothing that was learned meanwhile goes for what they remember.
 #include <functional>
 #include <map>
 
