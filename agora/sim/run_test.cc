@@ -33,17 +33,17 @@ Scenario chaos() {
   return s;
 }
 
-TEST(Run, TheSameSeedGivesTheSameBytes) {
-  const std::string first = run_text(Run(chaos(), 5).go());
-  EXPECT_EQ(run_text(Run(chaos(), 5).go()), first);
-  EXPECT_NE(run_text(Run(chaos(), 6).go()), first);
+TEST(SimRun, TheSameSeedGivesTheSameBytes) {
+  const std::string first = run_text(sim::Run(chaos(), 5).go());
+  EXPECT_EQ(run_text(sim::Run(chaos(), 5).go()), first);
+  EXPECT_NE(run_text(sim::Run(chaos(), 6).go()), first);
 }
 
-TEST(Run, WithoutFaultsNothingIsLost) {
+TEST(SimRun, WithoutFaultsNothingIsLost) {
   Scenario quiet;
   quiet.faults_s = 20;
   quiet.calm_s = 10;
-  const RunReport report = Run(quiet, 1).go();
+  const RunReport report = sim::Run(quiet, 1).go();
   EXPECT_GT(report.totals.answers, 300u);
   EXPECT_EQ(report.totals.failures, 0u);
   EXPECT_EQ(report.totals.answers_partly, 0u);
@@ -55,9 +55,9 @@ TEST(Run, WithoutFaultsNothingIsLost) {
   EXPECT_TRUE(report.kinds_on.empty());
 }
 
-TEST(Run, EverySeedSwitchesOffOtherKinds) {
+TEST(SimRun, EverySeedSwitchesOffOtherKinds) {
   World* world = nullptr;
-  Run run(chaos(), 1);
+  sim::Run run(chaos(), 1);
   world = &run.world();
   const auto on = [&](uint64_t seed) { return Nemesis(*world, chaos(), Rng(seed)).kinds_on(); };
   EXPECT_NE(on(1), on(2));
