@@ -23,7 +23,7 @@ TEST(World, HostsAdoptLeadAndAnswerGates) {
   for (int i = 0; i < 5; ++i) world.add_host({}).start();
   for (int i = 0; i < 2; ++i) world.add_gate({}).start();
   world.run_for(30 * kSecondNs);
-  EXPECT_EQ(count.led, 16);
+  EXPECT_GE(count.led, 16);  // and hand-overs, so that leading is spread
   const int answered = count.answered;
   EXPECT_GT(answered, 100);
   count.failed = 0;
