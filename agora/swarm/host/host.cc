@@ -17,6 +17,12 @@ constexpr double kJitter = 0.2;      // of a period, so that hosts do not move i
 constexpr int64_t kHostsForgottenNs = 600'000'000'000;
 constexpr int64_t kStoodStillNs = 2'000'000'000;
 
+LeadershipConfig leadership_config(const HostOptions& options, int64_t now_ns) {
+  LeadershipConfig config = options.leadership;
+  config.claims_from_ns = now_ns + options.settle_ns;
+  return config;
+}
+
 }  // namespace
 
 Host::State::State(base::Loop& l, Executor& e, base::Loop& d, peers::Transport& t, peers::Directory& dir,
@@ -32,7 +38,7 @@ Host::State::State(base::Loop& l, Executor& e, base::Loop& d, peers::Transport& 
       folder(o.folder, o.files),
       rng(Rng(o.seed).fork("host")),
       holders(s.layers, s.experts_max),
-      leadership(t.self(), holders, o.leadership),
+      leadership(t.self(), holders, leadership_config(o, l.now_ns())),
       placement(t.self(), holders,
                 {.layers = s.layers,
                  .experts = s.experts,

@@ -79,9 +79,11 @@ void Leadership::decide(ExpertName expert, Own& own, int64_t now_ns, std::vector
     return set_claim(expert, own, 0);
   }
   const int64_t wait_ns = config_.claim_ns + fresher(expert, own) * config_.claim_step_ns;
-  const int64_t when_ns = std::max({now_ns + wait_ns, own.not_before_ns, rest_until_ns_});
-  // Records that change nothing must not put the claim off for ever.
-  if (own.claim_ns == 0 || when_ns < own.claim_ns) set_claim(expert, own, when_ns);
+  const int64_t from_ns = std::max(now_ns, config_.claims_from_ns);
+  const int64_t when_ns = std::max({from_ns + wait_ns, own.not_before_ns, rest_until_ns_});
+  // Records that change nothing must not put the claim off for ever; until the others are known, all count.
+  const bool learning = now_ns < config_.claims_from_ns;
+  if (own.claim_ns == 0 || when_ns < own.claim_ns || learning) set_claim(expert, own, when_ns);
 }
 
 void Leadership::set_claim(ExpertName expert, Own& own, int64_t when_ns) {

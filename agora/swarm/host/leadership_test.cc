@@ -57,6 +57,19 @@ TEST_F(LeadershipTest, AloneItLeadsAfterAWait) {
   EXPECT_EQ(leadership.next_ns(), INT64_MAX);
 }
 
+// Found by `agora sim random --seed 12`: back from its disk it led with old weights before it had heard of anybody.
+TEST_F(LeadershipTest, WhoHasJustStartedClaimsWhenItKnowsWhoIsFresher) {
+  const LeadershipConfig config{.claims_from_ns = now + 2 * kSecond};
+  Leadership started{test_peer(5), holders, config};
+  started.hold(kExpert, 1, 11);
+  EXPECT_TRUE(started.on_change(kExpert, now).empty());
+  EXPECT_EQ(started.next_ns(), config.claims_from_ns + config.claim_ns);
+  now += kSecond;
+  hear(6, says(false, 1, 15));
+  EXPECT_TRUE(started.on_change(kExpert, now).empty());
+  EXPECT_EQ(started.next_ns(), config.claims_from_ns + config.claim_ns + config.claim_step_ns);
+}
+
 TEST_F(LeadershipTest, FollowsWhoLeadsAndTakesOverWhenItGoes) {
   hear(9, says(true, 4, 100));
   leadership.hold(kExpert, 4, 95);
