@@ -31,17 +31,28 @@ void LossWindowKept::on_life(const LifeFact& fact) {
     leader.end_ns = fact.at_ns;
     if (const Line* line = lines_.of(fact.peer, expert)) leader.line = *line;
   }
+  std::erase_if(rivals_, [&](const auto& rival) { return rival.second.peer == fact.peer; });
 }
 
 void LossWindowKept::on_role(const RoleFact& fact) {
   const auto known = leaders_.find(fact.expert);
   const bool leads = known != leaders_.end() && known->second.peer == fact.peer;
+  const Leader now{.peer = fact.peer, .epoch = fact.epoch, .since_ns = fact.at_ns};
   if (fact.kind == RoleFact::Kind::led) {
-    if (known != leaders_.end()) {
-      if (fact.epoch <= known->second.epoch && !leads) return;  // two claims: one will step down
-      if (!leads) judge(fact, known->second);
+    if (known != leaders_.end() && !leads) {
+      if (fact.epoch <= known->second.epoch) {  // two claims: one will step down
+        rivals_[fact.expert] = now;
+        return;
+      }
+      judge(fact, known->second);
     }
-    leaders_[fact.expert] = {.peer = fact.peer, .epoch = fact.epoch, .since_ns = fact.at_ns};
+    leaders_[fact.expert] = now;
+    rivals_.erase(fact.expert);
+  } else if (fact.kind == RoleFact::Kind::followed && leads) {
+    if (const auto rival = rivals_.find(fact.expert); rival != rivals_.end()) {
+      known->second = rival->second;
+      rivals_.erase(rival);
+    }
   } else if (fact.kind == RoleFact::Kind::dropped && leads && known->second.end == End::leads) {
     known->second.end = End::dropped;
   }

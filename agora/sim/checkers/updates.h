@@ -54,6 +54,7 @@ class LossWindowKept final : public Checker {
   const Lines& lines_;
   const int64_t loss_window_ns_;
   std::map<swarm::ExpertName, Leader> leaders_;  // of the greatest epoch
+  std::map<swarm::ExpertName, Leader> rivals_;   // who claimed the same epoch
 };
 
 // An expert is never begun anew, or overwritten by one that was, while a trained replica of it lives in reach.
