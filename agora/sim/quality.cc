@@ -69,6 +69,8 @@ class Learner final : public PeerRole {
           const train::TrainOptions& options, train::Task& task)
       : process_(process),
         task_(task),
+        layers_(spec.layers),
+        chosen_(options.chosen),
         finder_(*process.loop, *process.directory, process.rng.fork("finder")) {
     auto trainer = train::SwarmTrainer::create(
         {.loop = *process.loop, .transport = *process.transport, .directory = *process.directory}, spec,
@@ -115,24 +117,20 @@ class Learner final : public PeerRole {
     point.perplexity = all.total.perplexity();
     point.mass_lost = of(report.gate_mass_lost, report.gate_mass);
     point.by_next = of(static_cast<double>(report.by_next_expert),
-                       static_cast<double>(report.rows) * static_cast<double>(task_choices_));
+                       static_cast<double>(report.rows) * static_cast<double>(chosen_));
     point.batch_ms = static_cast<double>(process_.loop->now_ns() - began_ns) / 1e6 *
                      of(static_cast<double>(layers_), static_cast<double>(report.calls));
     return point;
-  }
-  void counts(int64_t layers, int64_t chosen) {
-    layers_ = layers;
-    task_choices_ = chosen;
   }
 
  private:
   Process& process_;
   train::Task& task_;
+  const int64_t layers_, chosen_;
   swarm::Finder finder_;
   std::unique_ptr<train::SwarmTrainer> trainer_;
   std::unique_ptr<swarm::RemoteExperts> asking_;
   bool busy_ = false;
-  int64_t layers_ = 1, task_choices_ = 1;
 };
 
 // A swarm of hosts and one learner.
@@ -151,7 +149,6 @@ class School {
     world_.run_for(kWarmUpNs);
     Peer& peer = world_.add_peer([&](Process& process) {
       auto role = std::make_unique<Learner>(process, world_.spec(), world_.compute(), options, task);
-      role->counts(scenario.layers, scenario.chosen);
       learner_ = role.get();
       return role;
     });
@@ -216,7 +213,7 @@ StatusOr<QualityCurve> measure_quality(const Scenario& scenario, uint64_t seed, 
   School school(scenario, seed, options, *task, replicas);
   QualityCurve curve;
   curve.replicas = replicas;
-  curve.untrained = static_cast<double>(task->tokenizer()->vocab_size());
+  curve.guess = static_cast<double>(task->tokenizer()->vocab_size());
   AGORA_RETURN_IF_ERROR(school.train());
   curve.steps = school.steps();
   for (const double share : kLosses) {
@@ -239,8 +236,8 @@ std::string quality_text(const Scenario& scenario, uint64_t seed, const std::vec
   for (const auto& [title, points] : {std::pair{"messages lost", &QualityCurve::messages_lost},
                                       std::pair{"hosts dead", &QualityCurve::hosts_dead}}) {
     for (const QualityCurve& curve : curves) {
-      text += absl::StrFormat("%s, %d replica%s, %d steps; untrained %.0f\n", title, curve.replicas,
-                              curve.replicas == 1 ? "" : "s", curve.steps, curve.untrained);
+      text += absl::StrFormat("%s, %d replica%s, %d steps; a guess has %.0f\n", title, curve.replicas,
+                              curve.replicas == 1 ? "" : "s", curve.steps, curve.guess);
       text += "  share  perplexity  mass lost  next expert  ms a batch\n";
       for (const QualityPoint& p : curve.*points) {
         text += absl::StrFormat("  %3.0f %%  %10.3f   %6.2f %%     %6.2f %%  %10.1f\n", 100 * p.share,

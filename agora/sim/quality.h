@@ -29,7 +29,7 @@ struct QualityPoint {
 struct QualityCurve {
   int64_t replicas = 0;
   int64_t steps = 0;
-  double untrained = 0;  // perplexity before training
+  double guess = 0;  // perplexity of who knows nothing: the characters
   std::vector<QualityPoint> messages_lost, hosts_dead;
 };
 

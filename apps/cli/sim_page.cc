@@ -175,12 +175,14 @@ using Points = std::vector<sim::QualityPoint> sim::QualityCurve::*;
 TimeChart quality_chart(const std::string& title, const std::vector<sim::QualityCurve>& curves,
                         Points points) {
   constexpr const char* kStyles[] = {"lo", "soft", "hi"};
-  TimeChart chart{.title = title, .unit = "perplexity of a character", .curves = {}};
+  TimeChart chart{.title = title, .unit = "% more perplexity than undisturbed", .curves = {}};
   for (size_t i = 0; i < curves.size(); ++i) {
     Curve curve{
         .name = absl::StrCat("replicas: ", curves[i].replicas), .style = kStyles[i % 3], .points = {}};
-    for (const sim::QualityPoint& p : curves[i].*points)
-      curve.points.push_back({100 * p.share, p.perplexity});
+    const std::vector<sim::QualityPoint>& all = curves[i].*points;
+    for (const sim::QualityPoint& p : all) {
+      curve.points.push_back({100 * p.share, 100 * (p.perplexity / all.front().perplexity - 1)});
+    }
     chart.curves.push_back(std::move(curve));
   }
   return chart;
