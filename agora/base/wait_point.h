@@ -27,7 +27,9 @@ class WaitPoint {
 
 class ThreadWaitPoint final : public WaitPoint {
  public:
-  void wait_until(Mutex& mutex, int64_t deadline_ns) override { changed_.wait_until(mutex, deadline_ns); }
+  void wait_until(Mutex& mutex, int64_t deadline_ns) override ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex) {
+    changed_.wait_until(mutex, deadline_ns);
+  }
   void wake_all() override { changed_.wake_all(); }
 
  private:

@@ -204,7 +204,8 @@ TEST(EntryBias, ANewcomerBeginsAsItsSourceOrFromItsSeed) {
   auto [gate, small, numbers] = make_pair(descriptors()[1], machine);
   Parameter& weight = *tensors_of(gate)[0];
   std::ranges::fill(part(weight.first, 2, 4), 1.0f);
-  const std::vector<float> others(weight.value.flat().begin(), weight.value.row(4));
+  const std::span<const float> before_it = weight.value.flat().first(4 * kD);
+  const std::vector<float> others(before_it.begin(), before_it.end());
   gate.seat_expert({.expert = ExpertId{4}, .source = ExpertId{2}}, Rng(8));
   double off = 0, size = 0;
   for (int64_t d = 0; d < kD; ++d) {
