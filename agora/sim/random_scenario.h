@@ -3,9 +3,9 @@
 //   const Scenario scenario = random_scenario(seed);
 //   Checkers checkers;   Run run(scenario, seed);   checkers.watch(run, scenario);   ...
 //
-// Each kind of fault is off in about half of the scenarios, so that no kind hides another. In one of three all
-// messages arrive in time - only peers and the hash table fail -: there the swarm has to be at its best, and
-// checkers are strict (checkers.h). Any thread.
+// Each kind of fault is off in about half of the scenarios, so that no kind hides another. In one of three
+// all messages arrive in time - only peers and the hash table fail -: there the swarm has to be at its best,
+// and checkers are strict (checkers.h). Any thread.
 #pragma once
 
 #include <cstdint>

@@ -2,8 +2,8 @@
 //
 //   sim_seeds FIRST LAST [--first-failure]
 //
-// Prints of every run that broke a property what was expected, what came, and the command that repeats it. Exit
-// code 1: there was one. Small enough to be built and run by planted_bugs many times.
+// Prints of every run that broke a property what was expected, what came, and the command that repeats it.
+// Exit code 1: there was one. Small enough to be built and run by planted_bugs many times.
 #include <charconv>
 #include <cstdint>
 #include <cstdio>

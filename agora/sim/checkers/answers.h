@@ -4,8 +4,8 @@
 //
 // Every row that an answer says it got is looked up among those that hosts computed: by host, expert, weight,
 // version and the row's bits. Their sum must be the answer: bit by bit in exact mode, within the rounding of
-// bf16 where partial sums travelled. What did not arrive is in neither, and in the lost mass. Rows are kept for
-// kKeptNs. One thread.
+// bf16 where partial sums travelled. What did not arrive is in neither, and in the lost mass. Rows are kept
+// for kKeptNs. One thread.
 #pragma once
 
 #include <array>

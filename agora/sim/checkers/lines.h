@@ -3,9 +3,10 @@
 //
 //   lines.on_update(fact);   lines.of(peer, expert)->has(key);
 //
-// A line begins where somebody made first weights. A leader's gradients wait until its next step takes them in;
-// a snapshot carries the line as it was written down, and who restores it goes on from there. Lines share what
-// they have in common. Checkers that compare with what was before a fact are told before it is. One thread.
+// A line begins where somebody made first weights. A leader's gradients wait until its next step takes them
+// in; a snapshot carries the line as it was written down, and who restores it goes on from there. Lines share
+// what they have in common. Checkers that compare with what was before a fact are told before it is. One
+// thread.
 #pragma once
 
 #include <map>

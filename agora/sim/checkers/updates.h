@@ -12,8 +12,8 @@
 
 namespace agora::sim {
 
-// No line of weights has an update twice, whatever was sent again, by whichever way, to whichever leader; none
-// is made of bytes that nobody wrote.
+// No line of weights has an update twice, whatever was sent again, by whichever way, to whichever leader;
+// none is made of bytes that nobody wrote.
 class UpdatesAppliedOnce final : public Checker {
  public:
   UpdatesAppliedOnce(const Lines& lines, Verdict& verdict)
@@ -26,8 +26,8 @@ class UpdatesAppliedOnce final : public Checker {
   const Lines& lines_;
 };
 
-// Where messages arrive in time: who leads after another has all that it took until loss_window before it died,
-// and everything if it lives or left: then it was asked to.
+// Where messages arrive in time: who leads after another has all that it took until loss_window before it
+// died, and everything if it lives or left: then it was asked to.
 class LossWindowKept final : public Checker {
  public:
   LossWindowKept(const Lines& lines, int64_t loss_window_ns, Verdict& verdict)
@@ -57,7 +57,8 @@ class LossWindowKept final : public Checker {
   std::map<swarm::ExpertName, Leader> rivals_;   // who claimed the same epoch
 };
 
-// An expert is never begun anew, or overwritten by one that was, while a trained replica of it lives in reach.
+// An expert is never begun anew, or overwritten by one that was, while a trained replica of it lives in
+// reach.
 class ExpertsSurvive final : public Checker {
  public:
   ExpertsSurvive(const World& world, const Lines& lines, Verdict& verdict)

@@ -34,8 +34,8 @@ struct LeadershipConfig {
   int64_t claim_step_ns =
       2'500'000'000;  // more for each fresher follower: a claim is published and seen within it
   int64_t hand_over_ns = 15'000'000'000;  // a new leader that was named has so long to say that it leads
-  // Who has just started, from a disk perhaps, does not know yet who leads or is fresher: no claim counts from
-  // before.
+  // Who has just started, from a disk perhaps, does not know yet who leads or is fresher: no claim counts
+  // from before.
   int64_t claims_from_ns = 0;
 };
 

@@ -57,7 +57,8 @@ TEST_F(LeadershipTest, AloneItLeadsAfterAWait) {
   EXPECT_EQ(leadership.next_ns(), INT64_MAX);
 }
 
-// Found by `agora sim random --seed 12`: back from its disk it led with old weights before it had heard of anybody.
+// Found by `agora sim random --seed 12`: back from its disk it led with old weights before it had heard of
+// anybody.
 TEST_F(LeadershipTest, WhoHasJustStartedClaimsWhenItKnowsWhoIsFresher) {
   const LeadershipConfig config{.claims_from_ns = now + 2 * kSecond};
   Leadership started{test_peer(5), holders, config};
