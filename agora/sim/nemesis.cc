@@ -18,7 +18,8 @@ constexpr int64_t kSlowFactor = 20;
 int64_t seconds_ns(double seconds) { return static_cast<int64_t>(seconds * 1e3) * kMillisecondNs; }
 // A session lasts this share of the mean, about, and is twice as long in 2 of 5 cases, again and again: the
 // law's tail falls with the power 1.3, its mean is the mean.
-constexpr int64_t kSessionPart = 3;
+constexpr double kSessionPart = 1.0 / 3;
+constexpr double kSessionMeanMaxS = 1e6;  // with all doublings still a number of nanoseconds
 constexpr int kSessionDoublings = 12;
 
 uint32_t ppm_of(double share) { return static_cast<uint32_t>(share * 1e6); }
@@ -96,7 +97,7 @@ void Nemesis::begin() {
   if (on_.dht) every(f.dht_down_every_s, &Nemesis::dht_down);
   if (on_.kill) later(seconds_ns(scenario_.faults_s) / 2, [this] { kill_at_once(); });
   for (Peer* host : world_.hosts()) {
-    if (on_.churn) session(*host);
+    if (on_.churn) session(*host, true);
   }
   if (on_.disk_full) every(f.disk_full_every_s, &Nemesis::fill_disk);
   for (Peer* host : world_.hosts()) {
@@ -234,13 +235,16 @@ void Nemesis::fill_disk() {
   later(around(scenario_.faults.disk_full_s), [disk] { disk->faults.full = false; });
 }
 
-// It stays for a while, crashes, comes back as crashed hosts do, and again.
-void Nemesis::session(Peer& host) {
-  int64_t ns = around(3600 / scenario_.faults.churn_per_hour / kSessionPart);
-  for (int i = 0; i < kSessionDoublings && rng_.below(5) < 2; ++i) ns *= 2;
+// It stays for a while, crashes, comes back as crashed hosts do, and again. Who is there at the start is
+// somewhere in a session, which is more likely a long one.
+void Nemesis::session(Peer& host, bool begun) {
+  const double mean_s = std::min(3600 / scenario_.faults.churn_per_hour, kSessionMeanMaxS);
+  int64_t ns = around(mean_s * kSessionPart);
+  for (int i = 0; i < kSessionDoublings && rng_.below(5) < (begun ? 4u : 2u); ++i) ns *= 2;
+  if (begun) ns = static_cast<int64_t>(rng_.next_u64() % static_cast<uint64_t>(ns));
   later(ns, [this, &host] {
     if (host.alive() && living_host() != nullptr) crash(host);
-    session(host);
+    session(host, false);
   });
 }
 

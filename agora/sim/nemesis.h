@@ -48,7 +48,7 @@ class Nemesis {
   void slow();
   void jump();
   void leave();
-  void session(Peer& host);
+  void session(Peer& host, bool begun);
   void kill_at_once();
   void dht_down();
   void fill_disk();

@@ -13,7 +13,7 @@ namespace agora::cli {
 namespace {
 
 // Pixels.
-constexpr double kLeft = 64, kRight = 1040, kTop = 10, kBottom = 122;
+constexpr double kLeft = 64, kRight = 1024, kTop = 10, kBottom = 122;
 constexpr int kWidth = 1052, kHeight = 146;
 constexpr int kTicks = 8;             // of time, about
 constexpr double kOctavesMin = 1e-3;  // smallest value that a scale of powers of ten shows
