@@ -26,7 +26,7 @@ class PeerLoop::FiberWaitPoint final : public base::WaitPoint {
  public:
   explicit FiberWaitPoint(std::shared_ptr<PeerLoop> loop) : loop_(std::move(loop)) {}
 
-  void wait_until(base::Mutex& mutex, int64_t deadline_ns) override {
+  void wait_until(base::Mutex& mutex, int64_t deadline_ns) override ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex) {
     auto waiter = std::make_shared<Waiter>(Waiter{loop_->fibers_.current(), false});
     AGORA_CHECK(waiter->fiber != nullptr);  // a task of a loop must not wait
     waiting_.push_back(waiter);

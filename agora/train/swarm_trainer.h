@@ -48,7 +48,7 @@ struct SwarmTrainerConfig {
   int64_t in_flight_max = 8;  // of options.micro_batches
   swarm::RowDtype rows = swarm::RowDtype::bf16;
   Patience patience;
-  swarm::GrowthConfig growth;  // of experts that are added while it trains
+  swarm::GrowthConfig growth = {};  // of experts that are added while it trains
 };
 
 struct SwarmStepReport : StepReport {
