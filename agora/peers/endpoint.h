@@ -23,8 +23,8 @@ struct Endpoint {
   friend auto operator<=>(const Endpoint&, const Endpoint&) = default;
 };
 
-// An address or a name: letters, digits and what IPv4, IPv6 with its zone, and names are made of. Nothing else
-// reaches a log, a terminal or a resolver.
+// An address or a name: letters, digits and what IPv4, IPv6 with its zone, and names are made of. Nothing
+// else reaches a log, a terminal or a resolver.
 constexpr size_t kHostBytesMax = 253;  // of a DNS name
 bool is_host(std::string_view host);
 

@@ -5,9 +5,10 @@
 //   print(quality_text(curves));            // the same bytes for the same scenario and seed
 //
 // The swarm trains on a text that it makes itself, so it needs nothing of the machine. Then the trainer's
-// gates ask the experts in exact mode, with runners-up, for the loss of a text held back: first while messages
-// are lost, then while more and more hosts are killed, a second apart: mostly too fast for new replicas, so
-// what is seen is what replicas, the next-best expert and rescaling are worth by themselves. One thread.
+// gates ask the experts in exact mode, with runners-up, for the loss of a text held back: first while
+// messages are lost, then while more and more hosts are killed, a second apart: mostly too fast for new
+// replicas, so what is seen is what replicas, the next-best expert and rescaling are worth by themselves.
+// One thread.
 #pragma once
 
 #include <cstdint>

@@ -67,11 +67,11 @@ struct PeerState {
   // That this peer knows of: hosts pass them on. At most kRetiredRangesMax.
   std::vector<RetiredRange> retired = {};
   std::vector<Newcomer> newcomers = {};  // that were added here. At most kNewcomersMax
-  int32_t room = 0;            // experts it would still take
-  uint32_t load_us = 0;        // how long a call would wait
-  uint64_t step = 0;           // trainers: steps done; hosts: updates applied
-  uint64_t trunk_version = 0;  // trainers, servers: averaging rounds
-  float loss = 0;              // trainers: last; 0: none
+  int32_t room = 0;                      // experts it would still take
+  uint32_t load_us = 0;                  // how long a call would wait
+  uint64_t step = 0;                     // trainers: steps done; hosts: updates applied
+  uint64_t trunk_version = 0;            // trainers, servers: averaging rounds
+  float loss = 0;                        // trainers: last; 0: none
   float rows_per_s = 0;
   uint16_t http_port = 0;  // metrics and dashboard; 0: none
   friend bool operator==(const PeerState&, const PeerState&) = default;
@@ -82,8 +82,8 @@ std::string encode(const PeerState& state);
 // Whether encode() names every held expert.
 bool fits(const PeerState& state);
 
-// Whether all peers of a large swarm should know of this one: it holds experts, trains or serves. A host that only
-// has room, or who only asks, need not be known (peers/directory/view.h).
+// Whether all peers of a large swarm should know of this one: it holds experts, trains or serves. A host
+// that only has room, or who only asks, need not be known (peers/directory/view.h).
 bool matters_to_all(std::string_view body);
 
 // InvalidArgument: not a peer state, ranges that overlap or do not ascend, numbers out of range.

@@ -1,5 +1,5 @@
-// The few pieces of HTML and SVG that the pages of agora explain and agora sim are made of. Output is well-formed XML as well as
-// HTML 5.
+// The few pieces of HTML and SVG that the pages of agora explain and agora sim are made of. Output is
+// well-formed XML as well as HTML 5.
 //
 //   page += "<td>" + escape(token) + "</td>";
 //

@@ -1,7 +1,9 @@
-// Curves over one axis, mostly time, as inline SVG, one chart below the other, with what happened marked on all.
+// Curves over one axis, mostly time, as inline SVG, one chart below the other, with what happened marked on
+// all.
 //
 //   const TimeAxis axis{.end_s = 120, .calm_s = 75, .marks = {12.5, 40}};
-//   page += time_chart_svg({.title = "Answers", .unit = "a second", .curves = {{"all", "hi", values}}}, axis);
+//   page += time_chart_svg({.title = "Answers", .unit = "a second", .curves = {{"all", "hi", values}}},
+//                          axis);
 //
 // Any thread (pure functions).
 #pragma once

@@ -13,8 +13,8 @@
 namespace agora::peers {
 
 constexpr int64_t kPublishEveryNs = base::kSecondNs;  // of one peer's records, at most
-// Of how many peers that matter (view.h) a record's change and its refreshing cost as much as there may be: with
-// more, everybody changes and refreshes as much less often.
+// Of how many peers that matter (view.h) a record's change and its refreshing cost as much as there may be:
+// with more, everybody changes and refreshes as much less often.
 constexpr size_t kChangesShared = 64;
 constexpr size_t kRefreshesShared = 256;
 constexpr uint32_t kTtlFactorMax = 8;

@@ -1,5 +1,5 @@
-// Signatures and records of thousands of peers in one process, for simulations and tests: a keyed hash in place
-// of Ed25519, and every record kept once however many views hold it.
+// Signatures and records of thousands of peers in one process, for simulations and tests: a keyed hash in
+// place of Ed25519, and every record kept once however many views hold it.
 //
 //   auto reader = std::make_shared<SimulatedReader>();                  // one for all peers
 //   auto signer = std::make_shared<const SimulatedSigner>(number);

@@ -7,11 +7,12 @@
 // A record counts from when its sequence was first seen, on the reader's clock, so a peer's wall clock
 // matters to nobody. Who is gone leaves a tombstone: a record as old as its last one does not revive it.
 //
-// Some peers matter to all, as the owner says by their records (who holds experts, who trains): they are known
-// to everybody. The others are too while they are few. When others_max of them are known the view is crowded:
-// it keeps these as a sample, takes no more (but for who calls), and passes on only those that matter, so that
-// what a peer keeps, sends and checks does not grow with the swarm (docs/decisions/013-large-swarms.md).
-// Pure: (event, now) -> events, no clock or thread inside. One thread at a time.
+// Some peers matter to all, as the owner says by their records (who holds experts, who trains): they are
+// known to everybody. The others are too while they are few. When others_max of them are known the view is
+// crowded: it keeps these as a sample, takes no more (but for who calls), and passes on only those that
+// matter, so that what a peer keeps, sends and checks does not grow with the swarm
+// (docs/decisions/013-large-swarms.md). Pure: (event, now) -> events, no clock or thread inside. One thread
+// at a time.
 #pragma once
 
 #include <cstdint>
@@ -87,22 +88,22 @@ class DirectoryView {
   size_t size() const { return peers_.size(); }
   size_t mattering() const { return peers_.size() - others_.size(); }
   bool crowded() const { return crowded_; }
-  // Whether what happened should be told at once. That one who does not matter said something again is left to
-  // exchanges, and in a crowded view it is no news that there is one.
+  // Whether what happened should be told at once. That one who does not matter said something again is left
+  // to exchanges, and in a crowded view it is no news that there is one.
   bool is_news(const DirectoryEvent& event) const;
   std::vector<std::shared_ptr<const Record>> records() const;
   std::shared_ptr<const Record> find(const PeerId& peer) const;  // null: not here
   // In the last third of its time: if the peer were well and we in touch, we should have seen a fresher one.
   bool is_aging(const PeerId& peer, int64_t now_ns) const;
-  // The peer at the place or the next one after it, round the ring; null: nobody is here. In a crowded view one
-  // that does not matter: those who do are known to all, and would be called by all.
+  // The peer at the place or the next one after it, round the ring; null: nobody is here. In a crowded view
+  // one that does not matter: those who do are known to all, and would be called by all.
   std::shared_ptr<const Record> at_or_after(uint64_t place) const;
   // Some that do not matter, for others' samples: at most count, from a place on. None unless crowded.
   std::vector<Payload> sample(uint64_t place, size_t count, int64_t now_ns) const;
   const DirectoryCounters& counters() const { return counters_; }
 
-  // An arc that starts at `first` and covers at most entries_max peers that we pass on, and what we have there:
-  // small views are covered whole.
+  // An arc that starts at `first` and covers at most entries_max peers that we pass on, and what we have
+  // there: small views are covered whole.
   Arc arc_from(uint64_t first, size_t entries_max) const;
   std::vector<DigestEntry> digest(const Arc& arc) const;
 

@@ -30,8 +30,8 @@ class Identity final : public Signer {
   const PeerId& id() const { return id_; }
   Signature sign(base::Bytes bytes) const override;
 
-  // For TLS: the key and a certificate signed by itself that holds nothing but the key. PEM. Made by the first
-  // call (1 ms): every connection asks for them.
+  // For TLS: the key and a certificate signed by itself that holds nothing but the key. PEM. Made by the
+  // first call (1 ms): every connection asks for them.
   const std::string& private_key_pem() const;
   const std::string& certificate_pem() const;
   std::array<std::byte, 32> seed() const;  // the private key as RFC 8032 has it: for the DHT's own signatures

@@ -17,8 +17,9 @@
 //
 // In a swarm so large that hosts without experts are not known to each other (unseen), rule 3 adopts nothing,
 // and for rule 1 a host's number alone (rank_of) says when it may: those within the best 2^-14 of all numbers
-// at once, then twice as many every unseen_step_ns, in which time the others hear who was faster. So a swarm of
-// P hosts takes unseen_step_ns * log2(16,384 / P) longer, and at most about twice as many adopt as are needed.
+// at once, then twice as many every unseen_step_ns, in which time the others hear who was faster. So a
+// swarm of P hosts takes unseen_step_ns * log2(16,384 / P) longer, and at most about twice as many adopt as
+// are needed.
 //
 // Work for each decision: experts + missing * log(hosts). Pure: (what is known, now) -> what to do; the
 // caller does it. One thread at a time.
@@ -73,7 +74,8 @@ class Placement {
   Placement(const peers::PeerId& self, const Holders& holders, const PlacementConfig& config, Rng rng,
             int64_t now_ns);
 
-  // own ascends by name. room: experts that may be adopted now. unseen: there may be hosts that are not known.
+  // own ascends by name. room: experts that may be adopted now. unseen: there may be hosts that are not
+  // known.
   PlacementRound decide(const std::vector<OwnReplica>& own, int32_t room, int64_t now_ns,
                         bool unseen = false);
 
@@ -85,7 +87,8 @@ class Placement {
   struct Wish;
   // Of hosts that hold the expert or could, how many rank before this one: counted up to `enough`.
   int64_t better_hosts(ExpertName expert, int64_t enough) const;
-  // Among hosts that do not know each other, whether it is our turn to adopt what has been missing for so long.
+  // Among hosts that do not know each other, whether it is our turn to adopt what has been missing for so
+  // long.
   bool our_turn(ExpertName expert, int64_t missing_ns) const;
   int64_t better_holders(ExpertName expert, peers::PeerId* best) const;
   int32_t wanted(ExpertName expert, double own_rows_per_s) const;
