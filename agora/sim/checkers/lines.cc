@@ -35,32 +35,38 @@ std::vector<const Line::Update*> Line::beyond(const Line& other) const {
 
 void Lines::on_life(const LifeFact& fact) {
   if (fact.kind == LifeFact::Kind::frozen || fact.kind == LifeFact::Kind::thawed) return;
-  std::erase_if(lines_, [&](const auto& line) { return line.first.second == fact.peer; });
+  std::erase_if(replicas_, [&](const auto& replica) { return replica.first.second == fact.peer; });
 }
 
 void Lines::on_update(const UpdateFact& fact) {
-  const auto line = lines_.find({fact.expert, fact.peer});
-  if (fact.taken && line != lines_.end()) line->second.take(name_of(fact.key), fact.at_ns, fact.version);
+  const auto replica = replicas_.find({fact.expert, fact.peer});
+  if (!fact.taken || replica == replicas_.end()) return;
+  replica->second.line.take(name_of(fact.key), fact.at_ns, fact.version);
+}
+
+void Lines::begin(const RoleFact& fact, Line line) {
+  const auto [replica, first] = replicas_.try_emplace({fact.expert, fact.peer}, Replica{line, fact.at_ns});
+  if (!first) replica->second.line = std::move(line);
 }
 
 void Lines::on_role(const RoleFact& fact) {
   const std::pair at(fact.expert, fact.peer);
   switch (fact.kind) {
     case RoleFact::Kind::adopted:
-      lines_.insert_or_assign(at, Line({fact.at_ns, fact.peer}));
+      begin(fact, Line({fact.at_ns, fact.peer}));
       break;
     case RoleFact::Kind::restored: {
       const Line* written = of_snapshot(fact.snapshot);
-      lines_.insert_or_assign(at, written != nullptr ? *written : Line({fact.at_ns, fact.peer}));
+      begin(fact, written != nullptr ? *written : Line({fact.at_ns, fact.peer}));
       break;
     }
     case RoleFact::Kind::followed:  // gradients that waited are dropped
-      if (const auto line = lines_.find(at); line != lines_.end()) {
-        line->second = line->second.up_to(fact.version);
+      if (const auto replica = replicas_.find(at); replica != replicas_.end()) {
+        replica->second.line = replica->second.line.up_to(fact.version);
       }
       break;
     case RoleFact::Kind::dropped:
-      lines_.erase(at);
+      replicas_.erase(at);
       break;
     case RoleFact::Kind::led:
       break;
@@ -73,8 +79,8 @@ void Lines::on_snapshot(const SnapshotFact& fact) {
 }
 
 const Line* Lines::of(PeerNumber peer, swarm::ExpertName expert) const {
-  const auto line = lines_.find({expert, peer});
-  return line == lines_.end() ? nullptr : &line->second;
+  const auto replica = replicas_.find({expert, peer});
+  return replica == replicas_.end() ? nullptr : &replica->second.line;
 }
 
 const Line* Lines::of_snapshot(uint64_t snapshot) const {

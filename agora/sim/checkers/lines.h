@@ -65,10 +65,16 @@ class Lines final : public History {
   const Line* of(PeerNumber peer, swarm::ExpertName expert) const;
   // Null: nobody wrote such a snapshot.
   const Line* of_snapshot(uint64_t snapshot) const;
-  const std::map<std::pair<swarm::ExpertName, PeerNumber>, Line>& all() const { return lines_; }
+  struct Replica {
+    Line line;
+    int64_t since_ns = 0;  // when the peer, in this life, began to hold it
+  };
+  const std::map<std::pair<swarm::ExpertName, PeerNumber>, Replica>& all() const { return replicas_; }
 
  private:
-  std::map<std::pair<swarm::ExpertName, PeerNumber>, Line> lines_;
+  void begin(const RoleFact& fact, Line line);
+
+  std::map<std::pair<swarm::ExpertName, PeerNumber>, Replica> replicas_;
   std::unordered_map<uint64_t, Line> snapshots_;  // as many as were written in the run
 };
 

@@ -68,6 +68,7 @@ void LossWindowKept::judge(const RoleFact& fact, const Leader& before) {
   const bool unseen = fact.at_ns - before.since_ns < kSeenNs;
   const bool asked = before.end != End::crashed && !unseen;
   const int64_t kept_ns = asked ? end_ns : end_ns - loss_window_ns_;
+  if (!lives && !followed_since(fact.expert, before.peer, kept_ns)) return;
   const auto missing = theirs->beyond(*ours);
   const auto lost = std::ranges::count_if(missing, [&](const auto* u) { return u->at_ns < kept_ns; });
   if (lost == 0) return;
@@ -82,11 +83,20 @@ void LossWindowKept::judge(const RoleFact& fact, const Leader& before) {
       concat(lost, " updates less"));
 }
 
+// Whether a replica that lives has been one, without a pause, since then.
+bool LossWindowKept::followed_since(swarm::ExpertName expert, PeerNumber leader, int64_t since_ns) const {
+  return std::ranges::any_of(lines_.all(), [&](const auto& entry) {
+    const auto& [at, replica] = entry;
+    return at.first == expert && at.second != leader && replica.since_ns <= since_ns;
+  });
+}
+
 void ExpertsSurvive::on_role(const RoleFact& fact) {
   if (fact.kind != RoleFact::Kind::adopted) return;
-  for (const auto& [at, line] : lines_.all()) {
+  for (const auto& [at, replica] : lines_.all()) {
     const auto& [expert, peer] = at;
-    if (expert != fact.expert || peer == fact.peer || !line.trained()) continue;
+    if (expert != fact.expert || peer == fact.peer || !replica.line.trained()) continue;
+    if (fact.at_ns - replica.since_ns < kSeenNs) continue;
     if (world_.peers()[peer]->leaving()) continue;
     return violated(fact.at_ns,
                     concat(name_of(expert), " to go on from peer ", peer, ", which has trained it"),

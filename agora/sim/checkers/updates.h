@@ -12,6 +12,9 @@
 
 namespace agora::sim {
 
+// What a host says of itself may not have come to the others before that.
+constexpr int64_t kSeenNs = 5 * kSecondNs;
+
 // No line of weights has an update twice, whatever was sent again, by whichever way, to whichever leader;
 // none is made of bytes that nobody wrote.
 class UpdatesAppliedOnce final : public Checker {
@@ -28,6 +31,10 @@ class UpdatesAppliedOnce final : public Checker {
 
 // Where messages arrive in time: who leads after another has all that it took until loss_window before it
 // died, and everything if it lives or left: then it was asked to.
+//
+// What died is kept by those who followed: it is judged where at least one of them was a replica a window
+// before the death and has been since. If all went within a record's life (nobody knows until then that the
+// last follower is dead, so nobody takes its place), the weights come from a disk, as old as its last save.
 class LossWindowKept final : public Checker {
  public:
   LossWindowKept(const Lines& lines, int64_t loss_window_ns, Verdict& verdict)
@@ -37,9 +44,6 @@ class LossWindowKept final : public Checker {
   void on_role(const RoleFact& fact) override;
 
  private:
-  // Two that claim at one time do not see each other's claim before that.
-  static constexpr int64_t kSeenNs = 5 * kSecondNs;
-
   enum class End : uint8_t { leads, left, crashed, dropped };
   struct Leader {
     PeerNumber peer = 0;
@@ -50,6 +54,7 @@ class LossWindowKept final : public Checker {
     Line line{{}};  // at its end
   };
   void judge(const RoleFact& fact, const Leader& before);
+  bool followed_since(swarm::ExpertName expert, PeerNumber leader, int64_t since_ns) const;
 
   const Lines& lines_;
   const int64_t loss_window_ns_;
@@ -57,8 +62,7 @@ class LossWindowKept final : public Checker {
   std::map<swarm::ExpertName, Leader> rivals_;   // who claimed the same epoch
 };
 
-// An expert is never begun anew, or overwritten by one that was, while a trained replica of it lives in
-// reach.
+// An expert is never begun anew while a trained replica of it lives in reach, for long enough to be heard of.
 class ExpertsSurvive final : public Checker {
  public:
   ExpertsSurvive(const World& world, const Lines& lines, Verdict& verdict)
