@@ -65,6 +65,7 @@ struct HostService::State : std::enable_shared_from_this<HostService::State> {
   HostCounters counters ABSL_GUARDED_BY(mutex);
   double row_ns ABSL_GUARDED_BY(mutex) = kRowNsAtFirst;  // running mean
   bool closed ABSL_GUARDED_BY(mutex) = false;
+  bool posted ABSL_GUARDED_BY(mutex) = false;  // run_next() is: once, however many calls wait
 
   // The executor's turn guards the rest.
   TicketTable tickets;
@@ -176,23 +177,28 @@ Status HostService::State::check_shape(const Work& work) const {
 void HostService::State::enqueue(Work work) {
   const std::shared_ptr<IncomingCall> call = work.call;
   Status pushed;
+  bool post = false;
   {
     base::MutexLock lock(mutex);
     pushed =
         closed ? absl::UnavailableError("the host is stopping; ask another") : queue.push(std::move(work));
+    if (pushed.ok()) post = !std::exchange(posted, true);
   }
   if (!pushed.ok()) return refuse(*call, pushed, &HostCounters::queue_full);
-  executor.post([self = shared_from_this()] { self->run_next(); });
+  if (post) executor.post([self = shared_from_this()] { self->run_next(); });
 }
 
-// Posted once for each call; a pass that took several leaves nothing to do for some.
+// One pass; posts itself while calls wait, so that other work of the executor comes in between.
 void HostService::State::run_next() {
   WorkQueue::Taken taken;
+  bool more = false;
   {
     base::MutexLock lock(mutex);
     if (closed) return;
     taken = queue.take(now_ns(), config.rows_per_pass_max);
+    more = posted = queue.calls() > 0;
   }
+  if (more) executor.post([self = shared_from_this()] { self->run_next(); });
   for (const Work& work : taken.dropped) {
     refuse(*work.call, absl::DeadlineExceededError("the call's time was over before its turn came"),
            &HostCounters::late);

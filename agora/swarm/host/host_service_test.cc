@@ -126,6 +126,16 @@ TEST_F(HostServiceTest, CallsThatShareAPassGetWhatTheyWouldHaveGotAlone) {
   }
 }
 
+TEST_F(HostServiceTest, CallsThatShareAPassLeaveNoTasksBehind) {
+  std::vector<std::shared_ptr<FakeCall>> calls;
+  for (int i = 0; i < 20; ++i) calls.push_back(ask(message(2).bytes()));
+  ASSERT_TRUE(loop_.step());
+  for (const auto& call : calls) EXPECT_EQ(call->replies(), 1);
+  const int64_t before_ns = loop_.now_ns();
+  const bool later = loop_.step();
+  EXPECT_TRUE(!later || loop_.now_ns() > before_ns);
+}
+
 TEST_F(HostServiceTest, OneBadCallerSpoilsNobodysPass) {
   const Message good = message(2);
   Message bad = message(2);
