@@ -173,6 +173,7 @@ void Host::State::apply(const std::vector<LeadershipChange>& changes, const Done
     mine.role = change.role;
     mine.epoch = change.epoch;
     mine.handing = false;
+    mine.successor = {};
     in_executor(
         [this, change] {
           held.set_role(change.expert, change.role, change.epoch);

@@ -36,10 +36,10 @@ void Host::State::adopt(ExpertName name) {
   if (!static_holdings() && !holders.of(name).empty()) {
     own[name].since_ns = now_ns;
     orphan_since.erase(name);
-    return pull(name, successor(name), [weak = weak_from_this(), name](const Status& status) {
-      const std::shared_ptr<State> self = weak.lock();
-      if (self != nullptr && !status.ok()) self->adoption_failed(name, status);
-    });
+    return pull({name, successor(name), [weak = weak_from_this(), name](const Status& status) {
+                   const std::shared_ptr<State> self = weak.lock();
+                   if (self != nullptr && !status.ok()) self->adoption_failed(name, status);
+                 }});
   }
   if (on_disk_now.contains(name)) return adopt_from_disk(name);
   const bool trained = holders.version_seen(name) > 0;

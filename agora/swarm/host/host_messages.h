@@ -28,8 +28,8 @@ constexpr size_t kHeadsBytesMax = 8 + 21 * kHeadsMax;
 peers::Payload encode_heads(std::span<const ReplicaHead> heads);
 StatusOr<std::vector<ReplicaHead>> read_heads(base::Bytes bytes);
 
-// kHandOver and kRetireExpert: an expert. The receiver of a hand-over pulls it from the caller, leads, and
-// then replies; nothing is in the reply.
+// kHandOver and kRetireExpert: an expert. The receiver of a hand-over pulls its last snapshot from the caller,
+// leads, and then replies; nothing is in the reply.
 peers::Payload encode_expert(ExpertName name);
 StatusOr<ExpertName> read_expert(base::Bytes bytes);
 

@@ -17,6 +17,7 @@
 #include "agora/swarm/host/holders.h"
 #include "agora/swarm/host/host.h"
 #include "agora/swarm/host/host_messages.h"
+#include "agora/swarm/host/snapshot.h"
 #include "agora/swarm/host/snapshot_folder.h"
 #include "agora/swarm/wire/blob.h"
 
@@ -33,8 +34,9 @@ struct OwnExpert {
   bool ready = false;  // it has weights
   bool pulling = false;
   int pulls_waiting = 0;
-  int64_t pulled_ns = 0;  // when the last pull began
-  bool handing = false;   // over
+  int64_t pulled_ns = 0;         // when the last pull began
+  bool handing = false;          // over
+  peers::PeerId successor = {};  // asked to lead: our last snapshot is for it; empty: nobody
   int64_t since_ns = 0;
   double rows_per_s = 0;
   uint64_t saved_version = 0;  // on disk
@@ -61,6 +63,7 @@ struct Host::State : std::enable_shared_from_this<Host::State> {
     ExpertName name;
     peers::PeerId from;
     Done done;
+    bool to_lead = false;  // the leader's last snapshot, or none
   };
 
   State(base::Loop& l, Executor& e, base::Loop& d, peers::Transport& t, peers::Directory& dir, HeldExperts& h,
@@ -98,6 +101,7 @@ struct Host::State : std::enable_shared_from_this<Host::State> {
   // ---- host_transfer.cc: snapshots there and back, hand-overs
   void serve_snapshots(const std::shared_ptr<peers::IncomingCall>& call);
   peers::Payload heads() const;
+  Status may_have(const peers::PeerId& peer, const SnapshotKey& key) const;
   const Copy* copy_for(const peers::PeerId& peer, ExpertName name) const;
   void keep_copy(Copy copy);
   void probe();
@@ -106,7 +110,7 @@ struct Host::State : std::enable_shared_from_this<Host::State> {
   void not_answered(const peers::PeerId& peer, int64_t late_ns);
   int64_t probe_patience_ns(const peers::PeerId& peer) const;
   void give_up(const peers::PeerId& peer);
-  void pull(ExpertName name, const peers::PeerId& from, Done done);
+  void pull(Pull wanted);
   void start_pulls();
   void pulled(const Pull& pull, StatusOr<peers::Payload> bytes);
   void hand_over(ExpertName name, const peers::PeerId& to);

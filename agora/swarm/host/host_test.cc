@@ -333,5 +333,26 @@ TEST_F(HostTest, StrangersCanNotHandOver) {
   EXPECT_EQ(answer->status.code(), absl::StatusCode::kPermissionDenied);
 }
 
+// Found by `agora sim random --seed 357`: a follower that had come back led beside the leader, when an old
+// request was replayed to it.
+TEST_F(HostTest, AHandOverThatIsNotUnderWayMakesNobodyLead) {
+  start_hosts(2);
+  ASSERT_TRUE(until([&] { return each_led_once() && in_step(2); }, 30));
+  loop.run_for(2 * kSecondNs);  // until all have heard who leads
+  std::optional<peers::Reply> answer;
+  const ExpertName name = expert_name(0, 0);
+  TestNode& leads = *leader(name);
+  TestNode& follows = &leads == nodes[0].get() ? *nodes[1] : *nodes[0];
+  leads.transport->call({.to = follows.transport->self(),
+                         .at = follows.transport->endpoint(),
+                         .method = kHandOver,
+                         .deadline_ns = loop.now_ns() + 5 * kSecondNs},
+                        encode_expert(name), [&](peers::Reply reply) { answer = std::move(reply); });
+  EXPECT_TRUE(until([&] { return answer.has_value(); }, 5));
+  EXPECT_EQ(answer->status.code(), absl::StatusCode::kFailedPrecondition);
+  EXPECT_FALSE(follows.leads(name));
+  EXPECT_TRUE(each_led_once());
+}
+
 }  // namespace
 }  // namespace agora::swarm

@@ -31,28 +31,39 @@ void Host::State::serve_snapshots(const std::shared_ptr<peers::IncomingCall>& ca
   if (request->key == kHeadsKey) {
     return serve_blob(*call, [this](std::string_view) -> StatusOr<Blob> { return blob_of(heads()); });
   }
-  const StatusOr<ExpertName> name = read_snapshot_key(request->key);
-  if (!name.ok()) return call->reply(name.status());
-  const auto found = own.find(*name);
-  if (found == own.end() || !found->second.ready) {
-    return call->reply(absl::NotFoundError("this host does not hold the expert; ask another"));
-  }
+  const StatusOr<SnapshotKey> key = read_snapshot_key(request->key);
+  if (!key.ok()) return call->reply(key.status());
+  const Status may = may_have(call->from(), *key);
+  if (!may.ok()) return call->reply(may);
+  const ExpertName name = key->expert;
   const auto serve = [call](const Blob& blob) {
     serve_blob(*call, [&blob](std::string_view) -> StatusOr<Blob> { return blob; });
   };
   // Later chunks are of the snapshot that the first was of.
-  const Copy* copy = request->offset == 0 ? nullptr : copy_for(call->from(), *name);
+  const Copy* copy = request->offset == 0 ? nullptr : copy_for(call->from(), name);
   if (copy != nullptr) return serve(copy->blob);
   in_executor(
-      [this, name = *name]() -> StatusOr<Blob> {
+      [this, name]() -> StatusOr<Blob> {
         AGORA_ASSIGN_OR_RETURN(std::vector<std::byte> bytes, held.snapshot(name));
         return blob_of(peers::Payload::own(std::move(bytes)));
       },
-      [call, serve, name = *name](State& self, const StatusOr<Blob>& blob) {
+      [call, serve, name](State& self, const StatusOr<Blob>& blob) {
         if (!blob.ok()) return call->reply(blob.status());
         serve(*blob);
         if (blob->bytes.size() > kBlobChunkBytes) self.keep_copy({call->from(), name, *blob});
       });
+}
+
+Status Host::State::may_have(const peers::PeerId& peer, const SnapshotKey& key) const {
+  const auto found = own.find(key.expert);
+  if (found == own.end() || !found->second.ready) {
+    return absl::NotFoundError("this host does not hold the expert; ask another");
+  }
+  if (key.last && found->second.successor != peer) {
+    return absl::FailedPreconditionError(
+        "expected the host that the expert is handed over to; go on following");
+  }
+  return absl::OkStatus();
 }
 
 peers::Payload Host::State::heads() const {
@@ -147,7 +158,7 @@ void Host::State::probed(const peers::PeerId& peer, int64_t asked_ns,
     const bool soon = mine.pulled_ns != 0 && loop.now_ns() - mine.pulled_ns < between_ns;
     if (mine.role == Role::follower && mine.ready && differs && !soon && !mine.pulling &&
         mine.pulls_waiting == 0) {
-      pull(head.name, peer, [](const Status&) {});
+      pull({head.name, peer, [](const Status&) {}});
     }
   }
 }
@@ -159,9 +170,9 @@ void Host::State::give_up(const peers::PeerId& peer) {
   on_changed(holders.remove(peer));
 }
 
-void Host::State::pull(ExpertName name, const peers::PeerId& from, Done done) {
-  ++own.at(name).pulls_waiting;
-  pulls.push_back({name, from, std::move(done)});
+void Host::State::pull(Pull wanted) {
+  ++own.at(wanted.name).pulls_waiting;
+  pulls.push_back(std::move(wanted));
   start_pulls();
 }
 
@@ -190,7 +201,7 @@ void Host::State::start_pulls() {
                                        .method = kGetSnapshot,
                                        .priority = peers::Priority::background,
                                        .deadline_ns = loop.now_ns() + options.pull_ns_max};
-    fetch_blob(transport, settings, snapshot_key(pull.name),
+    fetch_blob(transport, settings, pull.to_lead ? last_snapshot_key(pull.name) : snapshot_key(pull.name),
                static_cast<uint64_t>(snapshot_bytes_max(spec.shape)),
                back<StatusOr<peers::Payload>>([pull](State& self, StatusOr<peers::Payload> bytes) {
                  self.pulled(pull, std::move(bytes));
@@ -259,6 +270,7 @@ void Host::State::hand_over(ExpertName name, const peers::PeerId& to) {
 void Host::State::ask_to_lead(ExpertName name, const peers::PeerId& to) {
   const OtherHost* host = holders.host(to);
   if (host == nullptr) return handed_over(name, absl::UnavailableError("the one to lead has gone"));
+  if (const auto mine = own.find(name); mine != own.end()) mine->second.successor = to;
   const peers::CallSettings settings{.to = to,
                                      .at = host->endpoint,
                                      .method = kHandOver,
@@ -275,6 +287,7 @@ void Host::State::handed_over(ExpertName name, const Status& status) {
   const auto found = own.find(name);
   if (found != own.end() && found->second.handing) {
     found->second.handing = false;
+    found->second.successor = {};
     if (status.ok()) {
       ++counts.handed_over;
       apply({leadership.release(name, loop.now_ns())});
@@ -289,7 +302,8 @@ void Host::State::handed_over(ExpertName name, const Status& status) {
   if (leaving && status.ok()) leave_next();
 }
 
-// The receiving end. Only the leader itself may ask.
+// The receiving end. Only the leader itself may ask, and it has to mean it now: a request that comes again,
+// late, is no reason to lead beside it. So the snapshot is one that it gives only to its successor.
 void Host::State::take_over(const std::shared_ptr<peers::IncomingCall>& call) {
   const StatusOr<ExpertName> name = read_expert(call->payload().bytes());
   if (!name.ok()) return call->reply(name.status());
@@ -305,7 +319,7 @@ void Host::State::take_over(const std::shared_ptr<peers::IncomingCall>& call) {
     return call->reply(absl::ResourceExhaustedError("this host does not take the expert; ask another"));
   }
   own.try_emplace(*name, Own{.since_ns = loop.now_ns()});
-  pull(*name, call->from(), [weak = weak_from_this(), name = *name, call](const Status& status) {
+  const auto lead = [weak = weak_from_this(), name = *name, call](const Status& status) {
     const std::shared_ptr<State> self = weak.lock();
     if (self == nullptr) return;
     // Whoever asked leads again once its time is over.

@@ -13,6 +13,7 @@ using moe::Parameter;
 using tensor::Buffer;
 
 constexpr std::string_view kHeadKey = "agora.snapshot";  // LAYER EXPERT EPOCH VERSION, then the updates in it
+constexpr std::string_view kLast = "last ";
 constexpr int64_t kHeaderBytesMax = 1 << 20;
 
 // "up_proj.weight" of "model.layers.0.mlp.experts.3.up_proj.weight": the same in every expert.
@@ -80,13 +81,17 @@ int64_t snapshot_bytes_max(const moe::ExpertShape& shape) {
 
 std::string snapshot_key(ExpertName expert) { return concat(expert.layer.value, " ", expert.expert.value); }
 
-StatusOr<ExpertName> read_snapshot_key(std::string_view key) {
+std::string last_snapshot_key(ExpertName expert) { return concat(kLast, snapshot_key(expert)); }
+
+StatusOr<SnapshotKey> read_snapshot_key(std::string_view key) {
+  const bool last = key.starts_with(kLast);
+  if (last) key.remove_prefix(kLast.size());
   ExpertName name;
   if (read_number(key, &name.layer.value) && read_number(key, &name.expert.value) && key.empty() &&
       name.layer.value >= 0 && name.expert.value >= 0) {
-    return name;
+    return SnapshotKey{name, last};
   }
-  return absl::InvalidArgumentError("a snapshot is asked for by LAYER EXPERT, or \"heads\"");
+  return absl::InvalidArgumentError("a snapshot is asked for by LAYER EXPERT, last LAYER EXPERT, or heads");
 }
 
 StatusOr<std::vector<std::byte>> write_snapshot(const SnapshotHead& head, moe::Expert& expert) {

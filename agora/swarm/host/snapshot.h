@@ -36,8 +36,13 @@ int64_t snapshot_bytes_max(const moe::ExpertShape& shape);
 
 // What kGetSnapshot is asked for: this blob, the expert as it is when its first chunk is asked for; or
 // kHeadsKey, what the host holds (heads.h).
+struct SnapshotKey {
+  ExpertName expert;
+  bool last = false;  // the leader's last: only the host that it is handing over to has it
+};
 std::string snapshot_key(ExpertName expert);
-StatusOr<ExpertName> read_snapshot_key(std::string_view key);
+std::string last_snapshot_key(ExpertName expert);
+StatusOr<SnapshotKey> read_snapshot_key(std::string_view key);
 constexpr std::string_view kHeadsKey = "heads";
 
 StatusOr<std::vector<std::byte>> write_snapshot(const SnapshotHead& head, moe::Expert& expert);
