@@ -330,7 +330,8 @@ void Host::State::take_over(const std::shared_ptr<peers::IncomingCall>& call) {
     }
     if (!status.ok()) self->adoption_failed(name, status);
     call->reply(status.ok() ? absl::DeadlineExceededError("the snapshot came too late") : status);
-  });
+  };
+  pull({.name = *name, .from = call->from(), .done = lead, .to_lead = true});
 }
 
 // ---- leaving
