@@ -25,5 +25,34 @@ TEST(LeavingHost, DoesNotSpinOnAClaimThatItWillNotMake) {
   EXPECT_LT(tasks, kTasksMax);
 }
 
+// It left as soon as it had handed over: the third replica heard of that before it heard who leads now, and
+// claimed too.
+TEST(LeavingHost, IsSucceededWithoutDispute) {
+  SwarmSpec spec = test_spec();
+  spec.replicas = 3;
+  base::VirtualLoop loop;
+  auto network = std::make_shared<peers::LoopbackNetwork>(loop);
+  Gossip gossip(loop);
+  moe::TestCompute machine{1};
+  std::vector<std::unique_ptr<TestNode>> nodes;
+  for (int i = 1; i <= 3; ++i) {
+    nodes.push_back(std::make_unique<TestNode>(loop, network, gossip, machine, spec, i, HostOptions{}));
+    loop.run_for(350 * kMillisecondNs);  // so they publish one after the other
+  }
+  loop.run_for(60 * kSecondNs);
+  const auto stepped_down = [&] {
+    return nodes[1]->host->status().stepped_down + nodes[2]->host->status().stepped_down;
+  };
+  const uint64_t before = stepped_down();
+  ASSERT_GT(nodes[0]->host->status().led, 0);
+  bool done = false;
+  nodes[0]->host->leave([&] { done = true; });
+  while (!done) ASSERT_TRUE(loop.step());
+  nodes[0]->directory.leave();
+  nodes[0].reset();
+  loop.run_for(5 * kSecondNs);
+  EXPECT_EQ(stepped_down(), before);
+}
+
 }  // namespace
 }  // namespace agora::swarm

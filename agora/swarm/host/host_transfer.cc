@@ -336,11 +336,13 @@ void Host::State::take_over(const std::shared_ptr<peers::IncomingCall>& call) {
 
 // ---- leaving
 
+// A successor leads without dispute only when it is known to: who has gone before that seems to have died.
 void Host::State::leave_next() {
   if (!left) return;
-  bool led = false, may = false;
+  bool led = false, may = false, unheard = false;
   const bool in_time = loop.now_ns() < leave_until_ns;
   for (const auto& [name, mine] : own) {
+    if (in_time && leadership.awaits_successor(name, loop.now_ns())) unheard = true;
     if (mine.role != Role::leader || !mine.ready) continue;
     led = true;
     const peers::PeerId to = successor(name);
@@ -348,9 +350,9 @@ void Host::State::leave_next() {
     may = true;
     hand_over(name, to);
   }
-  const bool waits = hand_overs_running > 0 || may;
+  const bool waits = unheard || (led && (hand_overs_running > 0 || may));
   loop.cancel(leave_timer);
-  if (led && waits) {
+  if (waits) {
     leave_timer = loop.after(kLeaveAgainNs, [weak = weak_from_this()] {
       if (const std::shared_ptr<State> self = weak.lock()) self->leave_next();
     });

@@ -24,6 +24,8 @@ LeadershipChange Leadership::take(ExpertName expert) {
   own.epoch = next_epoch(expert, own);
   own.role = Role::leader;
   own.not_before_ns = 0;
+  own.followed = {};
+  own.succeeded = false;
   return {expert, own.role, own.epoch};
 }
 
@@ -70,20 +72,31 @@ void Leadership::decide(ExpertName expert, Own& own, int64_t now_ns, std::vector
                          holders_.rank_of(leader->peer, expert) > holders_.rank_of(self_, expert));
     if (!theirs) return;
     own.role = Role::follower;  // its weights stay of the old epoch until it has pulled
-    own.not_before_ns = 0;
+    follow(expert, own, leader->peer);
     changes.push_back({expert, own.role, own.epoch});
     return;
   }
-  if (leader != nullptr) {
-    own.not_before_ns = 0;
-    return set_claim(expert, own, 0);
-  }
-  const int64_t wait_ns = config_.claim_ns + fresher(expert, own) * config_.claim_step_ns;
+  if (leader != nullptr) return follow(expert, own, leader->peer);
+  // For good: its successor may be slower to be heard than it is to leave.
+  if (holds(own.followed, expert)) own.succeeded = true;
+  const int64_t ahead = std::max<int64_t>(fresher(expert, own), own.succeeded ? 1 : 0);
+  const int64_t wait_ns = config_.claim_ns + ahead * config_.claim_step_ns;
   const int64_t from_ns = std::max(now_ns, config_.claims_from_ns);
   const int64_t when_ns = std::max({from_ns + wait_ns, own.not_before_ns, rest_until_ns_});
   // Records that change nothing must not put the claim off for ever; until the others are known, all count.
   const bool learning = now_ns < config_.claims_from_ns;
   if (own.claim_ns == 0 || when_ns < own.claim_ns || learning) set_claim(expert, own, when_ns);
+}
+
+void Leadership::follow(ExpertName expert, Own& own, const peers::PeerId& leader) {
+  own.not_before_ns = 0;
+  own.followed = leader;
+  own.succeeded = false;
+  set_claim(expert, own, 0);
+}
+
+bool Leadership::holds(const peers::PeerId& peer, ExpertName expert) const {
+  return std::ranges::any_of(holders_.of(expert), [&](const Holder& h) { return h.peer == peer; });
 }
 
 void Leadership::set_claim(ExpertName expert, Own& own, int64_t when_ns) {
@@ -110,6 +123,11 @@ uint32_t Leadership::next_epoch(ExpertName expert, const Own& own) const {
 bool Leadership::leads(ExpertName expert) const {
   const auto found = own_.find(expert);
   return found != own_.end() && found->second.role == Role::leader;
+}
+
+bool Leadership::awaits_successor(ExpertName expert, int64_t now_ns) const {
+  const auto found = own_.find(expert);
+  return found != own_.end() && found->second.role == Role::follower && now_ns < found->second.not_before_ns;
 }
 
 uint32_t Leadership::epoch(ExpertName expert) const {

@@ -12,10 +12,12 @@
 //   epoch above all it has seen. How long it waits depends on how many other followers are fresher - a
 //   greater (epoch, version) or, of equals, the better rank (Holders::rank_of) -, so that the freshest claims
 //   first and the others see its claim.
+// - Who led says, alive, that it follows: it has handed over or heard of another that leads. That one's record
+//   is on its way, so all wait as for one that is fresher.
 // - Two lead: the one with the lesser epoch follows; of one epoch, the one ranked worse.
 // - Who stood still rests: it claims nothing before it has heard what happened meanwhile.
 // - A leader that hands over (release()) follows and does not claim while the one it named may come.
-// Work for each event: the holders of that expert. Bytes: 80 an expert held. Pure. One thread at a time.
+// Work for each event: the holders of that expert. Bytes: 120 an expert held. Pure. One thread at a time.
 #pragma once
 
 #include <cstdint>
@@ -68,6 +70,8 @@ class Leadership {
   int64_t next_ns() const { return claims_.empty() ? INT64_MAX : claims_.begin()->first; }
 
   bool leads(ExpertName expert) const;
+  // Handed over, and the record of the one that leads now has not come; false when it is late.
+  bool awaits_successor(ExpertName expert, int64_t now_ns) const;
   uint32_t epoch(ExpertName expert) const;  // 0: not held
 
  private:
@@ -77,9 +81,13 @@ class Leadership {
     uint64_t version = 0;
     int64_t claim_ns = 0;       // when it leads unless somebody else does; 0: no claim
     int64_t not_before_ns = 0;  // of claims, after a hand-over
+    peers::PeerId followed;     // who led last; empty: nobody, or this host
+    bool succeeded = false;     // that one follows now: somebody else leads, and is not heard yet
   };
   void decide(ExpertName expert, Own& own, int64_t now_ns, std::vector<LeadershipChange>& changes);
   void set_claim(ExpertName expert, Own& own, int64_t when_ns);
+  void follow(ExpertName expert, Own& own, const peers::PeerId& leader);
+  bool holds(const peers::PeerId& peer, ExpertName expert) const;
   int64_t fresher(ExpertName expert, const Own& own) const;
   uint32_t next_epoch(ExpertName expert, const Own& own) const;
 

@@ -153,6 +153,23 @@ TEST_F(LeadershipTest, WhoHandsOverWaitsForTheNamedOne) {
   EXPECT_EQ(leadership.next_ns(), INT64_MAX);
 }
 
+// Found by `agora sim random --seed 332`: of three replicas two exchanged leadership, and the third claimed it
+// as soon as it had the new leader's weights, whose record was still to come.
+TEST_F(LeadershipTest, AfterAHandOverTheThirdWaitsForTheNewLeadersRecord) {
+  leadership.hold(kExpert, 4, 100);
+  hear(9, says(true, 4, 100));
+  EXPECT_TRUE(hear(9, says(false, 4, 100)).empty());
+  leadership.hold(kExpert, 5, 100);  // pulled from host 7, which leads in epoch 5
+  leadership.on_change(kExpert, now);
+  EXPECT_EQ(leadership.next_ns(), now + LeadershipConfig{}.claim_ns + LeadershipConfig{}.claim_step_ns);
+  lose(9);  // it hands over in order to leave
+  EXPECT_EQ(leadership.next_ns(), now + LeadershipConfig{}.claim_ns + LeadershipConfig{}.claim_step_ns);
+  hear(7, says(true, 5, 100));
+  EXPECT_EQ(leadership.next_ns(), INT64_MAX);
+  lose(7);
+  EXPECT_EQ(leadership.next_ns(), now + LeadershipConfig{}.claim_ns) << "this one died: nobody else leads";
+}
+
 // Hosts that hear of each other late, in any order, with leaders dying: soon after the last event exactly one
 // living host leads, with an epoch above all before, and it is never behind by more than a follower was.
 RC_GTEST_PROP(LeadershipProperty, OneLeaderInTheEnd, (uint32_t seed)) {

@@ -1,0 +1,41 @@
+#include "apps/cli/swarm/state_folder.h"
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
+#include <filesystem>
+
+#include "absl/strings/str_cat.h"
+#include <sys/file.h>
+
+namespace agora::cli {
+
+StatusOr<StateFolder> StateFolder::open(const std::string& dir) {
+  std::error_code error;
+  std::filesystem::create_directories(dir, error);
+  if (error) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("--state ", dir, ": expected a folder of our own: ", error.message()));
+  }
+  const std::string path = dir + "/lock";
+  StateFolder folder(::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600));
+  if (folder.lock_ == kNone) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("--state ", dir, ": expected a folder to write to: ", path, ": ", strerror(errno)));
+  }
+  if (flock(folder.lock_, LOCK_EX | LOCK_NB) == 0) return folder;
+  if (errno != EWOULDBLOCK) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("--state ", dir, ": its lock can not be taken: ", path, ": ", strerror(errno)));
+  }
+  return absl::FailedPreconditionError(absl::StrCat(
+      "--state ", dir, ": a peer that runs already lives there; end it, or name another folder"));
+}
+
+StateFolder::~StateFolder() {
+  if (lock_ != kNone) ::close(lock_);
+}
+
+}  // namespace agora::cli

@@ -1,0 +1,36 @@
+// The folder of a peer: its key, its log, what it holds. It belongs to one process at a time: two peers with
+// one key would take each other's calls, and overwrite each other's experts.
+//
+//   AGORA_ASSIGN_OR_RETURN(StateFolder folder, StateFolder::open("agora-state"));  // made if it is not there
+//   ... while `folder` lives nobody else opens it; it is free when the process ends, however that ends
+//
+// Any one thread.
+#pragma once
+
+#include <string>
+#include <utility>
+
+#include "agora/base/result.h"
+
+namespace agora::cli {
+
+class StateFolder {
+ public:
+  static StatusOr<StateFolder> open(const std::string& dir);
+
+  StateFolder() = default;  // of nobody
+  ~StateFolder();
+  StateFolder(StateFolder&& other) noexcept : lock_(std::exchange(other.lock_, kNone)) {}
+  StateFolder& operator=(StateFolder&& other) noexcept {
+    std::swap(lock_, other.lock_);
+    return *this;
+  }
+
+ private:
+  static constexpr int kNone = -1;
+  explicit StateFolder(int lock) : lock_(lock) {}
+
+  int lock_ = kNone;  // of the file DIR/lock
+};
+
+}  // namespace agora::cli
