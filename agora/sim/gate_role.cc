@@ -8,8 +8,7 @@
 namespace agora::sim {
 namespace {
 
-constexpr int64_t kStepsOfAValue = 64;       // rows hold n / 64 with |n| <= 64: exact in bf16
-constexpr int64_t kGraceNs = 2 * kSecondNs;  // after a deadline, for the way home
+constexpr int64_t kStepsOfAValue = 64;  // rows hold n / 64 with |n| <= 64: exact in bf16
 
 float draw_value(Rng& rng) {
   const auto n = static_cast<int64_t>(rng.below(2 * kStepsOfAValue + 1)) - kStepsOfAValue;

@@ -147,7 +147,7 @@ TEST(EntryBias, ItMovesTheChoiceAndNotTheWeight) {
   Rng rng(2);
   const Buffer<float> x = random_rows(rng, kTokens, kD);
   auto [gate, small, numbers] = make_pair({.chosen = 2}, machine);
-  const auto chosen_at = [&](float bias) {
+  const auto chosen_at = [&, &gate = gate](float bias) {
     gate.entry_bias()->value.flat()[3] = bias;
     gate.repack(machine.compute);
     const Routed routed = route_of(gate, machine, x.view());
