@@ -12,8 +12,8 @@
 //   epoch above all it has seen. How long it waits depends on how many other followers are fresher - a
 //   greater (epoch, version) or, of equals, the better rank (Holders::rank_of) -, so that the freshest claims
 //   first and the others see its claim.
-// - Who led says, alive, that it follows: it has handed over or heard of another that leads. That one's record
-//   is on its way, so all wait as for one that is fresher.
+// - Who led says, alive, that it follows: it has handed over or heard of another that leads. That one's
+//   record is on its way, so all wait as for one that is fresher.
 // - Two lead: the one with the lesser epoch follows; of one epoch, the one ranked worse.
 // - Who stood still rests: it claims nothing before it has heard what happened meanwhile.
 // - A leader that hands over (release()) follows and does not claim while the one it named may come.

@@ -153,8 +153,8 @@ TEST_F(LeadershipTest, WhoHandsOverWaitsForTheNamedOne) {
   EXPECT_EQ(leadership.next_ns(), INT64_MAX);
 }
 
-// Found by `agora sim random --seed 332`: of three replicas two exchanged leadership, and the third claimed it
-// as soon as it had the new leader's weights, whose record was still to come.
+// Found by `agora sim random --seed 332`: of three replicas two exchanged leadership, and the third claimed
+// it as soon as it had the new leader's weights, whose record was still to come.
 TEST_F(LeadershipTest, AfterAHandOverTheThirdWaitsForTheNewLeadersRecord) {
   leadership.hold(kExpert, 4, 100);
   hear(9, says(true, 4, 100));
