@@ -2,6 +2,7 @@
 // old disk - on virtual time: nothing that was learned meanwhile goes for what they remember.
 #include <functional>
 #include <map>
+#include <set>
 
 #include "agora/swarm/host/test_node.h"
 #include "agora/weights/test_folder.h"
@@ -170,6 +171,33 @@ TEST_F(AbsenceTest, WhoComesBackWithAnOldDiskFollowsThoseWhoWentOn) {
   EXPECT_GT(nodes.back()->host->status().restored, 0u);
   EXPECT_TRUE(until([&] { return settled() && led_by(*nodes.back()) > 0; }, 120 * kSecondNs));
   EXPECT_EQ(versions(), learned) << "leading again, it has what the others learned";
+}
+
+// All go, and the one that knows least comes back first: while it rests it hears that others are fresher, and
+// lets them go first.
+TEST_F(AbsenceTest, OfSeveralDisksTheFreshestGoesOn) {
+  loop.run_for(60 * kSecondNs);
+  train(1);
+  loop.run_for(20 * kSecondNs);  // saved by all
+  std::set<ExpertName> kept;
+  for (const Holding& holding : nodes[0]->store->holdings()) kept.insert(holding.name);
+  nodes[0]->directory.expire();
+  nodes.erase(nodes.begin());
+  ASSERT_TRUE(until([&] { return settled(); }, 60 * kSecondNs));
+  loop.run_for(20 * kSecondNs);
+  for (uint64_t step = 2; step < 12; ++step) train(step);
+  auto learned = versions();
+  for (auto& [name, version] : learned) {
+    if (!kept.contains(name)) version = 0;  // alone, it begins anew what its disk does not have
+  }
+  loop.run_for(20 * kSecondNs);
+  nodes.clear();
+  loop.run_for(60 * kSecondNs);
+  nodes.push_back(start(0));
+  loop.run_for(3500 * kMillisecondNs);
+  for (int i = 1; i < kHosts; ++i) nodes.push_back(start(i));
+  expect_nothing_forgotten(learned, 30 * kSecondNs);
+  EXPECT_TRUE(until([&] { return settled(); }, 60 * kSecondNs));
 }
 
 // One host against three, for a minute; what only the others hold is not lost because it can not see them.

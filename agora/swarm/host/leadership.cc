@@ -41,7 +41,8 @@ void Leadership::rest(int64_t until_ns) {
   rest_until_ns_ = until_ns;
   while (next_ns() < until_ns) {
     const ExpertName expert = claims_.begin()->second;
-    set_claim(expert, own_.at(expert), until_ns);
+    Own& own = own_.at(expert);
+    set_claim(expert, own, until_ns + config_.claim_ns + fresher(expert, own) * config_.claim_step_ns);
   }
 }
 
@@ -81,10 +82,10 @@ void Leadership::decide(ExpertName expert, Own& own, int64_t now_ns, std::vector
   if (holds(own.followed, expert)) own.succeeded = true;
   const int64_t ahead = std::max<int64_t>(fresher(expert, own), own.succeeded ? 1 : 0);
   const int64_t wait_ns = config_.claim_ns + ahead * config_.claim_step_ns;
-  const int64_t from_ns = std::max(now_ns, config_.claims_from_ns);
-  const int64_t when_ns = std::max({from_ns + wait_ns, own.not_before_ns, rest_until_ns_});
+  const int64_t known_ns = std::max(config_.claims_from_ns, rest_until_ns_);
+  const int64_t when_ns = std::max(std::max(now_ns, known_ns) + wait_ns, own.not_before_ns);
   // Records that change nothing must not put the claim off for ever; until the others are known, all count.
-  const bool learning = now_ns < config_.claims_from_ns;
+  const bool learning = now_ns < known_ns;
   if (own.claim_ns == 0 || when_ns < own.claim_ns || learning) set_claim(expert, own, when_ns);
 }
 

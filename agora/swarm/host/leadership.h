@@ -15,7 +15,7 @@
 // - Who led says, alive, that it follows: it has handed over or heard of another that leads. That one's
 //   record is on its way, so all wait as for one that is fresher.
 // - Two lead: the one with the lesser epoch follows; of one epoch, the one ranked worse.
-// - Who stood still rests: it claims nothing before it has heard what happened meanwhile.
+// - Who stood still rests: it claims nothing before it has heard what happened meanwhile, and who is fresher.
 // - A leader that hands over (release()) follows and does not claim while the one it named may come.
 // Work for each event: the holders of that expert. Bytes: 120 an expert held. Pure. One thread at a time.
 #pragma once

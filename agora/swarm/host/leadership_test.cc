@@ -140,7 +140,24 @@ TEST_F(LeadershipTest, WhoStoodStillClaimsNothingBeforeItHasHeardTheOthers) {
   EXPECT_TRUE(hear(7, says(true, 5, 200)).empty());  // it led all the time
   EXPECT_TRUE(leadership.on_timer(now + 10 * kSecond).empty());
   lose(7);
-  EXPECT_EQ(leadership.next_ns(), now + 5 * kSecond) << "nobody came: it claims after its rest";
+  EXPECT_EQ(leadership.next_ns(), now + 5 * kSecond + LeadershipConfig{}.claim_ns)
+      << "nobody came: it claims after its rest";
+}
+
+// Found by `agora sim random --seed 656`: two came back with what their disks had, and the one that was older
+// led as soon as it had rested.
+TEST_F(LeadershipTest, WhoRestsHearsWhoIsFresherAndLetsItGoFirst) {
+  const int64_t rested = now + 5 * kSecond;
+  leadership.hold(kExpert, 1, 8);
+  leadership.on_change(kExpert, now);
+  leadership.rest(rested);
+  EXPECT_EQ(leadership.next_ns(), rested + LeadershipConfig{}.claim_ns);
+  now += 4 * kSecond;
+  hear(7, says(false, 1, 10));
+  const int64_t second = rested + LeadershipConfig{}.claim_ns + LeadershipConfig{}.claim_step_ns;
+  EXPECT_EQ(leadership.next_ns(), second);
+  leadership.rest(rested);
+  EXPECT_EQ(leadership.next_ns(), second);
 }
 
 TEST_F(LeadershipTest, WhoHandsOverWaitsForTheNamedOne) {
