@@ -3,7 +3,6 @@
 #include <unistd.h>
 
 #include <ctime>
-#include <filesystem>
 #include <random>
 
 #include "absl/strings/str_cat.h"
@@ -36,14 +35,6 @@ StatusOr<std::vector<peers::Endpoint>> endpoints_of(const std::vector<std::strin
   return all;
 }
 
-Status make_folder(const std::string& dir) {
-  std::error_code error;
-  std::filesystem::create_directories(dir, error);
-  if (!error) return absl::OkStatus();
-  return absl::InvalidArgumentError(
-      absl::StrCat("--state ", dir, ": expected a folder of our own: ", error.message()));
-}
-
 }  // namespace
 
 void add_node_flags(CLI::App& command, NodeFlags& flags) {
@@ -65,7 +56,7 @@ void add_node_flags(CLI::App& command, NodeFlags& flags) {
 
 StatusOr<std::unique_ptr<Node>> Node::open(const NodeFlags& flags, const Interrupt& interrupt) {
   std::unique_ptr<Node> node(new Node(flags));
-  AGORA_RETURN_IF_ERROR(make_folder(flags.state));
+  AGORA_ASSIGN_OR_RETURN(node->folder_, StateFolder::open(flags.state));
   AGORA_ASSIGN_OR_RETURN(node->join_, endpoints_of(flags.join));
   AGORA_ASSIGN_OR_RETURN(node->identity_, peers::Identity::load_or_create(flags.state + "/peer.key"));
   const std::string log = flags.log.empty() ? flags.state + "/log" : flags.log;

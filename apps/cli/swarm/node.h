@@ -33,6 +33,7 @@
 #include "apps/cli/swarm/http_front.h"
 #include "apps/cli/swarm/metrics.h"
 #include "apps/cli/swarm/node_log.h"
+#include "apps/cli/swarm/state_folder.h"
 #include "apps/dashboard/feed.h"
 #include "apps/dashboard/peer_status.h"
 
@@ -96,6 +97,7 @@ class Node {
   dashboard::PeerStatus describe(std::vector<Metric>& metrics) const;
 
   NodeFlags flags_;
+  StateFolder folder_;
   peers::Identity identity_ = peers::Identity::generate();  // until the state's is read
   std::vector<peers::Endpoint> join_;
   peers::Endpoint listen_;
