@@ -261,7 +261,7 @@ StatusOr<SwarmStepReport> SwarmTrainer::step() {
   base::MutexLock lock(s.shown->mutex);
   s.shown->step = static_cast<uint64_t>(next);
   s.shown->loss = static_cast<float>(report.loss);
-  s.shown->rows_per_s = static_cast<float>(report.rows_per_s);
+  s.shown->rows_per_s = done() ? 0 : static_cast<float>(report.rows_per_s);  // it rests from now on
   s.shown->cursor = s.state.cursor;
   return report;
 }

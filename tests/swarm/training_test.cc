@@ -43,6 +43,19 @@ TEST_F(SwarmTraining, OneTrainerLearns) {
   EXPECT_GE(swarm.last(0).trunk.round, 4u);
 }
 
+TEST_F(SwarmTraining, AfterTheLastStepATrainerSaysThatItRests) {
+  options_.steps = 3;
+  TrainersInProcess swarm(options_, {.trainers = 1});
+  swarm::PeerState state;
+  swarm.run(2);
+  swarm.trainer(0).describe(state);
+  EXPECT_GT(state.rows_per_s, 0);
+  swarm.run(1);
+  swarm.trainer(0).describe(state);
+  EXPECT_EQ(state.step, 3u);
+  EXPECT_EQ(state.rows_per_s, 0);
+}
+
 TEST_F(SwarmTraining, TwoTrainersLearnAndHaveOneTrunk) {
   TrainersInProcess swarm(options_, {.trainers = 2});
   const double before = swarm.validation_loss(0);
