@@ -28,7 +28,7 @@ constexpr size_t kHeadsBytesMax = 8 + 21 * kHeadsMax;
 peers::Payload encode_heads(std::span<const ReplicaHead> heads);
 StatusOr<std::vector<ReplicaHead>> read_heads(base::Bytes bytes);
 
-// kHandOver and kRetireExpert: an expert. The receiver of a hand-over pulls its last snapshot from the caller,
+// kHandOver and kRetireExpert: an expert. The receiver of a hand-over pulls the caller's last snapshot of it,
 // leads, and then replies; nothing is in the reply.
 peers::Payload encode_expert(ExpertName name);
 StatusOr<ExpertName> read_expert(base::Bytes bytes);
