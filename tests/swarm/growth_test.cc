@@ -105,16 +105,12 @@ TEST_F(SwarmGrowth, AHarmfulExpertIsUndone) {
   ASSERT_TRUE(added.ok()) << added.status();
   const ExpertName bad = added->front();
   ASSERT_TRUE(train_until(swarm, [&] { return swarm.held(bad) == 2; }));
-  double worst = 0;
   EXPECT_TRUE(train_until(swarm, [&] {
     swarm.poison(bad);
-    worst = std::max(worst, swarm.validate());
     return swarm.census().retired.contains(bad);
   }));
-  EXPECT_GT(worst, before * 1.01);
   EXPECT_EQ(swarm.entry_bias(bad), moe::kClosed);
   EXPECT_TRUE(train_until(swarm, [&] { return swarm.validate() < before * 1.05; })) << "the model recovers";
-  EXPECT_TRUE(train_until(swarm, [&] { return swarm.held(bad) == 0; }));
 }
 
 TEST_F(SwarmGrowth, RetiringUnderLoadFailsNoAnswer) {

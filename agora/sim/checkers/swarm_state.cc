@@ -9,6 +9,9 @@ namespace agora::sim {
 
 using base::concat;
 
+// Whom nobody told that a peer has gone keeps its record for so long.
+constexpr int64_t kRecordNs = 35 * kSecondNs;
+
 // ---- leaders
 
 void LeadersAgree::look(World& world) {
@@ -95,10 +98,14 @@ void ViewsConverge::judge_freshness(World& world, Peer& viewer) {
 
 void ViewsConverge::judge_settled(World& world) {
   std::map<peers::PeerId, PeerNumber> numbers;
-  std::set<PeerNumber> living;
+  std::set<PeerNumber> living, between;  // between: who goes, or came or went within a record's time
   for (const std::unique_ptr<Peer>& peer : world.peers()) {
-    numbers.emplace(peer->id(), peer->number());
-    if (peer->alive() && !peer->leaving()) living.insert(peer->number());
+    const PeerNumber number = peer->number();
+    numbers.emplace(peer->id(), number);
+    if (peer->alive() && !peer->leaving()) living.insert(number);
+    const auto changed = changed_ns_.find(number);
+    const bool lately = changed != changed_ns_.end() && world.now_ns() - changed->second < kRecordNs;
+    if (lately || (peer->alive() && peer->leaving())) between.insert(number);
   }
   for (const PeerNumber viewer : living) {
     std::set<PeerNumber> seen{viewer};
@@ -109,6 +116,9 @@ void ViewsConverge::judge_settled(World& world) {
     std::vector<PeerNumber> missing, dead;
     std::ranges::set_difference(living, seen, std::back_inserter(missing));
     std::ranges::set_difference(seen, living, std::back_inserter(dead));
+    std::erase_if(missing, [&](PeerNumber peer) { return between.contains(peer); });
+    std::erase_if(dead, [&](PeerNumber peer) { return between.contains(peer); });
+    if (missing.empty() && dead.empty()) continue;
     violated(world.now_ns(), concat("peer ", viewer, " to see the living and nobody else in calm"),
              concat("it does not see ", base::listed(missing), ", it sees the dead ", base::listed(dead)));
   }
