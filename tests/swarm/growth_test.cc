@@ -107,6 +107,7 @@ TEST_F(SwarmGrowth, AHarmfulExpertIsUndone) {
   ASSERT_TRUE(train_until(swarm, [&] { return swarm.held(bad) == 2; }));
   EXPECT_TRUE(train_until(swarm, [&] {
     swarm.poison(bad);
+    swarm.validate();  // where trainers judge newcomers
     return swarm.census().retired.contains(bad);
   }));
   EXPECT_EQ(swarm.entry_bias(bad), moe::kClosed);
