@@ -52,15 +52,17 @@ std::optional<double> Growth::recent_loss() const {
   return std::reduce(losses_.begin(), losses_.end()) / static_cast<double>(losses_.size());
 }
 
-std::vector<ExpertName> Growth::on_validation(double loss, int64_t step, Decides decides) {
+std::vector<ExpertName> Growth::on_validation(double loss, int64_t step, Decides decides,
+                                              const std::set<ExpertName>& idle) {
   if (std::isfinite(loss)) losses_.push_back(loss);
   if (losses_.size() > config_.averaged) losses_.pop_front();
   for (auto& [name, newcomer] : newcomers_) {
     if (newcomer.undone || newcomer.watched >= config_.watched_after) continue;
-    // What is closed, or was never compared, changes no loss yet.
+    // Whom nobody asks, or was never compared, changes no loss yet.
     const bool closed = step <= newcomer.since_step + config_.tied_steps;
-    if (closed || !newcomer.loss_before) newcomer.loss_before = recent_loss();
-    if (closed) continue;
+    const bool unasked = closed || idle.contains(name);
+    if (unasked || !newcomer.loss_before) newcomer.loss_before = recent_loss();
+    if (unasked) continue;
     // A loss that is not a number is worse than any.
     const bool worse = !(loss <= newcomer.loss_before.value_or(loss) * (1 + config_.worse_max));
     newcomer.failures = worse ? newcomer.failures + 1 : 0;

@@ -5,7 +5,7 @@
 //   growth.on_census(take_census(records, spec), step);             // each second or so
 //   gate.entry_bias = growth.bias(name, step);          // of each expert, after each step
 //   if (growth.tied(name, step)) gate.seat_expert(...); // its numbers in the gate are not yet its own
-//   for (ExpertName bad : growth.on_validation(loss, step, Decides::yes)) ...
+//   for (ExpertName bad : growth.on_validation(loss, step, Decides::yes, idle)) ...
 //   for (ExpertName bad : growth.to_retire()) ask_a_host_to_retire(bad);    // until a census says it is
 //
 // An expert beyond the first `experts` is closed until somebody leads it. Then, for tied_steps, it stays
@@ -17,8 +17,8 @@
 //
 // Each validation on its way up, for as long again, and until watched_after good ones came then, is held
 // against the mean of the last few while it was still closed: worse by more than worse_max, failures_max
-// times in a row, undoes it - it is closed, and named in to_retire() until hosts say that it is retired. Of
-// several the youngest goes first, for the others were there when the loss still was good. All trainers of a
+// times in a row, undoes it - it is closed, and named in to_retire() until hosts say that it is retired. As
+// long as no row comes to it, it is as if it were closed: nothing good or bad is its doing. Of several the youngest goes first, for the others were there when the loss still was good. All trainers of a
 // swarm watch; one decides (the caller says which), for their trunks differ by little more than noise, and
 // many who decide would be many chances to be wrong.
 //
@@ -55,8 +55,9 @@ class Growth {
   // The trunk has let the expert in so far. Without a word it is as if it had not come yet.
   void on_trunk(ExpertName expert, float entry_bias, int64_t step);
   void on_census(Census census, int64_t step);
-  // Of those undone by this validation.
-  std::vector<ExpertName> on_validation(double loss, int64_t step, Decides decides);
+  // Of those undone by this validation. idle: to whom no row came of late.
+  std::vector<ExpertName> on_validation(double loss, int64_t step, Decides decides,
+                                        const std::set<ExpertName>& idle = {});
 
   // moe::kClosed to 0.
   float bias(ExpertName expert, int64_t step) const;

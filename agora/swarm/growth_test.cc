@@ -142,6 +142,18 @@ TEST_F(GrowthTest, AfterTheRampItIsWatchedForAWhileOnly) {
   EXPECT_TRUE(validate(3.0, 1500).empty());
 }
 
+TEST_F(GrowthTest, AsLongAsNoRowComesToItNothingIsItsDoing) {
+  validate(2.0, 900);
+  growth.on_census(led(9), 1000);
+  const auto idle = [&](double loss, int64_t step) {
+    return growth.on_validation(loss, step, Decides::yes, {kNew});
+  };
+  for (const double loss : {2.5, 2.5, 1.9, 1.8, 1.8, 1.8, 1.8}) EXPECT_TRUE(idle(loss, 1500).empty());
+  EXPECT_TRUE(growth.watches(1500)) << "it has not been seen at work";
+  EXPECT_TRUE(validate(1.85, 1510).empty());
+  EXPECT_THAT(validate(1.85, 1520), testing::ElementsAre(kNew)) << "against the losses just before its rows";
+}
+
 TEST_F(GrowthTest, TheYoungestGoesFirst) {
   validate(2.0, 900);
   growth.on_census(led(9), 1000);

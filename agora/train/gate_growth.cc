@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <limits>
+#include <optional>
 
 #include "agora/swarm/host/expert_store.h"
 #include "agora/swarm/host/host_messages.h"
@@ -21,19 +22,19 @@ struct Peer {
 };
 
 // Who leads it; else any host: each passes on what was retired.
-std::vector<Peer> host_to_ask(const std::vector<std::shared_ptr<const peers::Record>>& records,
-                              ExpertName expert) {
-  std::vector<Peer> any;
+std::optional<Peer> host_to_ask(const std::vector<std::shared_ptr<const peers::Record>>& records,
+                                ExpertName expert) {
+  std::optional<Peer> any;
   for (const auto& record : records) {
     const auto state = swarm::decode_peer_state(record->body);
     if (!state.ok() || !state->host) continue;
     for (const swarm::HeldRange& range : state->held) {
       const int64_t place = int64_t{expert.expert.value} - range.first;
       if (range.leads && range.layer == expert.layer && place >= 0 && place < range.count) {
-        return {{record->peer, record->endpoint}};
+        return Peer{record->peer, record->endpoint};
       }
     }
-    if (any.empty()) any.push_back({record->peer, record->endpoint});
+    if (!any) any = Peer{record->peer, record->endpoint};
   }
   return any;
 }
@@ -101,9 +102,21 @@ bool GateGrowth::decides() const {
   });
 }
 
+// By the last step's rows.
+std::set<ExpertName> GateGrowth::idle() const {
+  std::set<ExpertName> idle;
+  for (int64_t l = 0; l < spec_.layers; ++l) {
+    const std::span<const int64_t> loads = trunk_.block(LayerId{l}).mixture().loads();
+    for (int64_t e = 0; e < spec_.experts_max; ++e) {
+      if (loads[static_cast<size_t>(e)] == 0) idle.insert({LayerId{l}, ExpertId{e}});
+    }
+  }
+  return idle;
+}
+
 std::vector<ExpertName> GateGrowth::on_validation(double loss, int64_t step) {
   const std::vector<ExpertName> undone =
-      growth_.on_validation(loss, step, decides() ? swarm::Decides::yes : swarm::Decides::no);
+      growth_.on_validation(loss, step, decides() ? swarm::Decides::yes : swarm::Decides::no, idle());
   if (undone.empty()) return undone;
   ask_to_retire();
   apply(step);
@@ -124,14 +137,14 @@ void GateGrowth::ask_to_retire() {
   if (bad.empty()) return;
   const auto records = place_.directory.records();
   for (const ExpertName expert : bad) {
-    for (const Peer& host : host_to_ask(records, expert)) {
-      place_.transport.call({.to = host.peer,
-                             .at = host.endpoint,
-                             .method = swarm::kRetireExpert,
-                             .priority = peers::Priority::background,
-                             .deadline_ns = place_.loop.now_ns() + kRetireNs},
-                            swarm::encode_expert(expert), [](const peers::Reply&) {});
-    }
+    const std::optional<Peer> host = host_to_ask(records, expert);
+    if (!host) continue;
+    place_.transport.call({.to = host->peer,
+                           .at = host->endpoint,
+                           .method = swarm::kRetireExpert,
+                           .priority = peers::Priority::background,
+                           .deadline_ns = place_.loop.now_ns() + kRetireNs},
+                          swarm::encode_expert(expert), [](const peers::Reply&) {});
   }
 }
 

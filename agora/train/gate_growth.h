@@ -11,6 +11,7 @@
 // lowest peer id decides what is undone. One thread: the trainer's.
 #pragma once
 
+#include <set>
 #include <vector>
 
 #include "agora/base/loop.h"
@@ -45,6 +46,7 @@ class GateGrowth {
 
  private:
   bool decides() const;
+  std::set<swarm::ExpertName> idle() const;
   void ask_to_retire();
   bool set_entry(LayerId layer, int64_t step);
   void apply(int64_t step);

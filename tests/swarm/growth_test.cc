@@ -1,6 +1,6 @@
 // Experts that are added, retired and undone while a swarm trains and answers.
 #include <filesystem>
-#include <fstream>
+#include <map>
 #include <numeric>
 
 #include "agora/kernels/cpu_features.h"
@@ -8,6 +8,7 @@
 #include "agora/train/run_folder.h"
 #include <gmock/gmock.h>
 
+#include "tests/counting_text.h"
 #include "tests/swarm/growing_swarm.h"
 
 namespace agora::tests {
@@ -23,9 +24,7 @@ class SwarmGrowth : public testing::Test {
            ("swarm-growth-" + std::string(testing::UnitTest::GetInstance()->current_test_info()->name()));
     std::filesystem::remove_all(dir_);
     std::filesystem::create_directories(dir_);
-    std::ofstream out(dir_ / "text.txt");
-    for (int i = 0; i < 4000; ++i) out << i * 7 << (i % 9 == 8 ? "\n" : " ");
-    options_.data = (dir_ / "text.txt").string();
+    options_.data = text_.file();
     options_.tokenizer = "bytes";
     options_.layers = 2;
     options_.width = 32;
@@ -45,10 +44,11 @@ class SwarmGrowth : public testing::Test {
   }
   void TearDown() override { std::filesystem::remove_all(dir_); }
 
-  // Until it is so, or for 1,500 steps.
+  // Until it is so, or for 1,500 steps and half a minute: some things come with steps, some with time.
   template <class IsSo>
   bool train_until(GrowingSwarm& swarm, IsSo is_so) {
-    for (int i = 0; i < 300; ++i) {
+    const int64_t late_ns = swarm.loop().now_ns() + 30 * base::kSecondNs;
+    for (int i = 0; i < 300 || swarm.loop().now_ns() < late_ns; ++i) {
       if (is_so()) return true;
       swarm.train(5);
     }
@@ -56,6 +56,7 @@ class SwarmGrowth : public testing::Test {
   }
 
   std::filesystem::path dir_;
+  CountingText text_;
   train::TrainOptions options_;
 };
 
@@ -81,9 +82,12 @@ TEST_F(SwarmGrowth, AddedExpertsTakeTheirShareAndNoAnswerFails) {
   EXPECT_TRUE(train_until(swarm, [&] {
     return std::ranges::all_of(added, [&](ExpertName e) { return swarm.entry_bias(e) == 0; });
   })) << "the ramp ends";
+  std::map<ExpertName, double> shares;  // summed, for balance moves whole batches to and fro
+  double looks = 0;
   EXPECT_TRUE(train_until(swarm, [&] {
-    return std::ranges::all_of(added,
-                               [&](ExpertName e) { return share(swarm.loads(e.layer), e.expert) > 0.5 / 6; });
+    ++looks;
+    for (const ExpertName e : added) shares[e] += share(swarm.loads(e.layer), e.expert);
+    return std::ranges::all_of(shares, [&](const auto& entry) { return entry.second / looks > 0.5 / 6; });
   })) << "half of an even share";
   EXPECT_LT(swarm.validate(), before);
   const int64_t asked = asker.asked();
@@ -105,13 +109,17 @@ TEST_F(SwarmGrowth, AHarmfulExpertIsUndone) {
   ASSERT_TRUE(added.ok()) << added.status();
   const ExpertName bad = added->front();
   ASSERT_TRUE(train_until(swarm, [&] { return swarm.held(bad) == 2; }));
+  const double healthy = swarm.validate();
+  double worst = 0;
   EXPECT_TRUE(train_until(swarm, [&] {
     swarm.poison(bad);
-    swarm.validate();  // where trainers judge newcomers
+    worst = std::max(worst, swarm.validate());  // where trainers judge newcomers
     return swarm.census().retired.contains(bad);
   }));
+  EXPECT_GT(worst, healthy * 1.01);
   EXPECT_EQ(swarm.entry_bias(bad), moe::kClosed);
   EXPECT_TRUE(train_until(swarm, [&] { return swarm.validate() < before * 1.05; })) << "the model recovers";
+  EXPECT_TRUE(train_until(swarm, [&] { return swarm.held(bad) == 0; }));
 }
 
 TEST_F(SwarmGrowth, RetiringUnderLoadFailsNoAnswer) {

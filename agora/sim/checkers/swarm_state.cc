@@ -9,8 +9,12 @@ namespace agora::sim {
 
 using base::concat;
 
+namespace {
+
 // Whom nobody told that a peer has gone keeps its record for so long.
 constexpr int64_t kRecordNs = 35 * kSecondNs;
+
+}  // namespace
 
 // ---- leaders
 
@@ -98,14 +102,16 @@ void ViewsConverge::judge_freshness(World& world, Peer& viewer) {
 
 void ViewsConverge::judge_settled(World& world) {
   std::map<peers::PeerId, PeerNumber> numbers;
-  std::set<PeerNumber> living, between;  // between: who goes, or came or went within a record's time
+  std::set<PeerNumber> living, going;  // going: or gone, within a record's time
   for (const std::unique_ptr<Peer>& peer : world.peers()) {
     const PeerNumber number = peer->number();
     numbers.emplace(peer->id(), number);
-    if (peer->alive() && !peer->leaving()) living.insert(number);
-    const auto changed = changed_ns_.find(number);
-    const bool lately = changed != changed_ns_.end() && world.now_ns() - changed->second < kRecordNs;
-    if (lately || (peer->alive() && peer->leaving())) between.insert(number);
+    if (peer->alive()) {
+      (peer->leaving() ? going : living).insert(number);
+      continue;
+    }
+    const auto ended = ended_ns_.find(number);
+    if (ended != ended_ns_.end() && world.now_ns() - ended->second < kRecordNs) going.insert(number);
   }
   for (const PeerNumber viewer : living) {
     std::set<PeerNumber> seen{viewer};
@@ -116,8 +122,7 @@ void ViewsConverge::judge_settled(World& world) {
     std::vector<PeerNumber> missing, dead;
     std::ranges::set_difference(living, seen, std::back_inserter(missing));
     std::ranges::set_difference(seen, living, std::back_inserter(dead));
-    std::erase_if(missing, [&](PeerNumber peer) { return between.contains(peer); });
-    std::erase_if(dead, [&](PeerNumber peer) { return between.contains(peer); });
+    std::erase_if(dead, [&](PeerNumber peer) { return going.contains(peer); });
     if (missing.empty() && dead.empty()) continue;
     violated(world.now_ns(), concat("peer ", viewer, " to see the living and nobody else in calm"),
              concat("it does not see ", base::listed(missing), ", it sees the dead ", base::listed(dead)));

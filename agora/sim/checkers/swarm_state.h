@@ -43,7 +43,7 @@ class ViewsConverge final : public Checker {
  public:
   explicit ViewsConverge(Verdict& verdict) : Checker("views converge", verdict) {}
   void look(World& world) override;
-  void on_life(const LifeFact& fact) override { changed_ns_[fact.peer] = fact.at_ns; }
+  void on_life(const LifeFact& fact) override { ended_ns_[fact.peer] = fact.at_ns; }
 
  private:
   void judge_freshness(World& world, Peer& viewer);
@@ -51,7 +51,7 @@ class ViewsConverge final : public Checker {
 
   using Life = std::pair<PeerNumber, uint32_t>;
   std::map<std::pair<Life, peers::PeerId>, uint64_t> sequence_;  // of the last record that it had of a peer
-  std::map<PeerNumber, int64_t> changed_ns_;                     // when it started or ended last
+  std::map<PeerNumber, int64_t> ended_ns_;                       // of the dead: when
 };
 
 // A question ends by its deadline; in calm each is answered whole.

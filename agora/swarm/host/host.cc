@@ -12,9 +12,9 @@ namespace {
 
 constexpr double kLoadMemory = 0.8;  // of the running mean of rows a second, for each round
 constexpr double kJitter = 0.2;      // of a period, so that hosts do not move in step
-// A timer that is so late says that the whole process was not there: a busy machine is late by less.
 // Hosts that are gone for so long are no part of the swarm any more.
 constexpr int64_t kHostsForgottenNs = 600'000'000'000;
+// A timer that is so late says that the whole process was not there: a busy machine is late by less.
 constexpr int64_t kStoodStillNs = 2'000'000'000;
 
 LeadershipConfig leadership_config(const HostOptions& options, int64_t now_ns) {
