@@ -1,7 +1,8 @@
 #include "agora/sim/random_scenario.h"
 
+#include <cmath>
+
 #include "agora/base/rng.h"
-#include "agora/base/text.h"
 
 namespace agora::sim {
 namespace {
@@ -14,10 +15,14 @@ class Draws {
   int64_t from_to(int64_t low, int64_t high) {
     return low + static_cast<int64_t>(rng_.below(static_cast<uint32_t>(high - low + 1)));
   }
-  // In steps of a hundredth, so that its text is short; off in every other scenario.
+  // In steps of 1 / parts, so that its text is short.
+  double number(double low, double high, int parts = 1) {
+    return static_cast<double>(from_to(std::llround(low * parts), std::llround(high * parts))) / parts;
+  }
+  // Off in every other scenario.
   double maybe(double low, double high) {
-    const int64_t value = from_to(static_cast<int64_t>(low * 100), static_cast<int64_t>(high * 100));
-    return one_in(2) ? 0.0 : static_cast<double>(value) / 100;
+    const double value = number(low, high, 100);
+    return one_in(2) ? 0.0 : value;
   }
 
  private:
@@ -27,7 +32,7 @@ class Draws {
 // What happens to peers, their clocks and the hash table; messages arrive, some twice or late by a little.
 void draw_failing_peers(Draws& draw, FaultPlan& f) {
   f.crash_every_s = draw.maybe(8, 25);
-  f.restart_after_s = static_cast<double>(draw.from_to(2, 20));
+  f.restart_after_s = draw.number(2, 20);
   f.gate_crash_every_s = draw.maybe(10, 30);
   f.leave_every_s = draw.maybe(10, 30);
   f.dht_down_every_s = draw.maybe(10, 30);
@@ -41,12 +46,26 @@ void draw_failing_ways(Draws& draw, FaultPlan& f) {
   f.loss = draw.maybe(0.02, 0.3);
   f.reorder = draw.maybe(0.05, 0.5);
   f.freeze_every_s = draw.maybe(10, 30);
-  f.freeze_s = static_cast<double>(draw.from_to(2, 12));
+  f.freeze_s = draw.number(2, 12);
   f.partition_every_s = draw.maybe(12, 40);
-  f.partition_s = static_cast<double>(draw.from_to(2, 25));
+  f.partition_s = draw.number(2, 25);
   f.clog_every_s = draw.maybe(10, 30);
   f.slow_every_s = draw.maybe(10, 30);
   f.clock_jump_every_s = draw.maybe(10, 30);
+}
+
+void draw_failing_disks(Draws& draw, FaultPlan& f) {
+  f.disk_full_every_s = draw.maybe(5, 20);
+  f.disk_full_s = draw.number(5, 30);
+  f.disk_flip = draw.maybe(0.05, 0.5);
+  f.disk_torn = draw.maybe(0.2, 1);
+}
+
+// Deaths that are no accidents of one host: so many an hour that each comes or goes once or twice in a run,
+// and many in one moment.
+void draw_many_deaths(Draws& draw, FaultPlan& f) {
+  f.churn_per_hour = draw.maybe(20, 120);
+  f.kill_at_once = draw.maybe(0.3, 0.8);
 }
 
 }  // namespace
@@ -68,18 +87,21 @@ Scenario random_scenario(uint64_t seed) {
   s.calm_s = 75;
   s.callers = draw.from_to(1, 3);
   s.rows = draw.from_to(1, 6);
-  s.think_ms = static_cast<double>(draw.from_to(200, 800));
-  s.deadline_s = static_cast<double>(draw.from_to(5, 10));
-  s.training = static_cast<double>(draw.from_to(3, 9)) / 10;
+  s.think_ms = draw.number(200, 800);
+  s.deadline_s = draw.number(5, 10);
+  s.training = draw.number(0.3, 0.9, 10);
   if (draw.one_in(5)) {
     s.hot_expert = draw.from_to(0, s.experts - 1);
-    s.hot = static_cast<double>(draw.from_to(2, 8)) / 10;
+    s.hot = draw.number(0.2, 0.8, 10);
   }
-  if (draw.one_in(5)) s.flash_crowd_s = static_cast<double>(draw.from_to(3, 15));
-  s.row_us = static_cast<double>(draw.from_to(2, 40));
+  if (draw.one_in(5)) s.flash_crowd_s = draw.number(3, 15);
+  s.row_us = draw.number(2, 40);
   s.faults.off = 0;  // drawn here
   draw_failing_peers(draw, s.faults);
   if (!draw.one_in(3)) draw_failing_ways(draw, s.faults);
+  draw_failing_disks(draw, s.faults);
+  draw_many_deaths(draw, s.faults);
+  s.faults.rare = draw.maybe(0.1, 0.4);
   return s;
 }
 

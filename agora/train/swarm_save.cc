@@ -4,8 +4,8 @@
 #include <optional>
 
 #include "absl/strings/str_cat.h"
+#include "agora/base/awaited.h"
 #include "agora/base/loop.h"
-#include "agora/base/mutex.h"
 #include "agora/swarm/census.h"
 #include "agora/swarm/host/snapshot.h"
 #include "agora/swarm/trunk_exchange.h"
@@ -29,30 +29,10 @@ constexpr int64_t kCoveredNs = 5 * base::kSecondNs;  // for the directory to sho
 constexpr size_t kCursorBytes = 16;
 constexpr const char* kConfigFile = "/config.json";
 
-// An answer that another thread brings.
-template <class T>
-class Awaited {
- public:
-  void bring(T value) {
-    base::MutexLock lock(mutex_);
-    value_.emplace(std::move(value));
-    came_.wake_all();
-  }
-  T wait() {
-    base::MutexLock lock(mutex_);
-    while (!value_) came_.wait(mutex_);
-    return *std::move(value_);
-  }
-
- private:
-  base::Mutex mutex_;
-  base::Condition came_;
-  std::optional<T> value_ ABSL_GUARDED_BY(mutex_);
-};
-
 StatusOr<peers::Payload> pull_from(const SwarmToSave& swarm, const swarm::Candidate& host,
                                    ExpertName expert) {
-  auto bytes = std::make_shared<Awaited<StatusOr<peers::Payload>>>();  // the transport's until it has called
+  auto bytes =
+      std::make_shared<base::Awaited<StatusOr<peers::Payload>>>();  // the transport's until it has called
   const peers::CallSettings settings{.to = host.peer,
                                      .at = host.endpoint,
                                      .method = swarm::kGetSnapshot,
@@ -96,7 +76,7 @@ StatusOr<peers::Payload> pull_expert(const SwarmToSave& swarm, ExpertName expert
 }
 
 std::map<std::string, Rng::State> pull_cursors(const SwarmToSave& swarm) {
-  using Answer = Awaited<std::optional<Rng::State>>;
+  using Answer = base::Awaited<std::optional<Rng::State>>;
   std::map<std::string, std::shared_ptr<Answer>> answers;
   for (const swarm::TrunkSource& trainer : swarm::trunk_sources(swarm.directory.records())) {
     auto answer = answers[trainer.peer.text()] = std::make_shared<Answer>();

@@ -1,10 +1,11 @@
 // The running directory in two worlds: virtual time with a simulated DHT, and real time with libtorrent's.
 #include <unistd.h>
 
-#include <future>
 #include <memory>
 #include <utility>
 
+#include "agora/base/awaited.h"
+#include "agora/base/run_on.h"
 #include "agora/base/thread_loop.h"
 #include "agora/base/virtual_loop.h"
 #include "agora/peers/directory/libtorrent_dht.h"
@@ -78,24 +79,17 @@ uint16_t port_with_free_dht_port() {
 class LiveWorld final : public DirectoryWorld {
  public:
   base::Loop& loop() override { return loop_; }
-  void on_loop(const std::function<void()>& task) override {
-    std::promise<void> ran;
-    loop_.post([&] {
-      task();
-      ran.set_value();
-    });
-    ran.get_future().wait();
-  }
+  void on_loop(const std::function<void()>& task) override { base::run_on(loop_, task); }
   bool wait(const std::function<bool()>& condition) override {
-    std::promise<bool> answer;
+    base::Awaited<bool> answer;
     const int64_t end_ns = loop_.now_ns() + 60 * kSecondNs;
     std::function<void()> ask = [&] {
       const bool holds = condition();
-      if (holds || loop_.now_ns() >= end_ns) return answer.set_value(holds);
+      if (holds || loop_.now_ns() >= end_ns) return answer.bring(holds);
       loop_.after(5 * kMillisecondNs, ask);
     };
     loop_.post(ask);
-    return answer.get_future().get();
+    return answer.wait();
   }
   std::unique_ptr<peers::Transport> make_transport(const peers::Identity& identity) override {
     return std::make_unique<peers::LoopbackTransport>(network_, identity.id(),

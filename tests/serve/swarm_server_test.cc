@@ -2,6 +2,7 @@
 
 #include <set>
 
+#include "agora/base/awaited.h"
 #include "agora/serve/trace_json.h"
 #include "agora/swarm/wire/method.h"
 #include <gtest/gtest.h>
@@ -18,21 +19,14 @@ serve::AskRequest request(uint64_t seed, int64_t tokens) {
 // One call, waiting for its reply.
 peers::Reply call(peers::Transport& from, const peers::Transport& to, peers::Method method,
                   std::string_view bytes) {
-  base::Mutex mutex;
-  base::Condition changed;
-  std::optional<peers::Reply> reply;
+  base::Awaited<peers::Reply> reply;
   from.call({.to = to.self(),
              .at = to.endpoint(),
              .method = method,
              .deadline_ns = RealClock().now_ns() + 20 * base::kSecondNs},
-            peers::Payload::copy(base::as_bytes(bytes)), [&](peers::Reply r) {
-              const base::MutexLock lock(mutex);
-              reply = std::move(r);
-              changed.wake_all();
-            });
-  const base::MutexLock lock(mutex);
-  while (!reply) changed.wait(mutex);
-  return *reply;
+            peers::Payload::copy(base::as_bytes(bytes)),
+            [&](peers::Reply came) { reply.bring(std::move(came)); });
+  return reply.wait();
 }
 
 TEST(SwarmServer, AnswersBitForBitAsOneProcess) {

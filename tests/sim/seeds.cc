@@ -10,6 +10,7 @@
 #include <cstring>
 #include <string>
 
+#include "agora/base/text.h"
 #include "agora/sim/checkers/checkers.h"
 #include "agora/sim/random_scenario.h"
 #include "agora/sim/run.h"
@@ -23,10 +24,13 @@ bool run_seed(uint64_t seed) {
   Checkers checkers;
   Run run(scenario, seed);
   checkers.watch(run, scenario);
-  checkers.judge_end(run.go());
+  const RunReport report = run.go();
+  checkers.judge_end(report);
   if (checkers.verdict().ok()) return true;
-  std::printf("seed %llu failed:\n%srepeat it with: agora sim random --seed %llu\n",
-              static_cast<unsigned long long>(seed), verdict_text(checkers.verdict()).c_str(),
+  std::printf("seed %llu failed:\n%s", static_cast<unsigned long long>(seed),
+              verdict_text(checkers.verdict()).c_str());
+  std::printf("faults: %s; limits set low: %s\nrepeat it with: agora sim random --seed %llu\n",
+              agora::base::listed(report.kinds_on).c_str(), agora::base::listed(report.rare).c_str(),
               static_cast<unsigned long long>(seed));
   std::fflush(stdout);
   return false;

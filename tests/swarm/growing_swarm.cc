@@ -1,8 +1,8 @@
 #include "tests/swarm/growing_swarm.h"
 
-#include <optional>
-
+#include "agora/base/awaited.h"
 #include "agora/base/check.h"
+#include "agora/base/run_on.h"
 #include "agora/kernels/cpu_features.h"
 #include "agora/kernels/table.h"
 #include "agora/kernels/workspace.h"
@@ -20,21 +20,6 @@ constexpr int64_t kSayNs = 50 * base::kMillisecondNs;
 
 kernels::Compute compute_on(base::ThreadPool& pool, kernels::Workspace* workspace = nullptr) {
   return {&kernels::best_table(kernels::cpu_features()), &pool, kernels::Precision::f32, workspace};
-}
-
-// Waits until the task has run on the loop.
-void on_loop(base::Loop& loop, const std::function<void()>& task) {
-  base::Mutex mutex;
-  base::Condition changed;
-  bool done = false;
-  loop.post([&] {
-    task();
-    base::MutexLock lock(mutex);
-    done = true;
-    changed.wake_all();
-  });
-  base::MutexLock lock(mutex);
-  while (!done) changed.wait(mutex);
 }
 
 swarm::SwarmSpec spec_of(const train::TrainOptions& options, const model::ModelConfig& config) {
@@ -98,7 +83,7 @@ class GrowingSwarm::GrowingHost {
       options.retired = swarm.saved_->manifest().retired;
       for (const auto& expert : swarm.saved_->manifest().experts) options.added.push_back(expert.name);
     }
-    on_loop(loop_, [&] {
+    base::run_on(loop_, [&] {
       host_ = std::make_unique<swarm::Host>(loop_, executor_, disk_, *transport_, view_, *store_, swarm.spec_,
                                             options);
       service_ = std::make_unique<swarm::HostService>(*transport_, executor_, *store_, swarm.spec_,
@@ -109,15 +94,15 @@ class GrowingSwarm::GrowingHost {
     });
   }
   ~GrowingHost() {
-    on_loop(loop_, [&] { said_->stop(); });
+    base::run_on(loop_, [&] { said_->stop(); });
     transport_->stop();
-    on_loop(loop_, [&] { host_.reset(); });
+    base::run_on(loop_, [&] { host_.reset(); });
     compute_.stop();
     disk_.stop();
   }
 
   void with_store(const std::function<void(swarm::ExpertStore&)>& task) {
-    on_loop(compute_, [&] { task(*store_); });
+    base::run_on(compute_, [&] { task(*store_); });
   }
   const peers::Transport& transport() const { return *transport_; }
 
@@ -145,10 +130,10 @@ class GrowingSwarm::GrowingServer {
     server_ = *serve::SwarmServer::create(peer, swarm.spec_, compute_on(pool_, &workspace_), settings);
     said_ = std::make_shared<Said>(loop_, swarm.directory_, *transport_,
                                    [this](swarm::PeerState& state) { server_->describe(state); });
-    on_loop(loop_, [&] { said_->begin(); });
+    base::run_on(loop_, [&] { said_->begin(); });
   }
   ~GrowingServer() {
-    on_loop(loop_, [&] { said_->stop(); });
+    base::run_on(loop_, [&] { said_->stop(); });
     transport_->stop();
   }
 
@@ -217,21 +202,13 @@ train::SwarmStepReport GrowingSwarm::train(int64_t steps) {
 
 peers::Reply GrowingSwarm::ask_a_host(peers::Method method, const peers::Payload& request) {
   const auto client = make_transport();
-  base::Mutex mutex;
-  base::Condition changed;
-  std::optional<peers::Reply> reply;
+  base::Awaited<peers::Reply> reply;
   client->call({.to = hosts_[0]->transport().self(),
                 .at = hosts_[0]->transport().endpoint(),
                 .method = method,
                 .deadline_ns = loop_.now_ns() + 10 * base::kSecondNs},
-               request, [&](peers::Reply r) {
-                 const base::MutexLock lock(mutex);
-                 reply = std::move(r);
-                 changed.wake_all();
-               });
-  const base::MutexLock lock(mutex);
-  while (!reply) changed.wait(mutex);
-  return *reply;
+               request, [&](peers::Reply came) { reply.bring(std::move(came)); });
+  return reply.wait();
 }
 
 StatusOr<std::vector<swarm::ExpertName>> GrowingSwarm::add(const swarm::AddExpert& request) {

@@ -3,6 +3,7 @@
 #include <fstream>
 #include <thread>
 
+#include "agora/base/run_on.h"
 #include "agora/base/thread_loop.h"
 #include "agora/kernels/cpu_features.h"
 #include "agora/kernels/table.h"
@@ -59,7 +60,7 @@ class WholeHost {
     if (saved != nullptr) {
       options.first = [saved](swarm::ExpertName expert) { return saved->snapshot(expert); };
     }
-    on_loop([&] {
+    base::run_on(loop_, [&] {
       host_ = std::make_unique<swarm::Host>(loop_, executor_, disk_, peer_.transport, peer_.directory,
                                             *store_, spec, options);
       service_ = std::make_unique<swarm::HostService>(peer_.transport, executor_, *store_, spec,
@@ -68,7 +69,7 @@ class WholeHost {
   }
   ~WholeHost() {
     peer_.transport.stop();
-    on_loop([&] { host_.reset(); });
+    base::run_on(loop_, [&] { host_.reset(); });
     compute_.stop();
     disk_.stop();
   }
@@ -77,7 +78,7 @@ class WholeHost {
   bool ready() { return ready_in(all_); }
   bool ready_in(FixedDirectory& directory) {
     bool ready = false;
-    on_loop([&] {
+    base::run_on(loop_, [&] {
       ready = host_->holds_all_it_should();
       swarm::PeerState state;
       host_->describe(state);
@@ -87,20 +88,6 @@ class WholeHost {
   }
 
  private:
-  void on_loop(const std::function<void()>& task) {
-    base::Mutex mutex;
-    base::Condition changed;
-    bool done = false;
-    loop_.post([&] {
-      task();
-      base::MutexLock lock(mutex);
-      done = true;
-      changed.wake_all();
-    });
-    base::MutexLock lock(mutex);
-    while (!done) changed.wait(mutex);
-  }
-
   base::Loop& loop_;
   FixedDirectory& all_;
   base::ThreadPool pool_{1};

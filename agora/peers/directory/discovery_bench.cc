@@ -1,12 +1,12 @@
 #include "agora/peers/directory/discovery_bench.h"
 
 #include <atomic>
-#include <future>
 #include <string>
 #include <utility>
 #include <vector>
 
 #include "agora/base/mutex.h"
+#include "agora/base/run_on.h"
 #include "agora/base/text.h"
 #include "agora/base/thread_loop.h"
 #include "agora/peers/directory/libtorrent_dht.h"
@@ -39,7 +39,6 @@ class Crowd {
  private:
   Status start_peer(int number, const TransportMaker& make_transport);
   void tell(Peer& peer);
-  static void on_loop(base::Loop& loop, const std::function<void()>& task);
 
   DiscoverySettings settings_;
   RealClock clock_;
@@ -50,19 +49,10 @@ class Crowd {
   int complete_ ABSL_GUARDED_BY(mutex_) = 0;
 };
 
-void Crowd::on_loop(base::Loop& loop, const std::function<void()>& task) {
-  std::promise<void> ran;
-  loop.post([&] {
-    task();
-    ran.set_value();
-  });
-  ran.get_future().wait();
-}
-
 Crowd::~Crowd() {
   for (const auto& peer : peers_) peer->transport->stop();
   for (const auto& peer : peers_) {
-    on_loop(*peer->loop, [&] {
+    base::run_on(*peer->loop, [&] {
       peer->directory.reset();
       peer->dht.reset();
     });
@@ -92,7 +82,7 @@ Status Crowd::start_peer(int number, const TransportMaker& make_transport) {
                                         .seed = static_cast<uint64_t>(number),
                                         .ttl_s = 30,
                                         .peers_max = 4096};
-  on_loop(*peer->loop, [&] {
+  base::run_on(*peer->loop, [&] {
     peer->directory = SwarmDirectory::create(settings, identity, *peer->loop, *peer->transport, *peer->dht);
   });
   peers_.push_back(std::move(peer));

@@ -42,12 +42,13 @@ void Host::State::adopt(ExpertName name) {
                  }});
   }
   if (on_disk_now.contains(name)) return adopt_from_disk(name);
-  const bool trained = holders.version_seen(name) > 0;
+  const bool trained = holders.version_seen(name) > 0 || unreadable.contains(name);
   if (trained) {
     const int64_t since_ns = orphan_since.try_emplace(name, now_ns).first->second;
-    // Placement asks again. Weights that begin anew would lead, in a healed network, over those that others
-    // trained on the other side.
-    if (now_ns - since_ns < options.orphan_grace_ns || cut_off()) return;
+    // Placement asks again, but for fixed holdings. Weights that begin anew would lead, in a healed network,
+    // over those that others trained on the other side.
+    const bool early = now_ns - since_ns < options.orphan_grace_ns || cut_off();
+    if (early && !static_holdings()) return;
     ++counts.lost;
     trouble(absl::DataLossError(base::concat("layer ", name.layer.value, " expert ", name.expert.value,
                                              ": no host holds it any more; it begins anew")));
@@ -60,26 +61,25 @@ void Host::State::adopt_from_disk(ExpertName name) {
   own[name].since_ns = loop.now_ns();
   on_disk([this, name] { return folder.load(name, snapshot_bytes_max(spec.shape)); },
           [name](State& self, StatusOr<std::string> bytes) {
-            if (!bytes.ok()) {
-              self.trouble(bytes.status());
-              self.on_disk_now.erase(name);
-              return self.adopt_first_weights(name);
-            }
+            if (!bytes.ok()) return self.disk_failed(name, bytes.status());
             const auto text = std::make_shared<const std::string>(*std::move(bytes));
             self.restore(name, peers::Payload(text, base::as_bytes(*text)),
                          [weak = self.weak_from_this(), name](const Status& status) {
                            const std::shared_ptr<State> here = weak.lock();
                            if (here == nullptr) return;
-                           if (status.ok()) {
-                             ++here->counts.restored;
-                             return;
-                           }
-                           here->trouble(status);
-                           here->on_disk_now.erase(name);
-                           here->own.erase(name);
-                           here->adopt(name);
+                           if (!status.ok()) return here->disk_failed(name, status);
+                           ++here->counts.restored;
                          });
           });
+}
+
+// The file is torn, or a bit of it turned over. It was written, so the expert had been trained: others may
+// have it, and are not heard yet.
+void Host::State::disk_failed(ExpertName name, const Status& status) {
+  on_disk_now.erase(name);
+  unreadable.insert(name);
+  adoption_failed(name, status);
+  if (static_holdings()) adopt(name);
 }
 
 // As the saved swarm has it that this one goes on from, or as the seed says.

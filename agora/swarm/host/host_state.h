@@ -89,6 +89,7 @@ struct Host::State : std::enable_shared_from_this<Host::State> {
   void begin();
   void adopt(ExpertName name);
   void adopt_from_disk(ExpertName name);
+  void disk_failed(ExpertName name, const Status& status);
   void adopt_first_weights(ExpertName name);
   void restore(ExpertName name, const peers::Payload& snapshot, const Done& done);
   void became_ready(ExpertName name, uint32_t epoch, uint64_t version);
@@ -196,6 +197,7 @@ struct Host::State : std::enable_shared_from_this<Host::State> {
   };
   std::deque<Added> added;                     // copies, the oldest first; at most kNewcomersMax
   std::set<ExpertName> on_disk_now;            // has a snapshot there
+  std::set<ExpertName> unreadable;             // had one, when this host started, that could not be read
   std::map<ExpertName, int64_t> orphan_since;  // had been trained, and nobody holds it
   size_t hosts_most = 0;                       // at the same time, this one too
   int64_t hosts_most_ns = 0;                   // when there were so many last

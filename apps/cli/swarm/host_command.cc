@@ -2,6 +2,7 @@
 #include <iostream>
 
 #include "absl/strings/str_cat.h"
+#include "agora/base/run_on.h"
 #include "agora/swarm/host/expert_store.h"
 #include "agora/swarm/host/host.h"
 #include "agora/swarm/host/host_service.h"
@@ -104,7 +105,7 @@ class HostRole {
     options.save_ns = static_cast<int64_t>(flags.save_seconds * 1e9);
     options.leave_ns_max = static_cast<int64_t>(flags.leave_seconds * 1e9);
     options.seed = static_cast<uint64_t>(node.loop().now_ns());
-    run_on(node.loop(), [&] {
+    base::run_on(node.loop(), [&] {
       role->host_.emplace(node.loop(), role->executor_, role->disk_, node.transport(), node.directory(),
                           *role->store_, node.spec(), options);
     });
@@ -142,7 +143,7 @@ class HostRole {
 
   // Gives away what it leads.
   void hand_over(Node& node) {
-    run_until(node.loop(), [this](const std::function<void()>& done) { host_->leave(done); });
+    base::run_until(node.loop(), [this](const std::function<void()>& done) { host_->leave(done); });
   }
 
  private:

@@ -6,6 +6,7 @@
 #include <random>
 
 #include "absl/strings/str_cat.h"
+#include "agora/base/run_on.h"
 #include "agora/peers/directory/libtorrent_dht.h"
 #include "agora/peers/directory/swarm_directory.h"
 #include "agora/peers/transport/grpc/grpc_transport.h"
@@ -75,7 +76,7 @@ StatusOr<std::unique_ptr<Node>> Node::open(const NodeFlags& flags, const Interru
 Node::~Node() {
   leave();
   stop();
-  if (directory_ != nullptr) run_on(*loop_, [this] { directory_.reset(); });
+  if (directory_ != nullptr) base::run_on(*loop_, [this] { directory_.reset(); });
   if (loop_ != nullptr) loop_->stop();
 }
 
@@ -104,7 +105,7 @@ Status Node::open_directory() {
   settings.first_sequence = static_cast<uint64_t>(std::time(nullptr));
   settings.seed = std::random_device()();
   settings.matters_to_all = [](const peers::Record& record) { return swarm::matters_to_all(record.body); };
-  run_on(*loop_, [&] {
+  base::run_on(*loop_, [&] {
     directory_ = peers::SwarmDirectory::create(settings, identity_, *loop_, *transport_, *dht_);
     directory_->subscribe([this](const peers::DirectoryEvent& event) { log_event(event); });
     for (const peers::Endpoint& at : join_) directory_->join(at);
@@ -162,7 +163,7 @@ Status Node::begin() {
     AGORA_ASSIGN_OR_RETURN(const peers::Endpoint listen, parse_listen("--http", flags_.http));
     AGORA_ASSIGN_OR_RETURN(http_, HttpFront::start(listen, pages(), dashboard::kPagePolicy));
   }
-  run_on(*loop_, [this] { refresh(); });
+  base::run_on(*loop_, [this] { refresh(); });
   return absl::OkStatus();
 }
 
@@ -202,7 +203,7 @@ void Node::leave() {
   left_ = true;
   log_->info("leaves");
   // The others are told while this waits: a second at most.
-  run_until(*loop_, [this](const std::function<void()>& done) {
+  base::run_until(*loop_, [this](const std::function<void()>& done) {
     loop_->cancel(refresh_timer_);
     contributions_.clear();
     directory_->leave(done);

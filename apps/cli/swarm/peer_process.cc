@@ -6,6 +6,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "agora/base/clock.h"
+#include "agora/base/mutex.h"
 
 #include "apps/cli/swarm/own_address.h"
 #include "apps/cli/terminal_text.h"
@@ -51,31 +52,6 @@ void wait_for_interrupt(const Interrupt& interrupt) {
   base::Condition never;
   base::MutexLock lock(mutex);
   while (!interrupt.load()) never.wait_until(mutex, RealClock().now_ns() + kLookNs);
-}
-
-void run_until(base::Loop& loop, const std::function<void(const std::function<void()>& done)>& task) {
-  struct End {
-    base::Mutex mutex;
-    base::Condition changed;
-    bool come ABSL_GUARDED_BY(mutex) = false;
-  };
-  const auto end = std::make_shared<End>();  // shared with done(), which may be kept longer than this waits
-  loop.post([&] {
-    task([end] {
-      base::MutexLock lock(end->mutex);
-      end->come = true;
-      end->changed.wake_all();
-    });
-  });
-  base::MutexLock lock(end->mutex);
-  while (!end->come) end->changed.wait(end->mutex);
-}
-
-void run_on(base::Loop& loop, const std::function<void()>& task) {
-  run_until(loop, [&](const std::function<void()>& done) {
-    task();
-    done();
-  });
 }
 
 }  // namespace agora::cli

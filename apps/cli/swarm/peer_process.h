@@ -9,7 +9,6 @@
 // Main's thread.
 #pragma once
 
-#include <functional>
 #include <string>
 
 #include <nlohmann/json.hpp>
@@ -44,9 +43,5 @@ class NodeEnd {
  private:
   Node& node_;
 };
-
-// Runs the task on the loop and waits until it has called done(), there or elsewhere.
-void run_until(base::Loop& loop, const std::function<void(const std::function<void()>& done)>& task);
-void run_on(base::Loop& loop, const std::function<void()>& task);
 
 }  // namespace agora::cli
