@@ -1,5 +1,6 @@
 // Hosts that were away and come back - stopped and continued, cut off by the network, started again with an
 // old disk - on virtual time: nothing that was learned meanwhile goes for what they remember.
+#include <filesystem>
 #include <functional>
 #include <map>
 #include <set>
@@ -198,6 +199,29 @@ TEST_F(AbsenceTest, OfSeveralDisksTheFreshestGoesOn) {
   for (int i = 1; i < kHosts; ++i) nodes.push_back(start(i));
   expect_nothing_forgotten(learned, 30 * kSecondNs);
   EXPECT_TRUE(until([&] { return settled(); }, 60 * kSecondNs));
+}
+
+// A torn file says that the expert was trained: it is worth waiting for those who have it.
+TEST_F(AbsenceTest, WhoCanNotReadItsDiskBeginsNothingAnew) {
+  loop.run_for(60 * kSecondNs);
+  train(1);
+  loop.run_for(20 * kSecondNs);  // saved by all
+  nodes[0]->directory.expire();
+  nodes.erase(nodes.begin());
+  size_t torn = 0;
+  for (const auto& file : std::filesystem::directory_iterator(folder.path("host-0"))) {
+    std::filesystem::resize_file(file.path(), std::filesystem::file_size(file.path()) / 2);
+    ++torn;
+  }
+  ASSERT_GT(torn, 0u);
+  nodes.push_back(start(0));
+  const auto begun_anew = [&] {
+    const auto holdings = nodes.back()->store->holdings();
+    return std::ranges::any_of(holdings, [](const Holding& h) { return h.version == 0; });
+  };
+  EXPECT_FALSE(until(begun_anew, 30 * kSecondNs));
+  EXPECT_EQ(lost(), 0u);
+  EXPECT_TRUE(until([&] { return settled() && led_by(*nodes.back()) > 0; }, 120 * kSecondNs));
 }
 
 // One host against three, for a minute; what only the others hold is not lost because it can not see them.
