@@ -9,7 +9,7 @@
 namespace agora::model {
 namespace {
 
-constexpr const char* kConfigFile = "/config.json";
+constexpr const char* kConfigFile = "config.json";
 
 moe::LocalExpertsConfig experts_config(const ModelConfig& config, Train train, int64_t parts) {
   moe::LocalExpertsConfig experts;
@@ -42,6 +42,21 @@ moe::ExpertShape expert_shape(const ModelConfig& config) {
           .deviation_down = config.residual_deviation()};
 }
 
+StatusOr<ModelConfig> config_among(const std::map<std::string, std::string>& files, int64_t layers,
+                                   int64_t experts) {
+  const auto file = files.find(kConfigFile);
+  if (file == files.end()) {
+    return absl::InvalidArgumentError("the swarm's specification: expected a file config.json in it");
+  }
+  AGORA_ASSIGN_OR_RETURN(ModelConfig config, parse_config(file->second, "the swarm's config.json"));
+  if (config.num_hidden_layers != layers || config.gate.experts != experts) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        "the swarm's specification: expected ", layers, " layers of ", experts,
+        " experts in its config.json, found ", config.num_hidden_layers, " of ", config.gate.experts));
+  }
+  return config;
+}
+
 void LocalModel::repack(const Compute& compute) {
   model->repack(compute);
   experts->repack();
@@ -69,12 +84,12 @@ StatusOr<LocalModel> make_model(const ModelConfig& config, const Compute& comput
 }
 
 StatusOr<LocalModel> load_model(const std::string& dir, const Compute& compute, Train train) {
-  if (!std::filesystem::exists(dir + kConfigFile)) {
+  if (!std::filesystem::exists(dir + "/" + kConfigFile)) {
     return absl::NotFoundError(
         absl::StrCat(dir, ": expected a model folder (config.json, model.safetensors), found ",
                      std::filesystem::exists(dir) ? "no config.json in it" : "nothing there"));
   }
-  AGORA_ASSIGN_OR_RETURN(const ModelConfig config, read_config(dir + kConfigFile));
+  AGORA_ASSIGN_OR_RETURN(const ModelConfig config, read_config(dir + "/" + kConfigFile));
   AGORA_ASSIGN_OR_RETURN(const auto files, weights::WeightFolder::open(dir));
   AGORA_RETURN_IF_ERROR(files->verify());
   AGORA_ASSIGN_OR_RETURN(LocalModel model, make_empty(config, compute, train, 1));
@@ -90,7 +105,7 @@ StatusOr<LocalModel> load_model(const std::string& dir, const Compute& compute, 
 }
 
 Status save_model(LocalModel& model, const std::string& dir) {
-  AGORA_RETURN_IF_ERROR(weights::write_file_atomic(dir + kConfigFile, format_config(model.config())));
+  AGORA_RETURN_IF_ERROR(weights::write_file_atomic(dir + "/" + kConfigFile, format_config(model.config())));
   std::vector<weights::TensorSpec> specs;
   const std::vector<tensor::Parameter*> tensors = model.tensors();
   for (const tensor::Parameter* p : tensors) {

@@ -10,6 +10,7 @@
 // One thread at a time.
 #pragma once
 
+#include <map>
 #include <memory>
 #include <string>
 #include <vector>
@@ -36,6 +37,11 @@ struct LocalModel {
 
 // Every expert of the model, whoever holds it.
 moe::ExpertShape expert_shape(const ModelConfig& config);
+
+// The config.json among the files that a swarm hands out. InvalidArgument: it is missing or wrong, or has
+// other layers and experts than the swarm.
+StatusOr<ModelConfig> config_among(const std::map<std::string, std::string>& files, int64_t layers,
+                                   int64_t experts);
 
 // First weights are drawn from rng. InvalidArgument: see validate(config). parts: see LocalExpertsConfig.
 StatusOr<LocalModel> make_model(const ModelConfig& config, const Compute& compute, Train train,

@@ -1,28 +1,16 @@
 #include "agora/serve/swarm_server.h"
 
 #include "agora/base/text.h"
+#include "agora/model/model_folder.h"
 #include "agora/serve/explain_swarm.h"
 #include "agora/swarm/wire/method.h"
 
 namespace agora::serve {
 namespace {
 
-constexpr char kConfigFile[] = "config.json";
-
 StatusOr<model::ModelConfig> text_config(const swarm::SwarmSpec& spec) {
-  const auto file = spec.files.find(kConfigFile);
-  if (file == spec.files.end()) {
-    return absl::InvalidArgumentError(base::concat("the specification of swarm ", base::in_quotes(spec.name),
-                                                   ": expected a file config.json"));
-  }
   AGORA_ASSIGN_OR_RETURN(model::ModelConfig config,
-                         model::parse_config(file->second, "the swarm's config.json"));
-  if (config.num_hidden_layers != spec.layers || config.gate.experts != spec.experts) {
-    return absl::InvalidArgumentError(base::concat("the specification of swarm ", base::in_quotes(spec.name),
-                                                   ": expected ", spec.layers, " layers of ", spec.experts,
-                                                   " experts in its config.json, found ",
-                                                   config.num_hidden_layers, " of ", config.gate.experts));
-  }
+                         model::config_among(spec.files, spec.layers, spec.experts));
   if (config.frontend == model::FrontendKind::text && config.head == model::HeadKind::next_token) {
     if (spec.updates == swarm::UpdateMode::synchronous) return config;
     return model::with_room(config, spec.experts_max);  // as trainers hand out their trunks

@@ -8,9 +8,9 @@
 
 #include "absl/strings/str_format.h"
 #include "agora/base/check.h"
-#include "agora/model/model_folder.h"
 #include "agora/sim/little_text.h"
 #include "agora/sim/world.h"
+#include "agora/train/swarm_spec.h"
 #include "agora/train/swarm_trainer.h"
 #include "agora/train/text_task.h"
 
@@ -49,12 +49,8 @@ swarm::SwarmSpec spec_of(const train::TrainOptions& options, const train::Task& 
   const auto trunk = train::config_of(options);
   AGORA_CHECK(trunk.ok());
   const model::ModelConfig config = task.shape(*trunk);
-  swarm::SwarmSpec spec;
+  swarm::SwarmSpec spec = train::spec_of(config);
   spec.name = "quality";
-  spec.files["config.json"] = model::format_config(config);
-  spec.layers = config.num_hidden_layers;
-  spec.experts = spec.experts_max = config.gate.experts;
-  spec.shape = model::expert_shape(config);
   spec.bf16 = false;
   spec.replicas = static_cast<int32_t>(replicas);
   spec.step.learning_rate = options.learning_rate;

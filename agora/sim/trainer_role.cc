@@ -3,7 +3,7 @@
 #include <utility>
 
 #include "agora/base/check.h"
-#include "agora/model/model_folder.h"
+#include "agora/train/swarm_spec.h"
 
 namespace agora::sim {
 namespace {
@@ -39,12 +39,8 @@ swarm::SwarmSpec trained_spec(const train::TrainOptions& options, uint64_t chain
   const auto trunk = train::config_of(options);
   AGORA_CHECK(trunk.ok());
   const model::ModelConfig config = ChainTask(batch_shape(options), chain).shape(*trunk);
-  swarm::SwarmSpec spec;
+  swarm::SwarmSpec spec = train::spec_of(config);
   spec.name = "simulated";
-  spec.files["config.json"] = model::format_config(config);
-  spec.layers = config.num_hidden_layers;
-  spec.experts = spec.experts_max = config.gate.experts;
-  spec.shape = model::expert_shape(config);
   spec.bf16 = false;
   spec.replicas = replicas;
   spec.step.learning_rate = options.learning_rate;

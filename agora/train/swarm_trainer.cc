@@ -13,11 +13,11 @@
 #include "agora/train/run_folder.h"
 #include "agora/train/saved_trunk.h"
 #include "agora/train/swarm_save.h"
+#include "agora/train/swarm_spec.h"
 
 namespace agora::train {
 namespace {
 
-constexpr const char* kConfigKey = "config.json";
 constexpr int64_t kTrunkNs = 60 * base::kSecondNs;       // to pull a trunk from one trainer
 constexpr int64_t kLookNs = 200 * base::kMillisecondNs;  // between two looks at who is there
 
@@ -94,29 +94,16 @@ struct SwarmTrainer::State {
 };
 
 Status SwarmTrainer::State::make(const TrainOptions& options) {
-  const auto file = spec.files.find(kConfigKey);
-  if (file == spec.files.end()) {
-    return absl::InvalidArgumentError("the swarm's specification: expected config.json in it");
-  }
-  AGORA_ASSIGN_OR_RETURN(const model::ModelConfig model_config,
-                         model::parse_config(file->second, "the swarm's config.json"));
-  if (model_config.vocab_size != task.shape(model_config).vocab_size) {
+  AGORA_ASSIGN_OR_RETURN(const model::ModelConfig config_with_room, trunk_config(spec));
+  if (config_with_room.vocab_size != task.shape(config_with_room).vocab_size) {
     return absl::InvalidArgumentError(absl::StrCat(
-        "the swarm's model has ", model_config.vocab_size, " pieces or classes, this trainer's data ",
-        task.shape(model_config).vocab_size, ": make the task with the swarm's tokenizer"));
+        "the swarm's model has ", config_with_room.vocab_size, " pieces or classes, this trainer's data ",
+        task.shape(config_with_room).vocab_size, ": make the task with the swarm's tokenizer"));
   }
-  if (model_config.num_hidden_layers != spec.layers || model_config.gate.experts != spec.experts) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("the swarm's specification: expected ", spec.layers, " layers of ", spec.experts,
-                     " experts in its config.json, found ", model_config.num_hidden_layers, " of ",
-                     model_config.gate.experts));
-  }
-  AGORA_ASSIGN_OR_RETURN(const model::ModelConfig roomy,
-                         synchronous() ? model_config : model::with_room(model_config, spec.experts_max));
-  AGORA_ASSIGN_OR_RETURN(trunk, model::Model::create(roomy, experts, tensor::Train::yes));
+  AGORA_ASSIGN_OR_RETURN(trunk, model::Model::create(config_with_room, experts, tensor::Train::yes));
   trunk->initialise(swarm::first_weights(spec));
   trunk->repack(compute);
-  if (roomy.gate.entry_bias) {
+  if (config_with_room.gate.entry_bias) {
     growth.emplace(GateGrowth::Place{peer.loop, peer.transport, peer.directory}, spec, *trunk, compute,
                    config.growth);
     growth->close_room();
@@ -179,7 +166,7 @@ Status SwarmTrainer::resume(const std::string& dir) {
 }
 
 Status SwarmTrainer::State::load(const std::string& dir, const swarm::Manifest& manifest) {
-  AGORA_ASSIGN_OR_RETURN(const model::ModelConfig folder, model::read_config(dir + "/" + kConfigKey));
+  AGORA_ASSIGN_OR_RETURN(const model::ModelConfig folder, model::read_config(dir + "/config.json"));
   SavedTrunk::Experts saved(static_cast<size_t>(spec.layers));
   for (const swarm::ManifestExpert& expert : manifest.experts) {
     if (expert.name.layer.value >= spec.layers) continue;

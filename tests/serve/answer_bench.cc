@@ -11,6 +11,7 @@
 #include "absl/strings/str_format.h"
 #include "agora/serve/answerer.h"
 #include "agora/serve/test_model.h"
+#include "agora/train/swarm_spec.h"
 
 #include "tests/swarm/grpc_peer.h"
 #include "tests/swarm/hosts_in_process.h"
@@ -87,16 +88,6 @@ void measure(const char* where, const kernels::Compute& compute, const model::To
   }
 }
 
-swarm::SwarmSpec bench_spec(const model::ModelConfig& config) {
-  swarm::SwarmSpec spec;
-  spec.name = "bench";
-  spec.layers = config.num_hidden_layers;
-  spec.experts = config.gate.experts;
-  spec.experts_max = config.gate.experts;
-  spec.shape = model::expert_shape(config);
-  return spec;
-}
-
 void run() {
   const model::ModelConfig config = bench_config();
   base::ThreadPool pool(2);
@@ -110,10 +101,12 @@ void run() {
   };
   measure("local", compute, *tokenizer, borrowed(whole.model.get()));
 
-  HostsInProcess hosts(bench_spec(config), {.held = contiguous(config.gate.experts, 4),
-                                            .transport = start_grpc_peer,
-                                            .weights = Rng(1),
-                                            .host = {}});
+  swarm::SwarmSpec spec = train::spec_of(config);
+  spec.name = "bench";
+  HostsInProcess hosts(spec, {.held = contiguous(config.gate.experts, 4),
+                              .transport = start_grpc_peer,
+                              .weights = Rng(1),
+                              .host = {}});
   for (const bool exact : {true, false}) {
     swarm::RemoteExperts& gate = hosts.gate({.priority = peers::Priority::interactive, .exact = exact});
     const auto model = *model::Model::create(config, gate, tensor::Train::no);

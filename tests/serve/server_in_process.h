@@ -17,6 +17,7 @@
 #include "agora/serve/swarm_server.h"
 #include "agora/serve/test_model.h"
 #include "agora/swarm/trunk_exchange.h"
+#include "agora/train/swarm_spec.h"
 
 #include "tests/swarm/hosts_in_process.h"
 
@@ -51,14 +52,9 @@ class ServersInProcess {
   }
   static swarm::SwarmSpec spec() {
     const model::ModelConfig config = serve::test_config();
-    swarm::SwarmSpec spec;
+    swarm::SwarmSpec spec = train::spec_of(config);
     spec.name = "test";
-    spec.files = {{"config.json", model::format_config(config)},
-                  {"tokenizer_config.json", R"({"agora": {"kind": "bytes"}})"}};
-    spec.layers = config.num_hidden_layers;
-    spec.experts = config.gate.experts;
-    spec.experts_max = config.gate.experts;
-    spec.shape = model::expert_shape(config);
+    spec.files["tokenizer_config.json"] = R"({"agora": {"kind": "bytes"}})";
     spec.bf16 = false;
     return spec;
   }

@@ -6,11 +6,11 @@
 #include "agora/kernels/cpu_features.h"
 #include "agora/kernels/table.h"
 #include "agora/kernels/workspace.h"
-#include "agora/model/model_folder.h"
 #include "agora/serve/swarm_client.h"
 #include "agora/swarm/host/expert_store.h"
 #include "agora/swarm/host/host_service.h"
 #include "agora/swarm/wire/method.h"
+#include "agora/train/swarm_spec.h"
 
 namespace agora::tests {
 namespace {
@@ -23,14 +23,10 @@ kernels::Compute compute_on(base::ThreadPool& pool, kernels::Workspace* workspac
 }
 
 swarm::SwarmSpec spec_of(const train::TrainOptions& options, const model::ModelConfig& config) {
-  swarm::SwarmSpec spec;
+  swarm::SwarmSpec spec = train::spec_of(config);
   spec.name = "growing";
-  spec.files = {{"config.json", model::format_config(config)},
-                {"tokenizer_config.json", R"({"agora": {"kind": "bytes"}})"}};
-  spec.layers = config.num_hidden_layers;
-  spec.experts = config.gate.experts;
+  spec.files["tokenizer_config.json"] = R"({"agora": {"kind": "bytes"}})";
   spec.experts_max = 2 * spec.experts;
-  spec.shape = model::expert_shape(config);
   spec.bf16 = false;
   spec.seed = options.seed;
   spec.rows_per_step = 64;

@@ -7,7 +7,6 @@
 #include "agora/base/thread_loop.h"
 #include "agora/kernels/cpu_features.h"
 #include "agora/kernels/table.h"
-#include "agora/model/model_folder.h"
 #include "agora/peers/transport/loopback.h"
 #include "agora/swarm/finder/finder.h"
 #include "agora/swarm/host/expert_store.h"
@@ -16,6 +15,7 @@
 #include "agora/swarm/swarm_folder.h"
 #include "agora/train/run_folder.h"
 #include "agora/train/swarm_save.h"
+#include "agora/train/swarm_spec.h"
 #include "agora/train/swarm_trainer.h"
 #include <gtest/gtest.h>
 
@@ -226,11 +226,8 @@ class SwarmSaving : public testing::Test {
     const auto task = train::make_task(options_, nullptr, pool);
     ASSERT_TRUE(task.ok()) << task.status();
     const model::ModelConfig config = (*task)->shape(*train::config_of(options_));
+    spec_ = train::spec_of(config);
     spec_.name = "saving";
-    spec_.files["config.json"] = model::format_config(config);
-    spec_.layers = options_.layers;
-    spec_.experts = spec_.experts_max = options_.experts;
-    spec_.shape = model::expert_shape(config);
     spec_.bf16 = false;
     spec_.replicas = 1;
     spec_.rows_per_step = 32;

@@ -5,7 +5,7 @@
 #include "agora/base/check.h"
 #include "agora/kernels/cpu_features.h"
 #include "agora/kernels/table.h"
-#include "agora/model/model_folder.h"
+#include "agora/train/swarm_spec.h"
 
 namespace agora::tests {
 namespace {
@@ -14,12 +14,8 @@ constexpr int64_t kJoinNs = 20 * base::kSecondNs;
 
 swarm::SwarmSpec spec_of(const train::TrainOptions& options, const model::ModelConfig& config,
                          swarm::UpdateMode updates) {
-  swarm::SwarmSpec spec;
+  swarm::SwarmSpec spec = train::spec_of(config);
   spec.name = "test";
-  spec.files["config.json"] = model::format_config(config);
-  spec.layers = config.num_hidden_layers;
-  spec.experts = spec.experts_max = config.gate.experts;
-  spec.shape = model::expert_shape(config);
   spec.bf16 = false;
   spec.seed = options.seed;
   spec.updates = updates;

@@ -6,7 +6,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
-#include "agora/model/model_folder.h"
+#include "agora/train/swarm_spec.h"
 #include "agora/weights/atomic_file.h"
 
 #include "apps/cli/flag_checks.h"
@@ -20,7 +20,6 @@ namespace fs = std::filesystem;
 constexpr int64_t kFileBytesMax = 32 << 20;  // of a tokenizer
 constexpr int64_t kExpertsMaxByDefault = 4;  // times those at the start
 constexpr float kBeta1 = 0.9f;
-constexpr char kConfig[] = "config.json";
 
 // The options that a machine decides for itself.
 bool stays_at_home(std::string_view name) { return name == "data" || name == "out" || name == "threads"; }
@@ -98,22 +97,20 @@ StatusOr<swarm::SwarmSpec> make_spec(const train::TrainOptions& options, const S
                                      const train::Task& task) {
   AGORA_ASSIGN_OR_RETURN(model::ModelConfig config, train::config_of(options));
   config = task.shape(config);
-  swarm::SwarmSpec spec;
+  swarm::SwarmSpec spec = train::spec_of(config);
   spec.name = options.name;
-  spec.files[kConfig] = model::format_config(config);
   if (task.tokenizer() != nullptr) AGORA_RETURN_IF_ERROR(add_tokenizer(*task.tokenizer(), spec));
   spec.recipe = toml_of(options);
-  spec.layers = config.num_hidden_layers;
-  spec.experts = config.gate.experts;
   const bool grows = rules.updates == "async" && config.gate.selection == moe::Selection::top_k;
   if (rules.experts_max > spec.experts && !grows) {
     return absl::InvalidArgumentError(
         "--experts-max: expected --updates async and --selection top_k, for other gates have no room");
   }
-  spec.experts_max = rules.experts_max > 0 ? rules.experts_max
-                     : grows               ? kExpertsMaxByDefault * spec.experts
-                                           : spec.experts;
-  spec.shape = model::expert_shape(config);
+  if (rules.experts_max > 0) {
+    spec.experts_max = rules.experts_max;
+  } else if (grows) {
+    spec.experts_max = kExpertsMaxByDefault * spec.experts;
+  }
   spec.bf16 = options.precision == "bf16";
   spec.seed = options.seed;
   spec.updates = rules.updates == "sync" ? swarm::UpdateMode::synchronous : swarm::UpdateMode::asynchronous;
@@ -145,20 +142,6 @@ StatusOr<train::TrainOptions> options_of(const swarm::SwarmSpec& spec) {
   }
   AGORA_RETURN_IF_ERROR(train::validate(options));
   return options;
-}
-
-StatusOr<model::ModelConfig> config_of(const swarm::SwarmSpec& spec) {
-  const auto file = spec.files.find(kConfig);
-  if (file == spec.files.end()) {
-    return absl::InvalidArgumentError("the swarm's specification: expected config.json in it");
-  }
-  return model::parse_config(file->second, "the swarm's config.json");
-}
-
-StatusOr<model::ModelConfig> trunk_config_of(const swarm::SwarmSpec& spec) {
-  AGORA_ASSIGN_OR_RETURN(const model::ModelConfig config, config_of(spec));
-  if (spec.updates == swarm::UpdateMode::synchronous) return config;
-  return model::with_room(config, spec.experts_max);
 }
 
 StatusOr<train::SharedTokenizer> tokenizer_of(const swarm::SwarmSpec& spec) {

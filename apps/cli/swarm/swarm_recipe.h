@@ -29,9 +29,6 @@ StatusOr<swarm::SwarmSpec> make_spec(const train::TrainOptions& options, const S
 // InvalidArgument: the specification's recipe is none of ours.
 StatusOr<train::TrainOptions> options_of(const swarm::SwarmSpec& spec);
 
-StatusOr<model::ModelConfig> config_of(const swarm::SwarmSpec& spec);
-// With the room that the swarm's trunks have in their gates for experts to come.
-StatusOr<model::ModelConfig> trunk_config_of(const swarm::SwarmSpec& spec);
 // null: a model of images.
 StatusOr<train::SharedTokenizer> tokenizer_of(const swarm::SwarmSpec& spec);
 

@@ -4,6 +4,7 @@
 #include "agora/swarm/remote_experts.h"
 #include "agora/swarm/trunk_exchange.h"
 #include "agora/train/swarm_save.h"
+#include "agora/train/swarm_spec.h"
 
 #include "apps/cli/swarm/swarm_recipe.h"
 
@@ -16,7 +17,7 @@ constexpr int64_t kTrunkNs = 30 * base::kSecondNs;
 
 Status save_whole_swarm(Node& node, const std::string& dir) {
   const swarm::SwarmSpec& spec = node.spec();
-  AGORA_ASSIGN_OR_RETURN(const model::ModelConfig config, trunk_config_of(spec));
+  AGORA_ASSIGN_OR_RETURN(const model::ModelConfig config, train::trunk_config(spec));
   AGORA_ASSIGN_OR_RETURN(const train::SharedTokenizer tokenizer, tokenizer_of(spec));
   train::TrainState state;
   AGORA_ASSIGN_OR_RETURN(state.options, options_of(spec));
