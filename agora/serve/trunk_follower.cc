@@ -5,6 +5,7 @@ namespace agora::serve {
 std::shared_ptr<TrunkFollower> TrunkFollower::start(const Peer& peer, MakeModel make, Answerer& answerer,
                                                     const TrunkFollowerSettings& settings) {
   std::shared_ptr<TrunkFollower> follower(new TrunkFollower(peer, std::move(make), answerer, settings));
+  follower->shelf_.serve(peer.transport);
   peer.loop.post([follower] { follower->look(); });
   return follower;
 }
@@ -96,6 +97,7 @@ void TrunkFollower::take(const swarm::TrunkSnapshot& snapshot, const Glance& gla
   auto trunk = make_trunk(snapshot, retired, glance.compute);
   const base::MutexLock lock(mutex_);
   if (!trunk.ok()) return refuse();
+  shelf_.put(snapshot);
   fetching_ = false;
   failures_ = 0;
   ++counters_.taken;

@@ -1,10 +1,11 @@
-// Keeps an answerer's trunk as new as the newest that trainers hand out.
+// Keeps an answerer's trunk as new as the newest that is handed out, and hands it on.
 //
 //   auto follower = TrunkFollower::start({loop, transport, directory}, make, answerer, settings);
 //   follower->stop();      // before what it was given goes
 //
 // On the loop it looks at the directory's records; a newer trunk is pulled in the background and made into a
-// model on the answering thread, between two steps. One that fails is asked of another trainer the next time.
+// model on the answering thread, between two steps. One that fails is asked of another peer the next time. What
+// was taken is handed out in turn: when every trainer has gone, new ones begin from it.
 // Which experts are open comes with the trunk, so that servers of one trunk answer alike; but what hosts say
 // is retired is closed at once, with the trunk that there is: its trainers may have gone. stop(), counters():
 // any thread.
@@ -48,6 +49,7 @@ class TrunkFollower : public std::enable_shared_from_this<TrunkFollower> {
   // Makes a model without weights; on the answering thread.
   using MakeModel = std::function<StatusOr<std::unique_ptr<model::Model>>()>;
 
+  // Serves kGetTrunk: before the transport's first request.
   static std::shared_ptr<TrunkFollower> start(const Peer& peer, MakeModel make, Answerer& answerer,
                                               const TrunkFollowerSettings& settings);
   // Returns when nothing that it was given is touched any more, but for a look that waits at the answerer.
@@ -73,6 +75,7 @@ class TrunkFollower : public std::enable_shared_from_this<TrunkFollower> {
   const MakeModel make_;
   Answerer& answerer_;
   const TrunkFollowerSettings settings_;
+  swarm::TrunkShelf shelf_;
 
   mutable base::Mutex mutex_;
   bool stopped_ ABSL_GUARDED_BY(mutex_) = false;

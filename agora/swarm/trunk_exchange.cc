@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <map>
+#include <tuple>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -36,7 +37,7 @@ struct TrunkShelf::Latest {
       if (const auto delta = deltas.find(key); delta != deltas.end()) return delta->second;
       return absl::NotFoundError("trunk: this peer does not hold what was asked for");
     }
-    if (snapshot == nullptr) return absl::NotFoundError("trunk: this peer has none yet; ask another trainer");
+    if (snapshot == nullptr) return absl::NotFoundError("trunk: this peer has none yet; ask another one");
     std::optional<Blob>& blob = key == kValues ? values : with_momentum;
     if (!blob) {
       TrunkSnapshot part = *snapshot;
@@ -81,11 +82,11 @@ std::vector<TrunkSource> trunk_sources(const std::vector<std::shared_ptr<const p
   std::vector<TrunkSource> sources;
   for (const auto& record : records) {
     const auto state = decode_peer_state(record->body);
-    if (!state.ok() || !state->trainer) continue;
-    sources.push_back({record->peer, record->endpoint, state->trunk_version});
+    if (!state.ok() || !(state->trainer || state->server)) continue;
+    sources.push_back({record->peer, record->endpoint, state->trunk_version, state->trainer});
   }
   std::ranges::sort(sources, [](const TrunkSource& a, const TrunkSource& b) {
-    return std::pair(b.round, a.peer) < std::pair(a.round, b.peer);
+    return std::tuple(b.round, b.trainer, a.peer) < std::tuple(a.round, a.trainer, b.peer);
   });
   return sources;
 }
@@ -113,15 +114,15 @@ StatusOr<TrunkSnapshot> fetch_trunk_now(peers::Transport& transport, const std::
     const std::unique_ptr<base::WaitPoint> came;
     std::optional<StatusOr<TrunkSnapshot>> trunk ABSL_GUARDED_BY(mutex);
   };
-  Status last = absl::NotFoundError("no trainer in the directory hands out a trunk: is one running?");
+  Status last =
+      absl::NotFoundError("nobody in the directory hands out a trunk: does a trainer or a server run?");
   for (const TrunkSource& source : sources) {
     auto answer = std::make_shared<Answer>(loop);  // the transport keeps it until it has called
-    fetch_trunk(transport, source, part, loop.now_ns() + timeout_ns,
-                [answer](StatusOr<TrunkSnapshot> trunk) {
-                  base::MutexLock lock(answer->mutex);
-                  answer->trunk.emplace(std::move(trunk));
-                  answer->came->wake_all();
-                });
+    fetch_trunk(transport, source, part, loop.now_ns() + timeout_ns, [answer](StatusOr<TrunkSnapshot> trunk) {
+      base::MutexLock lock(answer->mutex);
+      answer->trunk.emplace(std::move(trunk));
+      answer->came->wake_all();
+    });
     base::MutexLock lock(answer->mutex);
     while (!answer->trunk) answer->came->wait(answer->mutex);
     if (answer->trunk->ok()) return *std::move(answer->trunk);

@@ -1,4 +1,4 @@
-// Trainers hand out their trunk; servers and trainers that come late pull it.
+// Trainers hand out their trunk, servers the newest that they took; who comes late pulls it.
 //
 //   TrunkShelf shelf;   shelf.serve(transport);   shelf.put(std::move(snapshot));        // a trainer
 //
@@ -29,7 +29,7 @@ namespace agora::swarm {
 
 enum class TrunkPart : uint8_t {
   values,                // for servers
-  values_with_momentum,  // for trainers, who go on averaging
+  values_with_momentum,  // for trainers, who go on averaging; servers have none to give
 };
 
 class TrunkShelf {
@@ -53,9 +53,10 @@ struct TrunkSource {
   peers::PeerId peer;
   peers::Endpoint endpoint;
   uint64_t round = 0;
+  bool trainer = false;  // a server hands out no momentum
 };
 
-// Trainers that hand out a trunk, the newest first, equal ones by peer.
+// Who hands out a trunk: the newest first; of equal ones trainers first, then by peer.
 std::vector<TrunkSource> trunk_sources(const std::vector<std::shared_ptr<const peers::Record>>& records);
 
 // done runs once, on a thread of the transport. Errors: of fetch_blob() and read_trunk(); NotFound: the peer

@@ -79,6 +79,7 @@ std::map<std::string, Rng::State> pull_cursors(const SwarmToSave& swarm) {
   using Answer = base::Awaited<std::optional<Rng::State>>;
   std::map<std::string, std::shared_ptr<Answer>> answers;
   for (const swarm::TrunkSource& trainer : swarm::trunk_sources(swarm.directory.records())) {
+    if (!trainer.trainer) continue;
     auto answer = answers[trainer.peer.text()] = std::make_shared<Answer>();
     swarm.transport.call({.to = trainer.peer,
                           .at = trainer.endpoint,

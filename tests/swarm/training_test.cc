@@ -1,5 +1,6 @@
 // Trainers of a swarm: alone and together, with somebody dying, with somebody coming late.
 
+#include "agora/swarm/trunk_exchange.h"
 #include <gtest/gtest.h>
 
 #include "tests/counting_text.h"
@@ -89,6 +90,35 @@ TEST_F(SwarmTraining, WhoComesLateBeginsWithTheOthersTrunk) {
   EXPECT_LT(swarm.validation_loss(late), trained + 0.3);
   swarm.run(25);
   EXPECT_EQ(swarm.trainer(late).averaging().members, 2u);
+}
+
+// A server has the trunk; the dead trainer's record is still there, and says that it has a newer one.
+TEST_F(SwarmTraining, WhatTheOnlyTrainerLearnedOutlivesIt) {
+  TrainersInProcess swarm(options_, {.trainers = 1});
+  swarm.run(45);
+  const double trained = swarm.validation_loss(0);
+  const auto server = swarm.hosts().make_transport();
+  swarm::TrunkShelf shelf;
+  shelf.serve(*server);
+  auto trunk = swarm::fetch_trunk_now(*server, swarm::trunk_sources(swarm.hosts().directory().records()),
+                                      swarm::TrunkPart::values, swarm.hosts().loop(), 20 * base::kSecondNs);
+  ASSERT_TRUE(trunk.ok()) << trunk.status();
+  const uint64_t round = trunk->version.round;
+  shelf.put(*std::move(trunk));
+  const auto dead = swarm.hosts().make_transport();
+  dead->stop();
+  swarm.stop(0);
+  swarm.hosts().directory().say(dead->self(), dead->endpoint(),
+                                {.trainer = true, .trunk_version = round + 1});
+  swarm.hosts().directory().say(server->self(), server->endpoint(), {.server = true, .trunk_version = round});
+  const size_t next = swarm.add_trainer();
+  EXPECT_EQ(swarm.trainer(next).averaging().version.round, round);
+  EXPECT_GE(swarm.trainer(next).state().step, 30);
+  EXPECT_LT(swarm.validation_loss(next), trained + 0.3);
+  swarm.run(25);
+  EXPECT_GT(swarm.trainer(next).averaging().version.round, round);
+  EXPECT_EQ(swarm.trainer(next).averaging().members, 1u);
+  server->stop();
 }
 
 TEST_F(SwarmTraining, ALostHostCostsRowsNotTheRun) {

@@ -29,7 +29,9 @@ bool counts(const std::vector<peers::PeerId>& contributors, const peers::PeerId&
 
 std::map<peers::PeerId, peers::Endpoint> Averaging::State::trainers() const {
   std::map<peers::PeerId, peers::Endpoint> found;
-  for (const TrunkSource& source : trunk_sources(directory_.records())) found[source.peer] = source.endpoint;
+  for (const TrunkSource& source : trunk_sources(directory_.records())) {
+    if (source.trainer) found[source.peer] = source.endpoint;
+  }
   found.erase(transport_.self());
   return found;
 }
@@ -216,8 +218,8 @@ void Averaging::State::catch_up(const peers::PeerId& from) {
   const auto at = known.find(from);
   if (catching_up_ || at == known.end()) return;
   catching_up_ = true;
-  fetch_trunk(transport_, {from, at->second, 0}, TrunkPart::values_with_momentum, loop_.now_ns() + kCatchUpNs,
-              [self = shared_from_this()](StatusOr<TrunkSnapshot> trunk) {
+  fetch_trunk(transport_, {from, at->second, 0, true}, TrunkPart::values_with_momentum,
+              loop_.now_ns() + kCatchUpNs, [self = shared_from_this()](StatusOr<TrunkSnapshot> trunk) {
                 self->loop_.post([self, trunk = std::move(trunk)] { self->take_trunk(trunk); });
               });
 }
