@@ -4,11 +4,10 @@
 //   follower->stop();      // before what it was given goes
 //
 // On the loop it looks at the directory's records; a newer trunk is pulled in the background and made into a
-// model on the answering thread, between two steps. One that fails is asked of another peer the next time. What
-// was taken is handed out in turn: when every trainer has gone, new ones begin from it.
-// Which experts are open comes with the trunk, so that servers of one trunk answer alike; but what hosts say
-// is retired is closed at once, with the trunk that there is: its trainers may have gone. stop(), counters():
-// any thread.
+// model on the answering thread, between two steps. One that fails is asked of another peer the next time.
+// What was taken is handed out in turn: when every trainer has gone, new ones begin from it. Which experts
+// are open comes with the trunk, so that servers of one trunk answer alike; but what hosts say is retired is
+// closed at once, with the trunk that there is: its trainers may have gone. stop(), counters(): any thread.
 #pragma once
 
 #include <memory>
