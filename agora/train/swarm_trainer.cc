@@ -54,7 +54,9 @@ struct SwarmTrainer::State {
   StatusOr<StepReport> take_step(const model::Batch& batch, const StepPlan& plan);
   std::vector<float> trunk_values() const { return layout->values(); }
   void begin_averaging(swarm::TrunkSnapshot trunk);
-  StatusOr<bool> take_trunk_of_others();
+  StatusOr<bool> take_trunk_of_others(int64_t until_ns);
+  Status take(swarm::TrunkSnapshot others);
+  bool rest(int64_t ns);
   void balance();
   void average(int64_t rows);
 
@@ -73,7 +75,8 @@ struct SwarmTrainer::State {
   std::unique_ptr<Stepper> stepper;
   std::optional<GateGrowth> growth;  // in asynchronous swarms whose gates have room
   TrainState state;
-  int64_t first_step = 0;       // where this trainer joined the run
+  int64_t first_step = 0;       // of its trunk's optimizer
+  int64_t joined_step = 0;      // where this trainer began to take steps of its own
   swarm::TrunkVersion resumed;  // the trunk's, when it came from a folder
 
   // What other threads may ask for.
@@ -153,7 +156,7 @@ Status SwarmTrainer::resume(const std::string& dir) {
   AGORA_ASSIGN_OR_RETURN(const swarm::Manifest manifest, swarm::read_manifest(dir));
   AGORA_RETURN_IF_ERROR(s.load(dir, manifest));
   s.trunk->repack(s.compute);
-  s.state.step = saved.step;
+  s.state.step = s.joined_step = saved.step;
   s.state.steps = saved.steps;
   s.state.seconds = saved.seconds;
   if (const auto cursor = manifest.cursors.find(s.peer.transport.self().text());
@@ -189,7 +192,7 @@ Status SwarmTrainer::join(int64_t timeout_ns) {
     if (s.peer.loop.now_ns() >= until_ns) return covered;
   }
   if (s.averaging == nullptr) return absl::OkStatus();
-  AGORA_ASSIGN_OR_RETURN(const bool taken, s.take_trunk_of_others());
+  AGORA_ASSIGN_OR_RETURN(const bool taken, s.take_trunk_of_others(until_ns));
   if (s.growth) s.growth->begin(s.state.step);
   if (taken) return absl::OkStatus();
   swarm::TrunkSnapshot own;
@@ -205,22 +208,40 @@ void SwarmTrainer::State::begin_averaging(swarm::TrunkSnapshot snapshot) {
   averaging->start(std::move(snapshot));
 }
 
-// False: nobody has a fresher one than this trainer begins with.
-StatusOr<bool> SwarmTrainer::State::take_trunk_of_others() {
-  std::vector<swarm::TrunkSource> fresher = swarm::trunk_sources(peer.directory.records());
-  std::erase_if(fresher, [&](const swarm::TrunkSource& source) {
-    return source.round <= resumed.round || source.peer == peer.transport.self();
-  });
-  if (fresher.empty()) return false;
-  AGORA_ASSIGN_OR_RETURN(swarm::TrunkSnapshot others,
-                         swarm::fetch_trunk_now(peer.transport, fresher,
-                                                swarm::TrunkPart::values_with_momentum, peer.loop, kTrunkNs));
+// False: nobody has a fresher one than this trainer begins with. Who has one may have died: then others are
+// looked for until its record has expired, lest this trainer begin anew beside experts that have learned.
+StatusOr<bool> SwarmTrainer::State::take_trunk_of_others(int64_t until_ns) {
+  for (;;) {
+    std::vector<swarm::TrunkSource> fresher = swarm::trunk_sources(peer.directory.records());
+    std::erase_if(fresher, [&](const swarm::TrunkSource& source) {
+      return source.round <= resumed.round || source.peer == peer.transport.self();
+    });
+    if (fresher.empty()) return false;
+    StatusOr<swarm::TrunkSnapshot> others = swarm::fetch_trunk_now(
+        peer.transport, fresher, swarm::TrunkPart::values_with_momentum, peer.loop, kTrunkNs);
+    const Status taken = others.ok() ? take(*std::move(others)) : others.status();
+    if (taken.ok()) return true;
+    if (peer.loop.now_ns() >= until_ns) return taken;
+    if (!rest(kLookNs)) return absl::CancelledError("stopped while it looked for a trunk");
+  }
+}
+
+Status SwarmTrainer::State::take(swarm::TrunkSnapshot others) {
   AGORA_RETURN_IF_ERROR(layout->load(others));
   trunk->repack(compute);
   state.step = std::max(state.step, static_cast<int64_t>(others.step));
-  first_step = state.step;
+  first_step = joined_step = state.step;
   begin_averaging(std::move(others));
-  return true;
+  return absl::OkStatus();
+}
+
+// False: stopped.
+bool SwarmTrainer::State::rest(int64_t ns) {
+  const auto point = peer.loop.wait_point();
+  const int64_t until_ns = peer.loop.now_ns() + ns;
+  base::MutexLock lock(shown->mutex);
+  while (!shown->stopped && peer.loop.now_ns() < until_ns) point->wait_until(shown->mutex, until_ns);
+  return !shown->stopped;
 }
 
 StatusOr<SwarmStepReport> SwarmTrainer::step() {
@@ -323,7 +344,9 @@ void SwarmTrainer::stop() {
 }
 
 bool SwarmTrainer::done() const { return state().steps > 0 && state().step >= state().steps; }
-bool SwarmTrainer::needs_plan() const { return state().steps == 0 && state().step >= kStepsBeforePlan; }
+bool SwarmTrainer::needs_plan() const {
+  return state().steps == 0 && state().step - state_->joined_step >= kStepsBeforePlan;
+}
 void SwarmTrainer::plan_steps(double seconds_left, double seconds_per_step) {
   train::plan_steps(state_->state, seconds_left, seconds_per_step);
 }

@@ -75,8 +75,9 @@ class SwarmTrainer {
   // come from the hosts.
   Status resume(const std::string& dir);
 
-  // Waits until all experts have a leader; then takes the freshest trunk that a trainer has, if there is one.
-  // DeadlineExceeded names the experts that nobody leads.
+  // Waits until all experts have a leader; then takes the freshest trunk that a trainer or a server has, if
+  // there is one. DeadlineExceeded names the experts that nobody leads; other errors: of the last try to get
+  // a trunk that somebody says to have.
   Status join(int64_t timeout_ns);
 
   // Errors: Unavailable, after the patience; InvalidArgument: a loss or gradient that is not finite;

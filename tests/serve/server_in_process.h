@@ -70,6 +70,11 @@ class ServersInProcess {
                            {.trainer = true, .trunk_version = version});
   }
 
+  void kill_trainer() {
+    trainer_->stop();
+    hosts_.directory().gone(trainer_->self());
+  }
+
   serve::SwarmServer& add_server() {
     auto server = std::make_unique<Server>();
     server->transport = hosts_.make_transport();

@@ -121,6 +121,24 @@ TEST(SwarmServer, ANewTrunkIsForThoseWhoAskAfterIt) {
   EXPECT_NE(after.text, before);
 }
 
+// What the trainer learned is not lost with it.
+TEST(SwarmServer, HandsItsTrunkOnWhenEveryTrainerHasGone) {
+  ServersInProcess swarm;
+  swarm.put_trunk(3);
+  swarm.add_known_server(3);
+  swarm.kill_trainer();
+  const auto sources = swarm::trunk_sources(swarm.hosts().directory().records());
+  ASSERT_EQ(sources.size(), 1u);
+  EXPECT_EQ(sources[0].peer, swarm.server_transport(0).self());
+  const auto trunk = swarm::fetch_trunk_now(swarm.client(), sources, swarm::TrunkPart::values_with_momentum,
+                                            swarm.hosts().loop(), 20 * base::kSecondNs);
+  ASSERT_TRUE(trunk.ok()) << trunk.status();
+  EXPECT_EQ(trunk->version.round, 3u);
+  const swarm::TrunkLayout layout(swarm.model().model->parameters(), swarm.model().model->selection_biases());
+  EXPECT_EQ(trunk->values, layout.values());
+  EXPECT_EQ(swarm.add_known_server(3).counters().trunks.refused, 0u);
+}
+
 // No trainer hands out another trunk.
 TEST(SwarmServer, WhatIsRetiredIsClosedInTheTrunkThatThereIs) {
   ServersInProcess swarm;

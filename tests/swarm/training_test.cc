@@ -92,6 +92,20 @@ TEST_F(SwarmTraining, WhoComesLateBeginsWithTheOthersTrunk) {
   EXPECT_EQ(swarm.trainer(late).averaging().members, 2u);
 }
 
+// The others' steps say nothing of this one's speed.
+TEST_F(SwarmTraining, WhoComesLatePlansByItsOwnSteps) {
+  options_.steps = 0;
+  options_.warmup = 30;
+  TrainersInProcess swarm(options_, {.trainers = 1});
+  swarm.run(45);
+  EXPECT_TRUE(swarm.trainer(0).needs_plan());
+  const size_t late = swarm.add_trainer();
+  EXPECT_GE(swarm.trainer(late).state().step, 30);
+  EXPECT_FALSE(swarm.trainer(late).needs_plan());
+  swarm.run(25);
+  EXPECT_TRUE(swarm.trainer(late).needs_plan());
+}
+
 // A server has the trunk; the dead trainer's record is still there, and says that it has a newer one.
 TEST_F(SwarmTraining, WhatTheOnlyTrainerLearnedOutlivesIt) {
   TrainersInProcess swarm(options_, {.trainers = 1});
