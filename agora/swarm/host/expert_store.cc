@@ -105,6 +105,7 @@ StatusOr<UpdateOutcome> ExpertStore::mix_backward(const UpdateKey& key, moe::Tic
     ++counters_.refused;
     return done;
   }
+  remember(key, taken);
   count_rows(key.layer, taken);
   count(outcome.kind);
   AppliedReply reply{.dx = {}, .dweights = {dweights.begin(), dweights.end()}};
@@ -157,9 +158,8 @@ int ExpertStore::halvings_of(const UpdateKey& key, const moe::Served& served, Ki
     *outcome = Kind::not_leading;
     return moe::kNoGradient;
   }
-  const std::vector<uint64_t>& applied = held->second.applied;
-  if (!applied.empty() && std::binary_search(applied.begin(), applied.end(), hash_of(key))) {
-    return moe::kNoGradient;  // by the leader before us
+  if (std::ranges::find(held->second.applied, hash_of(key)) != held->second.applied.end()) {
+    return moe::kNoGradient;  // by a leader before us
   }
   // A follower's version may go back when it pulls from a new leader: then the age is unknown, and small.
   const uint64_t now = expert({key.layer, served.expert}).version();
@@ -169,6 +169,15 @@ int ExpertStore::halvings_of(const UpdateKey& key, const moe::Served& served, Ki
     return moe::kNoGradient;
   }
   return halvings_of_age(age);
+}
+
+// Of each expert by itself: one that is seldom chosen remembers as many as its busy neighbours.
+void ExpertStore::remember(const UpdateKey& key, std::span<const moe::Served> taken) {
+  for (const moe::Served& s : taken) {
+    std::vector<uint64_t>& applied = held_.at({key.layer, s.expert}).applied;
+    applied.push_back(hash_of(key));
+    if (applied.size() > kAppliedMax) applied.erase(applied.begin());
+  }
 }
 
 void ExpertStore::count_rows(LayerId layer, std::span<const moe::Served> taken) {
@@ -292,11 +301,8 @@ StatusOr<std::vector<std::byte>> ExpertStore::snapshot(ExpertName name) {
     return absl::NotFoundError(
         concat("layer ", name.layer.value, " expert ", name.expert.value, " is not held here"));
   }
-  std::vector<uint64_t> applied = held->second.applied;
-  const std::vector<uint64_t> recent = ledger_.recent(name.layer);
-  applied.insert(applied.end(), recent.begin(), recent.end());
-  if (applied.size() > kAppliedMax) applied.erase(applied.begin(), applied.end() - kAppliedMax);
-  return write_snapshot({name, held->second.epoch, expert(name).version(), std::move(applied)}, expert(name));
+  return write_snapshot({name, held->second.epoch, expert(name).version(), held->second.applied},
+                        expert(name));
 }
 
 StatusOr<Holding> ExpertStore::restore(ExpertName name, base::Bytes bytes) {
@@ -318,7 +324,6 @@ StatusOr<Holding> ExpertStore::restore(ExpertName name, base::Bytes bytes) {
   expert.repack(compute_);
   Held& held = held_[name];
   held.applied = head.applied;
-  std::sort(held.applied.begin(), held.applied.end());
   set_role(name, Role::follower, head.epoch);
   return Holding{name, Role::follower, head.epoch, head.version, 0};
 }

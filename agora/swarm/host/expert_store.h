@@ -77,7 +77,8 @@ class ExpertStore final : public HeldExperts {
     int64_t rows_served = 0;        // since the last holdings()
     int64_t rows_pending = 0;       // whose gradients wait for a step
     int64_t first_pending_ns = -1;  // when a step was first asked for with them; -1: not yet
-    std::vector<uint64_t> applied;  // ascending: updates that its snapshot brought along
+    // Hashes of the last updates that its weights have taken, the oldest first: also those of earlier leaders.
+    std::vector<uint64_t> applied;
   };
 
   ExpertStore(const moe::Compute& compute, const SwarmSpec& spec, const LedgerLimits& limits,
@@ -87,6 +88,7 @@ class ExpertStore final : public HeldExperts {
                                  moe::View<float> dx, std::span<float> dweights);
   Status check_update(LayerId layer, std::span<const moe::Served> served, moe::View<const float> dy);
   int halvings_of(const UpdateKey& key, const moe::Served& served, UpdateOutcome::Kind* outcome);
+  void remember(const UpdateKey& key, std::span<const moe::Served> taken);
   void count_rows(LayerId layer, std::span<const moe::Served> taken);
   void count(UpdateOutcome::Kind outcome);
   void step(ExpertName name, Held& held);

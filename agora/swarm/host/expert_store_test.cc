@@ -234,6 +234,49 @@ TEST(ExpertStore, TakenOverFromASnapshotNothingCountsTwice) {
   EXPECT_EQ(all_numbers(*second), all_numbers(*first));
 }
 
+// One row for one expert of layer 0.
+TestCall call_of(uint64_t seed, int32_t expert) {
+  TestCall call(seed, 1, 1, 1);
+  call.route.expert = {expert};
+  return call;
+}
+
+void hand_on(ExpertStore& from, ExpertStore& to, ExpertName name) {
+  ASSERT_TRUE(to.restore(name, *from.snapshot(name)).ok());
+  to.set_role(name, Role::leader, 2);
+}
+
+TEST(ExpertStore, AnExpertRemembersItsOwnUpdatesHoweverBusyTheOthersAre) {
+  moe::TestCompute machine;
+  const auto first = leading_store(machine, test_spec()), second = make_store(machine, test_spec());
+  ASSERT_TRUE(call_of(1, 0).train(*first, update_key(1)).ok());
+  for (uint64_t step = 2; step <= 3 * kAppliedMax; ++step) {
+    ASSERT_TRUE(call_of(step, 1).train(*first, update_key(step)).ok());
+  }
+  hand_on(*first, *second, expert_name(0, 0));
+  ASSERT_TRUE(call_of(1, 0).train(*second, update_key(1)).ok());
+  EXPECT_FALSE(second->experts().touched(LayerId{0}, ExpertId{0})) << "update 1 was taken again";
+}
+
+TEST(ExpertStore, TheLastUpdatesOfAllItsLeadersAreRemembered) {
+  moe::TestCompute machine;
+  const auto first = leading_store(machine, test_spec()), second = make_store(machine, test_spec()),
+             third = make_store(machine, test_spec());
+  constexpr uint64_t kOfTheFirst = kAppliedMax, kOfAll = kAppliedMax + 20;
+  for (uint64_t step = 1; step <= kOfTheFirst; ++step) {
+    ASSERT_TRUE(call_of(step, 0).train(*first, update_key(step)).ok());
+  }
+  hand_on(*first, *second, expert_name(0, 0));
+  for (uint64_t step = kOfTheFirst + 1; step <= kOfAll; ++step) {
+    ASSERT_TRUE(call_of(step, 0).train(*second, update_key(step)).ok());
+  }
+  hand_on(*second, *third, expert_name(0, 0));
+  for (uint64_t step = kOfAll - kAppliedMax + 1; step <= kOfAll; ++step) {
+    ASSERT_TRUE(call_of(step, 0).train(*third, update_key(step)).ok());
+    ASSERT_FALSE(third->experts().touched(LayerId{0}, ExpertId{0})) << "update " << step;
+  }
+}
+
 TEST(ExpertStore, RefusesSnapshotsThatAreNone) {
   moe::TestCompute machine;
   const auto store = leading_store(machine, test_spec());

@@ -61,9 +61,6 @@ void Ledger::add(const UpdateKey& key, AppliedReply reply) {
     trainer.has_floor = true;
     trainer.known.erase(trainer.known.begin(), trainer.known.begin() + static_cast<std::ptrdiff_t>(gone));
   }
-  std::deque<uint64_t>& recent = recent_[key.layer];
-  recent.push_back(hash_of(key));
-  if (recent.size() > limits_.recent_per_layer) recent.pop_front();
   remember(key, std::move(reply));
 }
 
@@ -93,12 +90,6 @@ bool Ledger::end_step(const UpdateKey& step) {
   if (trainer.step_ended.has_value() && step.step <= *trainer.step_ended) return false;
   trainer.step_ended = step.step;
   return true;
-}
-
-std::vector<uint64_t> Ledger::recent(LayerId layer) const {
-  const auto found = recent_.find(layer);
-  if (found == recent_.end()) return {};
-  return {found->second.begin(), found->second.end()};
 }
 
 }  // namespace agora::swarm

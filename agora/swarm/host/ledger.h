@@ -24,7 +24,6 @@ struct LedgerLimits {
   size_t keys_per_trainer = 4096;
   size_t trainers = 256;
   size_t reply_bytes = size_t{16} << 20;  // remembered answers, the oldest go first
-  size_t recent_per_layer = 64;           // told to followers with a snapshot
 };
 
 struct AppliedReply {
@@ -43,9 +42,6 @@ class Ledger {
 
   // True the first time that this (trainer, run, step) or a later one ends.
   bool end_step(const UpdateKey& step);
-
-  // Hashes of the layer's last updates, for those who take its experts over.
-  std::vector<uint64_t> recent(LayerId layer) const;
 
  private:
   struct Entry {
@@ -73,10 +69,9 @@ class Ledger {
   std::map<UpdateKey, AppliedReply> replies_;
   std::deque<UpdateKey> reply_order_;
   size_t reply_bytes_ = 0;
-  std::map<LayerId, std::deque<uint64_t>> recent_;
 };
 
-// 64 bits that name the key among the recent ones.
+// 64 bits that name the key among an expert's last updates (SnapshotHead).
 uint64_t hash_of(const UpdateKey& key);
 
 }  // namespace agora::swarm

@@ -79,14 +79,6 @@ TEST(Ledger, AStepEndsOnce) {
   EXPECT_FALSE(ledger.end_step(key(9)));
 }
 
-TEST(Ledger, TellsTheLastUpdatesOfALayer) {
-  Ledger ledger({.recent_per_layer = 2});
-  for (uint64_t step = 1; step <= 3; ++step) ledger.add(key(step), {});
-  ledger.add(key(1, 0, 1), {});
-  EXPECT_THAT(ledger.recent(LayerId{0}), testing::ElementsAre(hash_of(key(2)), hash_of(key(3))));
-  EXPECT_THAT(ledger.recent(LayerId{1}), testing::ElementsAre(hash_of(key(1, 0, 1))));
-}
-
 // Whatever is sent, resent, delayed and reordered: nothing is applied twice, memory stays bounded, and what
 // comes within the window is applied.
 RC_GTEST_PROP(LedgerProperty, NothingTwice, ()) {

@@ -25,11 +25,11 @@ struct SnapshotHead {
   ExpertName name;
   uint32_t epoch = 0;
   uint64_t version = 0;
-  std::vector<uint64_t> applied;  // hashes of the last updates that are in it: see Ledger::recent
+  std::vector<uint64_t> applied;  // hashes of the last updates that are in it, the oldest first
 };
 
-constexpr size_t kAppliedMax =
-    64;  // a micro-batch in flight of 64 trainers; 512 bytes beside each followed expert
+// Updates that an expert remembers over all its leaders: four micro-batches each of 64 trainers. 2 KiB.
+constexpr size_t kAppliedMax = 256;
 
 // Beyond this no expert of the shape has a snapshot.
 int64_t snapshot_bytes_max(const moe::ExpertShape& shape);
