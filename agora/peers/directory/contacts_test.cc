@@ -25,6 +25,17 @@ TEST(Contacts, AFewAreChosenAndAFewMayCall) {
   EXPECT_TRUE(contacts.has(peer(20)));
 }
 
+TEST(Contacts, TwoAreNeededAndMoreAreWantedWhileFewCall) {
+  Contacts contacts;
+  contacts.choose(peer(1));
+  EXPECT_TRUE(contacts.needs_more());
+  contacts.choose(peer(2));
+  EXPECT_FALSE(contacts.needs_more());
+  EXPECT_TRUE(contacts.wants_more());
+  for (int i = 3; i <= 5; ++i) contacts.on_called_by(peer(i));
+  EXPECT_FALSE(contacts.wants_more());
+}
+
 TEST(Contacts, NobodyIsThereTwice) {
   Contacts contacts;
   contacts.on_called_by(peer(1));

@@ -78,14 +78,16 @@ void SwarmDirectory::refresh_contacts() {
     contacts_new_ns_ = loop_.now_ns();
     contacts_.drop_oldest_chosen();
   }
-  // One at a time: connections cost more than news, and meanwhile others may call.
-  if (!contacts_.wants_more()) return;
+  // One at a time: connections cost more than news, and meanwhile others may call. While strangers come,
+  // others do.
+  const bool filling = tick_wait_ns_ < kTickNs;
+  if (!(filling ? contacts_.needs_more() : contacts_.wants_more())) return;
   if (const auto record = view_.at_or_after(rng_.next_u64())) contacts_.choose(record->peer);
 }
 
 void SwarmDirectory::join(const Endpoint& endpoint) {
   if (endpoint.empty() || endpoint == own_.endpoint()) return;
-  dht_.join(endpoint);
+  if (dht_entered_) dht_.join(endpoint);
   std::erase_if(seeds_, [&](const Seed& seed) { return seed.at == endpoint; });
   if (seeds_.size() >= kSeedsMax) seeds_.erase(seeds_.begin());
   seeds_.push_back({endpoint, loop_.now_ns(), kSeedWaitNs});

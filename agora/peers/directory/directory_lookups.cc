@@ -13,13 +13,7 @@ void SwarmDirectory::use_dht() {
   const int64_t ttl_ns = own_.ttl_s() * base::kSecondNs;
   const int64_t alone_max_ns = ttl_ns / kDhtAloneTtlShare;
   if (alone()) dht_next_ns_ = std::min(dht_next_ns_, now_ns + alone_max_ns);  // it was in contact until now
-  if (now_ns < dht_next_ns_) return;
-  // Who is in contact has no need of the table, and a thousand that start together would all use it at once.
-  if (std::exchange(dht_unused_, false) && !alone()) {
-    dht_next_ns_ =
-        now_ns + static_cast<int64_t>(rng_.uniform_double() * static_cast<double>(ttl_ns / kDhtTtlShare));
-    return;
-  }
+  if (now_ns < dht_next_ns_ || !may_use_dht()) return;
   dht_wait_ns_ = alone() ? std::min(2 * dht_wait_ns_, alone_max_ns) : ttl_ns / kDhtTtlShare;
   dht_next_ns_ = now_ns + spread(dht_wait_ns_);
   if (!own_.empty()) {
@@ -29,6 +23,30 @@ void SwarmDirectory::use_dht() {
   dht_.find(own_.swarm(), [weak = weak_from_this()](const std::vector<Endpoint>& endpoints) {
     if (const auto self = weak.lock()) self->on_found(endpoints);
   });
+}
+
+// Who is in contact has no need of the table, and a thousand that start together would all enter it at once.
+bool SwarmDirectory::may_use_dht() {
+  if (dht_entered_) {
+    if (alone()) enter_dht();  // whom its node knew may all be gone
+    return true;
+  }
+  if (!alone() && !std::exchange(dht_waited_, true)) {
+    const double wait_ns = static_cast<double>(own_.ttl_s() * base::kSecondNs / kDhtTtlShare);
+    dht_next_ns_ = loop_.now_ns() + static_cast<int64_t>(rng_.uniform_double() * wait_ns);
+    return false;
+  }
+  enter_dht();
+  dht_next_ns_ = loop_.now_ns() + kDhtEnterNs;
+  return false;
+}
+
+void SwarmDirectory::enter_dht() {
+  dht_entered_ = true;
+  for (const Seed& seed : seeds_) dht_.join(seed.at);
+  for (const PeerId& contact : contacts_.draw(kDhtDoors, rng_)) {
+    if (const Endpoint at = endpoint_of(contact); !at.empty()) dht_.join(at);
+  }
 }
 
 void SwarmDirectory::put_in_dht() {

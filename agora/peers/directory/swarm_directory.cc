@@ -104,7 +104,10 @@ uint32_t SwarmDirectory::ttl_s() const {
 void SwarmDirectory::send_own() {
   sending_soon_ = false;
   if (leaving_) return;
-  if (own_.empty()) dht_next_ns_ = loop_.now_ns() + kDhtFirstNs;  // from now on there is something to say
+  if (own_.empty()) {  // from now on there is something to say
+    dht_next_ns_ = loop_.now_ns() + kDhtFirstNs;
+    dht_waited_ = false;
+  }
   own_.set_ttl_s(ttl_s());
   if (!own_.sign_next().ok()) {
     base::MutexLock lock(mutex_);

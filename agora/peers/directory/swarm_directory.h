@@ -12,7 +12,7 @@
 //   push      whatever was news goes on to three contacts at the next tenth of a second, once; own changes go
 //             to all contacts at once: they know within the publishing second, 40 peers half a second later
 //   DHT       announce, find, and the record under (swarm, endpoint): twice in a record's time, eight times
-//             while nobody is in contact
+//             while nobody is in contact; its node enters when it is first used
 // Cost for each peer, whatever the number of peers P: at most 5 exchanges a second of 5.2 KB there and 64 KB
 // back, 10 x 3 pushes a second of 61 KB. In a quiet swarm of M peers that matter (view.h) and at most 256
 // others: one exchange a second, and 3 x 0.3 KB x M in 12 s up to M = 256; with more, records are good for
@@ -124,6 +124,8 @@ class SwarmDirectory final : public Directory, public std::enable_shared_from_th
 
   // DHT: directory_lookups.cc.
   void use_dht();
+  bool may_use_dht();
+  void enter_dht();
   void put_in_dht();
   void on_found(const std::vector<Endpoint>& endpoints);
   void look_up();
@@ -162,7 +164,8 @@ class SwarmDirectory final : public Directory, public std::enable_shared_from_th
 
   int64_t dht_next_ns_;
   int64_t dht_wait_ns_;
-  bool dht_unused_ = true;
+  bool dht_waited_ = false;   // in contact, for a time of its own
+  bool dht_entered_ = false;  // its node knows others'
   std::deque<Endpoint> lookups_;
   size_t lookups_open_ = 0;
   // Until when: the table names the dead for most of an hour. At most kSilentMax.

@@ -3,7 +3,9 @@
 #include "agora/peers/directory/swarm_directory.h"
 
 #include <algorithm>
+#include <array>
 #include <memory>
+#include <set>
 #include <vector>
 
 #include "agora/base/virtual_loop.h"
@@ -17,6 +19,18 @@ namespace {
 
 using base::kMillisecondNs;
 using base::kSecondNs;
+
+// Remembers by whom it was entered.
+class DoorsOnly final : public Dht {
+ public:
+  void join(const Endpoint& peer) override { doors.insert(peer); }
+  void announce(const SwarmId&, const Endpoint&) override {}
+  void find(const SwarmId&, Found) override {}
+  void put(const SwarmId&, const Endpoint&, std::vector<std::byte>) override {}
+  void get(const SwarmId&, const Endpoint&, Got) override {}
+
+  std::set<Endpoint> doors;
+};
 
 class Swarm {
  public:
@@ -154,6 +168,35 @@ TEST(SwarmDirectory, InALargeSwarmEverybodyKnowsThoseThatMatterAndASampleOfTheRe
   }
   EXPECT_GT(crowded, kPeers / 2u);
   for (Peer& peer : peers) peer.transport->stop();
+}
+
+TEST(SwarmDirectory, WhoIsInContactEntersTheTableLaterAndByItsContacts) {
+  base::VirtualLoop loop;
+  const auto network = std::make_shared<LoopbackNetwork>(loop);
+  const Endpoint first{"127.0.0.1", 1000}, dead{"127.0.0.1", 999};
+  struct Node {
+    std::unique_ptr<LoopbackTransport> transport;
+    DoorsOnly dht;
+    std::shared_ptr<SwarmDirectory> directory;
+  };
+  std::array<Node, 3> nodes;
+  for (size_t i = 0; i < nodes.size(); ++i) {
+    const Identity identity = Identity::from_seed(i + 1);
+    nodes[i].transport = std::make_unique<LoopbackTransport>(
+        network, identity.id(), Endpoint{"127.0.0.1", static_cast<uint16_t>(1000 + i)});
+    nodes[i].directory = SwarmDirectory::create({.swarm = {}, .endpoint = {}, .first_sequence = 1, .seed = i},
+                                                identity, loop, *nodes[i].transport, nodes[i].dht);
+    nodes[i].directory->publish("body");
+  }
+  nodes[1].directory->join(first);
+  nodes[2].directory->join(dead);
+  loop.run_for(1500 * kMillisecondNs);
+  EXPECT_TRUE(nodes[1].dht.doors.empty());
+  EXPECT_EQ(nodes[2].dht.doors, std::set{dead});
+  loop.run_for(20 * kSecondNs);
+  EXPECT_EQ(nodes[1].dht.doors, std::set{first});
+  EXPECT_EQ(nodes[0].dht.doors, std::set{nodes[1].transport->endpoint()});
+  for (Node& node : nodes) node.transport->stop();
 }
 
 }  // namespace
