@@ -12,8 +12,9 @@ namespace {
 constexpr int64_t kSamplesMax = 600;
 constexpr int64_t kLastAnswersNs = 30 * kSecondNs;  // a question's deadline and its gradient's, and some more
 constexpr uint64_t kChain = 7;
-constexpr int64_t kSaveNs = 10 * kSecondNs;  // more often than in production: a run is short
-constexpr int64_t kFlashCrowd = 10;          // times the load
+constexpr int64_t kSaveNs = 10 * kSecondNs;                // more often than in production: a run is short
+constexpr int64_t kFlashCrowd = 10;                        // times the load
+constexpr int64_t kComputedWithinNs = 5 * kMillisecondNs;  // by a host, a few calls
 
 int64_t ns_of(double seconds) { return static_cast<int64_t>(seconds * 1e3) * kMillisecondNs; }
 
@@ -42,10 +43,10 @@ HostSettings host_settings(const Scenario& s) {
 }
 
 // Sets limits so low that what they guard happens all the time; gives their names. One draw a limit.
-std::vector<std::string> force_rare(double chance, Rng rng, HostSettings& host, GateSettings& gate) {
+std::vector<std::string> force_rare(const Scenario& s, Rng rng, HostSettings& host, GateSettings& gate) {
   std::vector<std::string> names;
   const auto force = [&](const char* name, const std::function<void()>& set) {
-    if (rng.below(1'000'000) >= static_cast<uint32_t>(chance * 1e6)) return;
+    if (rng.below(1'000'000) >= static_cast<uint32_t>(s.faults.rare * 1e6)) return;
     set();
     names.emplace_back(name);
   };
@@ -57,7 +58,9 @@ std::vector<std::string> force_rare(double chance, Rng rng, HostSettings& host, 
   force("one pull at a time", [&] { host.options.pulls_max = host.options.hand_overs_max = 1; });
   force("few copies", [&] { host.options.copies_max = 1; });
   force("hosts given up at once", [&] { host.options.probe_failures_max = 1; });
-  force("impatient gates", [&] { gate.attempt_ns = 2 * kMillisecondNs; });
+  // What a call takes at most while nothing is in its way: the network's tail and full queues are too late.
+  const Latency way = *latency_of(s.latency);
+  force("impatient gates", [&] { gate.attempt_ns = 2 * (way.high_ns + way.jitter_ns) + kComputedWithinNs; });
   force("few tickets at gates", [&] { gate.tickets_max = 1; });
   return names;
 }
@@ -97,7 +100,7 @@ Run::Run(const Scenario& scenario, uint64_t seed) : scenario_(scenario), seed_(s
   world_ = std::make_unique<World>(world_settings(scenario_, seed_), histories_);
   HostSettings host = host_settings(scenario_);
   GateSettings gate = gate_settings(scenario_);
-  rare_ = force_rare(scenario_.faults.rare, world_->rng().fork("rare"), host, gate);
+  rare_ = force_rare(scenario_, world_->rng().fork("rare"), host, gate);
   for (int64_t i = 0; i < scenario_.hosts; ++i) world_->add_host(host);
   for (int64_t i = 0; i < scenario_.gates; ++i) world_->add_gate(gate);
   for (int64_t i = 0; i < scenario_.trainers; ++i) {

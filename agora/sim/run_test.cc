@@ -1,5 +1,6 @@
 #include "agora/sim/run.h"
 
+#include "agora/sim/random_scenario.h"
 #include <gmock/gmock.h>
 
 namespace agora::sim {
@@ -78,6 +79,16 @@ TEST(Scenario, IsReadFromToml) {
     const auto bad = parse_scenario(text, "x.toml");
     EXPECT_TRUE(absl::IsInvalidArgument(bad.status())) << text;
     EXPECT_THAT(std::string(bad.status().message()), testing::HasSubstr(named));
+  }
+}
+
+TEST(Scenario, IsWrittenAsItIsRead) {
+  for (uint64_t seed = 1; seed <= 50; ++seed) {
+    const std::string text = scenario_text(random_scenario(seed));
+    const auto scenario = parse_scenario(text, "x.toml");
+    ASSERT_TRUE(scenario.ok()) << scenario.status();
+    EXPECT_EQ(scenario_text(*scenario), text);
+    EXPECT_EQ(scenario->faults.loss, random_scenario(seed).faults.loss);
   }
 }
 

@@ -92,6 +92,8 @@ bool set_field(Scenario& scenario, const std::string& name, const std::string& t
   return set;
 }
 
+constexpr std::string_view kFaults = "faults.";
+
 }  // namespace
 
 StatusOr<Scenario> parse_scenario(const std::string& toml, const std::string& where) {
@@ -111,6 +113,24 @@ StatusOr<Scenario> parse_scenario(const std::string& toml, const std::string& wh
   }
   AGORA_RETURN_IF_ERROR(validate(scenario));
   return scenario;
+}
+
+std::string scenario_text(const Scenario& scenario) {
+  std::map<std::string_view, std::string> defaults;
+  const auto text_of = [](auto value) {
+    char digits[32];
+    return std::string(digits, std::to_chars(digits, std::end(digits), value).ptr);
+  };
+  Scenario usual = {}, given = scenario;
+  fields(usual, [&](const char* field, auto value, auto, auto) { defaults[field] = text_of(value); });
+  std::string text = concat("name = ", base::in_quotes(given.name), "\nlatency = \"", given.latency, "\"\n");
+  std::string faults = "\n[faults]\n";
+  fields(given, [&](std::string_view field, auto value, auto, auto) {
+    if (text_of(value) == defaults[field]) return;
+    const bool fault = field.starts_with(kFaults);
+    (fault ? faults : text) += concat(field.substr(fault ? kFaults.size() : 0), " = ", text_of(value), "\n");
+  });
+  return text + faults;
 }
 
 Status validate(const Scenario& given) {

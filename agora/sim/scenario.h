@@ -79,5 +79,7 @@ struct Scenario {
 // InvalidArgument naming the file and the field.
 StatusOr<Scenario> parse_scenario(const std::string& toml, const std::string& where);
 Status validate(const Scenario& scenario);
+// As parse_scenario reads it: what differs from the values above.
+std::string scenario_text(const Scenario& scenario);
 
 }  // namespace agora::sim

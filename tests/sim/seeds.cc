@@ -1,6 +1,8 @@
-// Runs random scenarios, one for each seed from FIRST to LAST, and judges them.
+// Runs simulations - random ones, one for each seed from FIRST to LAST, or a scenario's - and judges them.
 //
 //   sim_seeds FIRST LAST [--first-failure]
+//   sim_seeds SCENARIO.toml SEED
+//   sim_seeds --write SEED                   prints the random scenario of a seed, to be kept as a file
 //
 // Prints of every run that broke a property what was expected, what came, and the command that repeats it.
 // Exit code 1: there was one. Small enough to be built and run by planted_bugs many times.
@@ -8,6 +10,8 @@
 #include <cstdint>
 #include <cstdio>
 #include <cstring>
+#include <fstream>
+#include <sstream>
 #include <string>
 
 #include "agora/base/text.h"
@@ -18,20 +22,22 @@
 namespace {
 
 using namespace agora::sim;
+using agora::base::concat;
+using agora::base::listed;
 
-bool run_seed(uint64_t seed) {
-  const Scenario scenario = random_scenario(seed);
+// `where`: what `agora sim` is given to run it, a file or "random".
+bool run_well(const Scenario& scenario, uint64_t seed, const std::string& where) {
   Checkers checkers;
   Run run(scenario, seed);
   checkers.watch(run, scenario);
   const RunReport report = run.go();
   checkers.judge_end(report);
   if (checkers.verdict().ok()) return true;
-  std::printf("seed %llu failed:\n%s", static_cast<unsigned long long>(seed),
-              verdict_text(checkers.verdict()).c_str());
-  std::printf("faults: %s; limits set low: %s\nrepeat it with: agora sim random --seed %llu\n",
-              agora::base::listed(report.kinds_on).c_str(), agora::base::listed(report.rare).c_str(),
-              static_cast<unsigned long long>(seed));
+  const std::string text =
+      concat("seed ", seed, " failed:\n", verdict_text(checkers.verdict()),
+             "faults: ", listed(report.kinds_on), "; limits set low: ", listed(report.rare),
+             "\nrepeat it with: agora sim ", where, " --seed ", seed, "\n");
+  std::fputs(text.c_str(), stdout);
   std::fflush(stdout);
   return false;
 }
@@ -41,23 +47,44 @@ bool read_number(const char* text, uint64_t* number) {
   return error == std::errc() && *end == '\0';
 }
 
+int run_random(uint64_t first, uint64_t last, bool stops) {
+  uint64_t failed = 0, ran = 0;
+  for (uint64_t seed = first; seed <= last; ++seed) {
+    ++ran;
+    if (run_well(random_scenario(seed), seed, "random")) continue;
+    ++failed;
+    if (stops) break;
+  }
+  std::puts(concat(ran - failed, " passed, ", failed, " failed").c_str());
+  return failed == 0 ? 0 : 1;
+}
+
+int run_file(const std::string& path, uint64_t seed) {
+  std::ostringstream toml;
+  toml << std::ifstream(path).rdbuf();
+  const auto scenario = parse_scenario(toml.str(), path);
+  if (!scenario.ok()) {
+    std::fprintf(stderr, "%s\n", scenario.status().ToString().c_str());
+    return 2;
+  }
+  const bool well = run_well(*scenario, seed, path);
+  std::puts(well ? "1 passed, 0 failed" : "0 passed, 1 failed");
+  return well ? 0 : 1;
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
   uint64_t first = 0, last = 0;
   const bool stops = argc == 4 && std::string(argv[3]) == "--first-failure";
-  if (argc < 3 || (argc > 3 && !stops) || !read_number(argv[1], &first) || !read_number(argv[2], &last)) {
-    std::fprintf(stderr, "usage: sim_seeds FIRST LAST [--first-failure]\n");
-    return 2;
+  if ((argc == 3 || stops) && read_number(argv[2], &last)) {
+    if (read_number(argv[1], &first)) return run_random(first, last, stops);
+    if (std::string(argv[1]) == "--write") {
+      std::fputs(scenario_text(random_scenario(last)).c_str(), stdout);
+      return 0;
+    }
+    if (!stops) return run_file(argv[1], last);
   }
-  uint64_t failed = 0, ran = 0;
-  for (uint64_t seed = first; seed <= last; ++seed) {
-    ++ran;
-    if (run_seed(seed)) continue;
-    ++failed;
-    if (stops) break;
-  }
-  std::printf("%llu passed, %llu failed\n", static_cast<unsigned long long>(ran - failed),
-              static_cast<unsigned long long>(failed));
-  return failed == 0 ? 0 : 1;
+  std::fprintf(stderr, "usage: sim_seeds FIRST LAST [--first-failure] | SCENARIO.toml SEED | --write SEED\n");
+  return 2;
 }
