@@ -139,14 +139,20 @@ void SimExperts::drop(ExpertName expert) {
 
 void SimExperts::set_role(ExpertName expert, Role role, uint32_t epoch) {
   store_.set_role(expert, role, epoch);
-  held_[expert] = {role, epoch};
+  held_[expert] = {.role = role, .epoch = epoch};
   tell_role(role == Role::leader ? RoleFact::Kind::led : RoleFact::Kind::followed, expert);
+}
+
+bool SimExperts::freeze(ExpertName expert, bool frozen) {
+  if (!store_.freeze(expert, frozen)) return false;
+  held_.at(expert).frozen = frozen;
+  return true;
 }
 
 StatusOr<swarm::Holding> SimExperts::restore(ExpertName expert, base::Bytes snapshot) {
   StatusOr<swarm::Holding> holding = store_.restore(expert, snapshot);
   if (!holding.ok()) return holding;
-  held_[expert] = {Role::follower, holding->epoch};
+  held_[expert] = {.role = Role::follower, .epoch = holding->epoch};
   tell_role(RoleFact::Kind::restored, expert, hash_of(snapshot));
   return holding;
 }

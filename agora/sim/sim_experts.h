@@ -69,7 +69,7 @@ class SimExperts final : public swarm::HeldExperts {
   void adopt(swarm::ExpertName expert) override;
   void drop(swarm::ExpertName expert) override;
   void set_role(swarm::ExpertName expert, swarm::Role role, uint32_t epoch) override;
-  bool freeze(swarm::ExpertName expert, bool frozen) override { return store_.freeze(expert, frozen); }
+  bool freeze(swarm::ExpertName expert, bool frozen) override;
   StatusOr<std::vector<std::byte>> snapshot(swarm::ExpertName expert) override;
   StatusOr<swarm::Holding> restore(swarm::ExpertName expert, base::Bytes snapshot) override;
   Status copy(swarm::ExpertName from, base::Bytes snapshot, swarm::ExpertName to, float deviation) override;
@@ -80,6 +80,7 @@ class SimExperts final : public swarm::HeldExperts {
   struct Held {
     swarm::Role role = swarm::Role::follower;
     uint32_t epoch = 0;
+    bool frozen = false;  // it leads no more, or is about to: it hands over
   };
   const std::map<swarm::ExpertName, Held>& held() const { return held_; }
   uint64_t version(swarm::ExpertName expert) {

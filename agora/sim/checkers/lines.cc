@@ -16,11 +16,12 @@ Line Line::up_to(uint64_t version) const {
   return line;
 }
 
-bool Line::has(uint64_t key) const {
-  for (const Update* u = last_.get(); u != nullptr; u = u->before.get()) {
-    if (u->key == key) return true;
+const Line::Update* Line::find(uint64_t key, size_t* since) const {
+  *since = 0;
+  for (const Update* u = last_.get(); u != nullptr; u = u->before.get(), ++*since) {
+    if (u->key == key) return u;
   }
-  return false;
+  return nullptr;
 }
 
 std::vector<const Line::Update*> Line::beyond(const Line& other) const {
@@ -41,7 +42,7 @@ void Lines::on_life(const LifeFact& fact) {
 void Lines::on_update(const UpdateFact& fact) {
   const auto replica = replicas_.find({fact.expert, fact.peer});
   if (!fact.taken || replica == replicas_.end()) return;
-  replica->second.line.take(name_of(fact.key), fact.at_ns, fact.version);
+  replica->second.line.take(fact);
 }
 
 void Lines::begin(const RoleFact& fact, Line line) {

@@ -1,7 +1,7 @@
 // Which updates are in which replica: the line that its weights come down on, over leaders, snapshots and
 // disks.
 //
-//   lines.on_update(fact);   lines.of(peer, expert)->has(key);
+//   lines.on_update(fact);   lines.of(peer, expert)->find(key, &since);
 //
 // A line begins where somebody made first weights. A leader's gradients wait until its next step takes them
 // in; a snapshot carries the line as it was written down, and who restores it goes on from there. Lines share
@@ -33,18 +33,22 @@ class Line {
     uint64_t key = 0;
     int64_t at_ns = 0;
     uint64_t version = 0;  // of the expert when it came: the next step takes it in
+    PeerNumber peer = 0;   // that took it, in this life
+    uint32_t life = 0;
     std::shared_ptr<const Update> before;
   };
 
   explicit Line(const Birth& birth) : birth_(birth) {}
 
   const Birth& birth() const { return birth_; }
-  void take(uint64_t key, int64_t at_ns, uint64_t version) {
-    last_ = std::make_shared<const Update>(Update{key, at_ns, version, std::move(last_)});
+  void take(const UpdateFact& fact) {
+    last_ = std::make_shared<const Update>(
+        Update{name_of(fact.key), fact.at_ns, fact.version, fact.peer, fact.life, std::move(last_)});
   }
   // Without what had not been taken in by a step before `version`.
   Line up_to(uint64_t version) const;
-  bool has(uint64_t key) const;
+  // The last one of this name, and how many came after it; null: none.
+  const Update* find(uint64_t key, size_t* since) const;
   bool trained() const { return last_ != nullptr; }
   // What it has and the other has not.
   std::vector<const Update*> beyond(const Line& other) const;

@@ -25,7 +25,9 @@ void LeadersAgree::look(World& world) {
     for (const auto& [name, held] : peer->host()->experts().held()) {
       Holders& holders = experts[name];
       ++holders.replicas;
-      if (held.role == swarm::Role::leader) holders.leaders.emplace_back(held.epoch, peer->number());
+      if (held.role != swarm::Role::leader) continue;
+      holders.leaders.emplace_back(held.epoch, peer->number());
+      holders.handing_over += held.frozen ? 1 : 0;
     }
   }
   const int64_t now_ns = world.now_ns();
@@ -67,7 +69,7 @@ void LeadersAgree::judge_settled(World& world, const std::map<swarm::ExpertName,
       const swarm::ExpertName name{LayerId{l}, ExpertId{static_cast<int32_t>(e)}};
       const auto found = experts.find(name);
       const Holders holders = found == experts.end() ? Holders{} : found->second;
-      if (holders.leaders.size() == 1 && holders.replicas >= wanted) continue;
+      if (holders.one_leads() && holders.replicas >= wanted) continue;
       violated(world.now_ns(), concat(name_of(name), " to have one leader and ", wanted, " replicas in calm"),
                concat(holders.leaders.size(), " leaders, ", holders.replicas, " replicas"));
     }

@@ -28,7 +28,14 @@ class LeadersAgree final : public Checker {
 
   struct Holders {
     std::vector<std::pair<uint32_t, PeerNumber>> leaders;  // by epoch
+    int64_t handing_over = 0;  // of them: they take no updates, and their successors may lead already
     int64_t replicas = 0;
+
+    // Whose successor does not lead yet is the leader still.
+    bool one_leads() const {
+      const int64_t taking = std::ssize(leaders) - handing_over;
+      return taking == 1 || (taking == 0 && handing_over == 1);
+    }
   };
   void judge_settled(World& world, const std::map<swarm::ExpertName, Holders>& experts);
 

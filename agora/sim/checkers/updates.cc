@@ -11,7 +11,11 @@ void UpdatesAppliedOnce::on_update(const UpdateFact& fact) {
   const std::string update = concat("step ", fact.key.step, " part ", fact.key.part, " of trainer ",
                                     fact.key.trainer.brief(), " at ", name_of(fact.expert));
   const Line* line = lines_.of(fact.peer, fact.expert);
-  if (line == nullptr || !line->has(name_of(fact.key))) return;
+  size_t since = 0;
+  const Line::Update* first = line == nullptr ? nullptr : line->find(name_of(fact.key), &since);
+  if (first == nullptr) return;
+  const bool here = first->peer == fact.peer && first->life == fact.life;
+  if (!here && since >= swarm::kAppliedMax) return;
   violated(fact.at_ns, concat(update, " to be taken once"),
            concat("peer ", fact.peer, " took it again, in epoch ", fact.epoch, " at version ", fact.version));
 }
@@ -44,7 +48,7 @@ void LossWindowKept::on_role(const RoleFact& fact) {
         rivals_[fact.expert] = now;
         return;
       }
-      judge(fact, known->second);
+      succeed(fact, known->second);
     }
     leaders_[fact.expert] = now;
     rivals_.erase(fact.expert);
@@ -56,6 +60,20 @@ void LossWindowKept::on_role(const RoleFact& fact) {
   } else if (fact.kind == RoleFact::Kind::dropped && leads && known->second.end == End::leads) {
     known->second.end = End::dropped;
   }
+}
+
+// Of two that claim before they can have heard of each other, each succeeds who led before them.
+void LossWindowKept::succeed(const RoleFact& fact, const Leader& last) {
+  if (last.end == End::leads && fact.at_ns - last.since_ns < kSeenNs) {
+    if (const auto before = before_.find(fact.expert); before != before_.end()) judge(fact, before->second);
+    return;
+  }
+  judge(fact, last);
+  Leader& before = before_[fact.expert] = last;
+  if (before.end != End::leads) return;
+  before.end = End::crashed;  // as far as later ones know: what it takes from now on is not for them
+  before.end_ns = fact.at_ns;
+  if (const Line* line = lines_.of(last.peer, fact.expert)) before.line = *line;
 }
 
 void LossWindowKept::judge(const RoleFact& fact, const Leader& before) {

@@ -16,7 +16,8 @@ namespace agora::sim {
 constexpr int64_t kSeenNs = 5 * kSecondNs;
 
 // No line of weights has an update twice, whatever was sent again, by whichever way, to whichever leader;
-// none is made of bytes that nobody wrote.
+// none is made of bytes that nobody wrote. An expert remembers its last kAppliedMax updates over all leaders,
+// a host in its life all that matter (ledger.h): an earlier one that comes to another is not known for one.
 class UpdatesAppliedOnce final : public Checker {
  public:
   UpdatesAppliedOnce(const Lines& lines, Verdict& verdict)
@@ -53,12 +54,14 @@ class LossWindowKept final : public Checker {
     int64_t end_ns = 0;
     Line line{{}};  // at its end
   };
+  void succeed(const RoleFact& fact, const Leader& last);
   void judge(const RoleFact& fact, const Leader& before);
   bool followed_since(swarm::ExpertName expert, PeerNumber leader, int64_t since_ns) const;
 
   const Lines& lines_;
   const int64_t loss_window_ns_;
   std::map<swarm::ExpertName, Leader> leaders_;  // of the greatest epoch
+  std::map<swarm::ExpertName, Leader> before_;   // who led before those
   std::map<swarm::ExpertName, Leader> rivals_;   // who claimed the same epoch
 };
 
