@@ -232,7 +232,11 @@ SimTransport::~SimTransport() { stop(); }
 
 const peers::PeerId& SimTransport::self() const { return node_->self; }
 const peers::Endpoint& SimTransport::endpoint() const { return node_->endpoint; }
-peers::TransportCounters SimTransport::counters() const { return node_->counts; }
+peers::TransportCounters SimTransport::counters() const {
+  peers::TransportCounters counters = node_->counts;
+  counters.calls_failed = node_->calls->failed();
+  return counters;
+}
 
 CallId SimTransport::call(const CallSettings& settings, Payload payload, peers::CallEvents events) {
   const auto link = std::make_shared<SimLink>(node_, settings);

@@ -20,6 +20,7 @@ Json numbers_json(const PeerStatus& status) {
   const auto metric = [&](const char* name) { return status.metric(name); };
   return {{"uptime_s", status.uptime_s},
           {"calls", calls_of(status)},
+          {"calls_sent", metric("agora_calls_sent_total")},
           {"failures", failures_of(status)},
           {"hedges", metric("agora_mix_by_hedge_total")},
           {"by_replica", metric("agora_mix_by_replica_total")},

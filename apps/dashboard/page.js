@@ -37,8 +37,8 @@ function show_facts(feed) {
       'experts', whole.format(sum(peers, (peer) => held(peer, true))),
       `led; ${whole.format(sum(peers, (peer) => held(peer, false)))} copies follow`
     ],
-    ['calls', short.format(sum(told, (n) => n.calls)), of],
-    ['failures', short.format(failures), of, failures > 0],
+    ['calls', short.format(sum(told, (n) => n.calls_sent)), of],
+    ['calls that failed', short.format(failures), of, failures > 0],
     ['hedges', short.format(sum(told, (n) => n.hedges)), of],
     ['gate weight lost', percent(lost, mass) || '–', of, lost > 0],
     [
@@ -201,7 +201,7 @@ function show_peers(feed) {
   const load_most = peers.reduce((most, peer) => Math.max(most, peer.load_us), 1000);
   const titles = [
     'peer', 'role', 'health', 'at', 'up', 'step', 'loss', 'rows/s', 'leads / holds', 'wait', 'calls',
-    'failures', 'hedges', 'lost'
+    'failed', 'hedges', 'lost'
   ];
   const shown = peers.slice(0, PEERS_SHOWN);
   const more = peers.length - shown.length;

@@ -136,13 +136,7 @@ double calls_of(const PeerStatus& status) {
 }
 
 double failures_of(const PeerStatus& status) {
-  double sum = 0;
-  for (const char* name :
-       {"agora_mix_by_replica_total", "agora_mix_by_next_expert_total", "agora_mix_lost_total",
-        "agora_updates_refused_total", "agora_frames_refused_total", "agora_calls_dropped_late_total"}) {
-    sum += status.metric(name);
-  }
-  return sum;
+  return status.metric("agora_calls_failed_total");
 }
 
 std::string roles_text(const swarm::PeerState& state) {

@@ -51,8 +51,7 @@ nlohmann::ordered_json entry_json(const PeerEntry& entry);
 // InvalidArgument naming the key.
 StatusOr<PeerStatus> read_status(std::string_view json);
 
-// Calls that a peer received or made, and those that did not go as they should: choices that the host asked
-// first did not serve, refused updates, refused frames, calls that came too late.
+// Calls that a peer received or made; of those that it made, the ones that came to nothing.
 double calls_of(const PeerStatus& status);
 double failures_of(const PeerStatus& status);
 

@@ -148,6 +148,7 @@ TEST_P(TransportSuite, EchoesEverySize) {
     EXPECT_TRUE(reply.from_peer);
   }
   EXPECT_EQ(a->counters().calls_sent, 10u);
+  EXPECT_EQ(a->counters().calls_failed, 0u);
   EXPECT_EQ(b->counters().calls_received, 10u);
   EXPECT_GE(a->counters().bytes_sent, 9u << 20);
 }
@@ -241,6 +242,7 @@ TEST_P(TransportSuite, TheDeadlineEndsTheCall) {
   const Reply reply = ask(*a, settings);
   EXPECT_TRUE(absl::IsDeadlineExceeded(reply.status)) << reply.status;
   EXPECT_FALSE(reply.from_peer);
+  EXPECT_EQ(a->counters().calls_failed, 1u);
   EXPECT_GE(net_->clock().now_ns(), settings.deadline_ns);
   ASSERT_EQ(held().size(), 1u);
   EXPECT_TRUE(net_->await([&] { return held()[0]->abandoned(); }));
@@ -264,6 +266,7 @@ TEST_P(TransportSuite, CancelReachesThePeer) {
   a->cancel(CallId{});
   ASSERT_TRUE(net_->await([&] { return answer.done(); }));
   EXPECT_TRUE(absl::IsCancelled(answer.reply().status)) << answer.reply().status;
+  EXPECT_EQ(a->counters().calls_failed, 0u);
   EXPECT_TRUE(net_->await([&] { return held()[0]->abandoned(); }));
   held()[0]->part(random_payload(10, 1));
   held()[0]->reply(absl::OkStatus(), {}, 0);

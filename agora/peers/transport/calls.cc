@@ -57,6 +57,8 @@ Calls::CallPtr Calls::take(CallId id, Reply* reply, std::shared_ptr<CallLink>* l
   calls_.erase(found);
   deadlines_.erase({call->deadline_ns, id.value});
   *link = std::move(call->link);
+  if (!reply->status.ok() && !absl::IsCancelled(reply->status))
+    failed_.fetch_add(1, std::memory_order_relaxed);
   if (call->handing_over) {
     call->ended = true;
     call->reply = std::move(*reply);

@@ -9,6 +9,7 @@
 // are brought by one thread at a time. Any thread.
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 #include <memory>
 #include <set>
@@ -49,6 +50,7 @@ class Calls : public std::enable_shared_from_this<Calls> {
   void end_link(const CallLink* link, const Status& status);
 
   bool is_open(CallId id) const;
+  uint64_t failed() const { return failed_.load(std::memory_order_relaxed); }  // but not cancelled
   void stop();
 
  private:
@@ -71,6 +73,7 @@ class Calls : public std::enable_shared_from_this<Calls> {
   void event_ended();
 
   base::Loop& loop_;
+  std::atomic<uint64_t> failed_{0};
   mutable base::Mutex mutex_;
   base::Condition quiet_;
   std::unordered_map<uint64_t, CallPtr> calls_ ABSL_GUARDED_BY(mutex_);

@@ -230,7 +230,11 @@ FaultCounters FaultyTransport::faults_seen() const {
 
 const PeerId& FaultyTransport::self() const { return state_->inner.self(); }
 const Endpoint& FaultyTransport::endpoint() const { return state_->inner.endpoint(); }
-TransportCounters FaultyTransport::counters() const { return state_->inner.counters(); }
+TransportCounters FaultyTransport::counters() const {
+  TransportCounters counters = state_->inner.counters();
+  counters.calls_failed = state_->calls->failed();
+  return counters;
+}
 
 CallId FaultyTransport::call(const CallSettings& settings, Payload payload, CallEvents events) {
   State& state = *state_;

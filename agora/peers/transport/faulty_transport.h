@@ -51,7 +51,7 @@ class FaultyTransport final : public Transport {
   void cancel(CallId call) override;
   void serve(Method method, CallHandler handler) override;
   void stop() override;                         // the inner one too
-  TransportCounters counters() const override;  // the inner one's
+  TransportCounters counters() const override;  // the inner one's, but for the calls that failed
 
  private:
   struct State;

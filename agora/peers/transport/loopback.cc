@@ -232,6 +232,7 @@ TransportCounters LoopbackTransport::counters() const {
           .calls_received = p.received,
           .bytes_sent = p.bytes_sent,
           .bytes_received = p.bytes_received,
+          .calls_failed = p.calls->failed(),
           .frames_refused = p.refused,
           .connections_refused = p.connections_refused,
           .calls_dropped_late = p.late,

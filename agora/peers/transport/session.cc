@@ -11,11 +11,12 @@ namespace agora::peers {
 
 using base::MutexLock;
 
-TransportCounters Meters::read() const {
+TransportCounters Meters::read(const Calls& calls) const {
   return {.calls_sent = calls_sent,
           .calls_received = calls_received,
           .bytes_sent = bytes_sent,
           .bytes_received = bytes_received,
+          .calls_failed = calls.failed(),
           .frames_refused = frames_refused,
           .connections_refused = connections_refused,
           .calls_dropped_late = calls_dropped_late,

@@ -50,7 +50,7 @@ struct Meters {
   std::atomic<uint64_t> calls_sent{0}, calls_received{0}, bytes_sent{0}, bytes_received{0}, frames_refused{0},
       connections_refused{0}, calls_dropped_late{0};
   std::atomic<int64_t> connections{0};
-  TransportCounters read() const;
+  TransportCounters read(const Calls& calls) const;
 };
 
 // What the sessions of one transport share.

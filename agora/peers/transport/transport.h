@@ -85,6 +85,7 @@ using CallHandler = std::function<void(std::shared_ptr<IncomingCall>)>;
 
 struct TransportCounters {
   uint64_t calls_sent = 0, calls_received = 0, bytes_sent = 0, bytes_received = 0;
+  uint64_t calls_failed = 0;         // sent, and ended with an error; not those that were cancelled
   uint64_t frames_refused = 0;       // not parseable, too large, unknown method or call
   uint64_t connections_refused = 0;  // no proof of the id, wrong swarm key, over a limit
   uint64_t calls_dropped_late = 0;   // their deadline had passed when they came

@@ -18,6 +18,8 @@ void add_gauge(std::vector<Metric>& to, const char* name, const char* help, doub
 void append_metrics(const peers::TransportCounters& c, std::vector<Metric>& to) {
   add_counter(to, "agora_calls_sent_total", "Calls to other peers.", c.calls_sent);
   add_counter(to, "agora_calls_received_total", "Calls from other peers.", c.calls_received);
+  add_counter(to, "agora_calls_failed_total", "Calls to other peers that ended with an error or too late.",
+              c.calls_failed);
   add_counter(to, "agora_bytes_sent_total", "Bytes of frames to other peers.", c.bytes_sent);
   add_counter(to, "agora_bytes_received_total", "Bytes of frames from other peers.", c.bytes_received);
   add_counter(to, "agora_frames_refused_total",

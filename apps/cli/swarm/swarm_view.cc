@@ -77,7 +77,7 @@ std::vector<std::string> summary_of(const SwarmTotals& t) {
   parts.push_back(whole(t.rows_per_s) + " rows/s");
   parts.push_back(absl::StrFormat("experts %d led, %d held", t.experts_led, t.experts_held));
   parts.push_back("calls " + whole(t.calls));
-  parts.push_back("failures " + whole(t.failures));
+  parts.push_back("failed " + whole(t.failures));
   parts.push_back(absl::StrFormat("gate weight lost %.3f %%", 100 * t.lost_share()));
   return parts;
 }
@@ -139,7 +139,7 @@ SwarmTotals totals_of(const SwarmView& view) {
     const Held held = held_by(state);
     totals.experts_led += held.led;
     totals.experts_held += held.all;
-    totals.calls += dashboard::calls_of(status);
+    totals.calls += status.metric("agora_calls_sent_total");
     totals.failures += dashboard::failures_of(status);
     totals.gate_mass += status.metric("agora_gate_mass_total");
     totals.gate_mass_lost += status.metric("agora_gate_mass_lost_total");
@@ -161,7 +161,7 @@ std::string swarm_screen(const SwarmView& view, int columns, int lines) {
                        {"rows/s", Align::right},
                        {"experts", Align::right},
                        {"calls", Align::right, 1},
-                       {"failures", Align::right},
+                       {"failed", Align::right},
                        {"lost", Align::right},
                        {"wait", Align::right, 2}});
   const auto head_lines = std::ranges::count(head, '\n') + kTableHeadLines;

@@ -45,7 +45,7 @@ struct SwarmTotals {
   int64_t trainers = 0, hosts = 0, servers = 0;  // running
   uint64_t steps = 0;                            // of the trainer that is furthest
   int64_t experts_led = 0, experts_held = 0;
-  double calls = 0, failures = 0;
+  double calls = 0, failures = 0;  // calls that were made; those that came to nothing
   double gate_mass = 0, gate_mass_lost = 0;
 
   double lost_share() const { return gate_mass > 0 ? gate_mass_lost / gate_mass : 0; }

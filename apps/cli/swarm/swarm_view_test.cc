@@ -35,7 +35,7 @@ SwarmView small_swarm() {
   view.processes.push_back(process("trainer 1",
                                    {.trainer = true, .step = 12, .loss = 3.0f, .rows_per_s = 100},
                                    {{"agora_calls_sent_total", 500},
-                                    {"agora_mix_lost_total", 3},
+                                    {"agora_calls_failed_total", 3},
                                     {"agora_gate_mass_total", 200},
                                     {"agora_gate_mass_lost_total", 1}}));
   view.processes.push_back(
@@ -56,7 +56,7 @@ TEST(SwarmView, AddsUpWhatRuns) {
   EXPECT_DOUBLE_EQ(totals.rows_per_s, 150);
   EXPECT_EQ(totals.experts_led, 4);
   EXPECT_EQ(totals.experts_held, 8);
-  EXPECT_DOUBLE_EQ(totals.calls, 1500);
+  EXPECT_DOUBLE_EQ(totals.calls, 500);
   EXPECT_DOUBLE_EQ(totals.failures, 3);
   EXPECT_DOUBLE_EQ(totals.lost_share(), 0.005);
 }

@@ -274,6 +274,8 @@ void GrpcTransport::serve(Method method, CallHandler handler) {
   impl_->context().handlers.serve(method, std::move(handler));
 }
 void GrpcTransport::stop() { impl_->stop(); }
-TransportCounters GrpcTransport::counters() const { return impl_->context().meters.read(); }
+TransportCounters GrpcTransport::counters() const {
+  return impl_->context().meters.read(*impl_->context().calls);
+}
 
 }  // namespace agora::peers
