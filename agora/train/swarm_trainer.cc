@@ -1,13 +1,13 @@
 #include "agora/train/swarm_trainer.h"
 
 #include <algorithm>
-#include <numeric>
 #include <optional>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "agora/base/mutex.h"
 #include "agora/swarm/host/expert_store.h"
+#include "agora/swarm/loads_now.h"
 #include "agora/swarm/swarm_folder.h"
 #include "agora/swarm/trunk_exchange.h"
 #include "agora/train/run_folder.h"
@@ -73,7 +73,8 @@ struct SwarmTrainer::State {
   std::unique_ptr<swarm::TrunkLayout> layout;
   std::unique_ptr<swarm::Averaging> averaging;  // null in synchronous swarms
   std::unique_ptr<Stepper> stepper;
-  std::optional<GateGrowth> growth;  // in asynchronous swarms whose gates have room
+  std::optional<GateGrowth> growth;        // in asynchronous swarms whose gates have room
+  std::vector<swarm::LoadsNow> loads_now;  // of each layer
   TrainState state;
   int64_t first_step = 0;       // of its trunk's optimizer
   int64_t joined_step = 0;      // where this trainer began to take steps of its own
@@ -111,6 +112,7 @@ Status SwarmTrainer::State::make(const TrainOptions& options) {
                    config.growth);
     growth->close_room();
   }
+  loads_now.resize(static_cast<size_t>(spec.layers));
   layout = std::make_unique<swarm::TrunkLayout>(trunk->parameters(), trunk->selection_biases());
   state.options = options;
   state.steps = options.steps;
@@ -284,14 +286,13 @@ StatusOr<StepReport> SwarmTrainer::State::take_step(const model::Batch& batch, c
   }
 }
 
-// Until hosts have told their loads, a trainer goes by what it sent them itself.
 void SwarmTrainer::State::balance() {
   if (synchronous()) return stepper->balance_by_own_loads();
   for (int64_t l = 0; l < trunk->config().num_hidden_layers; ++l) {
     moe::MoeLayer& mixture = trunk->block(LayerId{l}).mixture();
-    const std::vector<int64_t> all = finder.loads(LayerId{l}, mixture.config().gate.experts);
-    const bool told = std::reduce(all.begin(), all.end()) > 0;
-    mixture.move_selection_bias(told ? std::span<const int64_t>(all) : mixture.loads());
+    const std::vector<int64_t> told = finder.loads(LayerId{l}, mixture.config().gate.experts);
+    mixture.move_selection_bias(
+        loads_now[static_cast<size_t>(l)].after_step(told, mixture.loads(), peer.loop.now_ns()));
   }
 }
 
