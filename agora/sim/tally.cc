@@ -119,7 +119,7 @@ void Tally::sample(World& world) {
     before = rows;
     most = std::max(most, done);
     all += done;
-    ++hosts;
+    hosts += host->experts().held().empty() ? 0 : 1;
   }
   if (all > 0) now.load_max_over_mean = static_cast<double>(most * hosts) / static_cast<double>(all);
   samples_.push_back(now);

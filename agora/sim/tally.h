@@ -40,7 +40,7 @@ struct Sample {
   double mass = 0, mass_lost = 0;
   int64_t peers_alive = 0;        // now
   uint64_t bytes = 0;             // all peers
-  double load_max_over_mean = 0;  // rows of experts that living hosts computed; 0: nothing
+  double load_max_over_mean = 0;  // rows that hosts computed, of those that hold experts now; 0: nothing
 };
 
 struct Totals {

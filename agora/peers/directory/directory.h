@@ -8,7 +8,8 @@
 // A record is seen when somebody passed it on (the DHT, or a peer we are in contact with), its signature
 // holds, it is of our swarm and fresher than the one we had. It goes when its time to live has passed on
 // our own clock since we first saw it, or when its peer says that it leaves. Implementations pass
-// tests/conformance/directory_suite.h. records(), counters(), crowded(): any thread; the rest on the loop.
+// tests/conformance/directory_suite.h. records(), counters(), reserve_end(): any thread; the rest on the
+// loop.
 #pragma once
 
 #include <cstdint>
@@ -58,8 +59,9 @@ class Directory {
 
   virtual std::vector<std::shared_ptr<const Record>> records() const = 0;  // without our own
   virtual DirectoryCounters counters() const = 0;
-  // There may be peers that records() leaves out, because they do not matter to all.
-  virtual bool crowded() const { return false; }
+  // Where records() leaves peers out that do not matter to all: of those, everybody knows the ones whose
+  // ring_place() is not beyond this, the reserve. UINT64_MAX: everybody knows everybody.
+  virtual uint64_t reserve_end() const { return UINT64_MAX; }
 };
 
 }  // namespace agora::peers

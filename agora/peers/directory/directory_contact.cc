@@ -82,7 +82,7 @@ void SwarmDirectory::refresh_contacts() {
   // others do.
   const bool filling = tick_wait_ns_ < kTickNs;
   if (!(filling ? contacts_.needs_more() : contacts_.wants_more())) return;
-  if (const auto record = view_.at_or_after(rng_.next_u64())) contacts_.choose(record->peer);
+  if (const auto record = view_.somebody(rng_.next_u64())) contacts_.choose(record->peer);
 }
 
 void SwarmDirectory::join(const Endpoint& endpoint) {
@@ -101,10 +101,13 @@ void SwarmDirectory::call_seeds() {
     if (seed.next_ns > loop_.now_ns()) continue;
     seed.next_ns = loop_.now_ns() + spread(seed.wait_ns);
     seed.wait_ns = std::min(2 * seed.wait_ns, kSeedWaitMaxNs);
-    const auto others = records();
-    const bool known = std::ranges::any_of(others, [&](const auto& r) { return r->endpoint == seed.at; });
-    if (!known || alone()) exchange({}, seed.at);
+    if (!knows(seed.at) || alone()) exchange({}, seed.at);
   }
+}
+
+bool SwarmDirectory::knows(const Endpoint& at) const {
+  base::MutexLock lock(mutex_);
+  return view_.knows(at);
 }
 
 Payload SwarmDirectory::exchange_request() {

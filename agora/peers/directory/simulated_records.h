@@ -35,9 +35,13 @@ class SimulatedReader final : public RecordReader {
   size_t size() const { return records_.size(); }  // about what is held, at most twice as much
 
  private:
+  struct Kept {
+    std::weak_ptr<const SignedRecord> record;
+    const SignedRecord* holds = nullptr;  // the record, once its signature was found to be true
+  };
   void forget_unheld();
 
-  std::unordered_map<uint64_t, std::weak_ptr<const SignedRecord>> records_;  // by the hash of their bytes
+  std::unordered_map<uint64_t, Kept> records_;  // by the hash of their signatures
   size_t forget_at_ = 1024;
 };
 

@@ -165,9 +165,9 @@ DirectoryCounters SwarmDirectory::counters() const {
   return counters;
 }
 
-bool SwarmDirectory::crowded() const {
+uint64_t SwarmDirectory::reserve_end() const {
   base::MutexLock lock(mutex_);
-  return view_.crowded();
+  return view_.reserve_end();
 }
 
 SwarmDirectory::Taken SwarmDirectory::take(const std::vector<Payload>& records, bool make_room) {

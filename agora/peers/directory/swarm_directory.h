@@ -73,7 +73,7 @@ class SwarmDirectory final : public Directory, public std::enable_shared_from_th
   void leave(std::function<void()> done) override;
   std::vector<std::shared_ptr<const Record>> records() const override;
   DirectoryCounters counters() const override;
-  bool crowded() const override;
+  uint64_t reserve_end() const override;
 
  private:
   struct Seed {
@@ -121,6 +121,7 @@ class SwarmDirectory final : public Directory, public std::enable_shared_from_th
   void push_rumors();
   void push(const PeerId& to, const Payload& records, std::function<void()> done = {});  // done: in any case
   Endpoint endpoint_of(const PeerId& peer) const;  // empty: not known any more
+  bool knows(const Endpoint& at) const;
 
   // DHT: directory_lookups.cc.
   void use_dht();

@@ -141,6 +141,7 @@ TEST(SwarmDirectory, InALargeSwarmEverybodyKnowsThoseThatMatterAndASampleOfTheRe
   const auto reader = std::make_shared<SimulatedReader>();
   const auto matters = [](const Record& record) { return record.body == "matters"; };
   std::vector<Peer> peers(kPeers);
+  std::vector<uint64_t> others;
   for (int i = 0; i < kPeers; ++i) {
     const auto signer = std::make_shared<const SimulatedSigner>(i);
     const Endpoint at{"127.0.0.1", static_cast<uint16_t>(1000 + i)};
@@ -152,21 +153,28 @@ TEST(SwarmDirectory, InALargeSwarmEverybodyKnowsThoseThatMatterAndASampleOfTheRe
     settings.matters_to_all = matters;
     peer.directory = SwarmDirectory::create(settings, signer, loop, *peer.transport, *peer.dht, reader);
     peer.directory->publish(i % 20 == 0 ? "matters" : "does not");
+    if (i % 20 != 0 && i != 7) others.push_back(ring_place(peer.transport->self()));
     if (i > 0) peer.directory->join({"127.0.0.1", 1000});
   }
   loop.run_for(10 * kSecondNs);
   peers[7].directory->publish("matters");  // as a host that adopts
   loop.run_for(5 * kSecondNs);
-  size_t crowded = 0;
+  std::ranges::sort(others);
+  size_t crowded = 0, agree = 0;  // who is of the reserve
   for (int i = 0; i < kPeers; ++i) {
     const auto records = peers[static_cast<size_t>(i)].directory->records();
     const bool own = i % 20 == 0 || i == 7;
     EXPECT_EQ(std::ranges::count_if(records, [&](const auto& r) { return matters(*r); }), kMatter + 1 - own)
         << i;
     EXPECT_LE(records.size(), 256u + kMatter + 1) << i;
-    crowded += peers[static_cast<size_t>(i)].directory->crowded() ? 1 : 0;
+    const uint64_t end = peers[static_cast<size_t>(i)].directory->reserve_end();
+    if (end == UINT64_MAX) continue;
+    ++crowded;
+    const bool of_reserve = !own && ring_place(peers[static_cast<size_t>(i)].transport->self()) <= others[63];
+    agree += end == others[of_reserve ? 64 : 63] ? 1 : 0;
   }
   EXPECT_GT(crowded, kPeers / 2u);
+  EXPECT_GE(agree, crowded - crowded / 50);  // one is on its way
   for (Peer& peer : peers) peer.transport->stop();
 }
 

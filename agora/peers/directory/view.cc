@@ -1,7 +1,6 @@
 #include "agora/peers/directory/view.h"
 
 #include <algorithm>
-#include <unordered_set>
 
 #include "agora/base/loop.h"
 
@@ -44,13 +43,13 @@ Verdict DirectoryView::check(const SignedRecord& fresh, bool make_room) const {
     return reader_->holds(fresh) ? Verdict::own : Verdict::forged;
   }
   const uint64_t place = ring_place(record.peer);
-  if (const auto known = peers_.find(place); known != peers_.end()) {
-    const Record& ours = known->second.kept->record;
-    if (ours.peer != record.peer) return Verdict::over_limit;  // one in 2^64
-    if (record.sequence < ours.sequence) return Verdict::stale;
-    if (same(fresh, *known->second.kept)) return Verdict::known;
+  if (const auto known = at(place); known != peers_.end()) {
+    if (known->kept.get() == &fresh) return Verdict::known;
+    if (known->kept->record.peer != record.peer) return Verdict::over_limit;  // one in 2^64
+    if (record.sequence < known->sequence) return Verdict::stale;
+    if (same(fresh, *known->kept)) return Verdict::known;
     if (!reader_->holds(fresh)) return Verdict::forged;
-    return record.sequence == ours.sequence ? Verdict::stale : Verdict::taken;
+    return record.sequence == known->sequence ? Verdict::stale : Verdict::taken;
   }
   if (const auto tombstone = tombstones_.find(place); tombstone != tombstones_.end()) {
     if (record.sequence <= tombstone->second->record.sequence) return Verdict::stale;
@@ -62,78 +61,106 @@ Verdict DirectoryView::check(const SignedRecord& fresh, bool make_room) const {
 bool DirectoryView::has_room_for(const Record& record, bool make_room) const {
   if (record.leaving) return true;  // it takes none
   if (matters(record)) return mattering() < settings_.peers_max;
-  return others_.size() < settings_.others_max || (make_room && !others_.empty());
+  if (others_.size() < settings_.others_max) return true;
+  return !others_.empty() && (make_room || ring_place(record.peer) < reserve_end_);
 }
 
 bool DirectoryView::is_news(const DirectoryEvent& event) const {
-  const auto known = peers_.find(ring_place(event.record->peer));
-  const bool matters = known != peers_.end() ? known->second.matters : this->matters(*event.record);
-  return matters || (!crowded_ && event.kind != DirectoryEvent::Kind::changed);
+  const uint64_t place = ring_place(event.record->peer);
+  const auto known = at(place);
+  const bool matters = known != peers_.end() ? known->matters : this->matters(*event.record);
+  return matters || (place <= reserve_end_ && event.kind != DirectoryEvent::Kind::changed);
 }
 
+DirectoryView::Peers::const_iterator DirectoryView::first_from(uint64_t place) const {
+  return std::ranges::lower_bound(peers_, place, {}, &Known::place);
+}
+
+DirectoryView::Peers::const_iterator DirectoryView::at(uint64_t place) const {
+  const auto known = first_from(place);
+  return known != peers_.end() && known->place == place ? known : peers_.end();
+}
+
+void DirectoryView::erase(uint64_t place) {
+  peers_.erase(at(place));
+  classify(place, /*matters=*/true);
+}
+
+// Others are counted by their places. matters: it is none of them, or is here no more.
 void DirectoryView::classify(uint64_t place, bool matters) {
-  if (matters) {
-    others_.erase(place);
-  } else {
-    others_.insert(place);
-  }
+  const auto other = std::ranges::lower_bound(others_, place);
+  const bool counted = other != others_.end() && *other == place;
+  if (matters && counted) others_.erase(other);
+  if (!matters && !counted) others_.insert(other, place);
   if (others_.size() >= settings_.others_max) crowded_ = true;
   // Far apart: the sample that a view keeps of a large swarm is less than others_max, and is no small swarm.
   if (others_.size() <= settings_.others_max / 8) crowded_ = false;
-}
-
-int64_t DirectoryView::Known::pass_on_until_ns() const {
-  const double after = static_cast<double>(ttl_ns(kept->record)) * (1 - kPassedOnShare);
-  return expires_ns - static_cast<int64_t>(after);
+  const size_t reserve = reserve_max();
+  reserve_end_ = crowded_ && others_.size() > reserve ? others_[reserve - 1] : UINT64_MAX;
 }
 
 void DirectoryView::put(Kept fresh, int64_t now_ns, std::vector<DirectoryEvent>* events) {
   if (fresh->record.leaving) return bury(std::move(fresh), events);
   const uint64_t place = ring_place(fresh->record.peer);
-  const auto before = peers_.find(place);
+  const auto before = at(place);
+  const bool is_new = before == peers_.end();
   // That somebody matters no longer is for all to know, too.
-  const bool matters =
-      this->matters(fresh->record) || (before != peers_.end() && this->matters(before->second.kept->record));
-  if (!matters && others_.size() >= settings_.others_max && !others_.contains(place)) {
-    const auto next = others_.upper_bound(place);  // as good as any: places are random
-    forget_other(next == others_.end() ? *others_.begin() : *next, events);
+  const bool matters = this->matters(fresh->record) || (!is_new && this->matters(before->kept->record));
+  if (!matters && others_.size() >= settings_.others_max && !std::ranges::binary_search(others_, place)) {
+    forget_other_for(place, events);
   }
-  const auto [at, is_new] = peers_.try_emplace(place);
-  Known& known = at->second;
-  if (!is_new) expiries_.erase({known.expires_ns, place});
-  known.kept = std::move(fresh);
-  known.matters = matters;
-  classify(place, matters);
-  known.expires_ns = now_ns + ttl_ns(known.kept->record);
-  expiries_.emplace(known.expires_ns, place);
-  tombstones_.erase(place);
+  const int64_t ttl = ttl_ns(fresh->record);
+  const Known known{.place = place,
+                    .sequence = fresh->record.sequence,
+                    .expires_ns = now_ns + ttl,
+                    .pass_on_until_ns =
+                        now_ns + ttl - static_cast<int64_t>(static_cast<double>(ttl) * (1 - kPassedOnShare)),
+                    .matters = matters,
+                    .kept = std::move(fresh)};
+  next_expiry_ns_ = std::min(next_expiry_ns_, known.expires_ns);
   events->push_back(
       {is_new ? DirectoryEvent::Kind::seen : DirectoryEvent::Kind::changed, record_of(known.kept)});
+  const auto where = peers_.begin() + (first_from(place) - peers_.cbegin());
+  if (is_new) {
+    peers_.insert(where, known);
+  } else {
+    *where = known;
+  }
+  classify(place, matters);
+  tombstones_.erase(place);
 }
 
 void DirectoryView::expire(int64_t now_ns, std::vector<DirectoryEvent>* events) {
-  while (next_expiry_ns() <= now_ns) {
-    ++counters_.expired;
-    bury(Kept(peers_.at(expiries_.begin()->second).kept), events);
+  if (now_ns < next_expiry_ns_) return;
+  std::vector<std::pair<int64_t, Kept>> due;
+  next_expiry_ns_ = INT64_MAX;
+  for (const Known& known : peers_) {
+    if (known.expires_ns <= now_ns) {
+      due.emplace_back(known.expires_ns, known.kept);
+    } else {
+      next_expiry_ns_ = std::min(next_expiry_ns_, known.expires_ns);
+    }
   }
+  std::ranges::stable_sort(due, {}, [](const auto& at) { return at.first; });
+  counters_.expired += due.size();
+  for (auto& [expired_ns, kept] : due) bury(std::move(kept), events);
 }
 
-// Without a tombstone: it may be well, and come back.
-void DirectoryView::forget_other(uint64_t place, std::vector<DirectoryEvent>* events) {
-  const auto known = peers_.find(place);
-  events->push_back({DirectoryEvent::Kind::gone, record_of(known->second.kept)});
-  expiries_.erase({known->second.expires_ns, place});
-  peers_.erase(known);
-  others_.erase(place);
+// The next one after the place is as good as any, for places are random; but none of the reserve. It leaves
+// no tombstone: it may be well, and come back.
+void DirectoryView::forget_other_for(uint64_t place, std::vector<DirectoryEvent>* events) {
+  const auto next = static_cast<size_t>(std::ranges::upper_bound(others_, place) - others_.begin());
+  const size_t index = next < others_.size() ? std::max(next, reserve_max()) : reserve_max();
+  const uint64_t forgotten = others_[std::min(index, others_.size() - 1)];
+  events->push_back({DirectoryEvent::Kind::gone, record_of(at(forgotten)->kept)});
+  erase(forgotten);
 }
 
 void DirectoryView::bury(Kept last, std::vector<DirectoryEvent>* events) {
   const uint64_t place = ring_place(last->record.peer);
-  if (const auto known = peers_.find(place); known != peers_.end()) {
-    events->push_back({DirectoryEvent::Kind::gone, record_of(known->second.kept)});
-    expiries_.erase({known->second.expires_ns, place});
-    peers_.erase(known);
-    classify(place, /*matters=*/true);
+  if (const auto known = at(place); known != peers_.end()) {
+    events->push_back({DirectoryEvent::Kind::gone, record_of(known->kept)});
+    erase(place);
   }
   tombstones_[place] = std::move(last);
   tombstone_order_.push_back(place);
@@ -176,72 +203,79 @@ Verdict DirectoryView::count(Verdict verdict) {
 std::vector<std::shared_ptr<const Record>> DirectoryView::records() const {
   std::vector<std::shared_ptr<const Record>> records;
   records.reserve(peers_.size());
-  for (const auto& [place, known] : peers_) records.push_back(record_of(known.kept));
+  for (const Known& known : peers_) records.push_back(record_of(known.kept));
   return records;
 }
 
+bool DirectoryView::knows(const Endpoint& endpoint) const {
+  return std::ranges::any_of(peers_,
+                             [&](const Known& known) { return known.kept->record.endpoint == endpoint; });
+}
+
 std::shared_ptr<const Record> DirectoryView::find(const PeerId& peer) const {
-  const auto known = peers_.find(ring_place(peer));
-  if (known == peers_.end() || known->second.kept->record.peer != peer) return nullptr;
-  return record_of(known->second.kept);
+  const auto known = at(ring_place(peer));
+  if (known == peers_.end() || known->kept->record.peer != peer) return nullptr;
+  return record_of(known->kept);
 }
 
 bool DirectoryView::is_aging(const PeerId& peer, int64_t now_ns) const {
-  const auto known = peers_.find(ring_place(peer));
-  return known != peers_.end() && now_ns >= known->second.pass_on_until_ns();
+  const auto known = at(ring_place(peer));
+  return known != peers_.end() && now_ns >= known->pass_on_until_ns;
 }
 
-std::shared_ptr<const Record> DirectoryView::at_or_after(uint64_t place) const {
+std::shared_ptr<const Record> DirectoryView::somebody(uint64_t place) const {
   if (peers_.empty()) return nullptr;
   if (crowded_) {
-    const auto other = others_.lower_bound(place);
-    place = other == others_.end() ? *others_.begin() : *other;
+    const size_t reserve = others_.size() > reserve_max() ? reserve_max() : 0;
+    place = others_[reserve + place % (others_.size() - reserve)];
   }
-  const auto at = peers_.lower_bound(place);
-  return record_of((at == peers_.end() ? peers_.begin() : at)->second.kept);
+  const auto known = first_from(place);
+  return record_of((known == peers_.end() ? peers_.begin() : known)->kept);
 }
 
 std::vector<Payload> DirectoryView::sample(uint64_t place, size_t count, int64_t now_ns) const {
   std::vector<Payload> records;
   if (!crowded_) return records;
-  auto at = others_.lower_bound(place);
-  for (size_t i = 0; i < std::min(count, others_.size()); ++i, ++at) {
-    if (at == others_.end()) at = others_.begin();
-    const Known& known = peers_.at(*at);
-    if (now_ns < known.pass_on_until_ns()) records.push_back(known.kept->bytes);
+  auto other = std::ranges::lower_bound(others_, place);
+  for (size_t i = 0; i < std::min(count, others_.size()); ++i, ++other) {
+    if (other == others_.end()) other = others_.begin();
+    const Known& known = *at(*other);
+    if (now_ns < known.pass_on_until_ns) records.push_back(known.kept->bytes);
   }
   return records;
 }
 
+size_t DirectoryView::passed_on() const {
+  if (!crowded_) return peers_.size();
+  return mattering() + std::min(others_.size(), reserve_max());
+}
+
 Arc DirectoryView::arc_from(uint64_t first, size_t entries_max) const {
-  const size_t count = crowded_ ? mattering() : peers_.size();
-  if (count <= entries_max) return {first, first - 1};  // the whole ring
-  auto at = peers_.lower_bound(first);
-  for (size_t i = 0; i < entries_max; ++at) {
-    if (at == peers_.end()) at = peers_.begin();
-    i += passes_on(at->second) ? 1 : 0;
+  if (passed_on() <= entries_max) return {first, first - 1};  // the whole ring
+  auto known = first_from(first);
+  for (size_t i = 0; i < entries_max; ++known) {
+    if (known == peers_.end()) known = peers_.begin();
+    i += passes_on(*known) ? 1 : 0;
   }
-  return {first, (at == peers_.end() ? peers_.begin() : at)->first - 1};
+  return {first, (known == peers_.end() ? peers_.begin() : known)->place - 1};
 }
 
 std::vector<DigestEntry> DirectoryView::digest(const Arc& arc) const {
   std::vector<DigestEntry> digest;
-  auto at = peers_.lower_bound(arc.first);
-  for (size_t i = 0; i < peers_.size(); ++i, ++at) {
-    if (at == peers_.end()) at = peers_.begin();
-    if (!arc.holds(at->first)) break;
-    if (!passes_on(at->second)) continue;
-    digest.push_back({at->first, at->second.kept->record.sequence});
+  auto known = first_from(arc.first);
+  for (size_t i = 0; i < peers_.size(); ++i, ++known) {
+    if (known == peers_.end()) known = peers_.begin();
+    if (!arc.holds(known->place)) break;
+    if (passes_on(*known)) digest.push_back({known->place, known->sequence});
   }
   return digest;
 }
 
 // Null: what the entry names is as fresh as ours. Tombstones count: they tell a peer of its own earlier life.
 const Payload* DirectoryView::fresher_than(const DigestEntry& entry, int64_t now_ns) const {
-  if (const auto known = peers_.find(entry.place); known != peers_.end()) {
-    const bool fresher =
-        known->second.kept->record.sequence > entry.sequence && now_ns < known->second.pass_on_until_ns();
-    return fresher ? &known->second.kept->bytes : nullptr;
+  if (const auto known = at(entry.place); known != peers_.end()) {
+    const bool fresher = known->sequence > entry.sequence && now_ns < known->pass_on_until_ns;
+    return fresher ? &known->kept->bytes : nullptr;
   }
   const auto tombstone = tombstones_.find(entry.place);
   const bool fresher = tombstone != tombstones_.end() && tombstone->second->record.sequence > entry.sequence;
@@ -252,21 +286,24 @@ DirectoryView::Difference DirectoryView::difference(const Arc& arc, std::span<co
                                                     size_t bytes_max, uint64_t start, int64_t now_ns) const {
   Difference difference;
   std::vector<const Payload*> fresher;
-  std::unordered_set<uint64_t> named;
-  for (const DigestEntry& entry : digest) {
-    if (!named.insert(entry.place).second) continue;
+  std::vector<DigestEntry> named(digest.begin(), digest.end());
+  std::ranges::stable_sort(named, {}, &DigestEntry::place);
+  const auto same_place = [](const DigestEntry& a, const DigestEntry& b) { return a.place == b.place; };
+  named.erase(std::unique(named.begin(), named.end(), same_place), named.end());
+  for (const DigestEntry& entry : named) {
     if (const Payload* ours = fresher_than(entry, now_ns)) {
       fresher.push_back(ours);
     } else if (lacks(entry)) {
       difference.wanted.push_back(entry.place);
     }
   }
-  auto at = peers_.lower_bound(arc.first);
-  for (size_t i = 0; i < peers_.size(); ++i, ++at) {
-    if (at == peers_.end()) at = peers_.begin();
-    if (!arc.holds(at->first)) break;
-    if (!named.contains(at->first) && passes_on(at->second) && now_ns < at->second.pass_on_until_ns())
-      fresher.push_back(&at->second.kept->bytes);
+  auto known = first_from(arc.first);
+  for (size_t i = 0; i < peers_.size(); ++i, ++known) {
+    if (known == peers_.end()) known = peers_.begin();
+    if (!arc.holds(known->place)) break;
+    if (!passes_on(*known) || now_ns >= known->pass_on_until_ns) continue;
+    if (!std::ranges::binary_search(named, known->place, {}, &DigestEntry::place))
+      fresher.push_back(&known->kept->bytes);
   }
   for (size_t i = 0; i < fresher.size(); ++i) {
     const Payload& bytes = *fresher[(start + i) % fresher.size()];
@@ -278,22 +315,21 @@ DirectoryView::Difference DirectoryView::difference(const Arc& arc, std::span<co
 }
 
 bool DirectoryView::lacks(const DigestEntry& entry) const {
-  if (const auto known = peers_.find(entry.place); known != peers_.end()) {
-    return known->second.kept->record.sequence < entry.sequence;
-  }
+  if (const auto known = at(entry.place); known != peers_.end()) return known->sequence < entry.sequence;
   const auto tombstone = tombstones_.find(entry.place);
   if (tombstone != tombstones_.end()) return tombstone->second->record.sequence < entry.sequence;
-  // A stranger in a crowded view most likely does not matter; if it does, our own requests bring it.
-  return !crowded_ && mattering() < settings_.peers_max;
+  // A stranger in a crowded view most likely does not matter, unless it is of the reserve; if it does, our
+  // own requests bring it.
+  return entry.place <= reserve_end_ && mattering() < settings_.peers_max;
 }
 
 std::vector<Payload> DirectoryView::records_at(std::span<const uint64_t> places, size_t bytes_max) const {
   std::vector<Payload> records;
   for (const uint64_t place : places) {
-    const auto known = peers_.find(place);
-    const auto tombstone = tombstones_.find(place);
+    const auto known = at(place);
+    const auto tombstone = known != peers_.end() ? tombstones_.end() : tombstones_.find(place);
     if (known == peers_.end() && tombstone == tombstones_.end()) continue;
-    const Payload& bytes = known != peers_.end() ? known->second.kept->bytes : tombstone->second->bytes;
+    const Payload& bytes = known != peers_.end() ? known->kept->bytes : tombstone->second->bytes;
     if (bytes.size() > bytes_max) break;
     bytes_max -= bytes.size();
     records.push_back(bytes);

@@ -2,7 +2,7 @@
 //
 //   DirectoryView view({.swarm = swarm, .self = me});
 //   Verdict verdict = view.take(bytes, now, &events);     // from anybody, by any way
-//   view.expire(now, &events);                            // at view.next_expiry_ns() or later
+//   view.expire(now, &events);                            // at view.next_expiry_ns(), again and again
 //
 // A record counts from when its sequence was first seen, on the reader's clock, so a peer's wall clock
 // matters to nobody. Who is gone leaves a tombstone: a record as old as its last one does not revive it.
@@ -11,16 +11,17 @@
 // known to everybody. The others are too while they are few. When others_max of them are known the view is
 // crowded: it keeps these as a sample, takes no more (but for who calls), and passes on only those that
 // matter, so that what a peer keeps, sends and checks does not grow with the swarm
-// (docs/decisions/013-large-swarms.md). Pure: (event, now) -> events, no clock or thread inside. One thread
-// at a time.
+// (docs/decisions/013-large-swarms.md). A quarter of the sample is the same at all peers, the reserve: the
+// others of the least places. They are known and passed on as those that matter, so that a few hosts of all
+// that could help know of each other. Pure: (event, now) -> events, no clock or thread inside. One thread at
+// a time.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <deque>
 #include <functional>
-#include <map>
 #include <memory>
-#include <set>
 #include <span>
 #include <unordered_map>
 #include <utility>
@@ -39,7 +40,7 @@ struct ViewSettings {
   SwarmId swarm;
   PeerId self;              // records of this peer are no news
   size_t peers_max = 4096;  // that matter, about 1 KiB each; later ones are not taken until somebody goes
-  size_t others_max = 256;  // that do not
+  size_t others_max = 256;  // that do not; a quarter of them is the reserve
   size_t tombstones_max = 1024;  // the oldest is forgotten first
   MattersToAll matters = {};     // empty: everybody does
 };
@@ -83,21 +84,26 @@ class DirectoryView {
   Verdict take(base::Bytes bytes, int64_t now_ns, std::vector<DirectoryEvent>* events,
                bool make_room = false);
   void expire(int64_t now_ns, std::vector<DirectoryEvent>* events);
-  int64_t next_expiry_ns() const { return expiries_.empty() ? INT64_MAX : expiries_.begin()->first; }
+  // Nothing expires before. What was refreshed since the last expire() still counts with its earlier time.
+  int64_t next_expiry_ns() const { return next_expiry_ns_; }
 
   size_t size() const { return peers_.size(); }
   size_t mattering() const { return peers_.size() - others_.size(); }
   bool crowded() const { return crowded_; }
+  // Of those that do not matter, who are known to all: those up to this place. In a view that is not crowded
+  // everybody.
+  uint64_t reserve_end() const { return reserve_end_; }
   // Whether what happened should be told at once. That one who does not matter said something again is left
   // to exchanges, and in a crowded view it is no news that there is one.
   bool is_news(const DirectoryEvent& event) const;
   std::vector<std::shared_ptr<const Record>> records() const;
+  bool knows(const Endpoint& endpoint) const;
   std::shared_ptr<const Record> find(const PeerId& peer) const;  // null: not here
   // In the last third of its time: if the peer were well and we in touch, we should have seen a fresher one.
   bool is_aging(const PeerId& peer, int64_t now_ns) const;
   // The peer at the place or the next one after it, round the ring; null: nobody is here. In a crowded view
-  // one that does not matter: those who do are known to all, and would be called by all.
-  std::shared_ptr<const Record> at_or_after(uint64_t place) const;
+  // any of the sample: those who are known to all would be called by all.
+  std::shared_ptr<const Record> somebody(uint64_t place) const;
   // Some that do not matter, for others' samples: at most count, from a place on. None unless crowded.
   std::vector<Payload> sample(uint64_t place, size_t count, int64_t now_ns) const;
   const DirectoryCounters& counters() const { return counters_; }
@@ -122,18 +128,27 @@ class DirectoryView {
 
  private:
   using Kept = std::shared_ptr<const SignedRecord>;
+  // What a look at many peers needs stands here, so that their records are not touched.
   struct Known {
-    Kept kept;
+    uint64_t place = 0;
+    uint64_t sequence = 0;
     int64_t expires_ns = 0;
+    int64_t pass_on_until_ns = 0;
     bool matters = true;
-    int64_t pass_on_until_ns() const;
+    Kept kept = nullptr;
   };
+  using Peers = std::vector<Known>;
 
   bool matters(const Record& record) const { return !settings_.matters || settings_.matters(record); }
   bool has_room_for(const Record& record, bool make_room) const;
-  bool passes_on(const Known& known) const { return known.matters || !crowded_; }
+  bool passes_on(const Known& known) const { return known.matters || known.place <= reserve_end_; }
+  size_t passed_on() const;
+  size_t reserve_max() const { return std::max<size_t>(1, settings_.others_max / 4); }
+  Peers::const_iterator first_from(uint64_t place) const;
+  Peers::const_iterator at(uint64_t place) const;  // end: not here
+  void erase(uint64_t place);
   void classify(uint64_t place, bool matters);
-  void forget_other(uint64_t place, std::vector<DirectoryEvent>* events);
+  void forget_other_for(uint64_t place, std::vector<DirectoryEvent>* events);
   Verdict check(const SignedRecord& fresh, bool make_room) const;
   void put(Kept fresh, int64_t now_ns, std::vector<DirectoryEvent>* events);
   void bury(Kept last, std::vector<DirectoryEvent>* events);
@@ -143,10 +158,11 @@ class DirectoryView {
 
   ViewSettings settings_;
   std::shared_ptr<RecordReader> reader_;  // shared: by all views of a simulation
-  std::map<uint64_t, Known> peers_;       // by place
-  std::set<uint64_t> others_;             // the places of those that do not matter
+  Peers peers_;                           // by place
+  std::vector<uint64_t> others_;          // the places of those that do not matter, ascending
   bool crowded_ = false;
-  std::set<std::pair<int64_t, uint64_t>> expiries_;  // (expires_ns, place)
+  uint64_t reserve_end_ = UINT64_MAX;
+  int64_t next_expiry_ns_ = INT64_MAX;
   // By place, the last record of who has gone: proof for the peer itself, should it come back with a lower
   // sequence.
   std::unordered_map<uint64_t, Kept> tombstones_;

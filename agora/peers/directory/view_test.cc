@@ -1,10 +1,12 @@
 #include "agora/peers/directory/view.h"
 
 #include <algorithm>
+#include <array>
 #include <string>
 #include <vector>
 
 #include "agora/base/loop.h"
+#include "agora/base/rng.h"
 #include "agora/peers/identity/identity.h"
 #include <gtest/gtest.h>
 
@@ -207,31 +209,37 @@ TEST_F(ViewTest, ArcsOfLargeViewsCoverAFewAndTogetherEverybody) {
 }
 
 TEST_F(ViewTest, PlacesGoRoundTheRing) {
-  EXPECT_EQ(view_.at_or_after(0), nullptr);
+  EXPECT_EQ(view_.somebody(0), nullptr);
   take(record(1, 1));
-  EXPECT_EQ(view_.at_or_after(0)->peer, peer(1));
-  EXPECT_EQ(view_.at_or_after(UINT64_MAX)->peer, peer(1));
+  EXPECT_EQ(view_.somebody(0)->peer, peer(1));
+  EXPECT_EQ(view_.somebody(UINT64_MAX)->peer, peer(1));
   EXPECT_TRUE((Arc{UINT64_MAX - 1, 1}.holds(0)));
   EXPECT_FALSE((Arc{UINT64_MAX - 1, 1}.holds(2)));
 }
 
-// Who has an even time to live matters; of the others four are kept.
+// Who has an even time to live matters; of the others four are kept, the one of the least place as reserve.
 class CrowdedViewTest : public ViewTest {
  protected:
   CrowdedViewTest() {
     settings_.others_max = 4;
     settings_.matters = [](const Record& record) { return record.ttl_s % 2 == 0; };
     view_ = DirectoryView(settings_);
-    for (int i = 1; i <= 4; ++i) EXPECT_EQ(take(record(i, 1, kOther)), Verdict::taken);
+    for (int i = 0; i < 10; ++i) by_place_[static_cast<size_t>(i)] = i + 1;
+    std::ranges::sort(by_place_, {}, [](int number) { return ring_place(peer(number)); });
+    for (const size_t i : kSample) EXPECT_EQ(take(record(by_place_[i], 1, kOther)), Verdict::taken);
   }
   static constexpr uint32_t kOther = 31, kMatters = 30;
+  static constexpr std::array<size_t, 4> kSample{2, 4, 6, 8};
+  uint64_t place(size_t i) const { return ring_place(peer(by_place_[i])); }
+
+  std::array<int, 10> by_place_{};  // numbers of peers
   ViewSettings settings_{.swarm = {}, .self = peer(100), .peers_max = 8};
 };
 
 TEST_F(CrowdedViewTest, TakesNoMoreThanASampleOfThoseThatDoNotMatter) {
   EXPECT_TRUE(view_.crowded());
-  EXPECT_EQ(take(record(5, 1, kOther)), Verdict::over_limit);
-  EXPECT_EQ(take(record(4, 2, kOther)), Verdict::taken);  // the known are not shut out
+  EXPECT_EQ(take(record(by_place_[5], 1, kOther)), Verdict::over_limit);
+  EXPECT_EQ(take(record(by_place_[4], 2, kOther)), Verdict::taken);  // the known are not shut out
   for (int i = 11; i <= 18; ++i) EXPECT_EQ(take(record(i, 1, kMatters)), Verdict::taken);
   EXPECT_EQ(take(record(19, 1, kMatters)), Verdict::over_limit);
   EXPECT_EQ(view_.mattering(), 8u);
@@ -240,45 +248,73 @@ TEST_F(CrowdedViewTest, TakesNoMoreThanASampleOfThoseThatDoNotMatter) {
 
 TEST_F(CrowdedViewTest, ACallerTakesTheRoomOfAnother) {
   events_.clear();
-  EXPECT_EQ(view_.take(record(5, 1, kOther), now_, &events_, /*make_room=*/true), Verdict::taken);
+  EXPECT_EQ(view_.take(record(by_place_[9], 1, kOther), now_, &events_, /*make_room=*/true), Verdict::taken);
   ASSERT_EQ(events_.size(), 2u);
   EXPECT_EQ(events_[0].kind, Kind::gone);
   EXPECT_EQ(events_[1].kind, Kind::seen);
   EXPECT_EQ(view_.size(), 4u);
+  EXPECT_NE(ring_place(events_[0].record->peer), view_.reserve_end());
   const PeerId forgotten = events_[0].record->peer;
-  for (int i = 1; i <= 4; ++i) {
-    if (peer(i) != forgotten) continue;
-    EXPECT_EQ(view_.take(record(i, 1, kOther), now_, &events_, true), Verdict::taken);  // it may be well
+  for (const int number : by_place_) {
+    if (peer(number) != forgotten) continue;
+    EXPECT_EQ(view_.take(record(number, 1, kOther), now_, &events_, true), Verdict::taken);  // it may be well
   }
 }
 
-TEST_F(CrowdedViewTest, PassesOnThoseThatMatterAndASampleOfTheRest) {
+TEST_F(CrowdedViewTest, PassesOnThoseThatMatterTheReserveAndASampleOfTheRest) {
   take(record(11, 1, kMatters));
   const Arc all = view_.arc_from(0, 256);
-  EXPECT_EQ(view_.digest(all).size(), 1u);
-  EXPECT_EQ(view_.difference(all, {}, 1 << 20, 0, now_).fresher.size(), 1u);
+  EXPECT_EQ(view_.digest(all).size(), 2u);
+  EXPECT_EQ(view_.difference(all, {}, 1 << 20, 0, now_).fresher.size(), 2u);
   EXPECT_EQ(view_.sample(12345, 3, now_).size(), 3u);
   EXPECT_EQ(view_.sample(UINT64_MAX, 9, now_).size(), 4u);
-  EXPECT_NE(view_.at_or_after(ring_place(peer(11)))->peer, peer(11));
+}
+
+TEST_F(CrowdedViewTest, TalksToTheSampleOnly) {
+  take(record(11, 1, kMatters));
+  for (uint64_t at = 0; at < 16; ++at) {
+    const PeerId somebody = view_.somebody(mix_bits(at))->peer;
+    EXPECT_NE(somebody, peer(11));
+    EXPECT_NE(somebody, peer(by_place_[2]));
+  }
+}
+
+TEST_F(CrowdedViewTest, WhoIsOfTheReserveIsTakenPassedOnAndWanted) {
+  const Arc all{};
+  const std::vector<DigestEntry> of_reserve{{place(0), 1}}, of_sample{{place(9), 1}};
+  EXPECT_EQ(view_.reserve_end(), place(2));
+  EXPECT_EQ(view_.difference(all, of_reserve, 1 << 20, 0, now_).wanted.size(), 1u);
+  EXPECT_EQ(view_.difference(all, of_sample, 1 << 20, 0, now_).wanted.size(), 0u);
+  EXPECT_EQ(take(record(by_place_[0], 1, kOther)), Verdict::taken);
+  ASSERT_EQ(events_.size(), 2u);
+  EXPECT_EQ(events_[0].kind, Kind::gone);
+  EXPECT_NE(events_[0].record->peer, peer(by_place_[2]));  // it is of the sample now
+  EXPECT_TRUE(view_.is_news(events_[1]));
+  EXPECT_EQ(view_.reserve_end(), place(0));
+  EXPECT_EQ(view_.digest(all)[0].place, place(0));
+  take(record(by_place_[0], 2, kOther, /*leaving=*/true));
+  EXPECT_TRUE(view_.is_news(events_[0]));
+  EXPECT_EQ(view_.reserve_end(), place(2));
 }
 
 TEST_F(CrowdedViewTest, ThatAPeerMattersNoLongerIsPassedOnOnce) {
-  take(record(11, 1, kMatters));
-  take(record(11, 2, kOther));
+  take(record(by_place_[9], 1, kMatters));
+  take(record(by_place_[9], 2, kOther));
   EXPECT_TRUE(view_.is_news(events_[0]));
+  EXPECT_EQ(view_.digest(view_.arc_from(0, 256)).size(), 2u);
+  take(record(by_place_[9], 3, kOther));
+  EXPECT_FALSE(view_.is_news(events_.back()));
   EXPECT_EQ(view_.digest(view_.arc_from(0, 256)).size(), 1u);
-  take(record(11, 3, kOther));
-  EXPECT_FALSE(view_.is_news(events_[0]));
-  EXPECT_EQ(view_.digest(view_.arc_from(0, 256)).size(), 0u);
 }
 
 TEST_F(CrowdedViewTest, IsNoLongerCrowdedWhenMostAreGone) {
-  for (int i = 1; i <= 2; ++i) take(record(i, 2, kOther, /*leaving=*/true));
+  for (const size_t i : {2, 4}) take(record(by_place_[i], 2, kOther, /*leaving=*/true));
   EXPECT_TRUE(view_.crowded());
-  take(record(3, 2, kMatters));  // it matters from now on
+  take(record(by_place_[6], 2, kMatters));  // it matters from now on
   EXPECT_TRUE(view_.crowded());
-  take(record(4, 2, kOther, /*leaving=*/true));
+  take(record(by_place_[8], 2, kOther, /*leaving=*/true));
   EXPECT_FALSE(view_.crowded());
+  EXPECT_EQ(view_.reserve_end(), UINT64_MAX);
   EXPECT_EQ(view_.digest(view_.arc_from(0, 256)).size(), 1u);
   EXPECT_TRUE(view_.sample(0, 4, now_).empty());
 }

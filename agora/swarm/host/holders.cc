@@ -24,8 +24,13 @@ void Holders::each(const PeerState& state, Visit visit) const {
 
 std::vector<ExpertName> Holders::set(const peers::PeerId& peer, const peers::Endpoint& endpoint,
                                      PeerState state) {
-  std::vector<ExpertName> changed = remove(peer);
-  if (!state.host) return changed;
+  const auto [host, is_new] = hosts_.try_emplace(peer);
+  std::vector<ExpertName> changed;
+  if (!is_new) changed = forget_held(peer, host->second.state);
+  if (!state.host) {
+    hosts_.erase(host);
+    return changed;
+  }
   each(state, [&](ExpertName name, const HeldRange& range, uint8_t load) {
     Entry& entry = entries_[index(name)];
     entry.holders.push_back({peer, range.leads, range.epoch, range.version, load});
@@ -33,21 +38,26 @@ std::vector<ExpertName> Holders::set(const peers::PeerId& peer, const peers::End
     entry.version_seen = std::max(entry.version_seen, range.version);
     changed.push_back(name);
   });
-  hosts_.insert_or_assign(peer, OtherHost{endpoint, std::move(state)});
+  host->second = {endpoint, std::move(state)};
   std::sort(changed.begin(), changed.end());
   changed.erase(std::unique(changed.begin(), changed.end()), changed.end());
   return changed;
 }
 
 std::vector<ExpertName> Holders::remove(const peers::PeerId& peer) {
-  std::vector<ExpertName> changed;
   const auto found = hosts_.find(peer);
-  if (found == hosts_.end()) return changed;
-  each(found->second.state, [&](ExpertName name, const HeldRange&, uint8_t) {
+  if (found == hosts_.end()) return {};
+  std::vector<ExpertName> changed = forget_held(peer, found->second.state);
+  hosts_.erase(found);
+  return changed;
+}
+
+std::vector<ExpertName> Holders::forget_held(const peers::PeerId& peer, const PeerState& state) {
+  std::vector<ExpertName> changed;
+  each(state, [&](ExpertName name, const HeldRange&, uint8_t) {
     std::erase_if(entries_[index(name)].holders, [&](const Holder& h) { return h.peer == peer; });
     changed.push_back(name);
   });
-  hosts_.erase(found);
   return changed;
 }
 

@@ -70,6 +70,7 @@ class Holders {
     uint64_t version_seen = 0;
   };
   int64_t index(ExpertName expert) const { return expert.layer.value * experts_max_ + expert.expert.value; }
+  std::vector<ExpertName> forget_held(const peers::PeerId& peer, const PeerState& state);
   template <class Visit>
   void each(const PeerState& state, Visit visit) const;
 

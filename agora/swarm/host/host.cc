@@ -230,7 +230,7 @@ void Host::State::place() {
     replicas.push_back(
         {name, mine.role == Role::leader, mine.ready && !mine.handing, mine.since_ns, mine.rows_per_s});
   }
-  const PlacementRound decided = placement.decide(replicas, room(), loop.now_ns(), directory.crowded());
+  const PlacementRound decided = placement.decide(replicas, room(), loop.now_ns(), directory.reserve_end());
   for (const ExpertName name : decided.drop) {
     if (!retired.contains(name)) drop(name);  // those go in their time
   }

@@ -2,11 +2,10 @@
 
 #include <algorithm>
 
+#include "agora/peers/directory/view.h"
+
 namespace agora::swarm {
 namespace {
-
-// 2^-14 of the hosts that do not know each other may adopt at once.
-constexpr int64_t kFirstShareBits = 14;
 
 enum Urgency : int { kOrphan, kTooFew, kHot, kOurs };
 
@@ -28,24 +27,38 @@ Placement::Placement(const peers::PeerId& self, const Holders& holders, const Pl
                   static_cast<int64_t>(rng.uniform_double() * 0.5 * static_cast<double>(config.settle_ns))),
       mean_load_(static_cast<size_t>(config.layers), 0.0) {}
 
+bool Placement::in_reserve(const peers::PeerId& peer) const {
+  return peers::ring_place(peer) <= reserve_end_;
+}
+
+bool Placement::known_to_all(const std::vector<OwnReplica>& own, int64_t now_ns) {
+  const bool in = large() && in_reserve(self_);
+  in_reserve_ns_ = in ? std::min(in_reserve_ns_, now_ns) : INT64_MAX;
+  return !large() || !own.empty() || (in && now_ns - in_reserve_ns_ >= config_.heard_ns);
+}
+
 int64_t Placement::better_hosts(ExpertName expert, int64_t enough) const {
   const uint64_t our_rank = holders_.rank_of(self_, expert);
   int64_t better = 0;
   for (const auto& [peer, host] : holders_.hosts()) {
     if (better >= enough) break;
     if (holders_.rank_of(peer, expert) <= our_rank) continue;
-    const std::span<const Holder> holders = holders_.of(expert);
-    const bool holds = std::any_of(holders.begin(), holders.end(),
-                                   [&peer = peer](const Holder& h) { return h.peer == peer; });
-    if (holds || host.state.room > 0) ++better;
+    if (ranks(peer, host, expert)) ++better;
   }
   return better;
 }
 
-bool Placement::our_turn(ExpertName expert, int64_t missing_ns) const {
-  const int64_t bits = 64 - kFirstShareBits + missing_ns / config_.unseen_step_ns;
-  const uint64_t better = UINT64_MAX - holders_.rank_of(self_, expert);  // the numbers above ours
-  return bits >= 64 || better < uint64_t{1} << bits;
+bool Placement::ranks(const peers::PeerId& peer, const OtherHost& host, ExpertName expert) const {
+  const std::span<const Holder> holders = holders_.of(expert);
+  const bool holds = std::ranges::any_of(holders, [&](const Holder& h) { return h.peer == peer; });
+  if (!large()) return holds || host.state.room > 0;
+  return !holds && host.state.room > 0 && (!host.state.held.empty() || in_reserve(peer));
+}
+
+bool Placement::our_turn(int64_t missing_ns) const {
+  const int64_t doublings = missing_ns / config_.wider_ns;
+  if (known_ || doublings >= 64) return true;
+  return doublings > 0 && peers::ring_place(self_) >> doublings <= reserve_end_;
 }
 
 int64_t Placement::better_holders(ExpertName expert, peers::PeerId* best) const {
@@ -73,8 +86,9 @@ int32_t Placement::wanted(ExpertName expert, double own_rows_per_s) const {
 }
 
 PlacementRound Placement::decide(const std::vector<OwnReplica>& own, int32_t room, int64_t now_ns,
-                                 bool unseen) {
-  unseen_ = unseen;
+                                 uint64_t reserve_end) {
+  reserve_end_ = reserve_end;
+  known_ = known_to_all(own, now_ns);
   PlacementRound round;
   if (now_ns < settled_ns_) return round;
   measure_loads(own);
@@ -136,16 +150,16 @@ void Placement::look_at_missing(ExpertName expert, int64_t now_ns, std::vector<W
   const int32_t missing = want - count;
   if (missing <= 0) {
     missing_since_.erase(expert);
-    if (unseen_) return;
+    if (large()) return;
     peers::PeerId best = self_;
     const int64_t better = better_hosts(expert, want);
     if (better < want && better_holders(expert, &best) < want) wishes.push_back({kOurs, better, expert});
     return;
   }
   const int64_t since_ns = missing_since_.try_emplace(expert, now_ns).first->second;
-  if (unseen_ && !our_turn(expert, now_ns - since_ns)) return;
-  // Those who hold it already rank too, so the first `want` are who should.
-  const int64_t may = want + (now_ns - since_ns) / config_.patience_ns;
+  if (!our_turn(now_ns - since_ns)) return;
+  // In a small swarm those who hold it already rank too, so the first `want` are who should.
+  const int64_t may = (large() ? missing : want) + (now_ns - since_ns) / config_.patience_ns;
   const int64_t rank = better_hosts(expert, may);
   if (rank >= may) return;
   const int urgency = count == 0 ? kOrphan : want > config_.replicas && missing == 1 ? kHot : kTooFew;
@@ -154,6 +168,7 @@ void Placement::look_at_missing(ExpertName expert, int64_t now_ns, std::vector<W
 
 void Placement::measure_loads(const std::vector<OwnReplica>& own) {
   std::fill(mean_load_.begin(), mean_load_.end(), 0.0);
+  if (!known_) return;  // what is hot is the business of those that are
   for (const OwnReplica& replica : own) {
     mean_load_[static_cast<size_t>(replica.name.layer.value)] += replica.rows_per_s;
   }

@@ -15,11 +15,10 @@
 //   4. a leader hands over to the best-ranked holder, so that leading is spread as holding is.
 // Hosts whose records came late may adopt the same expert; rule 3 tidies up.
 //
-// In a swarm so large that hosts without experts are not known to each other (unseen), rule 3 adopts nothing,
-// and for rule 1 a host's number alone (rank_of) says when it may: those within the best 2^-14 of all numbers
-// at once, then twice as many every unseen_step_ns, in which time the others hear who was faster. So a
-// swarm of P hosts takes unseen_step_ns * log2(16,384 / P) longer, and at most about twice as many adopt as
-// are needed.
+// In a swarm so large that not all hosts know each other (reserve_end, see peers/directory/directory.h),
+// those that hold experts and those of the reserve rank among themselves, for they are known to all. The
+// others wait: for what stays missing the reserve counts as twice as large every wider_ns. Rule 3 adopts
+// nothing there, so for rule 1 only those rank that do not hold the expert, and as many adopt as are missing.
 //
 // Work for each decision: experts + missing * log(hosts). Pure: (what is known, now) -> what to do; the
 // caller does it. One thread at a time.
@@ -44,7 +43,9 @@ struct PlacementConfig {
   int64_t settle_ns = 2'000'000'000;    // after the start: others become known. Up to a half more, at random
   int64_t patience_ns = 3'000'000'000;  // how long the best-ranked hosts have before the next may
   int64_t tidy_ns = 10'000'000'000;     // held for less, an expert is neither let go nor its leadership moved
-  int64_t unseen_step_ns = 3'000'000'000;
+  int64_t wider_ns = 5'000'000'000;
+  // Who came into the reserve waits so long: by then the others know, and it knows who else came.
+  int64_t heard_ns = 3'000'000'000;
   double hot_factor = 4;
   size_t adopt_max = 64;  // in one round
 };
@@ -74,10 +75,9 @@ class Placement {
   Placement(const peers::PeerId& self, const Holders& holders, const PlacementConfig& config, Rng rng,
             int64_t now_ns);
 
-  // own ascends by name. room: experts that may be adopted now. unseen: there may be hosts that are not
-  // known.
+  // own ascends by name. room: experts that may be adopted now. reserve_end: the directory's.
   PlacementRound decide(const std::vector<OwnReplica>& own, int32_t room, int64_t now_ns,
-                        bool unseen = false);
+                        uint64_t reserve_end = UINT64_MAX);
 
   // Never adopted again; dropped where they are held.
   void retire(ExpertName expert) { retired_.insert(expert); }
@@ -85,11 +85,15 @@ class Placement {
 
  private:
   struct Wish;
-  // Of hosts that hold the expert or could, how many rank before this one: counted up to `enough`.
+  bool in_reserve(const peers::PeerId& peer) const;
+  bool known_to_all(const std::vector<OwnReplica>& own, int64_t now_ns);
+  bool large() const { return reserve_end_ != UINT64_MAX; }
+  // Of hosts that hold the expert or could - in a large swarm: that do not, could and are known to all -, how
+  // many rank before this one: counted up to `enough`.
   int64_t better_hosts(ExpertName expert, int64_t enough) const;
-  // Among hosts that do not know each other, whether it is our turn to adopt what has been missing for so
-  // long.
-  bool our_turn(ExpertName expert, int64_t missing_ns) const;
+  bool ranks(const peers::PeerId& peer, const OtherHost& host, ExpertName expert) const;
+  // Whether this host is asked about what has been missing for so long.
+  bool our_turn(int64_t missing_ns) const;
   int64_t better_holders(ExpertName expert, peers::PeerId* best) const;
   int32_t wanted(ExpertName expert, double own_rows_per_s) const;
   void look_at_held(const OwnReplica& own, int64_t now_ns, PlacementRound& round);
@@ -101,7 +105,9 @@ class Placement {
   const Holders& holders_;
   PlacementConfig config_;
   int64_t settled_ns_;
-  bool unseen_ = false;  // in the round at hand
+  uint64_t reserve_end_ = UINT64_MAX;  // these two: in the round at hand
+  bool known_ = true;                  // this host, to all
+  int64_t in_reserve_ns_ = INT64_MAX;  // of a large swarm, since when
   std::set<ExpertName> retired_;
   std::map<ExpertName, int64_t> missing_since_;
   std::vector<double> mean_load_;  // [L] rows a second

@@ -4,6 +4,7 @@
 #include <memory>
 #include <set>
 
+#include "agora/peers/directory/view.h"
 #include "agora/swarm/host/test_swarm.h"
 #include <gmock/gmock.h>
 
@@ -27,6 +28,7 @@ class Town {
     Holders holders;
     Placement placement;
     int32_t room = 1000;
+    bool helps = true;  // false: it says that it has room, and adopts nothing
     std::map<ExpertName, OwnReplica> own;
   };
 
@@ -40,8 +42,14 @@ class Town {
     houses_.erase(houses_.begin() + static_cast<std::ptrdiff_t>(house));
   }
 
+  size_t a_holder() const {
+    const auto holds = [](const auto& house) { return !house->own.empty(); };
+    return static_cast<size_t>(std::find_if(houses_.begin(), houses_.end(), holds) - houses_.begin());
+  }
+
   void second() {
     now += kSecond;
+    const uint64_t end = reserve_end();
     std::vector<PeerState> states;
     for (auto& house : houses_) {
       std::vector<OwnReplica> own;
@@ -50,8 +58,9 @@ class Town {
         own.push_back(replica);
       }
       const PlacementRound round =
-          house->placement.decide(own, house->room - static_cast<int32_t>(own.size()), now, unseen);
+          house->placement.decide(own, house->room - static_cast<int32_t>(own.size()), now, end);
       for (const ExpertName name : round.adopt) {
+        if (!house->helps) break;
         house->own[name] = {
             .name = name, .leads = house->holders.of(name).empty(), .ready = true, .since_ns = now};
         ++adopted;
@@ -69,7 +78,8 @@ class Town {
     for (auto& house : houses_) {
       for (size_t other = 0; other < houses_.size(); ++other) {
         const bool known = house->holders.host(houses_[other]->id) != nullptr;
-        if (unseen && states[other].held.empty() && !known) continue;
+        const bool in_reserve = peers::ring_place(houses_[other]->id) <= end;
+        if (!in_reserve && states[other].held.empty() && !known) continue;
         if (houses_[other] != house) house->holders.set(houses_[other]->id, {"h", 1}, states[other]);
       }
     }
@@ -93,10 +103,19 @@ class Town {
     return static_cast<size_t>(
         std::count_if(house.own.begin(), house.own.end(), [](const auto& h) { return h.second.leads; }));
   }
+  uint64_t reserve_end() const {
+    std::vector<uint64_t> places;
+    for (const auto& house : houses_) {
+      if (house->own.empty()) places.push_back(peers::ring_place(house->id));
+    }
+    if (places.size() <= reserve) return UINT64_MAX;
+    std::sort(places.begin(), places.end());
+    return places[reserve - 1];
+  }
   House& house(size_t i) { return *houses_[i]; }
   size_t size() const { return houses_.size(); }
 
-  bool unseen = false;  // those who hold nothing are not known to others
+  size_t reserve = SIZE_MAX;  // of those who hold nothing, so many are known to others
   int64_t now = 0;
   int adopted = 0;
   int handed_over = 0;
@@ -208,15 +227,30 @@ TEST(Placement, RetiredExpertsGoAndDoNotComeBack) {
   EXPECT_EQ(town.replicas().at(expert_name(0, 4)), 2);
 }
 
-TEST(Placement, HostsThatDoNotKnowEachOtherAdoptFewMoreThanAreNeeded) {
+TEST(Placement, InALargeSwarmTheReserveAdoptsAsSoonAsInASmallOne) {
   Town town(2, 8, 2);
-  town.unseen = true;
-  for (int i = 0; i < 100; ++i) town.join(2);
-  town.seconds(45);
-  for (const auto& [name, replicas] : town.replicas()) EXPECT_GE(replicas, 1);
-  EXPECT_LE(town.adopted, 3 * 2 * 2 * 8);
+  town.reserve = 20;
+  for (int i = 0; i < 200; ++i) town.join(2);
+  town.seconds(12);
+  for (const auto& [name, replicas] : town.replicas()) EXPECT_GE(replicas, 2);
+  EXPECT_LE(town.adopted, 2 * 2 * 2 * 8);
   town.seconds(60);
-  expect_replicas(town, 2);  // tidied
+  expect_replicas(town, 2);
+  town.die(town.a_holder());
+  town.seconds(3);
+  for (const auto& [name, replicas] : town.replicas()) EXPECT_GE(replicas, 2);
+}
+
+TEST(Placement, InALargeSwarmTheRestHelpsWhereTheReserveDoesNot) {
+  Town town(1, 4, 2);
+  town.reserve = 10;
+  for (int i = 0; i < 200; ++i) town.join(2);
+  const uint64_t end = town.reserve_end();
+  for (size_t i = 0; i < town.size(); ++i) {
+    if (peers::ring_place(town.house(i).id) <= end) town.house(i).helps = false;
+  }
+  town.seconds(60);
+  for (const auto& [name, replicas] : town.replicas()) EXPECT_GE(replicas, 2);
 }
 
 TEST(Placement, ManyExpertsOnManyHostsAreDecidedQuickly) {
