@@ -64,6 +64,11 @@ void TrunkShelf::put(TrunkSnapshot snapshot) {
   latest_->with_momentum.reset();
 }
 
+std::shared_ptr<const TrunkSnapshot> TrunkShelf::latest() const {
+  base::MutexLock lock(latest_->mutex);
+  return latest_->snapshot;
+}
+
 void TrunkShelf::hold_delta(const weights::Digest& hash, peers::Payload bytes) {
   base::MutexLock lock(latest_->mutex);
   latest_->deltas.insert_or_assign(delta_key(hash), Blob{std::move(bytes), hash});

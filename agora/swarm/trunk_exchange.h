@@ -37,6 +37,7 @@ class TrunkShelf {
   TrunkShelf();
   void serve(peers::Transport& transport);  // kGetTrunk; the answers outlive the shelf
   void put(TrunkSnapshot snapshot);
+  std::shared_ptr<const TrunkSnapshot> latest() const;  // null: none yet
 
   // Deltas of a round of averaging are fetched by their hash, from whoever holds them.
   void hold_delta(const weights::Digest& hash, peers::Payload bytes);

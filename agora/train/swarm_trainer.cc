@@ -10,10 +10,12 @@
 #include "agora/swarm/loads_now.h"
 #include "agora/swarm/swarm_folder.h"
 #include "agora/swarm/trunk_exchange.h"
+#include "agora/swarm/trunk_file.h"
 #include "agora/train/run_folder.h"
 #include "agora/train/saved_trunk.h"
 #include "agora/train/swarm_save.h"
 #include "agora/train/swarm_spec.h"
+#include "agora/train/trunk_sharing.h"
 
 namespace agora::train {
 namespace {
@@ -52,13 +54,11 @@ struct SwarmTrainer::State {
   Status make(const TrainOptions& options);
   Status load(const std::string& dir, const swarm::Manifest& manifest);
   StatusOr<StepReport> take_step(const model::Batch& batch, const StepPlan& plan);
-  std::vector<float> trunk_values() const { return layout->values(); }
-  void begin_averaging(swarm::TrunkSnapshot trunk);
+  StatusOr<std::optional<swarm::TrunkSnapshot>> kept_trunk() const;
   StatusOr<bool> take_trunk_of_others(int64_t until_ns);
-  Status take(swarm::TrunkSnapshot others);
+  Status take(swarm::TrunkSnapshot snapshot);
   bool rest(int64_t ns);
   void balance();
-  void average(int64_t rows);
 
   const SwarmPeer peer;
   const swarm::SwarmSpec spec;
@@ -71,7 +71,7 @@ struct SwarmTrainer::State {
   PatientExperts experts;
   std::unique_ptr<model::Model> trunk;
   std::unique_ptr<swarm::TrunkLayout> layout;
-  std::unique_ptr<swarm::Averaging> averaging;  // null in synchronous swarms
+  std::optional<TrunkSharing> sharing;
   std::unique_ptr<Stepper> stepper;
   std::optional<GateGrowth> growth;        // in asynchronous swarms whose gates have room
   std::vector<swarm::LoadsNow> loads_now;  // of each layer
@@ -125,13 +125,7 @@ Status SwarmTrainer::State::make(const TrainOptions& options) {
     base::MutexLock lock(shown->mutex);
     return shown->cursor;
   });
-  if (synchronous()) return absl::OkStatus();
-  swarm::AveragingConfig averages;
-  averages.steps_every = options.average_every;
-  averages.outer = {.learning_rate = options.average_rate, .momentum = options.average_momentum};
-  averages.layout = layout->digest();
-  averages.learned = layout->learned();
-  averaging = std::make_unique<swarm::Averaging>(peer.loop, peer.transport, peer.directory, averages);
+  sharing.emplace(peer.loop, peer.transport, peer.directory, options, synchronous(), *layout);
   return absl::OkStatus();
 }
 
@@ -193,21 +187,31 @@ Status SwarmTrainer::join(int64_t timeout_ns) {
     if (s.stopped()) return absl::CancelledError("stopped while it waited for hosts");
     if (s.peer.loop.now_ns() >= until_ns) return covered;
   }
-  if (s.averaging == nullptr) return absl::OkStatus();
-  AGORA_ASSIGN_OR_RETURN(const bool taken, s.take_trunk_of_others(until_ns));
+  AGORA_ASSIGN_OR_RETURN(std::optional<swarm::TrunkSnapshot> kept, s.kept_trunk());
+  if (kept) s.resumed = kept->version;
+  AGORA_ASSIGN_OR_RETURN(bool taken, s.take_trunk_of_others(until_ns));
+  if (!taken && kept) {
+    AGORA_RETURN_IF_ERROR(s.take(*std::move(kept)));
+    taken = true;
+  }
   if (s.growth) s.growth->begin(s.state.step);
   if (taken) return absl::OkStatus();
   swarm::TrunkSnapshot own;
   own.version = s.resumed;
   own.step = static_cast<uint64_t>(s.state.step);
   own.values = s.layout->values();
-  s.begin_averaging(std::move(own));
+  s.sharing->begin_with(std::move(own));
   return absl::OkStatus();
 }
 
-void SwarmTrainer::State::begin_averaging(swarm::TrunkSnapshot snapshot) {
-  snapshot.layout = layout->digest();
-  averaging->start(std::move(snapshot));
+// None: nothing was kept, or the trainer has resumed from something as fresh.
+StatusOr<std::optional<swarm::TrunkSnapshot>> SwarmTrainer::State::kept_trunk() const {
+  if (config.trunk_file.empty()) return std::nullopt;
+  StatusOr<swarm::TrunkSnapshot> kept = swarm::read_trunk_file(config.trunk_file);
+  if (absl::IsNotFound(kept.status())) return std::nullopt;
+  AGORA_RETURN_IF_ERROR(kept.status());
+  if (kept->version.round <= resumed.round) return std::nullopt;
+  return *std::move(kept);
 }
 
 // False: nobody has a fresher one than this trainer begins with. Who has one may have died: then others are
@@ -228,12 +232,12 @@ StatusOr<bool> SwarmTrainer::State::take_trunk_of_others(int64_t until_ns) {
   }
 }
 
-Status SwarmTrainer::State::take(swarm::TrunkSnapshot others) {
-  AGORA_RETURN_IF_ERROR(layout->load(others));
+Status SwarmTrainer::State::take(swarm::TrunkSnapshot snapshot) {
+  AGORA_RETURN_IF_ERROR(layout->load(snapshot));
   trunk->repack(compute);
-  state.step = std::max(state.step, static_cast<int64_t>(others.step));
+  state.step = std::max(state.step, static_cast<int64_t>(snapshot.step));
   first_step = joined_step = state.step;
-  begin_averaging(std::move(others));
+  sharing->begin_with(std::move(snapshot));
   return absl::OkStatus();
 }
 
@@ -260,7 +264,9 @@ StatusOr<SwarmStepReport> SwarmTrainer::step() {
                   {.step = next, .optimizer = next - s.first_step, .learning_rate = next_rate(s.state)}));
   s.state.step = next;
   s.balance();
-  s.average(report.rows);
+  if (s.sharing->step_done(static_cast<uint64_t>(report.rows), static_cast<uint64_t>(next), done())) {
+    s.trunk->repack(s.compute);
+  }
   if (s.growth) s.growth->after_step(next);
   report.mix = s.remote.take_report();
   report.trunk = averaging().version;
@@ -296,12 +302,6 @@ void SwarmTrainer::State::balance() {
   }
 }
 
-void SwarmTrainer::State::average(int64_t rows) {
-  if (averaging == nullptr) return;
-  if (!averaging->step_done(static_cast<uint64_t>(rows), static_cast<uint64_t>(state.step), *layout)) return;
-  trunk->repack(compute);
-}
-
 StatusOr<Evaluation> SwarmTrainer::validate(int64_t rows_max) {
   State& s = *state_;
   const base::BatonTurn turn(s.baton);
@@ -321,6 +321,8 @@ StatusOr<double> SwarmTrainer::rows_cost(int64_t rows_max) {
   AGORA_RETURN_IF_ERROR(without.status());
   return with->total.loss() - without->total.loss();
 }
+
+Status SwarmTrainer::keep_trunk() const { return state_->sharing->keep(state_->config.trunk_file); }
 
 Status SwarmTrainer::save(const std::string& dir) {
   State& s = *state_;
@@ -366,8 +368,6 @@ void SwarmTrainer::describe(swarm::PeerState& state) const {
   state.rows_per_s = state_->shown->rows_per_s;
 }
 
-swarm::AveragingCounters SwarmTrainer::averaging() const {
-  return state_->averaging == nullptr ? swarm::AveragingCounters{} : state_->averaging->counters();
-}
+swarm::AveragingCounters SwarmTrainer::averaging() const { return state_->sharing->counters(); }
 
 }  // namespace agora::train

@@ -21,6 +21,7 @@ struct TrainersConfig {
   size_t trainers = 2;
   swarm::UpdateMode updates = swarm::UpdateMode::asynchronous;
   std::function<void(swarm::SwarmSpec&)> change_spec = {};
+  std::string trunk_file = {};  // of every trainer
 };
 
 class TrainersInProcess {
@@ -49,6 +50,7 @@ class TrainersInProcess {
   void say(Member& member);
 
   train::TrainOptions options_;
+  std::string trunk_file_;
   swarm::SwarmSpec spec_;
   std::unique_ptr<HostsInProcess> hosts_;
   std::vector<std::unique_ptr<Member>> members_;

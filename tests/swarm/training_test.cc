@@ -1,5 +1,7 @@
 // Trainers of a swarm: alone and together, with somebody dying, with somebody coming late.
 
+#include <filesystem>
+
 #include "agora/swarm/trunk_exchange.h"
 #include <gtest/gtest.h>
 
@@ -133,6 +135,47 @@ TEST_F(SwarmTraining, WhatTheOnlyTrainerLearnedOutlivesIt) {
   EXPECT_GT(swarm.trainer(next).averaging().version.round, round);
   EXPECT_EQ(swarm.trainer(next).averaging().members, 1u);
   server->stop();
+}
+
+// No trainer lives, nor a server: it is on the disk.
+TEST_F(SwarmTraining, AKeptTrunkIsTakenWhenNobodyHasAFresherOne) {
+  const std::string file = ::testing::TempDir() + "agora-kept-trunk";
+  TrainersInProcess swarm(options_, {.trainers = 1, .trunk_file = file});
+  swarm.run(45);
+  ASSERT_TRUE(swarm.trainer(0).keep_trunk().ok());
+  const double trained = swarm.validation_loss(0);
+  const uint64_t round = swarm.trainer(0).averaging().version.round;
+  swarm.stop(0);
+  const size_t next = swarm.add_trainer();
+  EXPECT_EQ(swarm.trainer(next).averaging().version.round, round);
+  EXPECT_LT(swarm.validation_loss(next), trained + 0.3);
+  swarm.run(45);
+  const size_t last = swarm.add_trainer();
+  EXPECT_GT(swarm.trainer(last).averaging().version.round, round) << "the living one's is fresher";
+  std::filesystem::remove(file);
+}
+
+// Nobody averages there, but servers answer, and who saves the swarm asks.
+TEST_F(SwarmTraining, ASynchronousTrainerHandsOutItsTrunkToo) {
+  options_.average_every = 4;
+  options_.steps = 10;
+  TrainersInProcess swarm(options_, {.trainers = 1, .updates = swarm::UpdateMode::synchronous});
+  const auto asker = swarm.hosts().make_transport();
+  const auto fetch = [&] {
+    return swarm::fetch_trunk_now(*asker, swarm::trunk_sources(swarm.hosts().directory().records()),
+                                  swarm::TrunkPart::values, swarm.hosts().loop(), 20 * base::kSecondNs);
+  };
+  EXPECT_EQ(fetch().value().version.round, 0u);
+  swarm.run(9);
+  EXPECT_EQ(fetch().value().version.round, 2u);
+  EXPECT_EQ(fetch().value().step, 8u);
+  swarm.run(1);
+  EXPECT_EQ(swarm.last(0).trunk.round, 3u) << "the last step's is handed out";
+  const auto last = fetch();
+  ASSERT_TRUE(last.ok()) << last.status();
+  model::Model& trunk = swarm.trainer(0).model();
+  EXPECT_EQ(last->values, swarm::TrunkLayout(trunk.parameters(), trunk.selection_biases()).values());
+  asker->stop();
 }
 
 TEST_F(SwarmTraining, ALostHostCostsRowsNotTheRun) {

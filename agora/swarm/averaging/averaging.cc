@@ -107,4 +107,6 @@ bool Averaging::step_done(uint64_t rows, uint64_t step, TrunkLayout& trunk) {
 
 AveragingCounters Averaging::counters() const { return state_->counters(); }
 
+std::shared_ptr<const TrunkSnapshot> Averaging::latest() const { return state_->latest(); }
+
 }  // namespace agora::swarm

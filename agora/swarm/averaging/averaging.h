@@ -56,6 +56,7 @@ class Averaging {
   bool step_done(uint64_t rows, uint64_t step, TrunkLayout& trunk);
 
   AveragingCounters counters() const;
+  std::shared_ptr<const TrunkSnapshot> latest() const;  // that it hands out; null: before start()
 
  private:
   class State;

@@ -27,6 +27,7 @@ class Averaging::State : public std::enable_shared_from_this<Averaging::State> {
   bool step_done(uint64_t rows, uint64_t step, TrunkLayout& trunk);
 
   AveragingCounters counters() const;
+  std::shared_ptr<const TrunkSnapshot> latest() const { return shelf_.latest(); }
 
  private:
   // What the trainer learned from since the last round that counted it.

@@ -1,0 +1,57 @@
+#include "agora/train/trunk_sharing.h"
+
+#include <utility>
+
+#include "agora/swarm/trunk_file.h"
+
+namespace agora::train {
+
+TrunkSharing::TrunkSharing(base::Loop& loop, peers::Transport& transport, peers::Directory& directory,
+                           const TrainOptions& options, bool synchronous, swarm::TrunkLayout& layout)
+    : self_(transport.self()), steps_every_(static_cast<uint64_t>(options.average_every)), layout_(layout) {
+  if (synchronous) {
+    shelf_.serve(transport);
+    return;
+  }
+  swarm::AveragingConfig averages;
+  averages.steps_every = options.average_every;
+  averages.outer = {.learning_rate = options.average_rate, .momentum = options.average_momentum};
+  averages.layout = layout.digest();
+  averages.learned = layout.learned();
+  averaging_ = std::make_unique<swarm::Averaging>(loop, transport, directory, averages);
+}
+
+void TrunkSharing::begin_with(swarm::TrunkSnapshot first) {
+  first.layout = layout_.digest();
+  if (averaging_ != nullptr) return averaging_->start(std::move(first));
+  shelf_.put(std::move(first));
+}
+
+bool TrunkSharing::step_done(uint64_t rows, uint64_t step, bool last) {
+  if (averaging_ != nullptr) return averaging_->step_done(rows, step, layout_);
+  if (last || step % steps_every_ == 0) hand_out(step);
+  return false;
+}
+
+void TrunkSharing::hand_out(uint64_t step) {
+  swarm::TrunkSnapshot own;
+  own.version = {counters().version.round + 1, 1, self_};
+  own.step = step;
+  own.layout = layout_.digest();
+  own.values = layout_.values();
+  shelf_.put(std::move(own));
+}
+
+swarm::AveragingCounters TrunkSharing::counters() const {
+  if (averaging_ != nullptr) return averaging_->counters();
+  const auto latest = shelf_.latest();
+  return {.version = latest == nullptr ? swarm::TrunkVersion{} : latest->version};
+}
+
+Status TrunkSharing::keep(const std::string& file) const {
+  const auto latest = averaging_ != nullptr ? averaging_->latest() : shelf_.latest();
+  if (latest == nullptr) return absl::FailedPreconditionError("the trainer has no trunk to keep yet");
+  return swarm::write_trunk_file(file, *latest);
+}
+
+}  // namespace agora::train
