@@ -3,14 +3,22 @@
 #include <fcntl.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 #include <filesystem>
 
+#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
+#include "agora/weights/atomic_file.h"
 #include <sys/file.h>
 
 namespace agora::cli {
+namespace {
+
+constexpr int64_t kRunBytesMax = 32;
+
+}  // namespace
 
 StatusOr<StateFolder> StateFolder::open(const std::string& dir) {
   std::error_code error;
@@ -36,6 +44,17 @@ StatusOr<StateFolder> StateFolder::open(const std::string& dir) {
 
 StateFolder::~StateFolder() {
   if (lock_ != kNone) ::close(lock_);
+}
+
+StatusOr<uint64_t> next_run(const std::string& dir, uint64_t wall_clock_ns) {
+  const std::string path = dir + "/run";
+  uint64_t last = 0;
+  if (const auto text = weights::read_file(path, kRunBytesMax); text.ok()) {
+    if (!absl::SimpleAtoi(*text, &last) || last == UINT64_MAX) last = 0;
+  }
+  const uint64_t run = std::max(wall_clock_ns, last + 1);
+  AGORA_RETURN_IF_ERROR(weights::write_file_atomic(path, absl::StrCat(run)));
+  return run;
 }
 
 }  // namespace agora::cli

@@ -3,10 +3,12 @@
 //
 //   AGORA_ASSIGN_OR_RETURN(StateFolder folder, StateFolder::open("agora-state"));  // made if it is not there
 //   ... while `folder` lives nobody else opens it; it is free when the process ends, however that ends
+//   AGORA_ASSIGN_OR_RETURN(const uint64_t run, next_run("agora-state", wall_clock_ns));
 //
 // Any one thread.
 #pragma once
 
+#include <cstdint>
 #include <string>
 #include <utility>
 
@@ -32,5 +34,9 @@ class StateFolder {
 
   int lock_ = kNone;  // of the file DIR/lock
 };
+
+// A number greater than any that this folder's peer has had, kept in DIR/run: the wall clock's, or where that
+// went back the last one's successor. Hosts take what came of an earlier run for applied.
+StatusOr<uint64_t> next_run(const std::string& dir, uint64_t wall_clock_ns);
 
 }  // namespace agora::cli

@@ -23,6 +23,18 @@ TEST(StateFolder, BelongsToOneAtATime) {
   std::filesystem::remove_all(::testing::TempDir() + "agora-state-folder-test");
 }
 
+// A machine whose clock goes back must not repeat a run: hosts would take its updates for applied.
+TEST(StateFolder, RunsAscendWhateverTheClockSays) {
+  const std::string dir = ::testing::TempDir() + "agora-state-folder-run";
+  std::filesystem::create_directories(dir);
+  EXPECT_EQ(next_run(dir, 1000).value(), 1000u);
+  EXPECT_EQ(next_run(dir, 400).value(), 1001u);
+  EXPECT_EQ(next_run(dir, 400).value(), 1002u);
+  EXPECT_EQ(next_run(dir, 2000).value(), 2000u);
+  std::filesystem::remove_all(dir);
+  EXPECT_FALSE(next_run(dir, 3000).ok()) << "what can not be kept is not given";
+}
+
 TEST(StateFolder, SaysWhatIsInTheWay) {
   EXPECT_TRUE(absl::IsInvalidArgument(StateFolder::open("/dev/null/state").status()));
 }

@@ -12,6 +12,7 @@
 #include "apps/cli/flag_checks.h"
 #include "apps/cli/machine.h"
 #include "apps/cli/swarm/peer_process.h"
+#include "apps/cli/swarm/state_folder.h"
 #include "apps/cli/swarm/step_failures.h"
 #include "apps/cli/swarm/swarm_command.h"
 #include "apps/cli/swarm/swarm_recipe.h"
@@ -23,7 +24,9 @@ namespace {
 constexpr double kNs = 1e-9;
 constexpr double kShareForTraining = 0.93;  // of the planned time; validation takes the rest
 constexpr char kInt8[] = "int8";
-constexpr int64_t kWarmSteps = 5;  // not counted when the rate is measured
+constexpr int64_t kWarmSteps = 5;                  // not counted when the rate is measured
+constexpr int64_t kKeepNs = 30 * base::kSecondNs;  // between two copies of the trunk on the disk
+constexpr size_t kSwarmDigits = 16;                // of its id, in a file name
 
 using Json = nlohmann::ordered_json;
 
@@ -42,8 +45,10 @@ class TrainerLoop {
       const Status status = one_step();
       if (absl::IsCancelled(status)) break;
       if (!status.ok() && !goes_on(status)) return status;
+      if (clock_.now_ns() >= keep_ns_) keep_trunk();
     }
     progress_.finish();
+    keep_trunk();
     return absl::OkStatus();
   }
 
@@ -61,6 +66,13 @@ class TrainerLoop {
     node_.log().warning("step failed", {{"error", std::string(status.message())}});
     progress_.print(std::string(status.message()));
     return true;
+  }
+
+  // A full disk costs the copy, not the training.
+  void keep_trunk() {
+    keep_ns_ = clock_.now_ns() + kKeepNs;
+    const Status kept = trainer_.keep_trunk();
+    if (!kept.ok()) node_.log().warning("the trunk is not kept", {{"error", std::string(kept.message())}});
   }
 
   Status one_step() {
@@ -140,6 +152,7 @@ class TrainerLoop {
   std::optional<double> loss_validation_;
   int64_t steps_ = 0;
   StepFailures failures_;
+  int64_t keep_ns_ = clock_.now_ns() + kKeepNs;
   double seconds_ = 0;  // of the steps after the warm ones
   mutable base::Mutex mutex_;
   swarm::MixReport sum_ ABSL_GUARDED_BY(mutex_);
@@ -183,8 +196,10 @@ Status run_trainer(const TrainerFlags& flags, const Interrupt& interrupt) {
   AGORA_ASSIGN_OR_RETURN(const auto task, train::make_task(options, std::move(tokenizer), machine.pool()));
   malloc_trim(0);  // the text is gone: its pages go too
   train::SwarmTrainerConfig config;
-  config.run = wall_clock_ns();
+  AGORA_ASSIGN_OR_RETURN(config.run, next_run(node->state_dir(), wall_clock_ns()));
   config.rows = dtype_of(flags.rows);
+  config.trunk_file =
+      absl::StrCat(node->state_dir(), "/trunk-", node->spec().id().text().substr(0, kSwarmDigits));
   AGORA_ASSIGN_OR_RETURN(const auto trainer,
                          train::SwarmTrainer::create({node->loop(), node->transport(), node->directory()},
                                                      node->spec(), options, compute, *task, config));
