@@ -6,6 +6,7 @@
 // One thread at a time.
 #pragma once
 
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -33,8 +34,12 @@ struct Evaluation {
   Score total;
 };
 
-// rows_max rows in all, shared between the domains by their size; 0: every validation row.
+// Called after every batch with the share of the rows that is done, 0 to 1; false: enough.
+using EvaluationWatch = std::function<bool(double done)>;
+
+// rows_max rows in all, shared between the domains by their size; 0: every validation row. Cancelled: `watch`
+// said that it is enough.
 StatusOr<Evaluation> evaluate(model::Model& model, const model::Pass& pass, const Task& task,
-                              int64_t rows_max);
+                              int64_t rows_max, const EvaluationWatch& watch = {});
 
 }  // namespace agora::train

@@ -67,9 +67,6 @@ class RunLoop {
     result.rows_per_second = step_seconds_ > 0 ? static_cast<double>(rows_) / step_seconds_ : 0;
     result.parameters = trainer_.model().config().parameters();
     result.parameters_active = trainer_.model().config().parameters_active();
-    if (result.finished) {
-      AGORA_ASSIGN_OR_RETURN(result.evaluation, trainer_.validate(0));
-    }
     return result;
   }
 
@@ -189,6 +186,10 @@ StatusOr<RunResult> run(train::Trainer& trainer, train::Task& task, const std::s
                         std::string_view kernels, const RunView& view, const Interrupt& interrupt) {
   print_model(trainer, trainer.model().config(), dir, kernels, view);
   AGORA_ASSIGN_OR_RETURN(RunResult result, RunLoop(trainer, dir, view, interrupt).run());
+  if (result.finished) {
+    AGORA_ASSIGN_OR_RETURN(result.evaluation, measure(*trainer.model().model, trainer.pass(), task,
+                                                      trainer.state().options.validate_rows, interrupt));
+  }
   if (view.json) {
     std::cout << Json{{"event", result.finished ? "done" : "interrupted"},
                       {"dir", dir},

@@ -149,6 +149,28 @@ Status print_sample(const SummarySubject& subject, const train::Task& task) {
 
 }  // namespace
 
+StatusOr<train::Evaluation> measure(model::Model& model, const model::Pass& pass, const train::Task& task,
+                                    int64_t rows_short, const Interrupt& interrupt) {
+  constexpr char kClearLine[] = "\r\x1b[K";
+  const bool shows = inspect_terminal(STDERR_FILENO).in_place;
+  int shown = -1;
+  const auto watch = [&](double done) {
+    const int percent = static_cast<int>(100 * done);
+    if (shows && percent != shown) {
+      std::cerr << kClearLine
+                << absl::StrFormat("Measuring on validation data: %d %%; Ctrl-C: on a part of it", percent)
+                << std::flush;
+      shown = percent;
+    }
+    return !interrupt.load();
+  };
+  StatusOr<train::Evaluation> evaluation = absl::CancelledError("nobody waits for all of it");
+  if (!interrupt.load()) evaluation = train::evaluate(model, pass, task, 0, watch);
+  if (shown >= 0) std::cerr << kClearLine << std::flush;
+  if (!absl::IsCancelled(evaluation.status())) return evaluation;
+  return train::evaluate(model, pass, task, rows_short);
+}
+
 Status print_model_summary(const SummarySubject& subject, const train::Task& task,
                            const train::Evaluation& evaluation) {
   AGORA_RETURN_IF_ERROR(print_sample(subject, task));

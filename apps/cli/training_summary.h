@@ -7,6 +7,11 @@
 
 namespace agora::cli {
 
+// The loss on the whole validation part, with its progress on a terminal. Who has pressed Ctrl-C, before or
+// meanwhile, waits no longer: then it is the loss on `rows_short` rows of it.
+StatusOr<train::Evaluation> measure(model::Model& model, const model::Pass& pass, const train::Task& task,
+                                    int64_t rows_short, const Interrupt& interrupt);
+
 struct SummarySubject {
   model::LocalModel& model;
   model::Pass pass;
