@@ -6,7 +6,10 @@
 //
 // Prints of every run that broke a property what was expected, what came, and the command that repeats it.
 // Exit code 1: there was one. Small enough to be built and run by planted_bugs many times.
+#include <unistd.h>
+
 #include <charconv>
+#include <csignal>
 #include <cstdint>
 #include <cstdio>
 #include <cstring>
@@ -25,8 +28,18 @@ using namespace agora::sim;
 using agora::base::concat;
 using agora::base::listed;
 
+// What to say of the run that goes on if a check of ours ends it: a signal's handler finds nothing else.
+char if_aborted[512];
+
+void tell_if_aborted(int) {
+  if (::write(STDOUT_FILENO, if_aborted, std::strlen(if_aborted)) < 0) return;
+}
+
 // `where`: what `agora sim` is given to run it, a file or "random".
 bool run_well(const Scenario& scenario, uint64_t seed, const std::string& where) {
+  const std::string repeat = concat("repeat it with: agora sim ", where, " --seed ", seed, "\n");
+  std::snprintf(if_aborted, sizeof if_aborted, "seed %s failed:\na check of ours, see above\n%s",
+                concat(seed).c_str(), repeat.c_str());
   Checkers checkers;
   Run run(scenario, seed);
   checkers.watch(run, scenario);
@@ -35,8 +48,7 @@ bool run_well(const Scenario& scenario, uint64_t seed, const std::string& where)
   if (checkers.verdict().ok()) return true;
   const std::string text =
       concat("seed ", seed, " failed:\n", verdict_text(checkers.verdict()),
-             "faults: ", listed(report.kinds_on), "; limits set low: ", listed(report.rare),
-             "\nrepeat it with: agora sim ", where, " --seed ", seed, "\n");
+             "faults: ", listed(report.kinds_on), "; limits set low: ", listed(report.rare), "\n", repeat);
   std::fputs(text.c_str(), stdout);
   std::fflush(stdout);
   return false;
@@ -75,6 +87,7 @@ int run_file(const std::string& path, uint64_t seed) {
 }  // namespace
 
 int main(int argc, char** argv) {
+  std::signal(SIGABRT, tell_if_aborted);
   uint64_t first = 0, last = 0;
   const bool stops = argc == 4 && std::string(argv[3]) == "--first-failure";
   if ((argc == 3 || stops) && read_number(argv[2], &last)) {
