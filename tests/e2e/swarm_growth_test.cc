@@ -51,7 +51,7 @@ TEST(SwarmGrowth, ExpertsAreAddedAndRetiredWhileItTrainsAndAnswers) {
                     asked(expert_of(swarm, 1, kExperts + 1));
            }));
 
-  EXPECT_EQ(swarm.run({"expert", "retire", "0", "1"}).exit_code, 0);
+  EXPECT_EQ(swarm.run({"expert", "retire", "--layer", "0", "--expert", "1"}).exit_code, 0);
   measured("agora expert retire, until nobody holds it",
            wait_and_ask(swarm, "it is gone", [&] { return expert_of(swarm, 0, 1).is_null(); }));
   swarm.wait_for_steps("trainer 1", 20);

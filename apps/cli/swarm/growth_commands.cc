@@ -94,8 +94,8 @@ void add_expert_command(CLI::App& app, const Interrupt& interrupt, CommandResult
   command->callback([=, &interrupt, &result] { result.exit_code = report(add(*flags, interrupt)); });
 
   command = begin("retire", "Let an expert go, for ever: its number is not given again");
-  command->add_option("layer", flags->layer, "its layer")->required()->check(CLI::NonNegativeNumber);
-  command->add_option("expert", flags->expert, "its number")->required()->check(CLI::NonNegativeNumber);
+  command->add_option("--layer", flags->layer, "its layer")->required()->check(CLI::NonNegativeNumber);
+  command->add_option("--expert", flags->expert, "its number")->required()->check(CLI::NonNegativeNumber);
   command->callback([=, &interrupt, &result] { result.exit_code = report(retire(*flags, interrupt)); });
 }
 
