@@ -135,9 +135,7 @@ double calls_of(const PeerStatus& status) {
   return status.metric("agora_calls_sent_total") + status.metric("agora_calls_received_total");
 }
 
-double failures_of(const PeerStatus& status) {
-  return status.metric("agora_calls_failed_total");
-}
+double failures_of(const PeerStatus& status) { return status.metric("agora_calls_failed_total"); }
 
 std::string roles_text(const swarm::PeerState& state) {
   std::string text;

@@ -98,7 +98,13 @@ Status Node::open_transport() {
 }
 
 Status Node::open_directory() {
-  AGORA_ASSIGN_OR_RETURN(dht_, peers::start_libtorrent_dht(*loop_, listen_));
+  StatusOr<std::unique_ptr<peers::Dht>> dht = peers::start_libtorrent_dht(*loop_, listen_);
+  if (!dht.ok()) {
+    return Status(dht.status().code(),
+                  absl::StrCat("--listen ", listen_.text(), ": the directory's port is ",
+                               peers::dht_port(listen_.port), ": ", std::string(dht.status().message())));
+  }
+  dht_ = *std::move(dht);
   peers::SwarmDirectorySettings settings;
   settings.swarm = spec_.id();
   settings.endpoint = endpoint_;

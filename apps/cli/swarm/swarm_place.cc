@@ -102,7 +102,9 @@ StatusOr<SwarmPlace> find_place(const PlaceFlags& flags) {
     const std::string dir = flags.dir.empty() ? latest_dir() : flags.dir;
     if (dir.empty()) {
       return absl::NotFoundError(
-          "expected a swarm: start one with `agora up`, or name a living peer by --join HOST:PORT");
+          "expected a swarm in a folder under runs/: start one with `agora up`, name its folder by --run "
+          "DIR, "
+          "or a living peer by --join HOST:PORT");
     }
     AGORA_ASSIGN_OR_RETURN(place, read_place(dir));
   }

@@ -160,9 +160,12 @@ Status write_spec(const swarm::SwarmSpec& spec, const std::string& file) {
 }
 
 StatusOr<swarm::SwarmSpec> read_spec_file(const std::string& file) {
-  AGORA_ASSIGN_OR_RETURN(const std::string bytes,
-                         weights::read_file(file, static_cast<int64_t>(swarm::kSpecBytesMax)));
-  StatusOr<swarm::SwarmSpec> spec = swarm::read_spec(base::as_bytes(bytes));
+  const auto read = [&]() -> StatusOr<swarm::SwarmSpec> {
+    AGORA_ASSIGN_OR_RETURN(const std::string bytes,
+                           weights::read_file(file, static_cast<int64_t>(swarm::kSpecBytesMax)));
+    return swarm::read_spec(base::as_bytes(bytes));
+  };
+  StatusOr<swarm::SwarmSpec> spec = read();
   if (spec.ok()) return spec;
   return Status(spec.status().code(),
                 absl::StrCat("--spec ", file, ": ", std::string(spec.status().message())));

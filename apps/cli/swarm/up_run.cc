@@ -40,6 +40,15 @@ std::string new_folder(const train::TrainOptions& options) {
   return dir;
 }
 
+// With two of them a step would end whenever either ends its own.
+Status check_trainers(const swarm::SwarmSpec& spec, int trainers) {
+  if (spec.updates == swarm::UpdateMode::asynchronous || trainers <= 1) return absl::OkStatus();
+  return absl::InvalidArgumentError(absl::StrCat(
+      "--trainers: expected 1, for the experts of a synchronous swarm step when the one trainer ends its "
+      "step; found ",
+      trainers));
+}
+
 nlohmann::ordered_json totals_json(const SwarmView& view) {
   const SwarmTotals t = totals_of(view);
   nlohmann::ordered_json processes = nlohmann::ordered_json::array();
@@ -86,6 +95,7 @@ Status UpRun::make_swarm_spec() {
   AGORA_RETURN_IF_ERROR(train::config_of(flags_.options).status());
   AGORA_ASSIGN_OR_RETURN(task_, train::make_task(flags_.options, nullptr, machine_.pool()));
   AGORA_ASSIGN_OR_RETURN(const swarm::SwarmSpec spec, make_spec(flags_.options, flags_.rules, *task_));
+  AGORA_RETURN_IF_ERROR(check_trainers(spec, flags_.trainers));
   dir_ = new_folder(flags_.options);
   if (fs::exists(dir_ + kSpecFile)) {
     return absl::InvalidArgumentError(absl::StrCat("--out ", dir_,
@@ -103,6 +113,7 @@ Status UpRun::make_swarm_spec() {
 Status UpRun::resume_spec() {
   dir_ = flags_.resume;
   AGORA_ASSIGN_OR_RETURN(const swarm::SwarmSpec spec, read_spec_file(dir_ + kSpecFile));
+  AGORA_RETURN_IF_ERROR(check_trainers(spec, flags_.trainers));
   const std::string data = flags_.options.data;
   AGORA_ASSIGN_OR_RETURN(flags_.options, options_of(spec));
   flags_.options.data = data;
@@ -171,8 +182,10 @@ bool UpRun::end_of_training() {
   watch_->set_phase(nobody_trains ? "no trainer is left" : "trained; ask it");
   trouble_ = save_and_summarise();
   if (trouble_.ok() && nobody_trains) {
-    trouble_ = absl::InternalError(
-        absl::StrCat("every trainer has ended before its last step; see ", dir_, "/trainer-*.err"));
+    trouble_ = absl::InternalError(absl::StrCat("every trainer has ended before its last step; see ", dir_,
+                                                "/trainer-*.err. A new one goes on: "
+                                                "build/agora train --stay --join ",
+                                                node_->endpoint().text()));
   }
   if (!trouble_.ok()) {
     node_->log().warning("end of training", {{"error", std::string(trouble_.message())}});
@@ -239,7 +252,8 @@ Status UpRun::summarise(double seconds) {
   AGORA_ASSIGN_OR_RETURN(model::LocalModel model,
                          model::load_model(dir_ + kSavedDir, compute, tensor::Train::no));
   const model::Pass pass{.compute = compute};
-  AGORA_ASSIGN_OR_RETURN(const train::Evaluation evaluation, train::evaluate(*model.model, pass, *task_, 0));
+  AGORA_ASSIGN_OR_RETURN(const train::Evaluation evaluation,
+                         measure(*model.model, pass, *task_, flags_.options.validate_rows, interrupt_));
   if (flags_.json) {
     say_event({{"event", "summary"}, {"validation", evaluation_json(evaluation)}}, true);
     return absl::OkStatus();
