@@ -77,8 +77,8 @@ class SwarmTrainer {
   Status resume(const std::string& dir);
 
   // Waits until all experts have a leader; then takes the freshest trunk: that of a trainer or a server, the
-  // kept one, or the one that it resumed from. DeadlineExceeded names the experts that nobody leads; other errors: of the last try to get
-  // a trunk that somebody says to have.
+  // kept one, or the one that it resumed from. DeadlineExceeded names the experts that nobody leads; other
+  // errors: of the last try to get a trunk that somebody says to have, or DataLoss of the kept one.
   Status join(int64_t timeout_ns);
 
   // Errors: Unavailable, after the patience; InvalidArgument: a loss or gradient that is not finite;

@@ -1,5 +1,5 @@
-// A trainer's trunk among others: averaged with theirs, or, where there is one trainer for all experts to step
-// with, handed out as it is.
+// A trainer's trunk among others: averaged with theirs; in a synchronous swarm, which has one trainer, handed
+// out as it is.
 //
 //   TrunkSharing sharing(loop, transport, directory, options, synchronous, layout);
 //   sharing.begin_with(snapshot);                                            // once, before the first step
