@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "agora/swarm/host/snapshot.h"
+
 namespace agora::sim {
 
 using base::concat;
