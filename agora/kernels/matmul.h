@@ -12,6 +12,7 @@
 // fixed blocks. Any thread; the pool runs one loop at a time.
 #pragma once
 
+#include <cstddef>
 #include <span>
 
 #include "agora/kernels/compute.h"
@@ -41,7 +42,7 @@ class PackedMatrix {
   int64_t outputs() const { return outputs_; }  // columns of the product
   Precision precision() const { return precision_; }
   bool empty() const { return outputs_ == 0; }
-  int64_t panels() const { return (outputs_ + 15) / 16; }
+  int64_t panels() const { return (int64_t{outputs_} + 15) / 16; }
   const bf16* panel_bf16(int64_t p) const;
   const float* panel_f32(int64_t p) const;
 
@@ -52,11 +53,10 @@ class PackedMatrix {
   T* mutable_panel(int64_t p);
 
  private:
-  int64_t inner_ = 0;
-  int64_t outputs_ = 0;
+  Buffer<std::byte> panels_;
+  int32_t inner_ = 0;
+  int32_t outputs_ = 0;
   Precision precision_ = Precision::bf16;
-  Buffer<bf16> bf16_;
-  Buffer<float> f32_;
 };
 
 // weight [N, K] -> inner K, outputs N. repack() reuses the memory where the shape and precision are

@@ -32,29 +32,28 @@ void fill_from_columns(const Compute& compute, View<const float> weight, PackedM
 }  // namespace
 
 void PackedMatrix::shape(int64_t inner, int64_t outputs, Precision precision) {
+  AGORA_CHECK(inner >= 0 && inner <= INT32_MAX && outputs >= 0 && outputs <= INT32_MAX);
   const int64_t panels = (outputs + kPanelWidth - 1) / kPanelWidth;
-  const int64_t size =
-      panels * (precision == Precision::bf16 ? panel_size<bf16>(inner) : panel_size<float>(inner));
-  if (precision == Precision::bf16) {
-    f32_ = {};
-    if (bf16_.size() != size) bf16_ = Buffer<bf16>::uninitialised(1, size, Purpose::weight);
-  } else {
-    bf16_ = {};
-    if (f32_.size() != size) f32_ = Buffer<float>::uninitialised(1, size, Purpose::weight);
+  const int64_t panel_bytes = precision == Precision::bf16
+                                  ? panel_size<bf16>(inner) * int64_t{sizeof(bf16)}
+                                  : panel_size<float>(inner) * int64_t{sizeof(float)};
+  if (panels_.size() != panels * panel_bytes) {
+    panels_ = {};  // the old memory goes before the new is asked for
+    panels_ = Buffer<std::byte>::uninitialised(1, panels * panel_bytes, Purpose::weight);
   }
-  inner_ = inner;
-  outputs_ = outputs;
+  inner_ = static_cast<int32_t>(inner);
+  outputs_ = static_cast<int32_t>(outputs);
   precision_ = precision;
 }
 
 const bf16* PackedMatrix::panel_bf16(int64_t p) const {
   AGORA_CHECK(precision_ == Precision::bf16 && p >= 0 && p <= panels());
-  return bf16_.data() + p * panel_size<bf16>(inner_);
+  return reinterpret_cast<const bf16*>(panels_.data()) + p * panel_size<bf16>(inner_);
 }
 
 const float* PackedMatrix::panel_f32(int64_t p) const {
   AGORA_CHECK(precision_ == Precision::f32 && p >= 0 && p <= panels());
-  return f32_.data() + p * panel_size<float>(inner_);
+  return reinterpret_cast<const float*>(panels_.data()) + p * panel_size<float>(inner_);
 }
 
 template <>

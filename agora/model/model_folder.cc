@@ -1,6 +1,8 @@
 #include "agora/model/model_folder.h"
 
+#include <algorithm>
 #include <filesystem>
+#include <iterator>
 
 #include "absl/strings/str_cat.h"
 #include "agora/weights/atomic_file.h"
@@ -62,15 +64,15 @@ void LocalModel::repack(const Compute& compute) {
   experts->repack();
 }
 
-std::vector<tensor::Parameter*> LocalModel::parameters() {
-  std::vector<tensor::Parameter*> all = model->parameters();
-  experts->append_parameters(all);
+std::vector<tensor::ParameterView> LocalModel::parameters() {
+  std::vector<tensor::ParameterView> all = tensor::views_of(model->parameters());
+  std::ranges::move(experts->parameters(), std::back_inserter(all));
   return all;
 }
 
-std::vector<tensor::Parameter*> LocalModel::tensors() {
-  std::vector<tensor::Parameter*> all = parameters();
-  for (tensor::Parameter* bias : model->selection_biases()) all.push_back(bias);
+std::vector<tensor::ParameterView> LocalModel::tensors() {
+  std::vector<tensor::ParameterView> all = parameters();
+  for (tensor::Parameter* bias : model->selection_biases()) all.emplace_back(*bias);
   return all;
 }
 
@@ -93,9 +95,9 @@ StatusOr<LocalModel> load_model(const std::string& dir, const Compute& compute, 
   AGORA_ASSIGN_OR_RETURN(const auto files, weights::WeightFolder::open(dir));
   AGORA_RETURN_IF_ERROR(files->verify());
   AGORA_ASSIGN_OR_RETURN(LocalModel model, make_empty(config, compute, train, 1));
-  for (tensor::Parameter* parameter : model.tensors()) {
-    AGORA_ASSIGN_OR_RETURN(const weights::TensorRef* tensor, files->need(parameter->name));
-    AGORA_RETURN_IF_ERROR(weights::read_f32(*tensor, parameter->value.view()));
+  for (const tensor::ParameterView& parameter : model.tensors()) {
+    AGORA_ASSIGN_OR_RETURN(const weights::TensorRef* tensor, files->need(parameter.name));
+    AGORA_RETURN_IF_ERROR(weights::read_f32(*tensor, parameter.value));
   }
   model.repack(compute);
   if (config.frontend == FrontendKind::text) {
@@ -107,15 +109,15 @@ StatusOr<LocalModel> load_model(const std::string& dir, const Compute& compute, 
 Status save_model(LocalModel& model, const std::string& dir) {
   AGORA_RETURN_IF_ERROR(weights::write_file_atomic(dir + "/" + kConfigFile, format_config(model.config())));
   std::vector<weights::TensorSpec> specs;
-  const std::vector<tensor::Parameter*> tensors = model.tensors();
-  for (const tensor::Parameter* p : tensors) {
-    std::vector<int64_t> shape{p->value.cols()};
-    if (p->rank == 2) shape.insert(shape.begin(), p->value.rows());
-    specs.push_back({p->name, tensor::DType::f32, shape});
+  const std::vector<tensor::ParameterView> tensors = model.tensors();
+  for (const tensor::ParameterView& p : tensors) {
+    std::vector<int64_t> shape{p.value.cols};
+    if (p.rank == 2) shape.insert(shape.begin(), p.value.rows);
+    specs.push_back({p.name, tensor::DType::f32, shape});
   }
   AGORA_ASSIGN_OR_RETURN(auto writer, weights::WeightFolderWriter::create(dir, specs, weights::kShardBytesMax,
                                                                           {{"format", "pt"}}));
-  for (const tensor::Parameter* p : tensors) AGORA_RETURN_IF_ERROR(writer->add(p->name, p->value.view()));
+  for (const tensor::ParameterView& p : tensors) AGORA_RETURN_IF_ERROR(writer->add(p.name, p.value));
   AGORA_RETURN_IF_ERROR(writer->finish());
   return model.tokenizer == nullptr ? absl::OkStatus() : model.tokenizer->save(dir);
 }

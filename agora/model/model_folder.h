@@ -30,9 +30,9 @@ struct LocalModel {
   const ModelConfig& config() const { return model->config(); }
   void repack(const Compute& compute);
   // What optimizers move, the trunk's part and the experts'.
-  std::vector<tensor::Parameter*> parameters();
+  std::vector<tensor::ParameterView> parameters();
   // Everything a checkpoint holds: parameters and selection biases.
-  std::vector<tensor::Parameter*> tensors();
+  std::vector<tensor::ParameterView> tensors();
 };
 
 // Every expert of the model, whoever holds it.

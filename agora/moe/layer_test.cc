@@ -1,5 +1,7 @@
 #include "agora/moe/layer.h"
 
+#include <algorithm>
+#include <iterator>
 #include <limits>
 
 #include "agora/moe/balance/losses.h"
@@ -120,9 +122,10 @@ void check_gradient(const MoeLayerConfig& config, const std::vector<int32_t>& go
   Buffer<float> y(tokens, kWidth, Purpose::scratch), dx(tokens, kWidth, Purpose::scratch);
   const int32_t sequences[] = {0, 5, 12};
   const MoeCall call{.mode = GateMode::train, .rng = Rng(4), .loss_scale = 0.5f, .sequence_first = sequences};
-  std::vector<Parameter*> parameters;
-  bench.layer->append_parameters(parameters);
-  bench.local->append_parameters(parameters);
+  std::vector<Parameter*> of_layer;
+  bench.layer->append_parameters(of_layer);
+  std::vector<ParameterView> parameters = tensor::views_of(of_layer);
+  std::ranges::move(bench.local->parameters(), std::back_inserter(parameters));
 
   bench.forward(x.view(), y.view(), call, Keep::for_backward);
   const Route start = bench.saved.route;
@@ -137,10 +140,10 @@ void check_gradient(const MoeLayerConfig& config, const std::vector<int32_t>& go
   };
   const float h = 4e-3f;
   expect_gradient("x", x.flat(), dx.flat(), loss, 1e-2, h);
-  for (Parameter* p : parameters) {
-    if (p->name.find("experts.5.") != std::string::npos || p->name.find("experts.") == std::string::npos ||
-        p->name.find("constant") != std::string::npos) {
-      expect_gradient(p->name, p->value.flat(), p->gradient.flat(), loss, 1e-2, h);
+  for (const ParameterView& p : parameters) {
+    if (p.name.find("experts.5.") != std::string::npos || p.name.find("experts.") == std::string::npos ||
+        p.name.find("constant") != std::string::npos) {
+      expect_gradient(p.name, p.value.flat(), p.gradient.flat(), loss, 1e-2, h);
     }
   }
 }

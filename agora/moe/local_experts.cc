@@ -72,10 +72,14 @@ LocalExperts::LocalExperts(const Compute& compute, const LocalExpertsConfig& con
 LocalExperts::~LocalExperts() = default;
 
 void LocalExperts::initialise(const Rng& rng) {
-  for (const auto& expert : experts_) {
-    if (expert != nullptr) expert->initialise(rng);
+  for (int64_t i = 0; i < static_cast<int64_t>(experts_.size()); ++i) {
+    if (experts_[i] != nullptr) experts_[i]->initialise(name_of(i), rng);
   }
   repack();
+}
+
+void LocalExperts::initialise(LayerId layer, ExpertId expert, const Rng& rng) {
+  this->expert(layer, expert).initialise(name_of(index(layer, expert)), rng);
 }
 
 void LocalExperts::repack() {
@@ -90,13 +94,14 @@ int64_t LocalExperts::index(LayerId layer, ExpertId expert) const {
   return layer.value * config_.experts + expert.value;
 }
 
+std::string LocalExperts::name_of(int64_t index) const {
+  return absl::StrFormat("%s.%d.%s.%d", config_.name_prefix, index / config_.experts, config_.name_suffix,
+                         index % config_.experts);
+}
+
 Expert& LocalExperts::hold(LayerId layer, ExpertId expert) {
   std::unique_ptr<Expert>& held = experts_[index(layer, expert)];
-  if (held == nullptr) {
-    held = std::make_unique<Expert>(
-        absl::StrFormat("%s.%d.%s.%d", config_.name_prefix, layer.value, config_.name_suffix, expert.value),
-        config_.shape, config_.train);
-  }
+  if (held == nullptr) held = std::make_unique<Expert>(config_.shape, config_.train);
   return *held;
 }
 
@@ -125,10 +130,17 @@ Expert& LocalExperts::expert(LayerId layer, ExpertId expert) {
   return *experts_[index(layer, expert)];
 }
 
-void LocalExperts::append_parameters(std::vector<Parameter*>& to) {
-  for (const auto& expert : experts_) {
-    if (expert != nullptr) expert->append_parameters(to);
+std::vector<ParameterView> LocalExperts::parameters(LayerId layer, ExpertId expert) {
+  return this->expert(layer, expert).parameters(name_of(index(layer, expert)));
+}
+
+std::vector<ParameterView> LocalExperts::parameters() {
+  std::vector<ParameterView> all;
+  for (int64_t i = 0; i < static_cast<int64_t>(experts_.size()); ++i) {
+    if (experts_[i] != nullptr)
+      std::ranges::move(experts_[i]->parameters(name_of(i)), std::back_inserter(all));
   }
+  return all;
 }
 
 Status LocalExperts::check(LayerId layer, View<const float> x, const Route& route, View<const float> y,
@@ -325,7 +337,7 @@ Status LocalExperts::end_step(const StepSettings& settings) {
   const auto count = static_cast<int64_t>(experts_.size());
   std::vector<StatusOr<double>> norms(experts_.size(), 0.0);
   compute_.pool->run(count, [&](int64_t i) {
-    if (touched_[i] != 0) norms[i] = experts_[i]->gradient_norm(alone);
+    if (touched_[i] != 0) norms[i] = experts_[i]->gradient_norm(alone, name_of(i));
   });
   for (const StatusOr<double>& norm : norms) {
     if (norm.ok()) continue;
@@ -354,7 +366,7 @@ void LocalExperts::drop_gradients(LayerId layer, ExpertId expert) {
 Status LocalExperts::step(LayerId layer, ExpertId expert, const StepSettings& settings,
                           float gradient_scale) {
   Expert& held = this->expert(layer, expert);
-  const StatusOr<double> norm = held.gradient_norm(compute_);
+  const StatusOr<double> norm = held.gradient_norm(compute_, name_of(index(layer, expert)));
   if (!norm.ok()) {
     drop_gradients(layer, expert);
     return norm.status();

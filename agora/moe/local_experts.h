@@ -67,7 +67,7 @@ class LocalExperts final : public Experts {
                                                         const LocalExpertsConfig& config);
   ~LocalExperts() override;
 
-  // First weights, from streams forked by name; or fill the parameters (append_parameters) and call repack().
+  // First weights, from streams forked by name; or fill parameters() and call repack().
   void initialise(const Rng& rng);
   void repack();
 
@@ -103,8 +103,10 @@ class LocalExperts final : public Experts {
   void drop_gradients(LayerId layer, ExpertId expert);
 
   const LocalExpertsConfig& config() const { return config_; }
-  Expert& expert(LayerId layer, ExpertId expert);       // which is held
-  void append_parameters(std::vector<Parameter*>& to);  // layer by layer, expert by expert
+  Expert& expert(LayerId layer, ExpertId expert);                         // which is held
+  void initialise(LayerId layer, ExpertId expert, const Rng& rng);        // as initialise(rng) does it
+  std::vector<ParameterView> parameters(LayerId layer, ExpertId expert);  // of one that is held
+  std::vector<ParameterView> parameters();                                // layer by layer, expert by expert
   int64_t tickets_held() const { return static_cast<int64_t>(kept_.size()); }
 
  private:
@@ -116,6 +118,7 @@ class LocalExperts final : public Experts {
                int64_t y_rows) const;
   Status check_backward(const Kept& kept, View<const float> dy, View<const float> dx, size_t dweights) const;
   int64_t index(LayerId layer, ExpertId expert) const;
+  std::string name_of(int64_t index) const;
   std::vector<uint8_t> keep_arrived(LayerId layer, const Route& route, Kept& kept) const;
   View<float> run_forward(View<const float> x, Kept& kept, kernels::ExpertSaved* hidden);
   std::vector<kernels::ExpertGroup> groups(const Kept& kept) const;

@@ -44,16 +44,15 @@ Answer ask(LocalExperts& experts, View<const float> x, const Route& route, View<
   return answer;
 }
 
-std::vector<float> numbers(const Buffer<float>& rows) { return {rows.flat().begin(), rows.flat().end()}; }
+std::vector<float> numbers(View<const float> rows) { return {rows.flat().begin(), rows.flat().end()}; }
+std::vector<float> numbers(const Buffer<float>& rows) { return numbers(rows.view()); }
 
 std::vector<float> all_weights(LocalExperts& experts) {
-  std::vector<Parameter*> parameters;
-  experts.append_parameters(parameters);
   std::vector<float> result;
-  for (Parameter* p : parameters) {
-    result.insert(result.end(), p->value.flat().begin(), p->value.flat().end());
-    result.insert(result.end(), p->first.flat().begin(), p->first.flat().end());
-    result.insert(result.end(), p->second.flat().begin(), p->second.flat().end());
+  for (const ParameterView& p : experts.parameters()) {
+    for (const auto& part : {p.value, p.first, p.second}) {
+      result.insert(result.end(), part.flat().begin(), part.flat().end());
+    }
   }
   return result;
 }
@@ -63,11 +62,10 @@ TEST(LocalExperts, ParametersByName) {
   LocalExpertsConfig config = small_config();
   config.layers = 2;
   const auto experts = make(machine, config);
-  std::vector<Parameter*> parameters;
-  experts->append_parameters(parameters);
+  const std::vector<ParameterView> parameters = experts->parameters();
   ASSERT_EQ(parameters.size(), 2u * kExperts * 3);
-  EXPECT_EQ(parameters.front()->name, "model.layers.0.mlp.experts.0.gate_proj.weight");
-  EXPECT_EQ(parameters.back()->name, "model.layers.1.mlp.experts.7.down_proj.weight");
+  EXPECT_EQ(parameters.front().name, "model.layers.0.mlp.experts.0.gate_proj.weight");
+  EXPECT_EQ(parameters.back().name, "model.layers.1.mlp.experts.7.down_proj.weight");
 }
 
 TEST(LocalExperts, RefusesBadConfigurations) {
@@ -152,10 +150,9 @@ TEST(LocalExperts, PartsAreWhatHostsWouldDo) {
   ASSERT_TRUE(whole->end_step({.step = 1}).ok());
   for (const auto& host : hosts) ASSERT_TRUE(host->end_step({.step = 1}).ok());
   for (int32_t e = 0; e < kExperts; ++e) {
-    std::vector<Parameter*> ours, theirs;
-    whole->expert(LayerId{0}, ExpertId{e}).append_parameters(ours);
-    hosts[owner[e]]->expert(LayerId{0}, ExpertId{e}).append_parameters(theirs);
-    for (size_t i = 0; i < ours.size(); ++i) EXPECT_EQ(numbers(ours[i]->value), numbers(theirs[i]->value));
+    const auto ours = whole->expert(LayerId{0}, ExpertId{e}).parameters();
+    const auto theirs = hosts[owner[e]]->expert(LayerId{0}, ExpertId{e}).parameters();
+    for (size_t i = 0; i < ours.size(); ++i) EXPECT_EQ(numbers(ours[i].value), numbers(theirs[i].value));
   }
 }
 
@@ -166,9 +163,7 @@ TEST(LocalExperts, AnExpertWithoutRowsStandsStill) {
   const Buffer<float> x = random_rows(rng, 4, kWidth), dy = random_rows(rng, 4, kWidth);
   const Route route{.first = {0, 1, 2, 3, 4}, .expert = {0, 0, 3, 3}, .weight = {1, 1, 1, 1}};
   auto values = [&](int32_t e) {
-    std::vector<Parameter*> parameters;
-    experts->expert(LayerId{0}, ExpertId{e}).append_parameters(parameters);
-    return numbers(parameters[0]->value);
+    return numbers(experts->expert(LayerId{0}, ExpertId{e}).parameters()[0].value);
   };
   const std::vector<float> busy = values(3), idle = values(1);
   ask(*experts, x.view(), route, dy.view());
@@ -216,17 +211,16 @@ TEST(LocalExperts, EachExpertIsClippedByItsOwnNorm) {
   // AdamW.
   StepSettings settings{.epsilon = 1.0f, .gradient_norm_max = static_cast<float>(norm / 2)};
   ASSERT_TRUE(a->end_step(settings).ok());
-  std::vector<Parameter*> parameters, clipped;
-  expert.append_parameters(parameters);
-  for (Parameter* p : parameters) {
-    for (float& g : p->gradient.flat()) g *= 0.5f;
+  const std::vector<ParameterView> parameters = expert.parameters();
+  for (const ParameterView& p : parameters) {
+    for (float& g : p.gradient.flat()) g *= 0.5f;
   }
   settings.gradient_norm_max = 0.0f;
   ASSERT_TRUE(b->end_step(settings).ok());
-  a->expert(LayerId{0}, ExpertId{0}).append_parameters(clipped);
+  const std::vector<ParameterView> clipped = a->expert(LayerId{0}, ExpertId{0}).parameters();
   for (size_t i = 0; i < parameters.size(); ++i) {
-    for (int64_t k = 0; k < parameters[i]->value.size(); ++k) {
-      ASSERT_NEAR(parameters[i]->value.data()[k], clipped[i]->value.data()[k], 1e-6f);
+    for (int64_t k = 0; k < parameters[i].value.size(); ++k) {
+      ASSERT_NEAR(parameters[i].value.data[k], clipped[i].value.data[k], 1e-6f);
     }
   }
 }
@@ -261,9 +255,7 @@ TEST(LocalExperts, GradientsOfTheWeights) {
     const Buffer<float> x = random_rows(rng, 30, kWidth), dy = random_rows(rng, 30, kWidth);
     const Route route = random_route(rng, 30, kExperts, 2);
     ask(*experts, x.view(), route, dy.view());
-    std::vector<Parameter*> parameters;
-    experts->expert(LayerId{0}, ExpertId{2}).append_parameters(parameters);
-    for (Parameter* p : parameters) {
+    for (const ParameterView& p : experts->parameters(LayerId{0}, ExpertId{2})) {
       auto loss = [&] {
         experts->repack();
         Buffer<float> y(30, kWidth, tensor::Purpose::scratch);
@@ -272,7 +264,7 @@ TEST(LocalExperts, GradientsOfTheWeights) {
       };
       // relu bends where a product crosses zero: a short step meets few bends.
       const float h = activation == Activation::relu ? 0.004f : 0.03f;
-      expect_gradient(p->name, p->value.flat(), p->gradient.flat(), loss, 1e-2, h);
+      expect_gradient(p.name, p.value.flat(), p.gradient.flat(), loss, 1e-2, h);
     }
   }
 }

@@ -18,6 +18,8 @@
 
 namespace agora::moe {
 
+using tensor::Parameter;
+
 enum class Gated : uint8_t { no, yes };
 
 struct SharedSaved {
@@ -42,7 +44,9 @@ class SharedExpert {
  private:
   kernels::ExpertGroup every_token(int64_t tokens, const SharedSaved& saved);
 
-  Expert expert_;
+  ExpertShape shape_;
+  Parameter gate_proj_, up_proj_, down_proj_;
+  kernels::ExpertPack pack_;
   std::unique_ptr<nn::Linear> gate_;  // null when not gated
   std::vector<int32_t> tokens_;       // 0, 1, 2, ...
   BatchRows<float> rows_{tensor::Purpose::scratch};

@@ -24,18 +24,17 @@ std::unique_ptr<LocalExperts> make(const TestCompute& machine, Hold hold) {
 
 void adopt(const TestCompute& machine, LocalExperts& experts, int64_t e) {
   Expert& expert = experts.hold(kLayer, ExpertId{e});
-  expert.initialise(Rng(5));
+  experts.initialise(kLayer, ExpertId{e}, Rng(5));
   expert.repack(machine.compute);
 }
 
-std::vector<float> numbers(const Buffer<float>& rows) { return {rows.flat().begin(), rows.flat().end()}; }
+std::vector<float> numbers(View<const float> rows) { return {rows.flat().begin(), rows.flat().end()}; }
+std::vector<float> numbers(const Buffer<float>& rows) { return numbers(rows.view()); }
 
 std::vector<float> gradients(LocalExperts& experts, int64_t e) {
-  std::vector<Parameter*> parameters;
-  experts.expert(kLayer, ExpertId{e}).append_parameters(parameters);
   std::vector<float> result;
-  for (Parameter* p : parameters) {
-    result.insert(result.end(), p->gradient.flat().begin(), p->gradient.flat().end());
+  for (const ParameterView& p : experts.expert(kLayer, ExpertId{e}).parameters()) {
+    result.insert(result.end(), p.gradient.flat().begin(), p.gradient.flat().end());
   }
   return result;
 }
@@ -164,9 +163,7 @@ TEST_P(SparseExperts, StepsOneByItself) {
   ASSERT_TRUE(together->end_step({}).ok());
   ASSERT_TRUE(alone->step(kLayer, ExpertId{2}, {}, 1.0f).ok());
   const auto up = [](LocalExperts& experts, int64_t e) {
-    std::vector<Parameter*> parameters;
-    experts.expert(kLayer, ExpertId{e}).append_parameters(parameters);
-    return numbers(parameters[1]->value);
+    return numbers(experts.expert(kLayer, ExpertId{e}).parameters()[1].value);
   };
   EXPECT_EQ(up(*alone, 2), up(*together, 2));
   EXPECT_NE(up(*alone, 3), up(*together, 3));

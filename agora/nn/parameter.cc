@@ -4,14 +4,12 @@
 
 namespace agora::nn {
 
-void fill_normal(Parameter& parameter, const Rng& rng, float deviation) {
+void fill_normal(const ParameterView& parameter, const Rng& rng, float deviation) {
   Rng own = rng.fork(parameter.name);
   for (float& x : parameter.value.flat()) x = deviation * own.normal();
 }
 
-void fill(Parameter& parameter, float value) {
-  std::fill(parameter.value.flat().begin(), parameter.value.flat().end(), value);
-}
+void fill(const ParameterView& parameter, float value) { std::ranges::fill(parameter.value.flat(), value); }
 
 void zero_gradients(std::span<Parameter* const> parameters) {
   for (Parameter* parameter : parameters) parameter->zero_gradient();

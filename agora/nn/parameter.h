@@ -14,12 +14,13 @@
 namespace agora::nn {
 
 using tensor::Parameter;
+using tensor::ParameterView;
 using tensor::Train;
 
 // Normal numbers of mean 0 from the stream that rng forks for the parameter's name: the values do not depend
 // on the order in which layers are built. rng does not advance.
-void fill_normal(Parameter& parameter, const Rng& rng, float deviation);
-void fill(Parameter& parameter, float value);
+void fill_normal(const ParameterView& parameter, const Rng& rng, float deviation);
+void fill(const ParameterView& parameter, float value);
 
 void zero_gradients(std::span<Parameter* const> parameters);
 

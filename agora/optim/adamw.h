@@ -18,5 +18,7 @@ using kernels::AdamWSettings;
 // Moves every parameter that is trained; weight decay for matrices only. 28 bytes of memory traffic a number.
 void adamw_step(const kernels::Compute& compute, const AdamWSettings& settings, int64_t step,
                 std::span<tensor::Parameter* const> parameters);
+void adamw_step(const kernels::Compute& compute, const AdamWSettings& settings, int64_t step,
+                std::span<const tensor::ParameterView> parameters);
 
 }  // namespace agora::optim

@@ -9,13 +9,18 @@ namespace agora::optim {
 
 StatusOr<double> gradient_norm(const kernels::Compute& compute,
                                std::span<tensor::Parameter* const> parameters) {
+  return gradient_norm(compute, tensor::views_of(parameters));
+}
+
+StatusOr<double> gradient_norm(const kernels::Compute& compute,
+                               std::span<const tensor::ParameterView> parameters) {
   double total = 0;
-  for (const tensor::Parameter* p : parameters) {
-    if (!p->trained()) continue;
-    const double squares = kernels::sum_of_squares(compute, p->gradient.flat());
+  for (const tensor::ParameterView& p : parameters) {
+    if (!p.trained()) continue;
+    const double squares = kernels::sum_of_squares(compute, p.gradient.flat());
     if (!std::isfinite(squares)) {
       return absl::InvalidArgumentError(
-          absl::StrCat("the gradient of ", p->name,
+          absl::StrCat("the gradient of ", p.name,
                        " holds a NaN or an infinity: the data, the weights or the learning rate",
                        " are to blame; nothing was changed in this step"));
     }

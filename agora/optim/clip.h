@@ -19,6 +19,8 @@ namespace agora::optim {
 // changed then.
 StatusOr<double> gradient_norm(const kernels::Compute& compute,
                                std::span<tensor::Parameter* const> parameters);
+StatusOr<double> gradient_norm(const kernels::Compute& compute,
+                               std::span<const tensor::ParameterView> parameters);
 
 // min(1, norm_max / norm); 1 when norm_max is 0 (no clipping).
 float clip_scale(double norm, double norm_max);

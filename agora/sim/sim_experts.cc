@@ -66,11 +66,9 @@ void SimExperts::tell_computed(LayerId layer, moe::View<const float> x, const mo
 std::vector<uint64_t> SimExperts::gradient_marks(LayerId layer, std::span<const moe::Served> served) {
   std::vector<uint64_t> marks;
   for (const moe::Served& s : served) {
-    std::vector<moe::Parameter*> parameters;
-    store_.experts().expert(layer, s.expert).append_parameters(parameters);
     uint64_t mark = 0;
-    for (const moe::Parameter* p : parameters) {
-      for (const float value : p->gradient.flat()) mark = mix_bits(mark ^ std::bit_cast<uint32_t>(value));
+    for (const moe::ParameterView& p : store_.experts().expert(layer, s.expert).parameters()) {
+      for (const float value : p.gradient.flat()) mark = mix_bits(mark ^ std::bit_cast<uint32_t>(value));
     }
     marks.push_back(mark);
   }

@@ -50,10 +50,10 @@ StatusOr<Manifest> parse_manifest(const nlohmann::json& json) {
   return manifest;
 }
 
-Status read_into(const weights::TensorRef* tensor, const std::string& name, tensor::Buffer<float>& to) {
+Status read_into(const weights::TensorRef* tensor, const std::string& name, tensor::View<float> to) {
   if (tensor == nullptr)
     return absl::DataLossError(absl::StrCat("expected the tensor ", name, ", found none"));
-  return weights::read_f32(*tensor, to.view());
+  return weights::read_f32(*tensor, to);
 }
 
 }  // namespace
@@ -125,14 +125,12 @@ StatusOr<std::vector<std::byte>> SwarmFolder::snapshot(ExpertName name) const {
   if (found == manifest_.experts.end() || found->name != name) {
     return absl::NotFoundError(absl::StrCat(expert_path(name), " is not in the manifest"));
   }
-  moe::Expert expert(expert_path({name.layer, found->saved_as}), shape_, tensor::Train::yes);
-  std::vector<tensor::Parameter*> parameters;
-  expert.append_parameters(parameters);
-  for (tensor::Parameter* p : parameters) {
-    AGORA_RETURN_IF_ERROR(read_into(model_->find(p->name), p->name, p->value));
+  moe::Expert expert(shape_, tensor::Train::yes);
+  for (const tensor::ParameterView& p : expert.parameters(expert_path({name.layer, found->saved_as}))) {
+    AGORA_RETURN_IF_ERROR(read_into(model_->find(p.name), p.name, p.value));
     for (const auto& [moment, to] :
-         {std::pair{first_moment(p->name), &p->first}, std::pair{second_moment(p->name), &p->second}}) {
-      AGORA_RETURN_IF_ERROR(read_into(optimizer_->find(moment), moment, *to));
+         {std::pair{first_moment(p.name), p.first}, std::pair{second_moment(p.name), p.second}}) {
+      AGORA_RETURN_IF_ERROR(read_into(optimizer_->find(moment), moment, to));
     }
   }
   return write_snapshot({.name = name, .epoch = found->epoch, .version = found->version, .applied = {}},

@@ -38,6 +38,11 @@ void raise(std::atomic<int64_t>& peak, int64_t value) {
 
 int64_t round_up(int64_t bytes, int64_t unit) { return (bytes + unit - 1) / unit * unit; }
 
+// Huge pages of its own are for what nearly fills them; the rest shares.
+bool has_own_pages(int64_t bytes) {
+  return bytes >= kHugePage && round_up(bytes, kHugePage) - bytes <= bytes / 8;
+}
+
 // Large blocks that were released and wait to be used again. The same scratch is taken and released many
 // times a step; asking the operating system for it anew would clear its pages each time, an eighth of a
 // training step. Like malloc's own lists, one for the process.
@@ -109,7 +114,7 @@ void* allocate(int64_t bytes, Purpose purpose, Contents contents) {
   AGORA_CHECK_GE(bytes, 0);
   if (bytes == 0) return nullptr;
   void* data = nullptr;
-  if (bytes >= kHugePage) {
+  if (has_own_pages(bytes)) {
     data = allocate_huge(round_up(bytes, kHugePage));
   } else if (bytes >= kMiddle) {
     data = middle_blocks().take(bytes);
@@ -129,7 +134,7 @@ void release(void* data, int64_t bytes, Purpose purpose) {
   if (data == nullptr) return;
   count.bytes[static_cast<size_t>(purpose)].fetch_sub(bytes, std::memory_order_relaxed);
   count.total.fetch_sub(bytes, std::memory_order_relaxed);
-  if (bytes >= kHugePage) {
+  if (has_own_pages(bytes)) {
     spare_blocks().give(data, round_up(bytes, kHugePage));
   } else if (bytes >= kMiddle) {
     middle_blocks().give(data, bytes);

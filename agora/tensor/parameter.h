@@ -3,15 +3,18 @@
 //   Parameter weight = Parameter::matrix("lm_head.weight", V, D, Train::yes);
 //   Parameter gain = Parameter::vector("model.norm.weight", D, Train::yes);
 //   weight.value.row(v);   weight.zero_gradient();
+//   ParameterView view = weight;      // borrows
 //
 // Layers (nn/, moe/) own parameters and add to their gradients; optimizers (optim/) move them; checkpoints
-// (weights/) name them. Moves, does not copy: pointers to a parameter hold until its layer is moved. One
-// writer at a time.
+// (weights/) name them. Moves, does not copy: pointers to a parameter hold until its layer is moved. Who has
+// thousands of them, as the experts of a host, keeps the numbers alone and gives views. One writer at a time.
 #pragma once
 
 #include <algorithm>
+#include <span>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "agora/tensor/buffer.h"
 
@@ -55,5 +58,32 @@ struct Parameter {
     second = Buffer<float>(rows, cols, Purpose::optimizer);
   }
 };
+
+// A parameter whose numbers belong to somebody else. Holds as long as those do.
+struct ParameterView {
+  std::string name;
+  int rank = 2;
+  View<float> value, gradient, first, second;  // as in Parameter
+
+  ParameterView() = default;
+  // NOLINTNEXTLINE(google-explicit-constructor): borrowing is what a view is for
+  ParameterView(Parameter& p)
+      : name(p.name),
+        rank(p.rank),
+        value(p.value.view()),
+        gradient(p.gradient.view()),
+        first(p.first.view()),
+        second(p.second.view()) {}
+
+  bool trained() const { return !gradient.empty(); }
+  bool decays() const { return rank == 2; }
+};
+
+inline std::vector<ParameterView> views_of(std::span<Parameter* const> parameters) {
+  std::vector<ParameterView> views;
+  views.reserve(parameters.size());
+  for (Parameter* parameter : parameters) views.emplace_back(*parameter);
+  return views;
+}
 
 }  // namespace agora::tensor

@@ -33,6 +33,10 @@ struct View {
 
   T* row(int64_t r) const { return data + r * row_stride; }
   std::span<T> row_span(int64_t r) const { return {row(r), static_cast<size_t>(cols)}; }
+  std::span<T> flat() const {
+    AGORA_CHECK(dense());
+    return {data, static_cast<size_t>(size())};
+  }
   int64_t size() const { return rows * cols; }
   bool empty() const { return rows == 0 || cols == 0; }
   bool dense() const { return row_stride == cols || rows <= 1; }

@@ -52,33 +52,34 @@ TrainState parse_state(const nlohmann::json& json) {
 
 Status save_optimizer(model::LocalModel& model, const std::string& dir) {
   std::vector<weights::TensorSpec> specs;
-  const std::vector<tensor::Parameter*> parameters = model.parameters();
-  for (const tensor::Parameter* p : parameters) {
-    const std::vector<int64_t> shape{p->value.rows(), p->value.cols()};
-    specs.push_back({first_moment(p->name), tensor::DType::f32, shape});
-    specs.push_back({second_moment(p->name), tensor::DType::f32, shape});
+  const std::vector<tensor::ParameterView> parameters = model.parameters();
+  for (const tensor::ParameterView& p : parameters) {
+    const std::vector<int64_t> shape{p.value.rows, p.value.cols};
+    specs.push_back({first_moment(p.name), tensor::DType::f32, shape});
+    specs.push_back({second_moment(p.name), tensor::DType::f32, shape});
   }
   AGORA_ASSIGN_OR_RETURN(auto writer, weights::SafetensorsWriter::create(dir + kOptimizerFile, specs));
-  for (const tensor::Parameter* p : parameters) {
-    AGORA_RETURN_IF_ERROR(writer->add(first_moment(p->name), p->first.view()));
-    AGORA_RETURN_IF_ERROR(writer->add(second_moment(p->name), p->second.view()));
+  for (const tensor::ParameterView& p : parameters) {
+    AGORA_RETURN_IF_ERROR(writer->add(first_moment(p.name), p.first));
+    AGORA_RETURN_IF_ERROR(writer->add(second_moment(p.name), p.second));
   }
   return writer->finish();
 }
 
 Status load_moment(const weights::SafetensorsFile& file, const std::string& name,
-                   tensor::Buffer<float>& moment) {
+                   tensor::View<float> moment) {
   const weights::TensorRef* tensor = file.find(name);
   if (tensor == nullptr) {
     return absl::DataLossError(absl::StrCat(file.path(), ": expected the tensor ", name, ", found none"));
   }
-  return weights::read_f32(*tensor, moment.view());
+  return weights::read_f32(*tensor, moment);
 }
 
-Status load_moments(const weights::SafetensorsFile& file, const std::vector<tensor::Parameter*>& parameters) {
-  for (tensor::Parameter* p : parameters) {
-    AGORA_RETURN_IF_ERROR(load_moment(file, first_moment(p->name), p->first));
-    AGORA_RETURN_IF_ERROR(load_moment(file, second_moment(p->name), p->second));
+Status load_moments(const weights::SafetensorsFile& file,
+                    const std::vector<tensor::ParameterView>& parameters) {
+  for (const tensor::ParameterView& p : parameters) {
+    AGORA_RETURN_IF_ERROR(load_moment(file, first_moment(p.name), p.first));
+    AGORA_RETURN_IF_ERROR(load_moment(file, second_moment(p.name), p.second));
   }
   return absl::OkStatus();
 }
@@ -133,7 +134,7 @@ Status load_tensors(const std::string& dir, const std::vector<tensor::Parameter*
     AGORA_RETURN_IF_ERROR(weights::read_f32(*tensor, parameter->value.view()));
   }
   AGORA_ASSIGN_OR_RETURN(const auto moments, weights::SafetensorsFile::open(dir + kOptimizerFile));
-  return load_moments(*moments, parameters);
+  return load_moments(*moments, tensor::views_of(parameters));
 }
 
 }  // namespace agora::train

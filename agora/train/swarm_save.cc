@@ -20,6 +20,7 @@ namespace {
 
 using swarm::ExpertName;
 using tensor::Parameter;
+using tensor::ParameterView;
 using weights::TensorSpec;
 
 constexpr int64_t kSnapshotNs = 30 * base::kSecondNs;  // for one expert from one host
@@ -103,17 +104,17 @@ std::map<std::string, Rng::State> pull_cursors(const SwarmToSave& swarm) {
 // The two tensor files, written side by side; first announced, then filled in the same order.
 class Writers {
  public:
-  void announce(const std::vector<Parameter*>& trained) {
-    for (const Parameter* p : trained) {
-      announce_fixed(*p);
-      for (const std::string& name : {swarm::first_moment(p->name), swarm::second_moment(p->name)}) {
-        moment_specs_.push_back({name, tensor::DType::f32, {p->value.rows(), p->value.cols()}});
+  void announce(const std::vector<ParameterView>& trained) {
+    for (const ParameterView& p : trained) {
+      announce_fixed(p);
+      for (const std::string& name : {swarm::first_moment(p.name), swarm::second_moment(p.name)}) {
+        moment_specs_.push_back({name, tensor::DType::f32, {p.value.rows, p.value.cols}});
       }
     }
   }
-  void announce_fixed(const Parameter& p) {
-    std::vector<int64_t> shape{p.value.cols()};
-    if (p.rank == 2) shape.insert(shape.begin(), p.value.rows());
+  void announce_fixed(const ParameterView& p) {
+    std::vector<int64_t> shape{p.value.cols};
+    if (p.rank == 2) shape.insert(shape.begin(), p.value.rows);
     value_specs_.push_back({p.name, tensor::DType::f32, shape});
   }
   Status open(const std::string& dir) {
@@ -124,15 +125,15 @@ class Writers {
     return absl::OkStatus();
   }
 
-  Status add(const std::vector<Parameter*>& trained) {
-    for (const Parameter* p : trained) {
-      AGORA_RETURN_IF_ERROR(add_fixed(*p));
-      AGORA_RETURN_IF_ERROR(moments_->add(swarm::first_moment(p->name), p->first.view()));
-      AGORA_RETURN_IF_ERROR(moments_->add(swarm::second_moment(p->name), p->second.view()));
+  Status add(const std::vector<ParameterView>& trained) {
+    for (const ParameterView& p : trained) {
+      AGORA_RETURN_IF_ERROR(add_fixed(p));
+      AGORA_RETURN_IF_ERROR(moments_->add(swarm::first_moment(p.name), p.first));
+      AGORA_RETURN_IF_ERROR(moments_->add(swarm::second_moment(p.name), p.second));
     }
     return absl::OkStatus();
   }
-  Status add_fixed(const Parameter& p) { return values_->add(p.name, p.value.view()); }
+  Status add_fixed(const ParameterView& p) { return values_->add(p.name, p.value); }
   Status finish() {
     AGORA_RETURN_IF_ERROR(values_->finish());
     return moments_->finish();
@@ -143,12 +144,6 @@ class Writers {
   std::unique_ptr<weights::WeightFolderWriter> values_;
   std::unique_ptr<weights::SafetensorsWriter> moments_;
 };
-
-std::vector<Parameter*> parameters_of(moe::Expert& expert) {
-  std::vector<Parameter*> parameters;
-  expert.append_parameters(parameters);
-  return parameters;
-}
 
 // Where an expert of the folder comes from.
 struct FolderExpert {
@@ -178,9 +173,9 @@ StatusOr<swarm::ManifestExpert> write_expert(const SwarmToSave& swarm, ExpertNam
     return absl::DataLossError(absl::StrCat("saving the swarm: asked for ", swarm::expert_path(name),
                                             ", got ", swarm::expert_path(snapshot.head().name)));
   }
-  moe::Expert expert(swarm::expert_path(in_folder), swarm.spec.shape, tensor::Train::yes);
+  moe::Expert expert(swarm.spec.shape, tensor::Train::yes);
   AGORA_RETURN_IF_ERROR(snapshot.load(expert));
-  AGORA_RETURN_IF_ERROR(writers.add(parameters_of(expert)));
+  AGORA_RETURN_IF_ERROR(writers.add(expert.parameters(swarm::expert_path(in_folder))));
   return swarm::ManifestExpert{name, snapshot.head().epoch, snapshot.head().version,
                                weights::sha256_hex(bytes.bytes()), in_folder.expert};
 }
@@ -189,27 +184,27 @@ StatusOr<std::vector<swarm::ManifestExpert>> write_tensors(const SwarmToSave& sw
                                                            const std::string& dir) {
   const std::vector<FolderExpert> experts = experts_of(trunk);
   Writers writers;
-  writers.announce(trunk.parameters());
+  writers.announce(tensor::views_of(trunk.parameters()));
+  moe::Expert outline(swarm.spec.shape, tensor::Train::no);
   for (const FolderExpert& expert : experts) {
-    moe::Expert outline(swarm::expert_path(expert.in_folder), swarm.spec.shape, tensor::Train::no);
-    writers.announce(parameters_of(outline));
+    writers.announce(outline.parameters(swarm::expert_path(expert.in_folder)));
   }
-  for (const Parameter* bias : trunk.steered()) writers.announce_fixed(*bias);
+  for (Parameter* bias : trunk.steered()) writers.announce_fixed(*bias);
   AGORA_RETURN_IF_ERROR(writers.open(dir));
 
-  AGORA_RETURN_IF_ERROR(writers.add(trunk.parameters()));
+  AGORA_RETURN_IF_ERROR(writers.add(tensor::views_of(trunk.parameters())));
   std::vector<swarm::ManifestExpert> written;
   for (const FolderExpert& expert : experts) {
     if (!expert.in_swarm) {
-      moe::Expert zeros(swarm::expert_path(expert.in_folder), swarm.spec.shape, tensor::Train::yes);
-      AGORA_RETURN_IF_ERROR(writers.add(parameters_of(zeros)));
+      moe::Expert zeros(swarm.spec.shape, tensor::Train::yes);
+      AGORA_RETURN_IF_ERROR(writers.add(zeros.parameters(swarm::expert_path(expert.in_folder))));
       continue;
     }
     AGORA_ASSIGN_OR_RETURN(swarm::ManifestExpert of_swarm,
                            write_expert(swarm, *expert.in_swarm, expert.in_folder, writers));
     written.push_back(std::move(of_swarm));
   }
-  for (const Parameter* bias : trunk.steered()) AGORA_RETURN_IF_ERROR(writers.add_fixed(*bias));
+  for (Parameter* bias : trunk.steered()) AGORA_RETURN_IF_ERROR(writers.add_fixed(*bias));
   AGORA_RETURN_IF_ERROR(writers.finish());
   return written;
 }

@@ -48,9 +48,8 @@ std::vector<double> expected_mix(const ExpertsShape& shape, LayerId layer, const
   std::vector<double> y(static_cast<size_t>(batch.x.rows() * d), 0.0);
   std::vector<double> hidden(static_cast<size_t>(h));
   for (int64_t e = 0; e < shape.experts; ++e) {
-    moe::Expert expert(absl::StrFormat("model.layers.%d.mlp.experts.%d", layer.value, e), shape.expert,
-                       moe::Train::no);
-    expert.initialise(Rng(kExpertsSeed));
+    moe::Expert expert(shape.expert, moe::Train::no);
+    expert.initialise(absl::StrFormat("model.layers.%d.mlp.experts.%d", layer.value, e), Rng(kExpertsSeed));
     const kernels::ExpertWeights w = expert.weights();
     for (int64_t t = 0; t < batch.x.rows(); ++t) {
       for (int32_t i = batch.route.first[t]; i < batch.route.first[t + 1]; ++i) {

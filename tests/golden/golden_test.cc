@@ -75,8 +75,8 @@ class Golden : public ::testing::Test {
       trainer = std::make_unique<Trainer>(options_, compute, **task, *model);
       trainer->restore(*state);
     }
-    for (const tensor::Parameter* p : model->tensors()) {
-      run.weights.insert(run.weights.end(), p->value.flat().begin(), p->value.flat().end());
+    for (const tensor::ParameterView& p : model->tensors()) {
+      run.weights.insert(run.weights.end(), p.value.flat().begin(), p.value.flat().end());
     }
     return run;
   }

@@ -25,9 +25,9 @@ struct Trained {
   std::vector<float> experts;
 };
 
-void append_values(const std::vector<tensor::Parameter*>& parameters, std::vector<float>& to) {
-  for (const tensor::Parameter* p : parameters)
-    to.insert(to.end(), p->value.flat().begin(), p->value.flat().end());
+void append_values(const std::vector<tensor::ParameterView>& parameters, std::vector<float>& to) {
+  for (const tensor::ParameterView& p : parameters)
+    to.insert(to.end(), p.value.flat().begin(), p.value.flat().end());
 }
 
 class SwarmGolden : public testing::Test {
@@ -69,7 +69,7 @@ class SwarmGolden : public testing::Test {
       run.losses.push_back(report->loss);
       stepper.balance_by_own_loads();
     }
-    append_values(model->model->parameters(), run.trunk);
+    append_values(tensor::views_of(model->model->parameters()), run.trunk);
     return run;
   }
 
@@ -79,9 +79,7 @@ class SwarmGolden : public testing::Test {
       local_ = std::move(model.experts);
       return local_.get();
     });
-    std::vector<tensor::Parameter*> parameters;
-    local_->append_parameters(parameters);
-    append_values(parameters, run.experts);
+    append_values(local_->parameters(), run.experts);
     return run;
   }
 
@@ -104,9 +102,7 @@ class SwarmGolden : public testing::Test {
     for (int32_t l = 0; l < options_.layers; ++l) {
       for (int32_t e = 0; e < options_.experts; ++e) {
         moe::LocalExperts& held = hosts->store(e * kHosts / options_.experts).experts();
-        std::vector<tensor::Parameter*> parameters;
-        held.expert(LayerId(l), ExpertId(e)).append_parameters(parameters);
-        append_values(parameters, run.experts);
+        append_values(held.expert(LayerId(l), ExpertId(e)).parameters(), run.experts);
       }
     }
     return run;

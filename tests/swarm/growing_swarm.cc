@@ -236,11 +236,9 @@ void GrowingSwarm::poison(swarm::ExpertName name) {
     host->with_store([&](swarm::ExpertStore& store) {
       if (!store.experts().holds(name.layer, name.expert)) return;
       moe::Expert& expert = store.experts().expert(name.layer, name.expert);
-      std::vector<tensor::Parameter*> parameters;
-      expert.append_parameters(parameters);
       Rng rng(99);
-      for (tensor::Parameter* p : parameters) {
-        for (float& value : p->value.flat()) value = 30 * rng.normal();
+      for (const tensor::ParameterView& p : expert.parameters()) {
+        for (float& value : p.value.flat()) value = 30 * rng.normal();
       }
       base::ThreadPool pool(1);
       expert.repack(compute_on(pool));

@@ -1,7 +1,7 @@
 // One expert: its parameters, the pack that the kernels read, and its own optimizer step.
 //
-//   Expert expert("model.layers.0.mlp.experts.3", {.d = D, .h = H}, Train::yes);
-//   expert.initialise(rng);
+//   Expert expert({.d = D, .h = H}, Train::yes);
+//   expert.initialise("model.layers.0.mlp.experts.3", rng);
 //   expert.repack(compute);
 //   ... kernels::ExpertGroup{&expert.pack(), ...}, expert.gradients() ...
 //   AGORA_ASSIGN_OR_RETURN(double norm, expert.gradient_norm(compute));
@@ -9,10 +9,12 @@
 //
 // Parameters by Hugging Face's names: NAME.gate_proj.weight [H, D] (swiglu only), NAME.up_proj.weight [H, D],
 // NAME.down_proj.weight [D, H] (not for linear, whose up is [D, D]), NAME.up_proj.bias and
-// NAME.down_proj.bias if biased. One thread at a time; pack() may be read by many between changes.
+// NAME.down_proj.bias if biased. A host holds thousands of experts, small ones too: the values of all
+// parameters lie one after the other in one memory, their gradients and moments likewise, and names are made
+// for who asks. One thread at a time; pack() may be read by many between changes.
 #pragma once
 
-#include <string>
+#include <string_view>
 #include <vector>
 
 #include "agora/base/result.h"
@@ -26,7 +28,7 @@ namespace agora::moe {
 using kernels::Activation;
 using kernels::Compute;
 using nn::Train;
-using tensor::Parameter;
+using tensor::ParameterView;
 
 struct ExpertShape {
   Activation activation = Activation::swiglu;
@@ -43,23 +45,25 @@ Status validate(const ExpertShape& shape);
 class Expert {
  public:
   // The shape is valid. Values are zero until initialise().
-  Expert(const std::string& name, const ExpertShape& shape, Train train);
+  Expert(const ExpertShape& shape, Train train);
   Expert(const Expert&) = delete;
   Expert& operator=(const Expert&) = delete;
 
   // From the streams that rng forks for the parameters' names: an expert starts the same wherever it is held.
-  void initialise(const Rng& rng);
+  void initialise(std::string_view name, const Rng& rng);
   // After every change of the weights. Packs for backward too if the expert is trained.
   void repack(const Compute& compute);
 
   const ExpertShape& shape() const { return shape_; }
+  bool trained() const { return !gradients_.empty(); }
   const kernels::ExpertPack& pack() const { return pack_; }
   kernels::ExpertWeights weights() const;
   kernels::ExpertGradients gradients();  // all views empty unless trained
-  void append_parameters(std::vector<Parameter*>& to);
+  // Those that its shape has, in the order above; names are those within the expert unless it gets one.
+  std::vector<ParameterView> parameters(std::string_view name = {});
 
   // InvalidArgument naming the parameter whose gradient is not finite; nothing has been changed then.
-  StatusOr<double> gradient_norm(const Compute& compute);
+  StatusOr<double> gradient_norm(const Compute& compute, std::string_view name = {});
   // Scales the gradient, clips by the expert's own norm (given: the gradient's, before scaling), moves the
   // weights (AdamW), packs them anew and clears the gradients.
   void step(const Compute& compute, const StepSettings& settings, double norm, float gradient_scale = 1.0f);
@@ -71,9 +75,10 @@ class Expert {
 
  private:
   ExpertShape shape_;
-  bool trained_;
   uint64_t version_ = 0;
-  Parameter gate_, up_, down_, up_bias_, down_bias_;  // the absent ones are empty
+  tensor::Buffer<float> values_;
+  tensor::Buffer<float> gradients_;  // empty unless trained, as the moments are
+  tensor::Buffer<float> moments_;    // a row of first ones, a row of second ones
   kernels::ExpertPack pack_;
 };
 

@@ -265,7 +265,7 @@ Status ExpertStore::check_name(ExpertName name) const {
 void ExpertStore::adopt(ExpertName name) {
   if (!held_.try_emplace(name).second) return;
   moe::Expert& held = experts_->hold(name.layer, name.expert);
-  held.initialise(first_weights(spec_));
+  experts_->initialise(name.layer, name.expert, first_weights(spec_));
   held.repack(compute_);
 }
 
@@ -340,14 +340,12 @@ Status ExpertStore::copy(ExpertName from, base::Bytes bytes, ExpertName to, floa
     experts_->drop(to.layer, to.expert);
     return loaded;
   }
-  std::vector<moe::Parameter*> parameters;
-  expert.append_parameters(parameters);
-  for (moe::Parameter* p : parameters) {
-    const double size = norm_of(p->value.view()) / std::sqrt(static_cast<double>(p->value.size()));
-    Rng noise = first_weights(spec_).fork(p->name);
-    for (float& value : p->value.flat()) value += deviation * static_cast<float>(size) * noise.normal();
-    std::fill_n(p->first.data(), p->first.size(), 0.0f);
-    std::fill_n(p->second.data(), p->second.size(), 0.0f);
+  for (const moe::ParameterView& p : experts_->parameters(to.layer, to.expert)) {
+    const double size = norm_of(p.value) / std::sqrt(static_cast<double>(p.value.size()));
+    Rng noise = first_weights(spec_).fork(p.name);
+    for (float& value : p.value.flat()) value += deviation * static_cast<float>(size) * noise.normal();
+    std::ranges::fill(p.first.flat(), 0.0f);
+    std::ranges::fill(p.second.flat(), 0.0f);
   }
   expert.repack(compute_);
   held_.try_emplace(to);

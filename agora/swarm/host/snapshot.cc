@@ -9,34 +9,29 @@ namespace agora::swarm {
 namespace {
 
 using base::concat;
-using moe::Parameter;
 using tensor::Buffer;
 
 constexpr std::string_view kHeadKey = "agora.snapshot";  // LAYER EXPERT EPOCH VERSION, then the updates in it
 constexpr std::string_view kLast = "last ";
+constexpr const char* kSecond = ".second";
 constexpr int64_t kHeaderBytesMax = 1 << 20;
-
-// "up_proj.weight" of "model.layers.0.mlp.experts.3.up_proj.weight": the same in every expert.
-std::string_view own_name(const Parameter& parameter) {
-  const std::string_view name = parameter.name;
-  const size_t dot = name.rfind('.', name.rfind('.') - 1);
-  return name.substr(dot + 1);
-}
 
 struct Part {
   std::string name;
-  Buffer<float>* values;
+  tensor::View<float> values;
+  tensor::Purpose purpose;
 };
 
-std::vector<Part> parts_of(Parameter& p) {
-  const std::string name(own_name(p));
-  return {{name, &p.value}, {name + ".first", &p.first}, {name + ".second", &p.second}};
-}
-
-std::vector<Parameter*> parameters_of(moe::Expert& expert) {
-  std::vector<Parameter*> parameters;
-  expert.append_parameters(parameters);
-  return parameters;
+// Names are those within the expert: the same in every one.
+std::vector<Part> parts_of(moe::Expert& expert) {
+  using tensor::Purpose;
+  std::vector<Part> parts;
+  for (const tensor::ParameterView& p : expert.parameters()) {
+    parts.push_back({p.name, p.value, Purpose::weight});
+    parts.push_back({p.name + ".first", p.first, Purpose::optimizer});
+    parts.push_back({p.name + kSecond, p.second, Purpose::optimizer});
+  }
+  return parts;
 }
 
 std::string format_head(const SnapshotHead& head) {
@@ -97,11 +92,9 @@ StatusOr<SnapshotKey> read_snapshot_key(std::string_view key) {
 StatusOr<std::vector<std::byte>> write_snapshot(const SnapshotHead& head, moe::Expert& expert) {
   std::vector<weights::TensorSpec> specs;
   std::vector<std::span<const float>> values;
-  for (Parameter* p : parameters_of(expert)) {
-    for (const Part& part : parts_of(*p)) {
-      specs.push_back({part.name, weights::DType::f32, {part.values->rows(), part.values->cols()}});
-      values.push_back(part.values->flat());
-    }
+  for (const Part& part : parts_of(expert)) {
+    specs.push_back({part.name, weights::DType::f32, {part.values.rows, part.values.cols}});
+    values.push_back(part.values.flat());
   }
   return weights::safetensors_bytes(specs, values, {{std::string(kHeadKey), format_head(head)}});
 }
@@ -120,30 +113,24 @@ StatusOr<Snapshot> Snapshot::open(base::Bytes bytes) {
 
 Status Snapshot::load(moe::Expert& expert) const {
   std::vector<Buffer<float>> loaded;
-  const std::vector<Parameter*> parameters = parameters_of(expert);
-  for (Parameter* p : parameters) {
-    for (const Part& part : parts_of(*p)) {
-      const weights::TensorRef* tensor = file_->find(part.name);
-      const std::vector<int64_t> shape{part.values->rows(), part.values->cols()};
-      if (tensor == nullptr || tensor->shape != shape || tensor->dtype != weights::DType::f32) {
-        return absl::InvalidArgumentError(concat("snapshot: expected ", part.name, " of shape ",
-                                                 base::listed(shape), " in f32, it has ",
-                                                 tensor == nullptr ? "none" : base::listed(tensor->shape)));
-      }
-      loaded.push_back(Buffer<float>::uninitialised(
-          shape[0], shape[1],
-          part.values == &p->value ? tensor::Purpose::weight : tensor::Purpose::optimizer));
-      AGORA_RETURN_IF_ERROR(weights::read_f32(*tensor, loaded.back().view()));
-      const std::span<const float> values = loaded.back().flat();
-      if (part.values == &p->second &&
-          std::any_of(values.begin(), values.end(), [](float v) { return v < 0; })) {
-        return absl::InvalidArgumentError(concat("snapshot: ", part.name, " holds a negative square"));
-      }
+  const std::vector<Part> parts = parts_of(expert);
+  for (const Part& part : parts) {
+    const weights::TensorRef* tensor = file_->find(part.name);
+    const std::vector<int64_t> shape{part.values.rows, part.values.cols};
+    if (tensor == nullptr || tensor->shape != shape || tensor->dtype != weights::DType::f32) {
+      return absl::InvalidArgumentError(concat("snapshot: expected ", part.name, " of shape ",
+                                               base::listed(shape), " in f32, it has ",
+                                               tensor == nullptr ? "none" : base::listed(tensor->shape)));
+    }
+    loaded.push_back(Buffer<float>::uninitialised(shape[0], shape[1], part.purpose));
+    AGORA_RETURN_IF_ERROR(weights::read_f32(*tensor, loaded.back().view()));
+    const std::span<const float> values = loaded.back().flat();
+    if (part.name.ends_with(kSecond) && std::ranges::any_of(values, [](float v) { return v < 0; })) {
+      return absl::InvalidArgumentError(concat("snapshot: ", part.name, " holds a negative square"));
     }
   }
-  size_t next = 0;
-  for (Parameter* p : parameters) {
-    for (const Part& part : parts_of(*p)) *part.values = std::move(loaded[next++]);
+  for (size_t i = 0; i < parts.size(); ++i) {
+    std::ranges::copy(loaded[i].flat(), parts[i].values.flat().begin());
   }
   return absl::OkStatus();
 }

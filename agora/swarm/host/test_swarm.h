@@ -53,12 +53,10 @@ inline std::unique_ptr<ExpertStore> make_store(const moe::TestCompute& machine, 
 
 // Weights and moments.
 inline std::vector<float> numbers_of(ExpertStore& store, ExpertName name) {
-  std::vector<moe::Parameter*> parameters;
-  store.experts().expert(name.layer, name.expert).append_parameters(parameters);
   std::vector<float> numbers;
-  for (moe::Parameter* p : parameters) {
-    for (const auto* part : {&p->value, &p->first, &p->second}) {
-      numbers.insert(numbers.end(), part->flat().begin(), part->flat().end());
+  for (const moe::ParameterView& p : store.experts().expert(name.layer, name.expert).parameters()) {
+    for (const auto& part : {p.value, p.first, p.second}) {
+      numbers.insert(numbers.end(), part.flat().begin(), part.flat().end());
     }
   }
   return numbers;

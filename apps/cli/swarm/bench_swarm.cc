@@ -1,7 +1,5 @@
 #include "apps/cli/swarm/bench_swarm.h"
 
-#include <malloc.h>
-
 #include <cstdio>
 #include <filesystem>
 #include <sstream>
@@ -9,9 +7,8 @@
 #include "absl/strings/str_cat.h"
 #include "agora/peers/directory/discovery_bench.h"
 #include "agora/peers/transport/grpc/grpc_transport.h"
-#include "agora/swarm/host/expert_store.h"
+#include "agora/swarm/host/expert_overhead.h"
 #include "agora/swarm/row_overhead.h"
-#include "agora/tensor/buffer.h"
 
 #include "apps/cli/machine.h"
 #include "apps/cli/outside_program.h"
@@ -90,36 +87,11 @@ Status show_discovery(Show show) {
   return absl::OkStatus();
 }
 
-int64_t heap_bytes() {
-  const struct mallinfo2 info = mallinfo2();
-  return static_cast<int64_t>(info.uordblks + info.hblkhd);
-}
-
-int64_t tensor_bytes() {
-  int64_t sum = 0;
-  for (const int64_t bytes : tensor::memory_count().bytes) sum += bytes;
-  return sum;
-}
-
-// What the heap grows by when a host adopts many small experts, less their tensors.
 Status show_bytes_per_expert(Show show) {
   Machine machine(1);
   AGORA_ASSIGN_OR_RETURN(const kernels::Compute compute, machine.compute("f32"));
-  swarm::SwarmSpec spec;
-  spec.name = "bench";
-  spec.layers = 1;
-  spec.experts = kManyExperts;
-  spec.experts_max = kManyExperts;
-  spec.shape.d = 64;
-  spec.shape.h = 64;
-  spec.bf16 = false;
-  AGORA_ASSIGN_OR_RETURN(const auto store, swarm::ExpertStore::create(compute, spec));
-  const int64_t heap = heap_bytes();
-  const int64_t tensors = tensor_bytes();
-  for (int64_t e = 0; e < kManyExperts; ++e) store->adopt({LayerId{0}, ExpertId{e}});
-  const int64_t beyond = (heap_bytes() - heap) - (tensor_bytes() - tensors);
-  show(line_of("bytes_per_expert_overhead", "1,000 experts on one host", 1,
-               static_cast<double>(beyond) / static_cast<double>(kManyExperts), "bytes", kPromised,
+  AGORA_ASSIGN_OR_RETURN(const double bytes, swarm::bytes_per_expert_overhead(compute, kManyExperts));
+  show(line_of("bytes_per_expert_overhead", "1,000 experts on one host", 1, bytes, "bytes", kPromised,
                kBytesPerExpertMax));
   return absl::OkStatus();
 }
