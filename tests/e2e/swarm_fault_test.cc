@@ -94,6 +94,33 @@ json metrics_of(const SwarmUnderTest& swarm, const std::string& peer) {
   return json::object();
 }
 
+// A server has its trunk: another trainer begins from that, not anew.
+TEST(SwarmFaults, WhatTheOnlyTrainerLearnedOutlivesIt) {
+  SwarmUnderTest swarm({.hosts = 2});
+  swarm.wait_until_training();
+  constexpr uint64_t kRounds = 10;
+  swarm.wait_until("the server has a trunk of some rounds", [&] {
+    const json peers = swarm.ask_json({"peers"});
+    return std::ranges::any_of(peers, [](const json& peer) {
+      const json& self = peer.at("self");
+      return self.at("roles").at("server") == true && self.at("trunk_version") >= kRounds;
+    });
+  });
+  swarm.signal("trainer 1", SIGKILL);
+  const ScratchFolder scratch;
+  Process next = Process::start({"train", "--join", swarm.at("server 1"), "--listen", "127.0.0.1:0",
+                                 "--state", (scratch / "state").string(), "--data", swarm.data(), "--json"},
+                                scratch);
+  ASSERT_TRUE(next.wait_for_output("\"event\":\"step\"")) << next.errors();
+  const std::string out = next.output();
+  const size_t begin = out.find("{\"event\":\"step\"");
+  const json first = json::parse(out.substr(begin, out.find('\n', begin) - begin), nullptr, false);
+  EXPECT_GE(first.at("trunk_round"), kRounds);
+  EXPECT_EQ(swarm.ask("apple", {"--tokens", "5"}).exit_code, 0);
+  next.interrupt();
+  EXPECT_EQ(next.finish().exit_code, 0) << next.errors();
+}
+
 // Files end at 16 KiB: the log and what it prints fit, an expert's snapshot does not.
 TEST(SwarmFaults, AHostWithAFullDiskWorksOnAndSavesWhenThereIsRoomAgain) {
   SwarmUnderTest swarm({.hosts = 1});
