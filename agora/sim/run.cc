@@ -58,9 +58,11 @@ std::vector<std::string> force_rare(const Scenario& s, Rng rng, HostSettings& ho
   force("one pull at a time", [&] { host.options.pulls_max = host.options.hand_overs_max = 1; });
   force("few copies", [&] { host.options.copies_max = 1; });
   force("hosts given up at once", [&] { host.options.probe_failures_max = 1; });
-  // What a call takes at most while nothing is in its way: the network's tail and full queues are too late.
+  // What a call takes while nothing is in its way, twice delayed by the network's tail: so much that in calm
+  // one in 100,000 is too late, and is asked of another.
   const Latency way = *latency_of(s.latency);
-  force("impatient gates", [&] { gate.attempt_ns = 2 * (way.high_ns + way.jitter_ns) + kComputedWithinNs; });
+  force("impatient gates",
+        [&] { gate.attempt_ns = 2 * (way.high_ns + 7 * way.jitter_ns) + kComputedWithinNs; });
   force("few tickets at gates", [&] { gate.tickets_max = 1; });
   return names;
 }
