@@ -18,9 +18,10 @@
 // Each validation on its way up, for as long again, and until watched_after good ones came then, is held
 // against the mean of the last few while it was still closed: worse by more than worse_max, failures_max
 // times in a row, undoes it - it is closed, and named in to_retire() until hosts say that it is retired. As
-// long as no row comes to it, it is as if it were closed: nothing good or bad is its doing. Of several the youngest goes first, for the others were there when the loss still was good. All trainers of a
-// swarm watch; one decides (the caller says which), for their trunks differ by little more than noise, and
-// many who decide would be many chances to be wrong.
+// long as no row comes to it, it is as if it were closed: nothing good or bad is its doing. Of several the
+// youngest goes first, for the others were there when the loss still was good. All trainers of a swarm watch;
+// one decides (the caller says which), for their trunks differ by little more than noise, and many who decide
+// would be many chances to be wrong.
 //
 // Pure: (event, step) -> answers. One thread at a time.
 #pragma once

@@ -11,7 +11,7 @@
 
 namespace agora::train {
 
-// Of a swarm that holds this model's experts, and does not grow; what the model does not say is as by default.
+// Of a swarm that holds this model's experts, and does not grow; the rest is as by default.
 swarm::SwarmSpec spec_of(const model::ModelConfig& config);
 
 // Its model; in a swarm that may grow with room for spec.experts_max in its gates. InvalidArgument: see
