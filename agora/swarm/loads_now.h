@@ -20,8 +20,8 @@ namespace agora::swarm {
 
 class LoadsNow {
  public:
-  // told [E]: rows a second, all 0 until hosts have told any; own [E]: rows of this step. The result [E], valid
-  // until the next call, is in parts of a billion of all rows; a part may be below 0.
+  // told [E]: rows a second, all 0 until hosts have told any; own [E]: rows of this step. The result [E] is
+  // valid until the next call: parts of a billion of all rows; a part may be below 0.
   std::span<const int64_t> after_step(std::span<const int64_t> told, std::span<const int64_t> own,
                                       int64_t now_ns);
 
