@@ -1,5 +1,6 @@
 #include "agora/model/model.h"
 
+#include <algorithm>
 #include <cmath>
 #include <thread>
 
@@ -91,26 +92,27 @@ class ModelTest : public ::testing::Test {
   void expect_gradients(const ModelConfig& config, const Batch& batch) {
     LocalModel m = make(config, Precision::f32);
     const float scale = 1.0f / static_cast<float>(batch.targets.size());
-    nn::zero_gradients(m.parameters());
+    for (const tensor::ParameterView& p : m.parameters()) std::ranges::fill(p.gradient.flat(), 0.0f);
     whole_loss(m, batch, scale);
     std::vector<std::vector<float>> gradients;
-    for (const tensor::Parameter* p : m.parameters()) {
-      gradients.emplace_back(p->gradient.flat().begin(), p->gradient.flat().end());
+    for (const tensor::ParameterView& p : m.parameters()) {
+      gradients.emplace_back(p.gradient.flat().begin(), p.gradient.flat().end());
     }
     size_t index = 0;
-    for (tensor::Parameter* p : m.parameters()) {
-      Rng rng = Rng(11).fork(p->name);
+    for (const tensor::ParameterView& p : m.parameters()) {
+      Rng rng = Rng(11).fork(p.name);
       for (int probe = 0; probe < 3; ++probe) {
-        const auto at = rng.below(static_cast<uint32_t>(p->value.size()));
-        const double expected = difference(m, *p, at, batch, scale);
+        const auto at = rng.below(static_cast<uint32_t>(p.value.size()));
+        const double expected = difference(m, p, at, batch, scale);
         EXPECT_NEAR(gradients[index][at], expected, 3e-3 * std::max(0.1, std::abs(expected)))
-            << p->name << " [" << at << "]";
+            << p.name << " [" << at << "]";
       }
       ++index;
     }
   }
 
-  double difference(LocalModel& m, tensor::Parameter& p, uint32_t at, const Batch& batch, float scale) {
+  double difference(LocalModel& m, const tensor::ParameterView& p, uint32_t at, const Batch& batch,
+                    float scale) {
     constexpr float kStep = 3e-3f;
     float& value = p.value.flat()[at];
     const float before = value;
@@ -250,7 +252,7 @@ TEST_F(ModelTest, CountsItsParameters) {
   for (const ModelConfig& config : {small_config(), image_config()}) {
     LocalModel m = make(config, Precision::f32);
     int64_t count = 0;
-    for (const tensor::Parameter* p : m.parameters()) count += p->value.size();
+    for (const tensor::ParameterView& p : m.parameters()) count += p.value.size();
     EXPECT_EQ(count, config.parameters());
   }
 }
@@ -314,9 +316,9 @@ TEST_F(ModelTest, PassesThatInterleaveDoNotTouchEachOther) {
   EXPECT_EQ(interleaved, alone);  // forward passes: bit for bit
   const auto expected = one_by_one.parameters(), found = together.parameters();
   for (size_t p = 0; p < expected.size(); ++p) {  // gradients: the order of two summands may differ
-    const auto want = expected[p]->gradient.flat(), got = found[p]->gradient.flat();
+    const auto want = expected[p].gradient.flat(), got = found[p].gradient.flat();
     for (size_t i = 0; i < want.size(); ++i) {
-      ASSERT_NEAR(got[i], want[i], 1e-5f + 1e-4f * std::abs(want[i])) << expected[p]->name << " " << i;
+      ASSERT_NEAR(got[i], want[i], 1e-5f + 1e-4f * std::abs(want[i])) << expected[p].name << " " << i;
     }
   }
 }
