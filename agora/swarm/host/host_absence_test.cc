@@ -36,6 +36,15 @@ class AbsenceTest : public testing::Test {
       }
     }
   }
+  void train_and_save() {
+    loop.run_for(60 * kSecondNs);
+    train(1);
+    loop.run_for(20 * kSecondNs);
+  }
+  void kill_first() {
+    nodes[0]->expire();
+    nodes.erase(nodes.begin());
+  }
   // What gates train on: the version of the leader with the highest epoch.
   std::map<ExpertName, uint64_t> versions() const {
     std::map<ExpertName, std::pair<uint32_t, uint64_t>> best;
@@ -156,11 +165,8 @@ TEST_F(AbsenceTest, WhoWakesUpStepsDownAndClaimsNothingOfTheOthers) {
 
 // It reads what its disk has before it has heard of anybody.
 TEST_F(AbsenceTest, WhoComesBackWithAnOldDiskFollowsThoseWhoWentOn) {
-  loop.run_for(60 * kSecondNs);
-  train(1);
-  loop.run_for(20 * kSecondNs);  // saved by all
-  nodes[0]->directory.expire();
-  nodes.erase(nodes.begin());
+  train_and_save();
+  kill_first();
   ASSERT_TRUE(until([&] { return settled(); }, 40 * kSecondNs));
   for (uint64_t step = 2; step < 12; ++step) {
     train(step);
@@ -177,13 +183,10 @@ TEST_F(AbsenceTest, WhoComesBackWithAnOldDiskFollowsThoseWhoWentOn) {
 // All go, and the one that knows least comes back first: while it rests it hears that others are fresher, and
 // lets them go first.
 TEST_F(AbsenceTest, OfSeveralDisksTheFreshestGoesOn) {
-  loop.run_for(60 * kSecondNs);
-  train(1);
-  loop.run_for(20 * kSecondNs);  // saved by all
+  train_and_save();
   std::set<ExpertName> kept;
   for (const Holding& holding : nodes[0]->store->holdings()) kept.insert(holding.name);
-  nodes[0]->directory.expire();
-  nodes.erase(nodes.begin());
+  kill_first();
   ASSERT_TRUE(until([&] { return settled(); }, 60 * kSecondNs));
   loop.run_for(20 * kSecondNs);
   for (uint64_t step = 2; step < 12; ++step) train(step);
@@ -203,11 +206,8 @@ TEST_F(AbsenceTest, OfSeveralDisksTheFreshestGoesOn) {
 
 // A torn file says that the expert was trained: it is worth waiting for those who have it.
 TEST_F(AbsenceTest, WhoCanNotReadItsDiskBeginsNothingAnew) {
-  loop.run_for(60 * kSecondNs);
-  train(1);
-  loop.run_for(20 * kSecondNs);  // saved by all
-  nodes[0]->directory.expire();
-  nodes.erase(nodes.begin());
+  train_and_save();
+  kill_first();
   size_t torn = 0;
   for (const auto& file : std::filesystem::directory_iterator(folder.path("host-0"))) {
     std::filesystem::resize_file(file.path(), std::filesystem::file_size(file.path()) / 2);
