@@ -115,7 +115,6 @@ struct Host::State : std::enable_shared_from_this<Host::State> {
   void start_pulls();
   void pulled(const Pull& pull, StatusOr<peers::Payload> bytes);
   void hand_over(ExpertName name, const peers::PeerId& to);
-  void ask_to_lead(ExpertName name, const peers::PeerId& to);
   void handed_over(ExpertName name, const Status& status);
   peers::PeerId successor(ExpertName name) const;
   void take_over(const std::shared_ptr<peers::IncomingCall>& call);

@@ -196,6 +196,22 @@ TEST_F(HostTest, TheLastReplicaMovesToWhoHasRoom) {
   EXPECT_EQ(nodes[0]->host->status().lost, 0u);
 }
 
+// Seed 8 of scale.toml, simulated: for 30 s gradients waited for experts whose leaders wanted to hand them
+// over to hosts that had died, while their records were believed.
+TEST_F(HostTest, WhoHandsOverToOneThatDoesNotAnswerTakesUpdatesMeanwhile) {
+  start_hosts(2);
+  ASSERT_TRUE(until([&] { return each_led_once() && in_step(2); }, 30));
+  TestNode& leads = *leader(expert_name(0, 0));
+  (nodes[0].get() == &leads ? nodes[1] : nodes[0])->loop.stop();
+  bool left = false;
+  leads.host->leave([&] { left = true; });
+  loop.run_for(kSecondNs);
+  ASSERT_FALSE(left);  // it asks, and hears nothing
+  const auto before = versions();
+  train(1);
+  for (const auto& [name, version] : versions()) EXPECT_GT(version, before.at(name));
+}
+
 TEST_F(HostTest, UpdatesSentToTheOldAndTheNewLeaderCountOnce) {
   start_hosts(3);
   ASSERT_TRUE(until([&] { return each_led_once() && in_step(2); }, 30));

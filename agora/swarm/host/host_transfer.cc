@@ -42,8 +42,12 @@ void Host::State::serve_snapshots(const std::shared_ptr<peers::IncomingCall>& ca
   // Later chunks are of the snapshot that the first was of.
   const Copy* copy = request->offset == 0 ? nullptr : copy_for(call->from(), name);
   if (copy != nullptr) return serve(copy->blob);
+  // After the last one nothing may change. Not before it: a successor that has died does not come for it.
   in_executor(
-      [this, name]() -> StatusOr<Blob> {
+      [this, name, last = key->last]() -> StatusOr<Blob> {
+        if (last && !held.freeze(name, true)) {
+          return absl::UnavailableError("a synchronous step is under way; ask again when it has ended");
+        }
         AGORA_ASSIGN_OR_RETURN(std::vector<std::byte> bytes, held.snapshot(name));
         return blob_of(peers::Payload::own(std::move(bytes)));
       },
@@ -254,23 +258,14 @@ peers::PeerId Host::State::successor(ExpertName name) const {
 
 void Host::State::hand_over(ExpertName name, const peers::PeerId& to) {
   const auto found = own.find(name);
+  const OtherHost* host = holders.host(to);
   if (found == own.end() || found->second.role != Role::leader || found->second.handing ||
-      hand_overs_running >= options.hand_overs_max || holders.host(to) == nullptr) {
+      hand_overs_running >= options.hand_overs_max || host == nullptr) {
     return;
   }
   found->second.handing = true;
+  found->second.successor = to;
   ++hand_overs_running;
-  in_executor([this, name] { return held.freeze(name, true); },
-              [name, to](State& self, bool frozen) {
-                if (frozen) return self.ask_to_lead(name, to);
-                self.handed_over(name, absl::UnavailableError("a synchronous step is under way"));
-              });
-}
-
-void Host::State::ask_to_lead(ExpertName name, const peers::PeerId& to) {
-  const OtherHost* host = holders.host(to);
-  if (host == nullptr) return handed_over(name, absl::UnavailableError("the one to lead has gone"));
-  if (const auto mine = own.find(name); mine != own.end()) mine->second.successor = to;
   const peers::CallSettings settings{.to = to,
                                      .at = host->endpoint,
                                      .method = kHandOver,
