@@ -97,23 +97,49 @@ TrunkLayout::TrunkLayout(std::vector<tensor::Parameter*> learned,
   digest_ = hash.finish();
 }
 
-std::vector<float> TrunkLayout::values() const {
-  std::vector<float> values;
-  values.reserve(size_);
+std::vector<float> TrunkLayout::in_order(Numbers of, size_t count) const {
+  std::vector<float> numbers;
+  numbers.reserve(count);
   for (const tensor::Parameter* p : parameters_) {
-    const auto flat = p->value.flat();
-    values.insert(values.end(), flat.begin(), flat.end());
+    const auto flat = (p->*of).flat();
+    numbers.insert(numbers.end(), flat.begin(), flat.end());
   }
-  return values;
+  AGORA_CHECK_EQ(numbers.size(), count);
+  return numbers;
 }
+
+void TrunkLayout::put(Numbers of, std::span<const float> numbers) {
+  for (tensor::Parameter* p : parameters_) {
+    const auto flat = (p->*of).flat();
+    std::copy_n(numbers.begin(), flat.size(), flat.begin());
+    numbers = numbers.subspan(flat.size());
+  }
+}
+
+std::vector<float> TrunkLayout::values() const { return in_order(&tensor::Parameter::value, size_); }
 
 void TrunkLayout::set_values(std::span<const float> values) {
   AGORA_CHECK_EQ(values.size(), size_);
-  for (tensor::Parameter* p : parameters_) {
-    const auto flat = p->value.flat();
-    std::copy_n(values.begin(), flat.size(), flat.begin());
-    values = values.subspan(flat.size());
+  put(&tensor::Parameter::value, values);
+}
+
+std::vector<float> TrunkLayout::first_moments() const {
+  return in_order(&tensor::Parameter::first, learned_);
+}
+
+std::vector<float> TrunkLayout::second_moments() const {
+  return in_order(&tensor::Parameter::second, learned_);
+}
+
+Status TrunkLayout::load_moments(std::span<const float> first, std::span<const float> second) {
+  if (first.size() != learned_ || second.size() != learned_) {
+    return absl::FailedPreconditionError(absl::StrCat("the moments of a trunk: expected ", learned_,
+                                                      " of either kind, found ", first.size(), " and ",
+                                                      second.size()));
   }
+  put(&tensor::Parameter::first, first);
+  put(&tensor::Parameter::second, second);
+  return absl::OkStatus();
 }
 
 Status TrunkLayout::load(const TrunkSnapshot& snapshot) {

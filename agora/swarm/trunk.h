@@ -72,7 +72,18 @@ class TrunkLayout {
   // then.
   Status load(const TrunkSnapshot& snapshot);
 
+  // What AdamW keeps of what is learned: learned() numbers each. They do not travel.
+  std::vector<float> first_moments() const;
+  std::vector<float> second_moments() const;
+  // FailedPrecondition: another model's.
+  Status load_moments(std::span<const float> first, std::span<const float> second);
+
  private:
+  using Numbers = tensor::Buffer<float> tensor::Parameter::*;
+  // What a parameter has not (steered ones have no moments) takes no place.
+  std::vector<float> in_order(Numbers of, size_t count) const;
+  void put(Numbers of, std::span<const float> numbers);
+
   std::vector<tensor::Parameter*> parameters_;
   size_t size_ = 0;
   size_t learned_ = 0;

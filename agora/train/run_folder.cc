@@ -27,6 +27,7 @@ Json format_state(const TrainState& state) {
   for_each_option(state.options,
                   [&](const char* name, const auto& field, const char*) { options[name] = field; });
   return Json{{"step", state.step},
+              {"optimizer_steps", state.optimizer_steps},
               {"steps", state.steps},
               {"seconds", state.seconds},
               {"data_cursor", {state.cursor.state, state.cursor.increment}},
@@ -38,6 +39,7 @@ Json format_state(const TrainState& state) {
 TrainState parse_state(const nlohmann::json& json) {
   TrainState state;
   json.at("step").get_to(state.step);
+  state.optimizer_steps = json.value("optimizer_steps", state.step);
   json.at("steps").get_to(state.steps);
   json.at("seconds").get_to(state.seconds);
   state.cursor.state = json.at("data_cursor").at(0).get<uint64_t>();
@@ -86,8 +88,22 @@ Status load_moments(const weights::SafetensorsFile& file,
 
 }  // namespace
 
+std::string format_run_state(const TrainState& state) { return format_state(state).dump(2) + "\n"; }
+
+StatusOr<TrainState> parse_run_state(const std::string& text, const std::string& name) {
+  AGORA_ASSIGN_OR_RETURN(const nlohmann::json json, weights::parse_json(text, name));
+  try {
+    TrainState state = parse_state(json);
+    AGORA_RETURN_IF_ERROR(validate(state.options));
+    return state;
+  } catch (const nlohmann::json::exception& error) {
+    return absl::InvalidArgumentError(
+        absl::StrCat(name, ": expected a state that agora wrote, found ", error.what()));
+  }
+}
+
 Status write_run_state(const TrainState& state, const std::string& dir) {
-  return weights::write_file_atomic(dir + kStateFile, format_state(state).dump(2) + "\n");
+  return weights::write_file_atomic(dir + kStateFile, format_run_state(state));
 }
 
 Status save_run(const TrainState& state, model::LocalModel& model, const std::string& dir) {
@@ -105,15 +121,7 @@ StatusOr<TrainState> read_run_state(const std::string& dir) {
                      std::filesystem::exists(dir) ? "another kind of folder" : "nothing there"));
   }
   AGORA_ASSIGN_OR_RETURN(const std::string text, weights::read_file(dir + kStateFile, kStateBytesMax));
-  AGORA_ASSIGN_OR_RETURN(const nlohmann::json json, weights::parse_json(text, dir + kStateFile));
-  try {
-    TrainState state = parse_state(json);
-    AGORA_RETURN_IF_ERROR(validate(state.options));
-    return state;
-  } catch (const nlohmann::json::exception& error) {
-    return absl::InvalidArgumentError(
-        absl::StrCat(dir, kStateFile, ": expected a state that agora wrote, found ", error.what()));
-  }
+  return parse_run_state(text, dir + kStateFile);
 }
 
 StatusOr<model::LocalModel> load_run(const std::string& dir, const kernels::Compute& compute) {

@@ -18,6 +18,10 @@ namespace agora::train {
 // untouched.
 Status save_run(const TrainState& state, model::LocalModel& model, const std::string& dir);
 
+// What training_state.json holds. `name` is for messages.
+std::string format_run_state(const TrainState& state);
+StatusOr<TrainState> parse_run_state(const std::string& text, const std::string& name);
+
 // training_state.json alone, into a folder that is being written.
 Status write_run_state(const TrainState& state, const std::string& dir);
 

@@ -10,11 +10,11 @@
 #include "agora/swarm/loads_now.h"
 #include "agora/swarm/swarm_folder.h"
 #include "agora/swarm/trunk_exchange.h"
-#include "agora/swarm/trunk_file.h"
 #include "agora/train/run_folder.h"
 #include "agora/train/saved_trunk.h"
 #include "agora/train/swarm_save.h"
 #include "agora/train/swarm_spec.h"
+#include "agora/train/trainer_file.h"
 #include "agora/train/trunk_sharing.h"
 
 namespace agora::train {
@@ -54,9 +54,11 @@ struct SwarmTrainer::State {
   Status make(const TrainOptions& options);
   Status load(const std::string& dir, const swarm::Manifest& manifest);
   StatusOr<StepReport> take_step(const model::Batch& batch, const StepPlan& plan);
-  StatusOr<std::optional<swarm::TrunkSnapshot>> kept_trunk() const;
+  Status go_on();
+  Status restore(KeptTrainer kept);
   StatusOr<bool> take_trunk_of_others(int64_t until_ns);
   Status take(swarm::TrunkSnapshot snapshot);
+  void begin();
   bool rest(int64_t ns);
   void balance();
 
@@ -76,9 +78,8 @@ struct SwarmTrainer::State {
   std::optional<GateGrowth> growth;        // in asynchronous swarms whose gates have room
   std::vector<swarm::LoadsNow> loads_now;  // of each layer
   TrainState state;
-  int64_t first_step = 0;       // of its trunk's optimizer
-  int64_t joined_step = 0;      // where this trainer began to take steps of its own
-  swarm::TrunkVersion resumed;  // the trunk's, when it came from a folder
+  int64_t joined_step = 0;  // where this trainer began to take steps of its own
+  KeptTrainer from;         // a folder or its own file: what it begins with if nobody has a fresher trunk
 
   // What other threads may ask for.
   struct Shown {
@@ -152,15 +153,16 @@ Status SwarmTrainer::resume(const std::string& dir) {
   AGORA_ASSIGN_OR_RETURN(const swarm::Manifest manifest, swarm::read_manifest(dir));
   AGORA_RETURN_IF_ERROR(s.load(dir, manifest));
   s.trunk->repack(s.compute);
-  s.state.step = s.joined_step = saved.step;
-  s.state.steps = saved.steps;
+  s.state.step = saved.step;
+  s.state.optimizer_steps = saved.optimizer_steps;
+  if (s.state.steps == 0) s.state.steps = saved.steps;
   s.state.seconds = saved.seconds;
   if (const auto cursor = manifest.cursors.find(s.peer.transport.self().text());
       cursor != manifest.cursors.end()) {
     s.task.restore(cursor->second);
     s.state.cursor = cursor->second;
   }
-  s.resumed = manifest.trunk;
+  s.from.base.version = manifest.trunk;
   return absl::OkStatus();
 }
 
@@ -187,31 +189,51 @@ Status SwarmTrainer::join(int64_t timeout_ns) {
     if (s.stopped()) return absl::CancelledError("stopped while it waited for hosts");
     if (s.peer.loop.now_ns() >= until_ns) return covered;
   }
-  AGORA_ASSIGN_OR_RETURN(std::optional<swarm::TrunkSnapshot> kept, s.kept_trunk());
-  if (kept) s.resumed = kept->version;
-  AGORA_ASSIGN_OR_RETURN(bool taken, s.take_trunk_of_others(until_ns));
-  if (!taken && kept) {
-    AGORA_RETURN_IF_ERROR(s.take(*std::move(kept)));
-    taken = true;
-  }
+  AGORA_RETURN_IF_ERROR(s.go_on());
+  AGORA_ASSIGN_OR_RETURN(const bool taken, s.take_trunk_of_others(until_ns));
+  if (!taken) s.begin();
+  s.joined_step = s.state.step;
   if (s.growth) s.growth->begin(s.state.step);
-  if (taken) return absl::OkStatus();
-  swarm::TrunkSnapshot own;
-  own.version = s.resumed;
-  own.step = static_cast<uint64_t>(s.state.step);
-  own.values = s.layout->values();
-  s.sharing->begin_with(std::move(own));
   return absl::OkStatus();
 }
 
-// None: nothing was kept, or the trainer has resumed from something as fresh.
-StatusOr<std::optional<swarm::TrunkSnapshot>> SwarmTrainer::State::kept_trunk() const {
-  if (config.trunk_file.empty()) return std::nullopt;
-  StatusOr<swarm::TrunkSnapshot> kept = swarm::read_trunk_file(config.trunk_file);
-  if (absl::IsNotFound(kept.status())) return std::nullopt;
+// Where it was, if its disk knows.
+Status SwarmTrainer::State::go_on() {
+  if (config.own_file.empty()) return absl::OkStatus();
+  StatusOr<KeptTrainer> kept = read_trainer_file(config.own_file);
+  if (absl::IsNotFound(kept.status())) return absl::OkStatus();
   AGORA_RETURN_IF_ERROR(kept.status());
-  if (kept->version.round <= resumed.round) return std::nullopt;
-  return *std::move(kept);
+  return restore(*std::move(kept));
+}
+
+// What is its own in any case; the trunk unless the folder that it resumed from has a fresher one.
+Status SwarmTrainer::State::restore(KeptTrainer kept) {
+  AGORA_RETURN_IF_ERROR(layout->load_moments(kept.first, kept.second));
+  state.optimizer_steps = kept.state.optimizer_steps;
+  state.step = std::max(state.step, kept.state.step);
+  state.seconds = kept.state.seconds;
+  const TrainOptions& then = kept.state.options;
+  if (then.steps == state.options.steps && then.minutes == state.options.minutes) {
+    state.steps = kept.state.steps;
+  }
+  task.restore(kept.state.cursor);
+  state.cursor = kept.state.cursor;
+  if (kept.base.version.round < from.base.version.round) return absl::OkStatus();
+  swarm::TrunkSnapshot own;
+  own.layout = kept.base.layout;
+  own.values = kept.values;
+  AGORA_RETURN_IF_ERROR(layout->load(own));
+  trunk->repack(compute);
+  from = std::move(kept);
+  return absl::OkStatus();
+}
+
+void SwarmTrainer::State::begin() {
+  if (from.base.values.empty()) {
+    from.base.values = layout->values();
+    from.base.step = static_cast<uint64_t>(state.step);
+  }
+  sharing->begin_with(std::move(from.base), from.rows, from.steps);
 }
 
 // False: nobody has a fresher one than this trainer begins with. Who has one may have died: then others are
@@ -220,7 +242,7 @@ StatusOr<bool> SwarmTrainer::State::take_trunk_of_others(int64_t until_ns) {
   for (;;) {
     std::vector<swarm::TrunkSource> fresher = swarm::trunk_sources(peer.directory.records());
     std::erase_if(fresher, [&](const swarm::TrunkSource& source) {
-      return source.round <= resumed.round || source.peer == peer.transport.self();
+      return source.round <= from.base.version.round || source.peer == peer.transport.self();
     });
     if (fresher.empty()) return false;
     StatusOr<swarm::TrunkSnapshot> others = swarm::fetch_trunk_now(
@@ -236,7 +258,6 @@ Status SwarmTrainer::State::take(swarm::TrunkSnapshot snapshot) {
   AGORA_RETURN_IF_ERROR(layout->load(snapshot));
   trunk->repack(compute);
   state.step = std::max(state.step, static_cast<int64_t>(snapshot.step));
-  first_step = joined_step = state.step;
   sharing->begin_with(std::move(snapshot));
   return absl::OkStatus();
 }
@@ -258,11 +279,12 @@ StatusOr<SwarmStepReport> SwarmTrainer::step() {
   const model::Batch batch = s.task.next();
   s.state.cursor = s.task.cursor();
   SwarmStepReport report;
-  AGORA_ASSIGN_OR_RETURN(
-      static_cast<StepReport&>(report),
-      s.take_step(batch,
-                  {.step = next, .optimizer = next - s.first_step, .learning_rate = next_rate(s.state)}));
+  AGORA_ASSIGN_OR_RETURN(static_cast<StepReport&>(report),
+                         s.take_step(batch, {.step = next,
+                                             .optimizer = s.state.optimizer_steps + 1,
+                                             .learning_rate = next_rate(s.state)}));
   s.state.step = next;
+  ++s.state.optimizer_steps;
   s.balance();
   if (s.sharing->step_done(static_cast<uint64_t>(report.rows), static_cast<uint64_t>(next), done())) {
     s.trunk->repack(s.compute);
@@ -322,7 +344,20 @@ StatusOr<double> SwarmTrainer::rows_cost(int64_t rows_max) {
   return with->total.loss() - without->total.loss();
 }
 
-Status SwarmTrainer::keep_trunk() const { return state_->sharing->keep(state_->config.trunk_file); }
+Status SwarmTrainer::keep() {
+  State& s = *state_;
+  if (s.sharing->take_latest()) s.trunk->repack(s.compute);
+  const swarm::SinceRound since = s.sharing->since_round();
+  if (since.base == nullptr) return absl::FailedPreconditionError("the trainer has not joined the swarm yet");
+  KeptTrainer kept{.state = s.state,
+                   .base = *since.base,
+                   .rows = since.rows,
+                   .steps = since.steps,
+                   .values = s.layout->values(),
+                   .first = s.layout->first_moments(),
+                   .second = s.layout->second_moments()};
+  return write_trainer_file(s.config.own_file, kept);
+}
 
 Status SwarmTrainer::save(const std::string& dir) {
   State& s = *state_;

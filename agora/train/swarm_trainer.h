@@ -47,7 +47,7 @@ struct SwarmTrainerConfig {
   uint64_t run = 1;  // of this process: every start of a trainer needs a greater one (wall clock, ns)
   int64_t in_flight_max = 8;  // of options.micro_batches
   swarm::RowDtype rows = swarm::RowDtype::bf16;
-  std::string trunk_file = {};  // where keep_trunk() writes and join() looks; empty: nowhere
+  std::string own_file = {};  // where keep() writes and join() looks (trainer_file.h); empty: nowhere
   Patience patience;
   swarm::GrowthConfig growth = {};  // of experts that are added while it trains
 };
@@ -76,9 +76,11 @@ class SwarmTrainer {
   // come from the hosts.
   Status resume(const std::string& dir);
 
-  // Waits until all experts have a leader; then takes the freshest trunk: that of a trainer or a server, the
-  // kept one, or the one that it resumed from. DeadlineExceeded names the experts that nobody leads; other
-  // errors: of the last try to get a trunk that somebody says to have, or DataLoss of the kept one.
+  // Waits until all experts have a leader; then goes on where keep() was called last, and takes the freshest
+  // trunk: that of a trainer or a server, the kept one, or the one that it resumed from. Its optimizer's
+  // moments, its counters and its place in the data are its own whoever the trunk is from. DeadlineExceeded
+  // names the experts that nobody leads; other errors: of the last try to get a trunk that somebody says to
+  // have, or of read_trainer_file().
   Status join(int64_t timeout_ns);
 
   // Errors: Unavailable, after the patience; InvalidArgument: a loss or gradient that is not finite;
@@ -90,8 +92,8 @@ class SwarmTrainer {
   // of the same trunk on the same rows. Where others train meanwhile their updates lie between the two.
   StatusOr<double> rows_cost(int64_t rows_max);
 
-  // Writes what this trainer hands out, for the day on which everybody who has the trunk ends at once.
-  Status keep_trunk() const;
+  // Writes down where this trainer is, between two steps. FailedPrecondition: before join().
+  Status keep();
 
   // Pulls every expert from its leader (or the freshest replica that answers), checks it, and writes one
   // folder that appears whole or not at all: the model's files, the optimizers' state, and manifest.json (see

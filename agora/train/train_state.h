@@ -14,7 +14,9 @@ namespace agora::train {
 
 struct TrainState {
   TrainOptions options;
-  int64_t step = 0;         // done
+  int64_t step = 0;  // done
+  int64_t optimizer_steps =
+      0;                    // that the trunk's moments have seen: fewer than `step` where others took some
   int64_t steps = 0;        // in all; 0: not planned yet
   Rng::State cursor;        // of the data
   std::string fingerprint;  // of the data

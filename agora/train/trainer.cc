@@ -21,11 +21,13 @@ void Trainer::restore(const TrainState& state) {
 
 StatusOr<StepReport> Trainer::step() {
   const int64_t next = state_.step + 1;
-  AGORA_ASSIGN_OR_RETURN(
-      const StepReport report,
-      stepper_.step(task_.next(), {.step = next, .optimizer = next, .learning_rate = next_rate(state_)}));
+  AGORA_ASSIGN_OR_RETURN(const StepReport report,
+                         stepper_.step(task_.next(), {.step = next,
+                                                      .optimizer = state_.optimizer_steps + 1,
+                                                      .learning_rate = next_rate(state_)}));
   stepper_.balance_by_own_loads();
   state_.step = next;
+  ++state_.optimizer_steps;
   state_.cursor = task_.cursor();
   return report;
 }

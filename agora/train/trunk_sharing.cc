@@ -2,8 +2,6 @@
 
 #include <utility>
 
-#include "agora/swarm/trunk_file.h"
-
 namespace agora::train {
 
 TrunkSharing::TrunkSharing(base::Loop& loop, peers::Transport& transport, peers::Directory& directory,
@@ -21,9 +19,9 @@ TrunkSharing::TrunkSharing(base::Loop& loop, peers::Transport& transport, peers:
   averaging_ = std::make_unique<swarm::Averaging>(loop, transport, directory, averages);
 }
 
-void TrunkSharing::begin_with(swarm::TrunkSnapshot first) {
+void TrunkSharing::begin_with(swarm::TrunkSnapshot first, uint64_t rows, uint64_t steps) {
   first.layout = layout_.digest();
-  if (averaging_ != nullptr) return averaging_->start(std::move(first));
+  if (averaging_ != nullptr) return averaging_->start(std::move(first), rows, steps);
   shelf_.put(std::move(first));
 }
 
@@ -48,10 +46,11 @@ swarm::AveragingCounters TrunkSharing::counters() const {
   return {.version = latest == nullptr ? swarm::TrunkVersion{} : latest->version};
 }
 
-Status TrunkSharing::keep(const std::string& file) const {
-  const auto latest = averaging_ != nullptr ? averaging_->latest() : shelf_.latest();
-  if (latest == nullptr) return absl::FailedPreconditionError("the trainer has no trunk to keep yet");
-  return swarm::write_trunk_file(file, *latest);
+bool TrunkSharing::take_latest() { return averaging_ != nullptr && averaging_->take_latest(layout_); }
+
+swarm::SinceRound TrunkSharing::since_round() const {
+  if (averaging_ != nullptr) return averaging_->since_round();
+  return {.base = shelf_.latest()};
 }
 
 }  // namespace agora::train

@@ -4,14 +4,13 @@
 //   TrunkSharing sharing(loop, transport, directory, options, synchronous, layout);
 //   sharing.begin_with(snapshot);                                            // once, before the first step
 //   if (sharing.step_done(rows, step, /*last=*/false)) model.repack(compute);
-//   AGORA_RETURN_IF_ERROR(sharing.keep("agora-state/trunk"));                // swarm/trunk_file.h
+//   if (sharing.take_latest()) model.repack(compute);   keep(sharing.since_round());   // before it ends
 //
 // Either way servers and whoever comes late pull it, every options.average_every steps anew. The layout is
-// borrowed. One thread, but for counters() and keep().
+// borrowed. One thread, but for counters().
 #pragma once
 
 #include <memory>
-#include <string>
 
 #include "agora/swarm/averaging/averaging.h"
 #include "agora/swarm/trunk_exchange.h"
@@ -25,14 +24,18 @@ class TrunkSharing {
   TrunkSharing(base::Loop& loop, peers::Transport& transport, peers::Directory& directory,
                const TrainOptions& options, bool synchronous, swarm::TrunkLayout& layout);
 
-  void begin_with(swarm::TrunkSnapshot first);
+  // rows, steps: what the trunk has learned on top of it already.
+  void begin_with(swarm::TrunkSnapshot first, uint64_t rows = 0, uint64_t steps = 0);
   // The trunk has learned from `rows` more rows; last: it will learn no more. True: it was changed.
   bool step_done(uint64_t rows, uint64_t step, bool last);
 
+  // What the others have made since the last step_done(). True: the trunk was changed.
+  bool take_latest();
+  // Its base is null before begin_with().
+  swarm::SinceRound since_round() const;
+
   // In a synchronous swarm only the version moves.
   swarm::AveragingCounters counters() const;
-  // What it hands out. FailedPrecondition: before begin_with().
-  Status keep(const std::string& file) const;
 
  private:
   void hand_out(uint64_t step);

@@ -29,7 +29,7 @@ swarm::SwarmSpec spec_of(const train::TrainOptions& options, const model::ModelC
 }  // namespace
 
 TrainersInProcess::TrainersInProcess(const train::TrainOptions& options, const TrainersConfig& config)
-    : options_(options), trunk_file_(config.trunk_file) {
+    : options_(options), own_file_(config.own_file) {
   base::ThreadPool pool(1);
   const auto task = train::make_task(options, nullptr, pool);
   AGORA_CHECK(task.ok());
@@ -59,7 +59,7 @@ size_t TrainersInProcess::add_trainer() {
       {.loop = hosts_->loop(), .transport = *member->transport, .directory = hosts_->directory()}, spec_,
       options_, compute, *member->task,
       {.rows = swarm::RowDtype::f32,
-       .trunk_file = trunk_file_,
+       .own_file = own_file_,
        .patience = {.patience_ns = 5 * base::kSecondNs}});
   AGORA_CHECK(trainer.ok());
   member->trainer = *std::move(trainer);

@@ -21,7 +21,7 @@ struct TrainersConfig {
   size_t trainers = 2;
   swarm::UpdateMode updates = swarm::UpdateMode::asynchronous;
   std::function<void(swarm::SwarmSpec&)> change_spec = {};
-  std::string trunk_file = {};  // of every trainer
+  std::string own_file = {};  // of every trainer
 };
 
 class TrainersInProcess {
@@ -50,7 +50,7 @@ class TrainersInProcess {
   void say(Member& member);
 
   train::TrainOptions options_;
-  std::string trunk_file_;
+  std::string own_file_;
   swarm::SwarmSpec spec_;
   std::unique_ptr<HostsInProcess> hosts_;
   std::vector<std::unique_ptr<Member>> members_;

@@ -137,21 +137,50 @@ TEST_F(SwarmTraining, WhatTheOnlyTrainerLearnedOutlivesIt) {
   server->stop();
 }
 
+// In a synchronous swarm every bit of a step follows from the trunk, its optimizer and the place in the data.
+TEST_F(SwarmTraining, ATrainerThatComesBackGoesOnAsIfItHadNotEnded) {
+  options_.micro_batches = 1;
+  const TrainersConfig config{.trainers = 1,
+                              .updates = swarm::UpdateMode::synchronous,
+                              .own_file = ::testing::TempDir() + "agora-kept-synchronous"};
+  std::filesystem::remove(config.own_file);
+  double loss = 0;
+  {
+    TrainersInProcess straight(options_, {.trainers = 1, .updates = config.updates});
+    straight.run(24);
+    loss = straight.last(0).loss;
+  }
+  TrainersInProcess swarm(options_, config);
+  swarm.run(13);
+  ASSERT_TRUE(swarm.trainer(0).keep().ok());
+  swarm.stop(0);
+  const size_t back = swarm.add_trainer();
+  EXPECT_EQ(swarm.trainer(back).state().step, 13);
+  swarm.run(11);
+  EXPECT_EQ(swarm.last(back).loss, loss);
+  std::filesystem::remove(config.own_file);
+}
+
 // No trainer lives, nor a server: it is on the disk.
 TEST_F(SwarmTraining, AKeptTrunkIsTakenWhenNobodyHasAFresherOne) {
-  const std::string file = ::testing::TempDir() + "agora-kept-trunk";
-  TrainersInProcess swarm(options_, {.trainers = 1, .trunk_file = file});
+  const std::string file = ::testing::TempDir() + "agora-kept-trainer";
+  std::filesystem::remove(file);
+  TrainersInProcess swarm(options_, {.trainers = 1, .own_file = file});
   swarm.run(45);
-  ASSERT_TRUE(swarm.trainer(0).keep_trunk().ok());
+  ASSERT_TRUE(swarm.trainer(0).keep().ok());
   const double trained = swarm.validation_loss(0);
   const uint64_t round = swarm.trainer(0).averaging().version.round;
+  const train::TrainState kept = swarm.trainer(0).state();
   swarm.stop(0);
   const size_t next = swarm.add_trainer();
   EXPECT_EQ(swarm.trainer(next).averaging().version.round, round);
   EXPECT_LT(swarm.validation_loss(next), trained + 0.3);
+  EXPECT_EQ(swarm.trainer(next).state().cursor, kept.cursor);
   swarm.run(45);
   const size_t last = swarm.add_trainer();
   EXPECT_GT(swarm.trainer(last).averaging().version.round, round) << "the living one's is fresher";
+  EXPECT_EQ(swarm.trainer(last).state().optimizer_steps, 45) << "its moments are its own";
+  EXPECT_EQ(swarm.trainer(last).state().cursor, kept.cursor);
   std::filesystem::remove(file);
 }
 

@@ -33,9 +33,11 @@ AveragingCounters Averaging::State::counters() const {
   return counters_;
 }
 
-void Averaging::State::start(TrunkSnapshot first) {
+void Averaging::State::start(TrunkSnapshot first, uint64_t rows, uint64_t steps) {
   if (first.momentum.empty()) first.momentum.assign(first.values.size(), 0.0f);
   AGORA_CHECK_EQ(first.momentum.size(), first.values.size());
+  rows_ = rows;
+  steps_ = steps;
   auto anchor = std::make_shared<const TrunkSnapshot>(std::move(first));
   {
     base::MutexLock lock(mutex_);
@@ -91,6 +93,11 @@ bool Averaging::State::take_latest(TrunkLayout& trunk) {
   return true;
 }
 
+SinceRound Averaging::State::since_round() const {
+  base::MutexLock lock(mutex_);
+  return {.base = anchor_, .rows = rows_, .steps = steps_};
+}
+
 Averaging::Averaging(base::Loop& loop, peers::Transport& transport, peers::Directory& directory,
                      const AveragingConfig& config)
     : state_(std::make_shared<State>(loop, transport, directory, config)) {
@@ -99,11 +106,17 @@ Averaging::Averaging(base::Loop& loop, peers::Transport& transport, peers::Direc
 
 Averaging::~Averaging() { state_->stop(); }
 
-void Averaging::start(TrunkSnapshot first) { state_->start(std::move(first)); }
+void Averaging::start(TrunkSnapshot first, uint64_t rows, uint64_t steps) {
+  state_->start(std::move(first), rows, steps);
+}
 
 bool Averaging::step_done(uint64_t rows, uint64_t step, TrunkLayout& trunk) {
   return state_->step_done(rows, step, trunk);
 }
+
+bool Averaging::take_latest(TrunkLayout& trunk) { return state_->take_latest(trunk); }
+
+SinceRound Averaging::since_round() const { return state_->since_round(); }
 
 AveragingCounters Averaging::counters() const { return state_->counters(); }
 

@@ -9,8 +9,8 @@
 // on top of the new trunk, trunk' + (now - then), so that a member that dies in the middle costs the others
 // no time and a trainer that was left out or comes back loses nothing that it learned. (DiLoCo waits;
 // overlapping its communication is Kale et al. 2025, arXiv 2502.12996.) Bytes for P members and N numbers: 4
-// N (P - 1) out and as many in. The loop does the rest: messages, fetching, the outer step. step_done() by
-// one thread, the others any.
+// N (P - 1) out and as many in. The loop does the rest: messages, fetching, the outer step. step_done(),
+// take_latest() and since_round() by one thread, the others any.
 #pragma once
 
 #include <memory>
@@ -41,6 +41,13 @@ struct AveragingCounters {
   uint32_t members = 0;        // of the last round
 };
 
+// Where a trainer is between two rounds.
+struct SinceRound {
+  std::shared_ptr<const TrunkSnapshot> base;  // what its trunk grew from
+  uint64_t rows = 0;                          // that it has learned from since, and in so many steps
+  uint64_t steps = 0;
+};
+
 class Averaging {
  public:
   // Serves kAverage and kGetTrunk. All must outlive it.
@@ -48,12 +55,17 @@ class Averaging {
             const AveragingConfig& config);
   ~Averaging();
 
-  // Before the first step_done(). momentum may be empty: zero.
-  void start(TrunkSnapshot first);
+  // Before the first step_done(). momentum may be empty: zero. rows, steps: what the trainer's trunk has
+  // learned on top of it already.
+  void start(TrunkSnapshot first, uint64_t rows = 0, uint64_t steps = 0);
 
   // The trunk has learned from `rows` more rows. It is changed, and true, when a round has ended meanwhile;
   // it is only looked at then, and when a round begins.
   bool step_done(uint64_t rows, uint64_t step, TrunkLayout& trunk);
+
+  // The same without a step: for the day on which there is none.
+  bool take_latest(TrunkLayout& trunk);
+  SinceRound since_round() const;  // its base is null before start()
 
   AveragingCounters counters() const;
   std::shared_ptr<const TrunkSnapshot> latest() const;  // that it hands out; null: before start()

@@ -23,8 +23,10 @@ class Averaging::State : public std::enable_shared_from_this<Averaging::State> {
 
   void serve();
   void stop();
-  void start(TrunkSnapshot first);
+  void start(TrunkSnapshot first, uint64_t rows, uint64_t steps);
   bool step_done(uint64_t rows, uint64_t step, TrunkLayout& trunk);
+  bool take_latest(TrunkLayout& trunk);
+  SinceRound since_round() const;
 
   AveragingCounters counters() const;
   std::shared_ptr<const TrunkSnapshot> latest() const { return shelf_.latest(); }
@@ -36,8 +38,6 @@ class Averaging::State : public std::enable_shared_from_this<Averaging::State> {
     uint64_t rows = 0;
     uint64_t steps = 0;
   };
-
-  bool take_latest(TrunkLayout& trunk);
 
   // The loop's part.
   void begin(std::shared_ptr<const TrunkSnapshot> base, peers::Payload delta, uint64_t rows, uint64_t step);

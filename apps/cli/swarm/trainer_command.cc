@@ -25,7 +25,7 @@ constexpr double kNs = 1e-9;
 constexpr double kShareForTraining = 0.93;  // of the planned time; validation takes the rest
 constexpr char kInt8[] = "int8";
 constexpr int64_t kWarmSteps = 5;                  // not counted when the rate is measured
-constexpr int64_t kKeepNs = 30 * base::kSecondNs;  // between two copies of the trunk on the disk
+constexpr int64_t kKeepNs = 30 * base::kSecondNs;  // between two times that it writes down where it is
 constexpr size_t kSwarmDigits = 16;                // of its id, in a file name
 
 using Json = nlohmann::ordered_json;
@@ -45,11 +45,18 @@ class TrainerLoop {
       const Status status = one_step();
       if (absl::IsCancelled(status)) break;
       if (!status.ok() && !goes_on(status)) return status;
-      if (clock_.now_ns() >= keep_ns_) keep_trunk();
+      if (clock_.now_ns() >= keep_ns_) keep();
     }
     progress_.finish();
-    keep_trunk();
+    keep();
     return absl::OkStatus();
+  }
+
+  // A full disk costs the copy, not the training.
+  void keep() {
+    keep_ns_ = clock_.now_ns() + kKeepNs;
+    const Status kept = trainer_.keep();
+    if (!kept.ok()) node_.log().warning("the trunk is not kept", {{"error", std::string(kept.message())}});
   }
 
   // Any thread.
@@ -66,13 +73,6 @@ class TrainerLoop {
     node_.log().warning("step failed", {{"error", std::string(status.message())}});
     progress_.print(std::string(status.message()));
     return true;
-  }
-
-  // A full disk costs the copy, not the training.
-  void keep_trunk() {
-    keep_ns_ = clock_.now_ns() + kKeepNs;
-    const Status kept = trainer_.keep_trunk();
-    if (!kept.ok()) node_.log().warning("the trunk is not kept", {{"error", std::string(kept.message())}});
   }
 
   Status one_step() {
@@ -198,8 +198,8 @@ Status run_trainer(const TrainerFlags& flags, const Interrupt& interrupt) {
   train::SwarmTrainerConfig config;
   AGORA_ASSIGN_OR_RETURN(config.run, next_run(node->state_dir(), wall_clock_ns()));
   config.rows = dtype_of(flags.rows);
-  config.trunk_file =
-      absl::StrCat(node->state_dir(), "/trunk-", node->spec().id().text().substr(0, kSwarmDigits));
+  config.own_file =
+      absl::StrCat(node->state_dir(), "/trainer-", node->spec().id().text().substr(0, kSwarmDigits));
   AGORA_ASSIGN_OR_RETURN(const auto trainer,
                          train::SwarmTrainer::create({node->loop(), node->transport(), node->directory()},
                                                      node->spec(), options, compute, *task, config));
@@ -221,6 +221,7 @@ Status run_trainer(const TrainerFlags& flags, const Interrupt& interrupt) {
   AGORA_RETURN_IF_ERROR(loop.run());
   if (trainer->done()) say_trained(*trainer, flags.stay, flags.node.json);
   if (flags.stay) wait_for_interrupt(interrupt);
+  loop.keep();  // with what came of the last round
   say_event({{"event", "left"}, {"step", trainer->state().step}}, flags.node.json);
   return absl::OkStatus();
 }
