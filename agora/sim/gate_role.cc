@@ -58,7 +58,7 @@ GateRole::GateRole(Process& process, const swarm::SwarmSpec& spec, const GateSet
                     .seed = process.rng.next_u64(),
                     .observer = seen_interactive_.get()}),
       patient_(training_, *process.loop, nullptr, {.patience_ns = settings.deadline_ns}),
-      stopped_or_later_(process.loop->wait_point()) {
+      until_stopped_(*process.loop) {
   for (int i = 0; i < settings.callers; ++i) {
     process.loop->start_caller([this, seed = process.rng.next_u64()] { call_on(seed); });
   }
@@ -74,17 +74,11 @@ void GateRole::leave(std::function<void()> done) {
 }
 
 void GateRole::stop_callers() {
-  stopping_ = true;
   patient_.stop();
-  stopped_or_later_->wake_all();
+  until_stopped_.stop();
 }
 
-bool GateRole::think(int64_t ns) {
-  base::MutexLock lock(mutex_);
-  const int64_t until_ns = process_.loop->now_ns() + ns;
-  while (!stopping_ && process_.loop->now_ns() < until_ns) stopped_or_later_->wait_until(mutex_, until_ns);
-  return !stopping_ && !process_.loop->dead();
-}
+bool GateRole::think(int64_t ns) { return until_stopped_.rest(ns) && !process_.loop->dead(); }
 
 void GateRole::call_on(uint64_t seed) {
   Rng rng(seed);

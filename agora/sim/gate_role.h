@@ -10,6 +10,7 @@
 #include <memory>
 #include <vector>
 
+#include "agora/base/until_stopped.h"
 #include "agora/sim/peer.h"
 #include "agora/swarm/finder/finder.h"
 #include "agora/swarm/remote_experts.h"
@@ -66,9 +67,7 @@ class GateRole final : public PeerRole {
   std::unique_ptr<Seen> seen_training_, seen_interactive_;
   swarm::RemoteExperts training_, interactive_;
   train::PatientExperts patient_;
-  base::Mutex mutex_;
-  std::unique_ptr<base::WaitPoint> stopped_or_later_;
-  bool stopping_ = false;
+  base::UntilStopped until_stopped_;
   uint64_t questions_ = 0;
   GateCounters counters_;
 };

@@ -53,7 +53,7 @@ TrainerRole::TrainerRole(Process& process, const swarm::SwarmSpec& spec, const k
     : process_(process),
       settings_(settings),
       task_(batch_shape(settings.options), settings.chain),
-      stopped_or_later_(process.loop->wait_point()) {
+      until_stopped_(*process.loop) {
   train::SwarmTrainerConfig config;
   config.run = static_cast<uint64_t>(process.loop->world_now_ns()) + 1;
   config.in_flight_max = settings.options.micro_batches;
@@ -74,17 +74,11 @@ void TrainerRole::leave(std::function<void()> done) {
 }
 
 void TrainerRole::stop_callers() {
-  stopping_ = true;
   trainer_->stop();
-  stopped_or_later_->wake_all();
+  until_stopped_.stop();
 }
 
-bool TrainerRole::think(int64_t ns) {
-  base::MutexLock lock(mutex_);
-  const int64_t until_ns = process_.loop->now_ns() + ns;
-  while (!stopping_ && process_.loop->now_ns() < until_ns) stopped_or_later_->wait_until(mutex_, until_ns);
-  return !stopping_ && !process_.loop->dead();
-}
+bool TrainerRole::think(int64_t ns) { return until_stopped_.rest(ns) && !process_.loop->dead(); }
 
 void TrainerRole::train() {
   while (!trainer_->join(kJoinNs).ok()) {

@@ -8,6 +8,7 @@
 
 #include <memory>
 
+#include "agora/base/until_stopped.h"
 #include "agora/sim/chain_task.h"
 #include "agora/sim/peer.h"
 #include "agora/train/swarm_trainer.h"
@@ -48,9 +49,7 @@ class TrainerRole final : public PeerRole {
   const TrainerSettings& settings_;
   ChainTask task_;
   std::unique_ptr<train::SwarmTrainer> trainer_;
-  base::Mutex mutex_;
-  std::unique_ptr<base::WaitPoint> stopped_or_later_;
-  bool stopping_ = false;
+  base::UntilStopped until_stopped_;
 };
 
 }  // namespace agora::sim

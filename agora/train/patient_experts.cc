@@ -52,17 +52,11 @@ Status PatientExperts::mix_backward(moe::Ticket ticket, moe::View<const float> d
 
 bool PatientExperts::pause(int64_t ns) {
   const base::BatonRest rest(baton_);
-  base::MutexLock lock(mutex_);
-  ++pauses_;
-  const int64_t until_ns = loop_.now_ns() + ns;
-  while (!stopped_ && loop_.now_ns() < until_ns) stopped_or_later_->wait_until(mutex_, until_ns);
-  return !stopped_;
-}
-
-void PatientExperts::stop() {
-  base::MutexLock lock(mutex_);
-  stopped_ = true;
-  stopped_or_later_->wake_all();
+  {
+    base::MutexLock lock(mutex_);
+    ++pauses_;
+  }
+  return until_stopped_.rest(ns);
 }
 
 uint64_t PatientExperts::pauses() const {

@@ -11,11 +11,10 @@
 #pragma once
 
 #include <cstdint>
-#include <memory>
 
 #include "agora/base/baton.h"
 #include "agora/base/loop.h"
-#include "agora/base/mutex.h"
+#include "agora/base/until_stopped.h"
 #include "agora/moe/experts.h"
 
 namespace agora::train {
@@ -30,11 +29,7 @@ class PatientExperts final : public moe::Experts {
  public:
   // All are borrowed; baton may be null. loop: the one that deadlines are of.
   PatientExperts(moe::Experts& inner, base::Loop& loop, base::Baton* baton, const Patience& patience)
-      : inner_(inner),
-        loop_(loop),
-        baton_(baton),
-        patience_(patience),
-        stopped_or_later_(loop.wait_point()) {}
+      : inner_(inner), loop_(loop), baton_(baton), patience_(patience), until_stopped_(loop) {}
 
   // Unavailable: nobody served any of it for patience_ns.
   StatusOr<moe::MixResult> mix(LayerId layer, moe::View<const float> x, const moe::Route& route,
@@ -44,7 +39,7 @@ class PatientExperts final : public moe::Experts {
   void release(moe::Ticket ticket) override { inner_.release(ticket); }
   Status end_step(const moe::StepSettings& settings) override { return inner_.end_step(settings); }
 
-  void stop();
+  void stop() { until_stopped_.stop(); }
   uint64_t pauses() const;  // calls that had to be asked again
   uint64_t backwards_failed() const;
 
@@ -55,9 +50,8 @@ class PatientExperts final : public moe::Experts {
   base::Loop& loop_;
   base::Baton* baton_;
   const Patience patience_;
+  base::UntilStopped until_stopped_;
   mutable base::Mutex mutex_;
-  const std::unique_ptr<base::WaitPoint> stopped_or_later_;
-  bool stopped_ ABSL_GUARDED_BY(mutex_) = false;
   uint64_t pauses_ ABSL_GUARDED_BY(mutex_) = 0;
   uint64_t backwards_failed_ ABSL_GUARDED_BY(mutex_) = 0;
 };

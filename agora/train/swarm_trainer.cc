@@ -6,6 +6,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "agora/base/mutex.h"
+#include "agora/base/until_stopped.h"
 #include "agora/swarm/host/expert_store.h"
 #include "agora/swarm/loads_now.h"
 #include "agora/swarm/swarm_folder.h"
@@ -59,7 +60,6 @@ struct SwarmTrainer::State {
   StatusOr<bool> take_trunk_of_others(int64_t until_ns);
   Status take(swarm::TrunkSnapshot snapshot);
   void begin();
-  bool rest(int64_t ns);
   void balance();
 
   const SwarmPeer peer;
@@ -78,6 +78,7 @@ struct SwarmTrainer::State {
   std::optional<GateGrowth> growth;        // in asynchronous swarms whose gates have room
   std::vector<swarm::LoadsNow> loads_now;  // of each layer
   TrainState state;
+  base::UntilStopped until_stopped{peer.loop};
   int64_t joined_step = 0;  // where this trainer began to take steps of its own
   KeptTrainer from;         // a folder or its own file: what it begins with if nobody has a fresher trunk
 
@@ -88,14 +89,8 @@ struct SwarmTrainer::State {
     float loss ABSL_GUARDED_BY(mutex) = 0;
     float rows_per_s ABSL_GUARDED_BY(mutex) = 0;
     Rng::State cursor ABSL_GUARDED_BY(mutex);
-    bool stopped ABSL_GUARDED_BY(mutex) = false;
   };
   std::shared_ptr<Shown> shown = std::make_shared<Shown>();  // shared with the transport's handler
-
-  bool stopped() const {
-    base::MutexLock lock(shown->mutex);
-    return shown->stopped;
-  }
 };
 
 Status SwarmTrainer::State::make(const TrainOptions& options) {
@@ -186,7 +181,7 @@ Status SwarmTrainer::join(int64_t timeout_ns) {
     const int64_t look_ns = std::min(until_ns, s.peer.loop.now_ns() + kLookNs);
     const Status covered = s.finder.wait_until_covered(s.spec.layers, s.spec.experts, look_ns);
     if (covered.ok()) break;
-    if (s.stopped()) return absl::CancelledError("stopped while it waited for hosts");
+    if (s.until_stopped.stopped()) return absl::CancelledError("stopped while it waited for hosts");
     if (s.peer.loop.now_ns() >= until_ns) return covered;
   }
   AGORA_RETURN_IF_ERROR(s.go_on());
@@ -250,7 +245,7 @@ StatusOr<bool> SwarmTrainer::State::take_trunk_of_others(int64_t until_ns) {
     const Status taken = others.ok() ? take(*std::move(others)) : others.status();
     if (taken.ok()) return true;
     if (peer.loop.now_ns() >= until_ns) return taken;
-    if (!rest(kLookNs)) return absl::CancelledError("stopped while it looked for a trunk");
+    if (!until_stopped.rest(kLookNs)) return absl::CancelledError("stopped while it looked for a trunk");
   }
 }
 
@@ -262,18 +257,9 @@ Status SwarmTrainer::State::take(swarm::TrunkSnapshot snapshot) {
   return absl::OkStatus();
 }
 
-// False: stopped.
-bool SwarmTrainer::State::rest(int64_t ns) {
-  const auto point = peer.loop.wait_point();
-  const int64_t until_ns = peer.loop.now_ns() + ns;
-  base::MutexLock lock(shown->mutex);
-  while (!shown->stopped && peer.loop.now_ns() < until_ns) point->wait_until(shown->mutex, until_ns);
-  return !shown->stopped;
-}
-
 StatusOr<SwarmStepReport> SwarmTrainer::step() {
   State& s = *state_;
-  if (s.stopped()) return absl::CancelledError("training was stopped");
+  if (s.until_stopped.stopped()) return absl::CancelledError("training was stopped");
   const int64_t begin_ns = s.peer.loop.now_ns();
   const int64_t next = s.state.step + 1;
   const model::Batch batch = s.task.next();
@@ -374,10 +360,7 @@ Status SwarmTrainer::save(const std::string& dir) {
 }
 
 void SwarmTrainer::stop() {
-  {
-    base::MutexLock lock(state_->shown->mutex);
-    state_->shown->stopped = true;
-  }
+  state_->until_stopped.stop();
   state_->experts.stop();
 }
 

@@ -1,7 +1,7 @@
 // A trainer on its own disk: what its own part needs to go on as if it had not ended.
 //
-//   AGORA_RETURN_IF_ERROR(write_trainer_file("agora-state/trainer", kept));       // the old one or the new one
-//   StatusOr<KeptTrainer> kept = read_trainer_file("agora-state/trainer");        // NotFound: there is none
+//   AGORA_RETURN_IF_ERROR(write_trainer_file("agora-state/trainer", kept));   // the old one or the new one
+//   StatusOr<KeptTrainer> kept = read_trainer_file("agora-state/trainer");    // NotFound: there is none
 //
 // 20 bytes for each number of the trunk, and a SHA-256 of it all. Any thread; may wait for the disk.
 #pragma once
