@@ -52,6 +52,7 @@ struct AnswerFact : PeerFact {
 struct GradientFact : PeerFact {
   uint64_t question = 0;
   Status status;
+  uint64_t lost = 0;  // choices whose gradient nobody answered
 };
 
 // A host has computed its part of a mixture: what each choice adds to its token.

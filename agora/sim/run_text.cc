@@ -85,10 +85,10 @@ std::string run_text(const RunReport& r) {
                      absl::StrFormat("%.3f %% of the gates', %.3f %% in calm", percent(t.mass_lost, t.mass),
                                      percent(r.in_calm.mass_lost, r.in_calm.mass)));
   text += report_row("load", load_text(r.samples));
-  text += report_row(
-      "updates",
-      absl::StrFormat("%d taken, %d refused, %d taken twice; %d gradients, %d not delivered", t.updates_taken,
-                      t.updates_refused, t.updates_doubled, t.gradients, t.gradients_failed));
+  text +=
+      report_row("updates", absl::StrFormat("%d taken, %d refused, %d taken twice; %d gradients, %d in part",
+                                            t.updates_taken, t.updates_refused, t.updates_doubled,
+                                            t.gradients, t.gradients_failed));
   if (r.scenario.trainers > 0) {
     text += report_row(
         "steps", absl::StrFormat("%d taken, %d failed; loss %.2f at first, %.2f at last, %.2f at best; "

@@ -53,7 +53,7 @@ void Tally::on_answer(const AnswerFact& fact) {
 
 void Tally::on_gradient(const GradientFact& fact) {
   ++totals_.gradients;
-  totals_.gradients_failed += fact.status.ok() ? 0 : 1;
+  totals_.gradients_failed += fact.status.ok() && fact.lost == 0 ? 0 : 1;
 }
 
 void Tally::on_update(const UpdateFact& fact) {

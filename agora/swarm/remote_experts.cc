@@ -48,6 +48,17 @@ Status check_finite(std::string_view name, tensor::View<const float> rows) {
       absl::StrFormat("remote experts: row %d of %s holds a NaN or an infinity", bad, name));
 }
 
+// Of those that had arrived in the forward call.
+uint64_t choices_lost(const std::vector<KeptPiece>& pieces, const std::vector<uint8_t>& arrived) {
+  uint64_t lost = 0;
+  for (const KeptPiece& piece : pieces) {
+    for (size_t i = 0; i < piece.arrived.size(); ++i) {
+      lost += piece.arrived[i] != 0 && arrived[piece.part.choice[i]] == 0 ? 1 : 0;
+    }
+  }
+  return lost;
+}
+
 }  // namespace
 
 struct RemoteExperts::State final : CallBudget {
@@ -256,6 +267,7 @@ Status RemoteExperts::State::mix_backward(moe::Ticket ticket, tensor::View<const
   {
     base::MutexLock lock(mutex);
     report.updates_refused += backward.updates_refused();
+    report.gradients_lost += choices_lost(forward->pieces, call.arrived());
     for (const uint32_t send : call.summands()) touched.emplace(call.send(send).to, call.send(send).at);
   }
   AGORA_RETURN_IF_ERROR(refused);

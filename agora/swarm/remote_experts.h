@@ -51,6 +51,7 @@ struct MixReport {
   double gate_mass = 0;                                       // sum of all weights ...
   double gate_mass_lost = 0;                                  // ... and of those that were lost
   uint64_t updates_refused = 0;                               // too old, or no leader took them
+  uint64_t gradients_lost = 0;                                // choices whose gradient nobody answered
   uint64_t tickets_resent = 0;                                // x was sent again because its ticket had gone
   int64_t bytes_sent = 0, bytes_received = 0;
 };

@@ -150,10 +150,10 @@ void NothingWaits::on_answer(const AnswerFact& fact) {
 }
 
 void NothingWaits::on_gradient(const GradientFact& fact) {
-  if (fact.status.ok() || !settled(fact.at_ns - deadline_ns_)) return;
+  if ((fact.status.ok() && fact.lost == 0) || !settled(fact.at_ns - deadline_ns_)) return;
   violated(fact.at_ns,
            concat("gate ", fact.peer, " question ", fact.question, " to bring its gradient in calm"),
-           fact.status.ToString());
+           concat(fact.status.ToString(), ", ", fact.lost, " choices lost"));
 }
 
 // ---- limits

@@ -75,6 +75,7 @@ void append_metrics(const swarm::MixReport& r, std::vector<Metric>& to) {
               r.gate_mass_lost);
   add_counter(to, "agora_updates_refused_total", "Gradients that no leader took, or that came too old.",
               r.updates_refused);
+  add_counter(to, "agora_gradients_lost_total", "Choices whose gradient nobody answered.", r.gradients_lost);
   add_counter(to, "agora_tickets_resent_total", "Backward calls that had to send their inputs again.",
               r.tickets_resent);
   add_counter(to, "agora_mix_bytes_sent_total", "Bytes of rows to hosts.", r.bytes_sent);
@@ -91,6 +92,7 @@ void add_to(const swarm::MixReport& report, swarm::MixReport& sum) {
   sum.gate_mass += report.gate_mass;
   sum.gate_mass_lost += report.gate_mass_lost;
   sum.updates_refused += report.updates_refused;
+  sum.gradients_lost += report.gradients_lost;
   sum.tickets_resent += report.tickets_resent;
   sum.bytes_sent += report.bytes_sent;
   sum.bytes_received += report.bytes_received;
