@@ -18,8 +18,9 @@
 
 namespace agora::kernels {
 
-// Scratch of one wave. A few experts of a few hundred rows: the stages of a wave then find each other's
-// results in the last-level cache, while barriers between stages stay rare.
+// Scratch of one wave: full from kWaveBytes on, so that its stages find each other's results in caches close
+// by. An expert is cut only beyond kWaveBytesMax: its weights would be read once more for every part.
+constexpr int64_t kWaveBytes = int64_t{4} << 20;
 constexpr int64_t kWaveBytesMax = int64_t{24} << 20;
 
 template <class T>
@@ -64,19 +65,17 @@ template <class T, class BytesPerRow>
 std::vector<std::vector<Segment<T>>> plan_waves(std::span<const ExpertGroup> groups,
                                                 BytesPerRow bytes_per_row) {
   std::vector<std::vector<Segment<T>>> waves(1);
-  int64_t left = kWaveBytesMax;
+  int64_t used = 0;
   for (size_t g = 0; g < groups.size(); ++g) {
     const ExpertGroup& group = groups[g];
     const int64_t row_bytes = bytes_per_row(*group.pack);
+    const int64_t rows_max = std::max(kBlockRows, kWaveBytesMax / row_bytes / kBlockRows * kBlockRows);
     for (int64_t row = 0; row < group.rows;) {
-      const int64_t rows_left = group.rows - row;
-      const int64_t fit = left / row_bytes / kBlockRows * kBlockRows;
-      if (rows_left * row_bytes > left && !waves.back().empty()) {
+      if (used >= kWaveBytes || row > 0) {
         waves.emplace_back();
-        left = kWaveBytesMax;
-        continue;
+        used = 0;
       }
-      const int64_t rows = std::min(rows_left, std::max(fit, kBlockRows));
+      const int64_t rows = std::min(rows_max, group.rows - row);
       Segment<T> segment;
       segment.pack = group.pack;
       segment.group = static_cast<int64_t>(g);
@@ -85,9 +84,8 @@ std::vector<std::vector<Segment<T>>> plan_waves(std::span<const ExpertGroup> gro
       segment.tokens = group.tokens + row;
       segment.weights = group.weights + row;
       waves.back().push_back(segment);
-      left -= rows * row_bytes;
+      used += rows * row_bytes;
       row += rows;
-      if (row < group.rows) left = 0;
     }
   }
   return waves;
