@@ -2,9 +2,9 @@
 //
 //   AGORA_ASSIGN_OR_RETURN(RowOverhead o, measure_row_overhead(compute, {}));   o.p50_us;  o.p99_us;
 //
-// A host and a gate in this process, each with its own transport and threads, as two processes would have;
-// the calls are interactive and exact, one after the other, as a generation's are. Not for serving: for
-// `agora bench swarm`.
+// A gate in this process and a host in a child of its own; the calls are interactive and exact, one after the
+// other, as a generation's are. Not for serving: for `agora bench swarm`. Forks: before this process has
+// threads that compute or call.
 #pragma once
 
 #include <cstdint>

@@ -12,6 +12,7 @@
 #include <span>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "agora/peers/transport/frame.h"
 
@@ -20,7 +21,7 @@ namespace agora::peers {
 // Received bytes, in one piece or several, that live as long as owner does.
 struct Pieces {
   std::shared_ptr<const void> owner;
-  std::span<const base::Bytes> pieces;
+  std::vector<base::Bytes> pieces;
 
   size_t size() const;
   void copy_to(size_t offset, std::span<std::byte> to) const;  // to.size() bytes from offset

@@ -48,8 +48,11 @@ Echo bare_echo(double seconds) {
   const std::filesystem::path dir = std::filesystem::path(own_program()).parent_path();
   const auto text = run_program({(dir / "bin" / "transport_bench").string(), absl::StrCat(seconds)});
   if (!text.ok()) {
-    std::fprintf(stderr, "bench: no yardstick: %s; a build with tests has it\n",
-                 std::string(text.status().message()).c_str());
+    std::fprintf(
+        stderr,
+        "bench: no yardstick: %s; \"cmake -DAGORA_TESTS=ON %s && ninja -C %s transport_bench\" builds "
+        "it\n",
+        std::string(text.status().message()).c_str(), dir.c_str(), dir.c_str());
     return {};
   }
   std::istringstream lines(*text);

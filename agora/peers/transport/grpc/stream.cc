@@ -52,6 +52,12 @@ Status status_of(const grpc::Status& status) {
   }
 }
 
+bool holds_request(const Pieces& frame) {
+  std::byte kind{};
+  if (frame.size() > 0) frame.copy_to(0, {&kind, 1});
+  return kind == static_cast<std::byte>(FrameKind::request);
+}
+
 }  // namespace
 
 void StreamCount::add(int n) {
@@ -131,15 +137,18 @@ void GrpcStream::on_start(bool ok) {
 
 void GrpcStream::read() { read_now(&incoming_, begin(What::read)); }
 
-// The next read begins before the frame is handled: the queue's one thread comes for it only afterwards, and
-// the caller whom this frame wakes does not meet us inside gRPC, where one of us would be sent to another
+// A request is handled before the next read begins: an answer that it gets at once takes the update of the
+// stream's window along, which is a message of its own otherwise. After any other frame the read comes first:
+// the caller whom the frame wakes does not meet us inside gRPC, where one of us would be sent to another
 // thread.
 void GrpcStream::on_read(bool ok) {
-  grpc::ByteBuffer frame;
+  Pieces frame;
+  if (ok) frame = take_incoming();
+  const bool request = ok && holds_request(frame);
+  if (request) session_->on_frame(frame);
   {
     MutexLock lock(mutex_);
     if (ok) {
-      frame.Swap(&incoming_);
       if (running_) read();
     } else {
       broken_ = true;
@@ -147,19 +156,21 @@ void GrpcStream::on_read(bool ok) {
       if (running_ && !writing_) finish();
     }
   }
-  if (ok) hand_over(frame);
+  if (ok && !request) session_->on_frame(frame);
 }
 
-void GrpcStream::hand_over(const grpc::ByteBuffer& frame) {
+Pieces GrpcStream::take_incoming() {
   auto slices = std::make_shared<std::vector<grpc::Slice>>();
-  const bool dumped = frame.Dump(slices.get()).ok();
+  const bool dumped = incoming_.Dump(slices.get()).ok();
   AGORA_CHECK(dumped);
-  std::vector<base::Bytes> pieces;
-  pieces.reserve(slices->size());
+  incoming_.Clear();
+  Pieces frame;
+  frame.pieces.reserve(slices->size());
   for (const grpc::Slice& slice : *slices) {
-    pieces.emplace_back(reinterpret_cast<const std::byte*>(slice.begin()), slice.size());
+    frame.pieces.emplace_back(reinterpret_cast<const std::byte*>(slice.begin()), slice.size());
   }
-  session_->on_frame({.owner = slices, .pieces = pieces});
+  frame.owner = std::move(slices);
+  return frame;
 }
 
 void GrpcStream::write(Frame frame) {

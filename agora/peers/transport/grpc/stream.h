@@ -67,7 +67,7 @@ class GrpcStream : public Wire, public std::enable_shared_from_this<GrpcStream> 
   void on_start(bool ok);
   void on_read(bool ok);
   void on_written(bool ok);
-  void hand_over(const grpc::ByteBuffer& frame);
+  Pieces take_incoming();
   void read() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void finish() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void* begin(What what) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
