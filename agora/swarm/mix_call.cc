@@ -122,12 +122,22 @@ uint32_t MixCall::add_send(MixSend plan, int64_t now_ns, MixActions& actions) {
   const auto number = static_cast<uint32_t>(sends_.size());
   plan.send = number;
   if (plan.origin == kNone) plan.origin = number;
-  const int64_t attempt = attempt_ns(plan.to);
-  plan.deadline_ns = settings_.deadline_ns - now_ns < attempt ? settings_.deadline_ns : now_ns + attempt;
+  plan.deadline_ns = deadline_ns(plan.to, now_ns);
   actions.sends.push_back(plan);
   sends_.push_back({.plan = std::move(plan), .sent_ns = now_ns, .hedges = {}, .arrived = {}});
   ++waiting_;
   return number;
+}
+
+void MixCall::begin_again(uint32_t number, int64_t now_ns) {
+  Sent& sent = sends_[number];
+  sent.sent_ns = now_ns;
+  sent.plan.deadline_ns = deadline_ns(sent.plan.to, now_ns);
+}
+
+int64_t MixCall::deadline_ns(const peers::PeerId& host, int64_t now_ns) const {
+  const int64_t attempt = attempt_ns(host);
+  return settings_.deadline_ns - now_ns < attempt ? settings_.deadline_ns : now_ns + attempt;
 }
 
 int64_t MixCall::attempt_ns(const peers::PeerId& host) const {

@@ -94,6 +94,8 @@ class MixCall {
   MixActions on_reply(uint32_t send, std::span<const uint8_t> arrived, int64_t now_ns);
   MixActions on_failure(uint32_t send, Failure failure, int64_t now_ns);
   MixActions on_timer(int64_t now_ns);
+  // A send that waits goes to its host once more, with more in it: the host has its time anew.
+  void begin_again(uint32_t send, int64_t now_ns);
 
   bool done() const { return waiting_ == 0 && parked_.empty(); }
   int64_t timer_ns() const;  // when on_timer() has something to do
@@ -146,6 +148,7 @@ class MixCall {
   void go_on(uint32_t send, Failure failure, int64_t now_ns, MixActions& actions);
   void end(MixActions& actions);
   int64_t attempt_ns(const peers::PeerId& host) const;
+  int64_t deadline_ns(const peers::PeerId& host, int64_t now_ns) const;
   bool is_candidate(const peers::PeerId& host, const std::vector<int32_t>& experts) const;
   std::vector<Choice> choices_of(const MixSend& plan) const;
 

@@ -112,6 +112,21 @@ TEST_F(MixCallTest, AnotherReplicaTakesOver) {
   EXPECT_EQ(call.served().replica, 3);
 }
 
+// Random seed 180, simulated: a host that had lost the ticket got the rows in what was left of the first try's
+// time, less than a round trip.
+TEST_F(MixCallTest, AHostThatIsSentMoreHasItsTimeAnew) {
+  MixCall& call = make(kTraining);
+  call.start(0);
+  call.begin_again(0, 300);
+  EXPECT_EQ(call.send(0).deadline_ns, 700);
+  EXPECT_EQ(call.send(1).deadline_ns, 400);
+  call.begin_again(0, 690);
+  EXPECT_EQ(call.send(0).deadline_ns, 1000);  // the call's own
+  answer(0, 900);
+  answer(1, 900);
+  EXPECT_THAT(call.arrived(), ElementsAre(1, 1, 1, 1, 1));
+}
+
 TEST_F(MixCallTest, WhatAHostDoesNotHoldGoesElsewhereAndTheRestCounts) {
   MixCall& call = make(kTraining);
   call.start(0);

@@ -107,6 +107,7 @@ MixActions RemoteCall::handle(MixCall& call, uint32_t number, const peers::Reply
   }
   if (lost_ticket) {
     ++counts_.tickets_resent;
+    call.begin_again(number, now_ns);
     send(plan, true);
     return {};
   }
