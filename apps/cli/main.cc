@@ -16,11 +16,11 @@ namespace {
 
 agora::cli::Interrupt interrupt{false};  // a signal handler can reach nothing but a global
 
-// The first signal asks; the second, when the answer takes too long, ends the process as it would have at
-// first.
+// The first Ctrl-C asks; the second, when the answer takes too long, ends the process as it would have at
+// first. SIGTERM only asks: a child gets one for each thread of a parent that is killed (child_process.h).
 extern "C" void on_signal(int signal_number) {
   interrupt.store(true);
-  std::signal(signal_number, SIG_DFL);
+  if (signal_number == SIGINT) std::signal(signal_number, SIG_DFL);
 }
 
 int run(int argc, char** argv) {

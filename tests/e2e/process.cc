@@ -84,7 +84,11 @@ void Process::make_room() {
 }
 
 void Process::interrupt() {
-  if (!ended_) kill(child_, SIGINT);
+  if (!ended_) ::kill(child_, SIGINT);
+}
+
+void Process::kill() {
+  if (!ended_) ::kill(child_, SIGKILL);
 }
 
 Outcome Process::finish() {

@@ -40,6 +40,7 @@ class Process {
   // Until its standard output holds the text, or it has ended. False: it ended without.
   bool wait_for_output(const std::string& text);
   void interrupt();
+  void kill();       // -9
   void make_room();  // lifts file_bytes_max
   Outcome finish();
   // So far.

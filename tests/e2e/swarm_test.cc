@@ -177,6 +177,21 @@ TEST(Swarm, EndsInGoodOrderWhileItTrains) {
   EXPECT_THAT(end.out, HasSubstr("\"event\":\"done\""));
 }
 
+// Of the first line of a trainer, or of its last.
+enum class Line : uint8_t { first, last };
+int64_t step_in(const std::string& output, Line which) {
+  const std::string event = "\"event\":\"step\"";
+  const size_t at = which == Line::first ? output.find(event) : output.rfind(event);
+  const size_t number = output.find("\"step\":", at + event.size());
+  return number == std::string::npos ? 0 : std::stoll(output.substr(number + 7));
+}
+
+Process resume(const ScratchFolder& scratch, const ScratchFolder& output) {
+  return Process::start({"up", "--resume", (scratch / "run").string(), "--data", (scratch / "data").string(),
+                         "--hosts", "2", "--trainers", "1", "--servers", "0", "--json"},
+                        output);
+}
+
 TEST(Swarm, GoesOnFromWhatWasSaved) {
   const ScratchFolder scratch;
   {
@@ -187,19 +202,34 @@ TEST(Swarm, GoesOnFromWhatWasSaved) {
     std::filesystem::rename(swarm.data(), scratch / "data");
   }
   const json manifest = json::parse(read_file(scratch / "run" / "saved" / "manifest.json"), nullptr, false);
-  const auto first_saved = manifest.at("step").get<int64_t>();
-  Process again =
-      Process::start({"up", "--resume", (scratch / "run").string(), "--data", (scratch / "data").string(),
-                      "--hosts", "2", "--trainers", "1", "--servers", "0", "--json"},
-                     scratch);
+  const ScratchFolder output;
+  Process again = resume(scratch, output);
   ASSERT_TRUE(again.wait_for_output("\"event\":\"step\""));
   again.interrupt();
   const Outcome outcome = again.finish();
   EXPECT_EQ(outcome.exit_code, 0) << outcome.err;
-  const size_t at = outcome.out.find("\"event\":\"step\"");
-  const std::string line = outcome.out.substr(at, outcome.out.find('\n', at) - at);
-  const size_t number = line.find("\"step\":", 14) + 7;
-  EXPECT_GT(std::stoll(line.substr(number)), first_saved);
+  EXPECT_GT(step_in(outcome.out, Line::first), manifest.at("step").get<int64_t>());
+}
+
+// Its processes end with it, in good order, and nobody has saved the whole swarm yet.
+TEST(Swarm, GoesOnWhereItWasWhenAgoraUpWasKilled) {
+  const ScratchFolder scratch;
+  write_two_domains(scratch / "data");
+  std::vector<std::string> arguments =
+      small_train((scratch / "data").string(), (scratch / "run").string(),
+                  {"--steps", "1000000", "--hosts", "2", "--trainers", "1", "--servers", "0"});
+  arguments[0] = "up";
+  Process first = Process::start(arguments, scratch);
+  ASSERT_TRUE(first.wait_for_output("\"step\":50,"));
+  first.kill();
+  const int64_t step = step_in(first.finish().out, Line::last);
+  const ScratchFolder output;
+  Process again = resume(scratch, output);
+  ASSERT_TRUE(again.wait_for_output("\"event\":\"step\"")) << again.errors();
+  again.interrupt();
+  const Outcome outcome = again.finish();
+  EXPECT_EQ(outcome.exit_code, 0) << outcome.err;
+  EXPECT_GT(step_in(outcome.out, Line::first), step);
 }
 
 }  // namespace

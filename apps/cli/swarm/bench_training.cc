@@ -49,7 +49,7 @@ class BenchSwarm {
     plan.hosts = kHosts;
     plan.trainers = plan.servers = 0;
     plan.http = "off";
-    for (ChildPlan& child : plan_children(plan, dir, swarm->node_->endpoint())) {
+    for (ChildPlan& child : plan_children(plan, dir, swarm->node_->endpoint(), /*from_saved=*/false)) {
       AGORA_RETURN_IF_ERROR(swarm->supervisor_.start(std::move(child)));
     }
     return swarm;

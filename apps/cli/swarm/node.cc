@@ -24,6 +24,7 @@ namespace agora::cli {
 namespace {
 
 constexpr int64_t kRefreshNs = base::kSecondNs;
+constexpr int64_t kEndNs = 10 * base::kSecondNs;  // that the folder's last peer may need to end
 constexpr char kStandardError[] = "-";
 constexpr char kJson[] = "application/json";
 
@@ -57,7 +58,7 @@ void add_node_flags(CLI::App& command, NodeFlags& flags) {
 
 StatusOr<std::unique_ptr<Node>> Node::open(const NodeFlags& flags, const Interrupt& interrupt) {
   std::unique_ptr<Node> node(new Node(flags));
-  AGORA_ASSIGN_OR_RETURN(node->folder_, StateFolder::open(flags.state));
+  AGORA_ASSIGN_OR_RETURN(node->folder_, StateFolder::open(flags.state, kEndNs));
   AGORA_ASSIGN_OR_RETURN(node->join_, endpoints_of(flags.join));
   AGORA_ASSIGN_OR_RETURN(node->identity_, peers::Identity::load_or_create(flags.state + "/peer.key"));
   const std::string log = flags.log.empty() ? flags.state + "/log" : flags.log;

@@ -17,10 +17,11 @@ namespace agora::cli {
 namespace {
 
 constexpr int64_t kRunBytesMax = 32;
+constexpr int64_t kLookNs = 20'000'000;  // whether the folder has become free
 
 }  // namespace
 
-StatusOr<StateFolder> StateFolder::open(const std::string& dir) {
+StatusOr<StateFolder> StateFolder::open(const std::string& dir, int64_t patience_ns) {
   std::error_code error;
   std::filesystem::create_directories(dir, error);
   if (error) {
@@ -33,7 +34,11 @@ StatusOr<StateFolder> StateFolder::open(const std::string& dir) {
     return absl::InvalidArgumentError(
         absl::StrCat("--state ", dir, ": expected a folder to write to: ", path, ": ", strerror(errno)));
   }
-  if (flock(folder.lock_, LOCK_EX | LOCK_NB) == 0) return folder;
+  for (int64_t waited_ns = 0;; waited_ns += kLookNs) {
+    if (flock(folder.lock_, LOCK_EX | LOCK_NB) == 0) return folder;
+    if (errno != EWOULDBLOCK || waited_ns >= patience_ns) break;
+    usleep(kLookNs / 1000);
+  }
   if (errno != EWOULDBLOCK) {
     return absl::InvalidArgumentError(
         absl::StrCat("--state ", dir, ": its lock can not be taken: ", path, ": ", strerror(errno)));

@@ -18,7 +18,8 @@ namespace agora::cli {
 
 class StateFolder {
  public:
-  static StatusOr<StateFolder> open(const std::string& dir);
+  // A peer that is ending is waited for. FailedPrecondition: one lives there still after patience_ns.
+  static StatusOr<StateFolder> open(const std::string& dir, int64_t patience_ns = 0);
 
   StateFolder() = default;  // of nobody
   ~StateFolder();

@@ -1,7 +1,9 @@
 #include "apps/cli/swarm/state_folder.h"
 
 #include <filesystem>
+#include <memory>
 #include <optional>
+#include <thread>
 
 #include <gtest/gtest.h>
 
@@ -21,6 +23,16 @@ TEST(StateFolder, BelongsToOneAtATime) {
   folder.reset();
   EXPECT_TRUE(StateFolder::open(dir).ok());
   std::filesystem::remove_all(::testing::TempDir() + "agora-state-folder-test");
+}
+
+TEST(StateFolder, WhoIsEndingIsWaitedFor) {
+  const std::string dir = ::testing::TempDir() + "agora-state-folder-ending";
+  auto ending = std::make_unique<StatusOr<StateFolder>>(StateFolder::open(dir));
+  ASSERT_TRUE(ending->ok());
+  std::thread end([&] { ending.reset(); });
+  EXPECT_TRUE(StateFolder::open(dir, int64_t{60} * 1'000'000'000).ok());
+  end.join();
+  std::filesystem::remove_all(dir);
 }
 
 // A machine whose clock goes back must not repeat a run: hosts would take its updates for applied.

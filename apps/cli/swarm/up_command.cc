@@ -19,7 +19,9 @@ void add_up_command(CLI::App& app, const Interrupt& interrupt, CommandResult& re
   command->add_option("--rows", flags->rows, "how rows travel from trainers to hosts: bf16, f32, int8")
       ->check(CLI::IsMember({"f32", "bf16", "int8"}));
   add_rule_flags(*command, flags->rules);
-  command->add_option("--resume", flags->resume, "go on with the swarm that was saved in this folder");
+  command->add_option("--resume", flags->resume,
+                      "go on with the swarm of this folder, also one that was killed: of the recipe "
+                      "--data, --steps and --minutes count (in all)");
   command->add_option("--listen", flags->listen, "HOST:PORT of this process; the others take HOST, any port");
   command->add_option("--http", flags->http, "likewise for the page, /feed, /status and /metrics; off: none");
   command->add_option("--swarm-key", flags->swarm_key_file, "file with the key of a private swarm");
@@ -34,8 +36,12 @@ void add_up_command(CLI::App& app, const Interrupt& interrupt, CommandResult& re
       "RECIPE is a folder with config.toml, or a TOML file, as for agora train. Other commands find the "
       "swarm by\n"
       "themselves: agora peers, agora experts, agora ask --swarm \"text\".");
-  command->callback(
-      [flags, &interrupt, &result] { result.exit_code = report(UpRun(*flags, interrupt).run()); });
+  command->callback([flags, command, &interrupt, &result] {
+    if (!flags->resume.empty() && command->count("--steps") > 0) flags->steps_resumed = flags->options.steps;
+    if (!flags->resume.empty() && command->count("--minutes") > 0)
+      flags->minutes_resumed = flags->options.minutes;
+    result.exit_code = report(UpRun(*flags, interrupt).run());
+  });
 }
 
 }  // namespace agora::cli

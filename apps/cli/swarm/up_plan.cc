@@ -16,7 +16,7 @@ std::string any_port_of(const std::string& listen) { return listen.substr(0, lis
 const std::string& command_of(const ChildPlan& plan) { return plan.arguments.front(); }
 
 std::vector<ChildPlan> plan_children(const UpFlags& flags, const std::string& dir,
-                                     const peers::Endpoint& join) {
+                                     const peers::Endpoint& join, bool from_saved) {
   std::vector<ChildPlan> plans;
   const auto add = [&](const std::string& command, const std::string& name, int number,
                        const std::vector<std::string>& more) {
@@ -41,7 +41,9 @@ std::vector<ChildPlan> plan_children(const UpFlags& flags, const std::string& di
                                 absl::StrCat("--leave-seconds=", kLeaveSeconds)};
   std::vector<std::string> trainer{"--stay", "--rows=" + flags.rows};
   if (!flags.options.data.empty()) trainer.push_back("--data=" + flags.options.data);
-  if (!flags.resume.empty()) {
+  if (flags.steps_resumed > 0) trainer.push_back(absl::StrCat("--steps=", flags.steps_resumed));
+  if (flags.minutes_resumed > 0) trainer.push_back(absl::StrCat("--minutes=", flags.minutes_resumed));
+  if (from_saved) {
     host.push_back(absl::StrCat("--from=", dir, kSavedDir));
     trainer.push_back(absl::StrCat("--resume=", dir, kSavedDir));
   }

@@ -1,6 +1,6 @@
 // What `agora up` is told, and the processes that follow from it.
 //
-//   for (ChildPlan& plan : plan_children(flags, "runs/words", at)) supervisor.start(std::move(plan));
+//   for (ChildPlan& plan : plan_children(flags, "runs/words", at, saved)) supervisor.start(std::move(plan));
 //
 // Plain values.
 #pragma once
@@ -25,6 +25,8 @@ struct UpFlags {
   int32_t room = 1000;
   std::string rows = "bf16";  // of the trainers: see agora trainer --rows
   std::string resume;         // folder of an earlier `agora up`
+  int64_t steps_resumed = 0;  // in all, of a swarm that goes on; 0: as it was planned
+  double minutes_resumed = 0;
   std::string listen = "127.0.0.1:0";
   std::string http = "127.0.0.1:0";
   std::string swarm_key_file;
@@ -37,9 +39,10 @@ struct UpFlags {
 constexpr const char* kSpecFile = "/spec";  // in the swarm's folder
 constexpr const char* kSavedDir = "/saved";
 
-// Hosts, trainers, servers, in this order; `join` is a peer that lives already.
+// Hosts, trainers, servers, in this order; `join` is a peer that lives already. from_saved: what they have
+// not on their own disks is in dir + kSavedDir; an `agora up` that was killed may have left none.
 std::vector<ChildPlan> plan_children(const UpFlags& flags, const std::string& dir,
-                                     const peers::Endpoint& join);
+                                     const peers::Endpoint& join, bool from_saved);
 
 // "host", "trainer", "serve": the command of a child.
 const std::string& command_of(const ChildPlan& plan);

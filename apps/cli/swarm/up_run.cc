@@ -134,7 +134,7 @@ Status UpRun::start_all() {
   supervisor_.emplace(SupervisorSettings{.program = own_program(), .respawn = flags_.respawn}, clock_);
   watch_.emplace(*supervisor_, node_->transport(), node_->spec().name, page_url(*node_), clock_);
   watch_->set_phase("starting");
-  for (ChildPlan& plan : plan_children(flags_, dir_, node_->endpoint())) {
+  for (ChildPlan& plan : plan_children(flags_, dir_, node_->endpoint(), fs::exists(dir_ + kSavedDir))) {
     AGORA_RETURN_IF_ERROR(supervisor_->start(std::move(plan)));
   }
   if (flags_.json) {
