@@ -17,16 +17,8 @@
 
 #include "agora/kernels/attention_softmax-inl.h"
 #include "agora/kernels/matmul.h"
+#include "agora/kernels/unroll.h"
 #include "hwy/highway.h"
-
-// Register tiles must be unrolled whole, or the compiler keeps them in memory.
-#ifndef AGORA_UNROLL
-#ifdef __clang__
-#define AGORA_UNROLL _Pragma("unroll")
-#else
-#define AGORA_UNROLL _Pragma("GCC unroll 16")
-#endif
-#endif
 
 HWY_BEFORE_NAMESPACE();
 namespace agora::kernels::HWY_NAMESPACE {
