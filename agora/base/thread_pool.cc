@@ -83,6 +83,7 @@ struct ThreadPool::Shared {
       if (!join()) continue;
       take_pieces();
       loop.fetch_sub(1, std::memory_order_release);
+      loop.notify_one();
     }
   }
 
@@ -92,14 +93,17 @@ struct ThreadPool::Shared {
     if (sleepers > 0) wake.wake_all();
   }
 
-  // No worker joins any more, and those that had have left.
+  // No worker joins any more, and those that had have left. Where one stays long the system has taken its
+  // processor away: the caller sleeps, so that the worker may go on on this one.
   void close() {
     loop.fetch_and(~kOpen, std::memory_order_relaxed);
-    for (int spin = 0; (loop.load(std::memory_order_acquire) & kInside) != 0; ++spin) {
+    for (int spin = 0;; ++spin) {
+      const uint64_t now = loop.load(std::memory_order_acquire);
+      if ((now & kInside) == 0) return;
       if (spin < kSpins) {
         relax();
       } else {
-        sched_yield();
+        loop.wait(now, std::memory_order_acquire);
       }
     }
   }
