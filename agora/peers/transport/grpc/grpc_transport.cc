@@ -26,11 +26,11 @@ namespace {
 
 const RealClock kClock;
 
-// Both directions: how much of a stream may be on its way before its reader has taken it. Above a chunk, so
-// that a large payload does not wait a round trip for every 64 KiB.
+// Both directions: how much of a stream may be on its way before its reader has taken it, at first; gRPC then
+// measures what the way holds. Above a chunk, so that a large payload does not wait a round trip for every
+// 64 KiB.
 constexpr int kWindowBytes = 4 << 20;
-constexpr int kHttpFrameBytes = 1 << 20;  // of HTTP/2; TLS cuts them into 16 KiB anyway
-constexpr int kCallAttempts = 3;          // a session may close between being found and being used
+constexpr int kCallAttempts = 3;  // a session may close between being found and being used
 
 int milliseconds(int64_t ns) { return static_cast<int>(ns / base::kMillisecondNs); }
 
@@ -39,8 +39,6 @@ std::map<std::string, int> arguments(const TransportLimits& limits) {
       {GRPC_ARG_MAX_RECEIVE_MESSAGE_LENGTH, static_cast<int>(kFrameBytesMax)},
       {GRPC_ARG_MAX_METADATA_SIZE, 4096},
       {GRPC_ARG_HTTP2_STREAM_LOOKAHEAD_BYTES, kWindowBytes},
-      {GRPC_ARG_HTTP2_MAX_FRAME_SIZE, kHttpFrameBytes},
-      {GRPC_ARG_HTTP2_BDP_PROBE, 0},
       {GRPC_ARG_KEEPALIVE_TIME_MS, milliseconds(limits.silence_ns_max / 2)},
       {GRPC_ARG_KEEPALIVE_TIMEOUT_MS, milliseconds(limits.silence_ns_max / 2)},
       {GRPC_ARG_HTTP2_MAX_PINGS_WITHOUT_DATA, 0},
