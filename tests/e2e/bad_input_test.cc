@@ -85,6 +85,21 @@ TEST_F(BadInput, FlagsAndRecipes) {
   expect_refused(with("--tokenizer", "words"), "bpe");
 }
 
+// Before the data is read, and without a folder that the next try would find taken.
+TEST_F(BadInput, ASwarmThatCanNotStart) {
+  write_two_domains(scratch_ / "data");
+  const auto with = [&](const std::string& flag, const std::string& value) {
+    std::vector<std::string> arguments = small_train(path("data"), path("run"), {flag, value});
+    arguments[0] = "up";
+    return arguments;
+  };
+  expect_refused(with("--listen", "127.0.0.1"), "--listen: expected HOST:PORT");
+  expect_refused(with("--http", "everywhere"), "--http: expected HOST:PORT");
+  expect_refused(with("--swarm-key", path("no-key")), "no-key");
+  expect_refused(with("--resume", path("nowhere")), "--resume");
+  EXPECT_FALSE(std::filesystem::exists(path("run")));
+}
+
 TEST_F(BadInput, ModelsThatAreTornAlteredOrWrong) {
   train();
   expect_refused({"ask", path("nowhere"), "x"}, "expected a model folder");

@@ -9,8 +9,10 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "agora/model/model_folder.h"
+#include "agora/peers/transport/swarm_key.h"
 #include "agora/train/evaluate.h"
 
+#include "apps/cli/swarm/own_address.h"
 #include "apps/cli/swarm/peer_process.h"
 #include "apps/cli/swarm/swarm_saving.h"
 #include "apps/cli/terminal_device.h"
@@ -87,8 +89,21 @@ Status UpRun::run() {
 }
 
 Status UpRun::prepare() {
+  AGORA_RETURN_IF_ERROR(check_flags());
   if (flags_.resume.empty()) return make_swarm_spec();
   return resume_spec();
+}
+
+Status UpRun::check_flags() const {
+  AGORA_RETURN_IF_ERROR(parse_listen("--listen", flags_.listen).status());
+  if (flags_.http != "off") AGORA_RETURN_IF_ERROR(parse_listen("--http", flags_.http).status());
+  if (!flags_.swarm_key_file.empty()) {
+    AGORA_RETURN_IF_ERROR(peers::load_swarm_key(flags_.swarm_key_file).status());
+  }
+  if (flags_.resume.empty() || fs::exists(flags_.resume + kSpecFile)) return absl::OkStatus();
+  return absl::InvalidArgumentError(
+      absl::StrCat("--resume ", flags_.resume,
+                   ": expected the folder of an earlier agora up, found no specification there"));
 }
 
 Status UpRun::make_swarm_spec() {

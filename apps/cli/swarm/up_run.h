@@ -24,7 +24,8 @@ class UpRun {
   Status run();
 
  private:
-  Status prepare();  // data, specification, folder
+  Status prepare();            // data, specification, folder
+  Status check_flags() const;  // what can be seen to be wrong before anything is read or made
   Status make_swarm_spec();
   Status resume_spec();
   Status start_all();      // this process as a peer, then the others
