@@ -11,8 +11,6 @@
 namespace agora::model {
 namespace {
 
-constexpr const char* kConfigFile = "config.json";
-
 moe::LocalExpertsConfig experts_config(const ModelConfig& config, Train train, int64_t parts) {
   moe::LocalExpertsConfig experts;
   experts.layers = config.num_hidden_layers;

@@ -38,6 +38,9 @@ struct LocalModel {
 // Every expert of the model, whoever holds it.
 moe::ExpertShape expert_shape(const ModelConfig& config);
 
+// In a model's folder, and among the files that a swarm hands out.
+constexpr const char* kConfigFile = "config.json";
+
 // The config.json among the files that a swarm hands out. InvalidArgument: it is missing or wrong, or has
 // other layers and experts than the swarm.
 StatusOr<ModelConfig> config_among(const std::map<std::string, std::string>& files, int64_t layers,

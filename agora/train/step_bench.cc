@@ -11,9 +11,9 @@ constexpr int64_t kStepsMin = 10;
 
 constexpr uint32_t kRuleOf = 4;  // three of four tokens follow the rule
 
-class ChainTask final : public Task {
+class RuleTask final : public Task {
  public:
-  explicit ChainTask(const TrainOptions& options) : options_(options), rng_(options.seed) {}
+  explicit RuleTask(const TrainOptions& options) : options_(options), rng_(options.seed) {}
 
   model::ModelConfig shape(model::ModelConfig config) const override {
     config.vocab_size = options_.vocabulary;
@@ -54,8 +54,8 @@ class ChainTask final : public Task {
 
 }  // namespace
 
-std::unique_ptr<Task> make_chain_task(const TrainOptions& options) {
-  return std::make_unique<ChainTask>(options);
+std::unique_ptr<Task> make_rule_task(const TrainOptions& options) {
+  return std::make_unique<RuleTask>(options);
 }
 
 TrainOptions step_bench_options() {
@@ -72,7 +72,7 @@ BenchRun::BenchRun(const TrainOptions& options, const kernels::Compute& compute,
 
 StatusOr<std::unique_ptr<BenchRun>> BenchRun::create(const TrainOptions& options,
                                                      const kernels::Compute& compute) {
-  auto task = make_chain_task(options);
+  auto task = make_rule_task(options);
   AGORA_ASSIGN_OR_RETURN(const model::ModelConfig config, config_of(options));
   AGORA_ASSIGN_OR_RETURN(
       model::LocalModel model,

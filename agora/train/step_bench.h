@@ -29,9 +29,9 @@ TrainOptions step_bench_options();
 
 // Tokens that are worth a training run's time and take no reading: each follows from the one before it by a
 // fixed rule, three times in four, and is random otherwise. Two trainers' streams differ by Task::restore().
-std::unique_ptr<Task> make_chain_task(const TrainOptions& options);
+std::unique_ptr<Task> make_rule_task(const TrainOptions& options);
 
-// A training run of the options in this process, on a chain task.
+// A training run of the options in this process, on that.
 class BenchRun {
  public:
   static StatusOr<std::unique_ptr<BenchRun>> create(const TrainOptions& options,

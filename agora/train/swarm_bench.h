@@ -8,7 +8,7 @@
 // FaultyTransport of 50 ms each way around it: delay_hidden_share = delayed.rows_per_second /
 // direct.rows_per_second. The losses after the same steps say that nothing else was given up.
 //
-// Both kinds of options go with make_chain_task(). Measures what is there: starting hosts is the caller's.
+// Both kinds of options go with make_rule_task(). Measures what is there: starting hosts is the caller's.
 // One thread.
 #pragma once
 

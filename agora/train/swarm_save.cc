@@ -28,7 +28,6 @@ constexpr int64_t kCursorNs = 2 * base::kSecondNs;
 constexpr int kPullsMax = 3;                         // rounds over an expert's hosts
 constexpr int64_t kCoveredNs = 5 * base::kSecondNs;  // for the directory to show a leader of every expert
 constexpr size_t kCursorBytes = 16;
-constexpr const char* kConfigFile = "/config.json";
 
 StatusOr<peers::Payload> pull_from(const SwarmToSave& swarm, const swarm::Candidate& host,
                                    ExpertName expert) {
@@ -223,8 +222,8 @@ Status save_swarm(const SwarmToSave& swarm, const std::string& dir) {
   manifest.retired.assign(census.retired.begin(), census.retired.end());
   const SavedTrunk trunk = SavedTrunk::of(swarm.trunk);
   AGORA_ASSIGN_OR_RETURN(manifest.experts, write_tensors(swarm, trunk, folder->path()));
-  AGORA_RETURN_IF_ERROR(
-      weights::write_file_atomic(folder->path() + kConfigFile, model::format_config(trunk.config())));
+  AGORA_RETURN_IF_ERROR(weights::write_file_atomic(absl::StrCat(folder->path(), "/", model::kConfigFile),
+                                                   model::format_config(trunk.config())));
   if (swarm.tokenizer != nullptr) AGORA_RETURN_IF_ERROR(swarm.tokenizer->save(folder->path()));
   AGORA_RETURN_IF_ERROR(write_run_state(swarm.state, folder->path()));
   AGORA_RETURN_IF_ERROR(

@@ -6,7 +6,7 @@ namespace agora::train {
 
 swarm::SwarmSpec spec_of(const model::ModelConfig& config) {
   swarm::SwarmSpec spec;
-  spec.files["config.json"] = model::format_config(config);
+  spec.files[model::kConfigFile] = model::format_config(config);
   spec.layers = config.num_hidden_layers;
   spec.experts = spec.experts_max = config.gate.experts;
   spec.shape = model::expert_shape(config);

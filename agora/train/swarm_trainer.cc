@@ -162,7 +162,8 @@ Status SwarmTrainer::resume(const std::string& dir) {
 }
 
 Status SwarmTrainer::State::load(const std::string& dir, const swarm::Manifest& manifest) {
-  AGORA_ASSIGN_OR_RETURN(const model::ModelConfig folder, model::read_config(dir + "/config.json"));
+  AGORA_ASSIGN_OR_RETURN(const model::ModelConfig folder,
+                         model::read_config(absl::StrCat(dir, "/", model::kConfigFile)));
   SavedTrunk::Experts saved(static_cast<size_t>(spec.layers));
   for (const swarm::ManifestExpert& expert : manifest.experts) {
     if (expert.name.layer.value >= spec.layers) continue;

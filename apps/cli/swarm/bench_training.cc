@@ -36,7 +36,7 @@ class BenchSwarm {
     if (mkdtemp(dir.data()) == nullptr)
       return absl::ResourceExhaustedError("expected a folder for the bench");
     swarm->dir_ = dir;
-    swarm->task_ = train::make_chain_task(options);
+    swarm->task_ = train::make_rule_task(options);
     AGORA_ASSIGN_OR_RETURN(const swarm::SwarmSpec spec, make_spec(options, {.replicas = 1}, *swarm->task_));
     AGORA_RETURN_IF_ERROR(write_spec(spec, dir + kSpecFile));
     NodeFlags own;
