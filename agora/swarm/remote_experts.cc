@@ -251,7 +251,7 @@ Status RemoteExperts::State::mix_backward(moe::Ticket ticket, tensor::View<const
                           .key = {.trainer = {},
                                   .run = config.run,
                                   .step = ticket.value,
-                                  .micro_batch = 0,
+                                  .micro_batch = 0,  // no two of them have one ticket
                                   .part = 0,
                                   .layer = forward->layer},
                           .rows = rows,
