@@ -1,5 +1,6 @@
 #include "agora/kernels/expert_ffn.h"
 #include "agora/kernels/expert_plan.h"
+#include "agora/kernels/pack_weight.h"
 
 namespace agora::kernels {
 namespace {
@@ -33,45 +34,34 @@ Source source_of(const ExpertWeights& weights, int64_t p) {
   return {p % 2 == 0 ? weights.gate : weights.up, p / 2};
 }
 
+// The transposed one's inner dimension is the in-product's padded columns, so that the rows of its gradient
+// are read as they lie.
 template <class T>
-void pack_in(const Compute& compute, const ExpertWeights& weights, ExpertPack& pack) {
-  pack.in.shape(pack.d, padded_w(pack), compute.precision);
+void pack_in(const Compute& compute, const ExpertWeights& weights, bool for_backward, ExpertPack& pack) {
+  const int64_t outputs = padded_w(pack);
+  pack.in.shape(pack.d, outputs, compute.precision);
+  if (for_backward) pack.in_transposed.shape(outputs, pack.d, compute.precision);
   compute.pool->run(pack.in.panels(), [&](int64_t p) {
     const Source source = source_of(weights, p);
     const int64_t begin = source.panel * kPanelWidth;
-    const int64_t rows = std::min(kPanelWidth, pack.h - begin);
-    compute.table->loops<T>().pack_rows(source.weight.row(begin), source.weight.row_stride, rows, pack.d,
-                                        pack.in.mutable_panel<T>(p));
-  });
-}
-
-// Inner dimension: the in-product's padded columns, so that the rows of its gradient are read as they lie.
-template <class T>
-void pack_in_transposed(const Compute& compute, const ExpertWeights& weights, ExpertPack& pack) {
-  const int64_t inner = padded_w(pack);
-  pack.in_transposed.shape(inner, pack.d, compute.precision);
-  const std::vector<float> zeros(static_cast<size_t>(pack.d), 0.0f);
-  compute.pool->run(inner / kPanelWidth, [&](int64_t p) {
-    const Source source = source_of(weights, p);
-    const auto row = [&](int64_t i) {
-      const int64_t r = source.panel * kPanelWidth + i;
-      return r < pack.h ? source.weight.row(r) : zeros.data();
-    };
-    for (int64_t i = 0; i < kPanelWidth; i += kStep<T>) {
-      T* out = pack.in_transposed.mutable_panel<T>(0) + (p * kPanelWidth + i) * kPanelWidth;
-      compute.table->loops<T>().pack_step(row(i), row(i + kStep<T> - 1), 1.0f, 1.0f, pack.d, out,
-                                          panel_size<T>(inner));
-    }
+    T* turned =
+        for_backward ? pack.in_transposed.mutable_panel<T>(0) + p * kPanelWidth * kPanelWidth : nullptr;
+    pack_weight(compute.table->loops<T>(), {.w = source.weight.row(begin),
+                                            .row_stride = source.weight.row_stride,
+                                            .rows = std::min(kPanelWidth, pack.h - begin),
+                                            .columns = pack.d,
+                                            .panel = pack.in.mutable_panel<T>(p),
+                                            .turned = turned,
+                                            .turned_panel = panel_size<T>(outputs),
+                                            .turned_steps = kPanelWidth / kStep<T>});
   });
 }
 
 template <class T>
 void pack_as(const Compute& compute, const ExpertWeights& weights, bool for_backward, ExpertPack& pack) {
-  pack_in<T>(compute, weights, pack);
-  if (!weights.down.empty()) repack(compute, weights.down, pack.down);
-  if (!for_backward) return;
-  pack_in_transposed<T>(compute, weights, pack);
-  if (!weights.down.empty()) repack_transposed(compute, weights.down, pack.down_transposed);
+  pack_in<T>(compute, weights, for_backward, pack);
+  if (weights.down.empty()) return;
+  repack(compute, weights.down, pack.down, for_backward ? &pack.down_transposed : nullptr);
 }
 
 }  // namespace

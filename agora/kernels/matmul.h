@@ -59,13 +59,12 @@ class PackedMatrix {
   Precision precision_ = Precision::bf16;
 };
 
-// weight [N, K] -> inner K, outputs N. repack() reuses the memory where the shape and precision are
-// unchanged.
+// weight [N, K] -> inner K, outputs N; transposed: inner N, outputs K. repack() reuses the memory where the
+// shape and precision are unchanged, and makes both in one pass over the weight.
 PackedMatrix pack(const Compute& compute, View<const float> weight);
-void repack(const Compute& compute, View<const float> weight, PackedMatrix& packed);
-// weight [N, K] -> inner N, outputs K.
 PackedMatrix pack_transposed(const Compute& compute, View<const float> weight);
-void repack_transposed(const Compute& compute, View<const float> weight, PackedMatrix& packed);
+void repack(const Compute& compute, View<const float> weight, PackedMatrix& packed,
+            PackedMatrix* transposed = nullptr);
 
 enum class Write : uint8_t { replace, add };
 

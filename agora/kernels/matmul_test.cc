@@ -201,6 +201,14 @@ TEST_P(Matmul, PacksLikeTheReference) {
   };
   same(pack(here, weight.view()), pack(plain, weight.view()));
   same(pack_transposed(here, weight.view()), pack_transposed(plain, weight.view()));
+  for (const auto& [rows, cols] : {std::pair{1, 1}, {2, 17}, {15, 32}, {16, 33}, {17, 31}, {40, 100}}) {
+    SCOPED_TRACE(testing::Message() << rows << " x " << cols);
+    const Buffer<float> both_ways = random_matrix(rng_, rows, cols);
+    PackedMatrix packed, transposed;
+    repack(here, both_ways.view(), packed, &transposed);
+    same(packed, pack(plain, both_ways.view()));
+    same(transposed, pack_transposed(plain, both_ways.view()));
+  }
 }
 
 INSTANTIATE_TEST_SUITE_P(Tables, Matmul, testing::ValuesIn(table_cases()), name_of_case);

@@ -1,21 +1,31 @@
+#include <algorithm>
+
 #include "agora/kernels/matmul.h"
+#include "agora/kernels/pack_weight.h"
 #include "agora/kernels/table.h"
 
 namespace agora::kernels {
 namespace {
 
 template <class T>
-void fill_from_rows(const Compute& compute, View<const float> weight, PackedMatrix& packed) {
-  const Loops<T>& loops = compute.table->loops<T>();
+void fill(const Compute& compute, View<const float> weight, PackedMatrix& packed, PackedMatrix* transposed) {
   compute.pool->run(packed.panels(), [&](int64_t p) {
     const int64_t begin = p * kPanelWidth;
     const int64_t rows = std::min(kPanelWidth, weight.rows - begin);
-    loops.pack_rows(weight.row(begin), weight.row_stride, rows, weight.cols, packed.mutable_panel<T>(p));
+    T* turned = transposed == nullptr ? nullptr : transposed->mutable_panel<T>(0) + begin * kPanelWidth;
+    pack_weight(compute.table->loops<T>(), {.w = weight.row(begin),
+                                            .row_stride = weight.row_stride,
+                                            .rows = rows,
+                                            .columns = weight.cols,
+                                            .panel = packed.mutable_panel<T>(p),
+                                            .turned = turned,
+                                            .turned_panel = panel_size<T>(weight.rows),
+                                            .turned_steps = steps_of<T>(rows)});
   });
 }
 
 template <class T>
-void fill_from_columns(const Compute& compute, View<const float> weight, PackedMatrix& packed) {
+void fill_transposed(const Compute& compute, View<const float> weight, PackedMatrix& packed) {
   const Loops<T>& loops = compute.table->loops<T>();
   const int64_t panel = panel_size<T>(weight.rows);
   constexpr int64_t kSteps = 16;  // of one piece
@@ -73,21 +83,14 @@ float* PackedMatrix::mutable_panel<float>(int64_t p) {
   return const_cast<float*>(panel_f32(p));
 }
 
-void repack(const Compute& compute, View<const float> weight, PackedMatrix& packed) {
+void repack(const Compute& compute, View<const float> weight, PackedMatrix& packed,
+            PackedMatrix* transposed) {
   packed.shape(weight.cols, weight.rows, compute.precision);
+  if (transposed != nullptr) transposed->shape(weight.rows, weight.cols, compute.precision);
   if (compute.precision == Precision::bf16) {
-    fill_from_rows<bf16>(compute, weight, packed);
+    fill<bf16>(compute, weight, packed, transposed);
   } else {
-    fill_from_rows<float>(compute, weight, packed);
-  }
-}
-
-void repack_transposed(const Compute& compute, View<const float> weight, PackedMatrix& packed) {
-  packed.shape(weight.rows, weight.cols, compute.precision);
-  if (compute.precision == Precision::bf16) {
-    fill_from_columns<bf16>(compute, weight, packed);
-  } else {
-    fill_from_columns<float>(compute, weight, packed);
+    fill<float>(compute, weight, packed, transposed);
   }
 }
 
@@ -99,7 +102,12 @@ PackedMatrix pack(const Compute& compute, View<const float> weight) {
 
 PackedMatrix pack_transposed(const Compute& compute, View<const float> weight) {
   PackedMatrix packed;
-  repack_transposed(compute, weight, packed);
+  packed.shape(weight.rows, weight.cols, compute.precision);
+  if (compute.precision == Precision::bf16) {
+    fill_transposed<bf16>(compute, weight, packed);
+  } else {
+    fill_transposed<float>(compute, weight, packed);
+  }
   return packed;
 }
 

@@ -1,5 +1,6 @@
 #include "agora/kernels/cpu/matmul_amx.h"
 #include "agora/kernels/cpu/matmul_avx512_bf16.h"
+#include "agora/kernels/cpu/pack_avx512.h"
 #include "agora/kernels/cpu/portable.h"
 #include "agora/kernels/platform_tables.h"
 
@@ -11,6 +12,9 @@ std::vector<Table> platform_tables(const CpuFeatures& features) {
     tables.push_back(cpu::native_rounding_table());
     tables.back().name = name;
     tables.back().bf16_loops.product = product;
+    tables.back().bf16_loops.pack_rows = &cpu::pack_rows_avx512;
+    tables.back().bf16_loops.pack_step = &cpu::pack_step_avx512;
+    tables.back().bf16_loops.pack_weight = &cpu::pack_weight_avx512;
   };
   if (features.amx_bf16) add("amx", &cpu::product_amx);
   if (features.avx512_bf16) add("avx512_bf16", &cpu::product_avx512_bf16);

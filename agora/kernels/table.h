@@ -127,6 +127,20 @@ struct ActivationBackward {
   int64_t dots_row;
 };
 
+// Up to 16 rows of a weight, outputs of a product, in both orders in which products read it. It is packed
+// once a step, row after row, and read much later.
+template <class T>
+struct WeightRows {
+  const float* w;
+  int64_t row_stride;
+  int64_t rows;
+  int64_t columns;
+  T* panel;              // rows are outputs, columns the inner dimension
+  T* turned;             // the other way round, in the first of its panels; may be null
+  int64_t turned_panel;  // elements from panel to panel
+  int64_t turned_steps;  // as many as these rows fill, or more: zeros
+};
+
 template <class T>
 struct Loops {
   void (*product)(const Block<T>&);
@@ -139,6 +153,8 @@ struct Loops {
   // zeros.
   void (*pack_step)(const float* row0, const float* row1, float scale0, float scale1, int64_t columns, T* out,
                     int64_t panel_stride);
+  // Both for a weight, faster; null where those two do.
+  void (*pack_weight)(const WeightRows<T>&);
   void (*activation_forward)(const ActivationForward<T>&);
   void (*activation_backward)(const ActivationBackward<T>&);
 };

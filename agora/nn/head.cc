@@ -11,8 +11,7 @@ void Head::initialise(const Rng& rng, float deviation) {
 }
 
 void Head::repack(const kernels::Compute& compute) {
-  kernels::repack(compute, weight_->value.view(), forward_);
-  if (weight_->trained()) kernels::repack_transposed(compute, weight_->value.view(), backward_);
+  kernels::repack(compute, weight_->value.view(), forward_, weight_->trained() ? &backward_ : nullptr);
 }
 
 void Head::forward(const kernels::Compute& compute, tensor::View<const float> x,

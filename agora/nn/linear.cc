@@ -15,8 +15,7 @@ void Linear::initialise(const Rng& rng, float deviation) {
 }
 
 void Linear::repack(const Compute& compute) {
-  kernels::repack(compute, weight_.value.view(), forward_);
-  if (weight_.trained()) kernels::repack_transposed(compute, weight_.value.view(), backward_);
+  kernels::repack(compute, weight_.value.view(), forward_, weight_.trained() ? &backward_ : nullptr);
 }
 
 void Linear::forward(const Compute& compute, View<const float> x, View<float> y, Write write) const {

@@ -4,7 +4,7 @@
 #include "agora/kernels/test_numbers.h"
 #include <gtest/gtest.h>
 #ifdef __x86_64__
-#include "agora/kernels/cpu/transpose_avx512.h"
+#include "agora/kernels/cpu/pack_avx512.h"
 #endif
 
 namespace agora::kernels::cpu {

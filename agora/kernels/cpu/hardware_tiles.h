@@ -7,7 +7,7 @@
 #include <atomic>
 #include <cstdint>
 
-#include "agora/kernels/cpu/transpose_avx512.h"
+#include "agora/kernels/cpu/pack_avx512.h"
 #include "agora/tensor/dtype.h"
 
 namespace agora::kernels::cpu {

@@ -20,8 +20,8 @@ constexpr int kPanels = static_cast<int>(kGroupPanels);
 // streams its full bandwidth where four lose a quarter of it (measured on Zen 5).
 constexpr int kFewRows = 12;
 constexpr int kFewRowsPanels = 2;
-// Steps from the weights that such a tile uses to those that it fetches: 4 KiB of each stream (64 beat 16, 32,
-// 128 and a whole panel).
+// Steps from the weights that such a tile uses to those that it fetches: 4 KiB of each stream. (64 beat 16,
+// 32, 128 and a whole panel.)
 constexpr int64_t kNear = 64;
 constexpr int64_t kLine = 2 * kPanelWidth;  // elements of a cache line: one step of a panel
 alignas(64) constexpr float kZeros[kPanels * kPanelWidth] = {};
@@ -47,7 +47,8 @@ void tile(const Block<bf16>& block, const bf16* a, const bf16* b, float* c, cons
     for (int64_t line = 0; line < ahead.rows.lines; ++line)
       __builtin_prefetch(ahead.rows.row(r) + 64 * line, 1);
   }
-  const float* from = block.add ? c : kZeros;  // one way to begin: two would meet in memory, not in registers
+  // One way to begin: two would meet in memory, not in registers.
+  const float* from = block.add ? c : kZeros;
   const int64_t from_row = block.add ? block.c_row : 0;
   __m512 sum[R][P];
   AGORA_UNROLL

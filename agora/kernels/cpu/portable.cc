@@ -24,6 +24,7 @@ Loops<T> LoopsOf() {
       .round = &Round<Rounding>,
       .pack_rows = &PackRows<Rounding, T>,
       .pack_step = &PackStep<Rounding>,
+      .pack_weight = nullptr,
       .activation_forward = &ForwardActivation<Rounding, T>,
       .activation_backward = &BackwardActivation<Rounding, T>,
   };

@@ -122,6 +122,7 @@ Loops<T> loops_of() {
           .round = &round<T>,
           .pack_rows = &pack_rows<T>,
           .pack_step = &pack_step<T>,
+          .pack_weight = nullptr,
           .activation_forward = &activation_forward<T>,
           .activation_backward = &activation_backward<T>};
 }
