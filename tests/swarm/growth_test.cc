@@ -9,6 +9,7 @@
 #include <gmock/gmock.h>
 
 #include "tests/counting_text.h"
+#include "tests/small_options.h"
 #include "tests/swarm/growing_swarm.h"
 
 namespace agora::tests {
@@ -24,23 +25,12 @@ class SwarmGrowth : public testing::Test {
            ("swarm-growth-" + std::string(testing::UnitTest::GetInstance()->current_test_info()->name()));
     std::filesystem::remove_all(dir_);
     std::filesystem::create_directories(dir_);
-    options_.data = text_.file();
     options_.tokenizer = "bytes";
-    options_.layers = 2;
-    options_.width = 32;
-    options_.heads = 2;
     options_.experts = 4;
-    options_.chosen = 2;
-    options_.hidden = 24;
-    options_.sequence = 32;
-    options_.batch = 8;
     options_.steps = 100000;
-    options_.warmup = 10;
-    options_.learning_rate = 1e-2f;
     options_.schedule = "constant";
     options_.bias_rate = 1e-2f;
     options_.average_every = 5;
-    options_.precision = "f32";
   }
   void TearDown() override { std::filesystem::remove_all(dir_); }
 
@@ -57,7 +47,7 @@ class SwarmGrowth : public testing::Test {
 
   std::filesystem::path dir_;
   CountingText text_;
-  train::TrainOptions options_;
+  train::TrainOptions options_ = small_options(text_.file());
 };
 
 double share(const std::vector<int64_t>& loads, ExpertId expert) {

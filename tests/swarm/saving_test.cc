@@ -1,6 +1,5 @@
 // A swarm saved as one folder is a model that every other command opens, and the swarm goes on from it.
 #include <filesystem>
-#include <fstream>
 #include <thread>
 
 #include "agora/base/run_on.h"
@@ -19,6 +18,8 @@
 #include "agora/train/swarm_trainer.h"
 #include <gtest/gtest.h>
 
+#include "tests/counting_text.h"
+#include "tests/small_options.h"
 #include "tests/swarm/fixed_directory.h"
 
 namespace agora::tests {
@@ -205,23 +206,8 @@ class SwarmSaving : public testing::Test {
     dir_ = std::filesystem::path(testing::TempDir()) / "swarm-saving";
     std::filesystem::remove_all(dir_);
     std::filesystem::create_directories(dir_);
-    std::ofstream out(dir_ / "text.txt");
-    for (int i = 0; i < 2000; ++i) out << i * 7 << (i % 9 == 8 ? "\n" : " ");
-    out.close();
-    options_.data = (dir_ / "text.txt").string();
-    options_.tokenizer = "char";
-    options_.layers = 2;
-    options_.width = 24;
-    options_.heads = 2;
     options_.experts = 6;
-    options_.hidden = 20;
-    options_.sequence = 32;
-    options_.batch = 4;
-    options_.steps = 100;
-    options_.warmup = 5;
-    options_.learning_rate = 1e-2f;
     options_.average_every = 4;
-    options_.precision = "f32";
     base::ThreadPool pool(1);
     const auto task = train::make_task(options_, nullptr, pool);
     ASSERT_TRUE(task.ok()) << task.status();
@@ -236,7 +222,8 @@ class SwarmSaving : public testing::Test {
   void TearDown() override { std::filesystem::remove_all(dir_); }
 
   std::filesystem::path dir_;
-  train::TrainOptions options_;
+  CountingText text_;
+  train::TrainOptions options_ = small_options(text_.file());
   swarm::SwarmSpec spec_;
 };
 

@@ -6,6 +6,7 @@
 #include <gtest/gtest.h>
 
 #include "tests/counting_text.h"
+#include "tests/small_options.h"
 #include "tests/swarm/trainers_in_process.h"
 
 namespace agora::tests {
@@ -13,27 +14,10 @@ namespace {
 
 class SwarmTraining : public testing::Test {
  protected:
-  void SetUp() override {
-    options_.data = text_.file();
-    options_.tokenizer = "char";
-    options_.layers = 2;
-    options_.width = 32;
-    options_.heads = 2;
-    options_.experts = 8;
-    options_.chosen = 2;
-    options_.hidden = 24;
-    options_.sequence = 32;
-    options_.batch = 8;
-    options_.micro_batches = 2;
-    options_.steps = 1000;
-    options_.warmup = 10;
-    options_.learning_rate = 1e-2f;
-    options_.average_every = 10;
-    options_.precision = "f32";
-  }
+  SwarmTraining() { options_.micro_batches = 2; }
 
   CountingText text_;
-  train::TrainOptions options_;
+  train::TrainOptions options_ = small_options(text_.file());
 };
 
 TEST_F(SwarmTraining, OneTrainerLearns) {
