@@ -112,7 +112,7 @@ std::vector<BenchLine> bench_experts(const Table& table, const CpuFeatures& feat
                                      const ExpertBenchOptions& options) {
   std::vector<BenchLine> lines;
   for (const int threads : options.threads) {
-    const Roofline limit = measure_roofline(features, threads);
+    Roofline limit;
     base::ThreadPool pool(threads);
     Workspace workspace;
     const Compute compute{&table, &pool, Precision::bf16, &workspace};
@@ -124,6 +124,8 @@ std::vector<BenchLine> bench_experts(const Table& table, const CpuFeatures& feat
       } else {
         mixture = nullptr;  // the old one goes first
         mixture = std::make_unique<Mixture>(compute, shape);
+        // Beside what is held against it: the bandwidth that neighbours leave a machine changes within minutes.
+        limit = measure_roofline(features, threads);
       }
       last = shape;
       const double operations = mixture->operations();
