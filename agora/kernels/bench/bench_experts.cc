@@ -124,7 +124,7 @@ std::vector<BenchLine> bench_experts(const Table& table, const CpuFeatures& feat
       } else {
         mixture = nullptr;  // the old one goes first
         mixture = std::make_unique<Mixture>(compute, shape);
-        // Beside what is held against it: the bandwidth that neighbours leave a machine changes within minutes.
+        // Beside what is held against it: the bandwidth that neighbours leave changes within minutes.
         limit = measure_roofline(features, threads);
       }
       last = shape;
