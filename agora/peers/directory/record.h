@@ -48,7 +48,7 @@ std::vector<std::byte> signed_bytes(base::Bytes record_bytes);
 Signature signature_of(base::Bytes record_bytes);
 
 // The two halves of open_record, for who can tell from the sequence that a record is not worth a verification
-// (70 us). What read_record returns is a claim until signature_holds says so.
+// (40 us). What read_record returns is a claim until signature_holds says so.
 StatusOr<Record> read_record(base::Bytes bytes);
 bool signature_holds(const Record& record, base::Bytes bytes);  // bytes: those it was read from
 

@@ -28,7 +28,7 @@ class RecordReader {
   virtual bool holds(const SignedRecord& record) = 0;
 };
 
-// Each record by itself; a check of a signature takes 70 us. Any thread.
+// Each record by itself; a check of a signature takes 40 us. Any thread.
 class Ed25519Reader final : public RecordReader {
  public:
   StatusOr<std::shared_ptr<const SignedRecord>> read(base::Bytes bytes) override {

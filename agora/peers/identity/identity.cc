@@ -10,6 +10,7 @@
 #include <openssl/evp.h>
 #include <openssl/pem.h>
 #include <openssl/x509.h>
+#include <sodium/crypto_sign_ed25519.h>
 
 namespace agora::peers {
 namespace {
@@ -157,11 +158,7 @@ std::array<std::byte, 32> Identity::seed() const {
 }
 
 bool verify(const PublicKey& key, base::Bytes bytes, const Signature& signature) {
-  const KeyPtr public_key(EVP_PKEY_new_raw_public_key(EVP_PKEY_ED25519, nullptr, raw(key), key.size()));
-  const ContextPtr context(EVP_MD_CTX_new());
-  if (public_key == nullptr || context == nullptr) return false;
-  if (EVP_DigestVerifyInit(context.get(), nullptr, nullptr, nullptr, public_key.get()) != 1) return false;
-  return EVP_DigestVerify(context.get(), raw(signature), signature.size(), raw(bytes), bytes.size()) == 1;
+  return crypto_sign_ed25519_verify_detached(raw(signature), raw(bytes), bytes.size(), raw(key)) == 0;
 }
 
 StatusOr<PublicKey> public_key_of_certificate(std::string_view pem) {
