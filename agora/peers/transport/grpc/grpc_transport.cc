@@ -2,6 +2,7 @@
 
 #include <pthread.h>
 
+#include <cstdlib>
 #include <cstring>
 #include <map>
 #include <string>
@@ -248,6 +249,9 @@ void GrpcTransport::Impl::stop() {
 }
 
 void prepare_grpc() {
+  // Of 1.51's own experiments, standard in later versions: a window's update no more for every message. Who
+  // names experiments himself keeps his.
+  ::setenv("GRPC_EXPERIMENTS", "flow_control_fixes", /*overwrite=*/0);
   gpr_set_log_function([](gpr_log_func_args*) {});
   absl::SetMutexDeadlockDetectionMode(absl::OnDeadlockCycle::kIgnore);
 }
