@@ -188,6 +188,7 @@ Status SwarmTrainer::join(int64_t timeout_ns) {
   AGORA_RETURN_IF_ERROR(s.go_on());
   AGORA_ASSIGN_OR_RETURN(const bool taken, s.take_trunk_of_others(until_ns));
   if (!taken) s.begin();
+  s.from = {};
   s.joined_step = s.state.step;
   if (s.growth) s.growth->begin(s.state.step);
   return absl::OkStatus();
