@@ -33,6 +33,7 @@ struct GrpcTransportConfig {
 // For the whole process; main() calls it before it starts a transport. gRPC writes a line to standard error
 // for every handshake that fails, which is for strangers to cause: it is silenced. And the check of the order
 // of locks that Debian's abseil brings along is turned off: it takes a global lock for every lock of gRPC's.
+// Sets GRPC_EXPERIMENTS in the environment if it is not there: before other threads read that.
 void prepare_grpc();
 
 class GrpcTransport final : public Transport {
