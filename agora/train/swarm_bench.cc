@@ -20,8 +20,8 @@ TrainOptions swarm_bench_options() {
 
 TrainOptions delay_bench_options() {
   TrainOptions options = step_bench_options();
-  options.micro_batches = 8;
-  options.batch = 64;
+  options.micro_batches = 16;
+  options.batch = 128;
   return options;
 }
 
