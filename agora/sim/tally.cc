@@ -5,7 +5,7 @@
 #include <cmath>
 
 #include "agora/base/rng.h"
-#include "agora/swarm/host/ledger.h"
+#include "agora/sim/checkers/lines.h"
 
 namespace agora::sim {
 
@@ -65,7 +65,7 @@ void Tally::on_update(const UpdateFact& fact) {
   ++totals_.updates_taken;
   if (keys_.size() >= kKeysMax) return;
   const uint64_t expert = mix_bits(static_cast<uint64_t>(fact.expert.expert.value) + 1);
-  totals_.updates_doubled += keys_.insert(swarm::hash_of(fact.key) ^ expert).second ? 0 : 1;
+  totals_.updates_doubled += keys_.insert(name_of(fact.key) ^ expert).second ? 0 : 1;
 }
 
 void Tally::on_role(const RoleFact& fact) {

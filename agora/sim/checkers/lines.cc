@@ -3,11 +3,17 @@
 #include <unordered_set>
 
 #include "agora/base/rng.h"
-#include "agora/swarm/host/ledger.h"
 
 namespace agora::sim {
 
-uint64_t name_of(const swarm::UpdateKey& key) { return mix_bits(swarm::hash_of(key)); }
+uint64_t name_of(const swarm::UpdateKey& key) {
+  uint64_t name = std::hash<peers::PeerId>()(key.trainer);
+  for (const uint64_t part : {key.run, key.step, uint64_t{key.micro_batch},
+                              static_cast<uint64_t>(key.layer.value), uint64_t{key.part}}) {
+    name = mix_bits(name ^ part);
+  }
+  return name;
+}
 
 Line Line::up_to(uint64_t version) const {
   Line line(birth_);
@@ -16,9 +22,8 @@ Line Line::up_to(uint64_t version) const {
   return line;
 }
 
-const Line::Update* Line::find(uint64_t key, size_t* since) const {
-  *since = 0;
-  for (const Update* u = last_.get(); u != nullptr; u = u->before.get(), ++*since) {
+const Line::Update* Line::find(uint64_t key) const {
+  for (const Update* u = last_.get(); u != nullptr; u = u->before.get()) {
     if (u->key == key) return u;
   }
   return nullptr;

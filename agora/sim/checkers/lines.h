@@ -1,7 +1,7 @@
 // Which updates are in which replica: the line that its weights come down on, over leaders, snapshots and
 // disks.
 //
-//   lines.on_update(fact);   lines.of(peer, expert)->find(key, &since);
+//   lines.on_update(fact);   lines.of(peer, expert)->find(name_of(key));
 //
 // A line begins where somebody made first weights. A leader's gradients wait until its next step takes them
 // in; a snapshot carries the line as it was written down, and who restores it goes on from there. Lines share
@@ -47,8 +47,8 @@ class Line {
   }
   // Without what had not been taken in by a step before `version`.
   Line up_to(uint64_t version) const;
-  // The last one of this name, and how many came after it; null: none.
-  const Update* find(uint64_t key, size_t* since) const;
+  // The last one of this name; null: none.
+  const Update* find(uint64_t key) const;
   bool trained() const { return last_ != nullptr; }
   // What it has and the other has not.
   std::vector<const Update*> beyond(const Line& other) const;

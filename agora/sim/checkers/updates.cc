@@ -2,8 +2,6 @@
 
 #include <algorithm>
 
-#include "agora/swarm/host/snapshot.h"
-
 namespace agora::sim {
 
 using base::concat;
@@ -13,11 +11,7 @@ void UpdatesAppliedOnce::on_update(const UpdateFact& fact) {
   const std::string update = concat("step ", fact.key.step, " part ", fact.key.part, " of trainer ",
                                     fact.key.trainer.brief(), " at ", name_of(fact.expert));
   const Line* line = lines_.of(fact.peer, fact.expert);
-  size_t since = 0;
-  const Line::Update* first = line == nullptr ? nullptr : line->find(name_of(fact.key), &since);
-  if (first == nullptr) return;
-  const bool here = first->peer == fact.peer && first->life == fact.life;
-  if (!here && since >= swarm::kAppliedMax) return;
+  if (line == nullptr || line->find(name_of(fact.key)) == nullptr) return;
   violated(fact.at_ns, concat(update, " to be taken once"),
            concat("peer ", fact.peer, " took it again, in epoch ", fact.epoch, " at version ", fact.version));
 }

@@ -16,8 +16,7 @@ namespace agora::sim {
 constexpr int64_t kSeenNs = 5 * kSecondNs;
 
 // No line of weights has an update twice, whatever was sent again, by whichever way, to whichever leader;
-// none is made of bytes that nobody wrote. An expert remembers its last kAppliedMax updates over all leaders,
-// a host in its life all that matter (ledger.h): an earlier one that comes to another is not known for one.
+// none is made of bytes that nobody wrote.
 class UpdatesAppliedOnce final : public Checker {
  public:
   UpdatesAppliedOnce(const Lines& lines, Verdict& verdict)

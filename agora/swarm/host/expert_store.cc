@@ -158,9 +158,7 @@ int ExpertStore::halvings_of(const UpdateKey& key, const moe::Served& served, Ki
     *outcome = Kind::not_leading;
     return moe::kNoGradient;
   }
-  if (std::ranges::find(held->second.applied, hash_of(key)) != held->second.applied.end()) {
-    return moe::kNoGradient;  // by a leader before us
-  }
+  if (held->second.applied.seen(key)) return moe::kNoGradient;  // by a leader before us
   // A follower's version may go back when it pulls from a new leader: then the age is unknown, and small.
   const uint64_t now = expert({key.layer, served.expert}).version();
   const uint64_t age = now - std::min(now, served.version);
@@ -174,9 +172,7 @@ int ExpertStore::halvings_of(const UpdateKey& key, const moe::Served& served, Ki
 // Of each expert by itself: one that is seldom chosen remembers as many as its busy neighbours.
 void ExpertStore::remember(const UpdateKey& key, std::span<const moe::Served> taken) {
   for (const moe::Served& s : taken) {
-    std::vector<uint64_t>& applied = held_.at({key.layer, s.expert}).applied;
-    applied.push_back(hash_of(key));
-    if (applied.size() > kAppliedMax) applied.erase(applied.begin());
+    held_.at({key.layer, s.expert}).applied.add(key, kAppliedLimits);
   }
 }
 

@@ -77,8 +77,7 @@ class ExpertStore final : public HeldExperts {
     int64_t rows_served = 0;        // since the last holdings()
     int64_t rows_pending = 0;       // whose gradients wait for a step
     int64_t first_pending_ns = -1;  // when a step was first asked for with them; -1: not yet
-    // Hashes of the last updates in its weights, the oldest first; earlier leaders' too.
-    std::vector<uint64_t> applied;
+    AppliedUpdates applied;         // in its weights; earlier leaders' too
   };
 
   ExpertStore(const moe::Compute& compute, const SwarmSpec& spec, const LedgerLimits& limits,

@@ -249,7 +249,7 @@ TEST(ExpertStore, AnExpertRemembersItsOwnUpdatesHoweverBusyTheOthersAre) {
   moe::TestCompute machine;
   const auto first = leading_store(machine, test_spec()), second = make_store(machine, test_spec());
   ASSERT_TRUE(call_of(1, 0).train(*first, update_key(1)).ok());
-  for (uint64_t step = 2; step <= 3 * kAppliedMax; ++step) {
+  for (uint64_t step = 2; step <= 3 * kAppliedLimits.keys_per_trainer; ++step) {
     ASSERT_TRUE(call_of(step, 1).train(*first, update_key(step)).ok());
   }
   hand_on(*first, *second, expert_name(0, 0));
@@ -257,11 +257,11 @@ TEST(ExpertStore, AnExpertRemembersItsOwnUpdatesHoweverBusyTheOthersAre) {
   EXPECT_FALSE(second->experts().touched(LayerId{0}, ExpertId{0})) << "update 1 was taken again";
 }
 
-TEST(ExpertStore, TheLastUpdatesOfAllItsLeadersAreRemembered) {
+TEST(ExpertStore, NothingThatAnyOfItsLeadersTookIsTakenAgain) {
   moe::TestCompute machine;
   const auto first = leading_store(machine, test_spec()), second = make_store(machine, test_spec()),
              third = make_store(machine, test_spec());
-  constexpr uint64_t kOfTheFirst = kAppliedMax, kOfAll = kAppliedMax + 20;
+  constexpr uint64_t kOfTheFirst = 2 * kAppliedLimits.keys_per_trainer, kOfAll = kOfTheFirst + 20;
   for (uint64_t step = 1; step <= kOfTheFirst; ++step) {
     ASSERT_TRUE(call_of(step, 0).train(*first, update_key(step)).ok());
   }
@@ -270,7 +270,7 @@ TEST(ExpertStore, TheLastUpdatesOfAllItsLeadersAreRemembered) {
     ASSERT_TRUE(call_of(step, 0).train(*second, update_key(step)).ok());
   }
   hand_on(*second, *third, expert_name(0, 0));
-  for (uint64_t step = kOfAll - kAppliedMax + 1; step <= kOfAll; ++step) {
+  for (uint64_t step = 1; step <= kOfAll; ++step) {
     ASSERT_TRUE(call_of(step, 0).train(*third, update_key(step)).ok());
     ASSERT_FALSE(third->experts().touched(LayerId{0}, ExpertId{0})) << "update " << step;
   }

@@ -1,21 +1,18 @@
-// Which updates a host has applied: each once, however often it is sent, in whatever order, as long as memory
-// allows; what is too long ago to know is taken for applied.
+// What a host has applied in its life, and what it answered.
 //
 //   if (ledger.seen(key)) { if (const AppliedReply* reply = ledger.reply(key)) answer(*reply); ... }
 //   else { apply(); ledger.add(key, std::move(reply)); }
 //
-// Of each trainer the last keys_per_trainer updates are known one by one, in the order (step, micro-batch,
-// layer, part); earlier ones count as seen, and so does every earlier run. Bytes: 24 a key. When more
-// trainers come than are kept, the one unheard of for longest is forgotten: only then could an old message of
-// its be applied again. Pure: no clock. One thread at a time.
+// Of calls: an expert knows its own updates besides, those of its earlier leaders too (expert_store.h). See
+// applied_updates.h for what is remembered. Pure: no clock. One thread at a time.
 #pragma once
 
 #include <cstdint>
 #include <deque>
 #include <map>
-#include <optional>
 #include <vector>
 
+#include "agora/swarm/host/applied_updates.h"
 #include "agora/swarm/host/held_experts.h"
 
 namespace agora::swarm {
@@ -35,7 +32,7 @@ class Ledger {
  public:
   explicit Ledger(const LedgerLimits& limits = {}) : limits_(limits) {}
 
-  bool seen(const UpdateKey& key) const;
+  bool seen(const UpdateKey& key) const { return applied_.seen(key); }
   // Not seen before.
   void add(const UpdateKey& key, AppliedReply reply);
   const AppliedReply* reply(const UpdateKey& key) const;  // null: forgotten
@@ -44,34 +41,13 @@ class Ledger {
   bool end_step(const UpdateKey& step);
 
  private:
-  struct Entry {
-    uint64_t step = 0;
-    uint32_t micro_batch = 0;
-    LayerId layer;
-    uint32_t part = 0;
-    friend auto operator<=>(const Entry&, const Entry&) = default;
-  };
-  struct Trainer {
-    uint64_t run = 0;
-    std::vector<Entry> known;  // ascending, all above the floor
-    Entry floor;               // this one and all before it count as seen; only if has_floor
-    bool has_floor = false;
-    std::optional<uint64_t> step_ended;  // the last
-    uint64_t last_use = 0;
-  };
-
-  Trainer& trainer_of(const UpdateKey& key);
   void remember(const UpdateKey& key, AppliedReply reply);
 
   LedgerLimits limits_;
-  std::map<peers::PeerId, Trainer> trainers_;
-  uint64_t uses_ = 0;
+  AppliedUpdates applied_, ended_;
   std::map<UpdateKey, AppliedReply> replies_;
   std::deque<UpdateKey> reply_order_;
   size_t reply_bytes_ = 0;
 };
-
-// 64 bits that name the key among an expert's last updates (SnapshotHead).
-uint64_t hash_of(const UpdateKey& key);
 
 }  // namespace agora::swarm

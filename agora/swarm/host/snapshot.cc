@@ -37,7 +37,7 @@ std::vector<Part> parts_of(moe::Expert& expert) {
 std::string format_head(const SnapshotHead& head) {
   std::string text =
       concat(head.name.layer.value, " ", head.name.expert.value, " ", head.epoch, " ", head.version);
-  for (const uint64_t update : head.applied) text += concat(" ", update);
+  head.applied.append_to(text);
   return text;
 }
 
@@ -55,16 +55,16 @@ bool read_number(std::string_view& text, T* value) {
 
 StatusOr<SnapshotHead> read_head(std::string_view text) {
   SnapshotHead head;
-  bool ok = read_number(text, &head.name.layer.value) && read_number(text, &head.name.expert.value) &&
-            read_number(text, &head.epoch) && read_number(text, &head.version) &&
-            head.name.layer.value >= 0 && head.name.expert.value >= 0;
-  while (ok && !text.empty()) {
-    ok = head.applied.size() < kAppliedMax && read_number(text, &head.applied.emplace_back());
+  const bool ok = read_number(text, &head.name.layer.value) && read_number(text, &head.name.expert.value) &&
+                  read_number(text, &head.epoch) && read_number(text, &head.version) &&
+                  head.name.layer.value >= 0 && head.name.expert.value >= 0;
+  if (!ok) {
+    return absl::InvalidArgumentError(
+        concat("snapshot: its head must be LAYER EXPERT EPOCH VERSION [UPDATES], it goes on with ",
+               base::in_quotes(text)));
   }
-  if (ok) return head;
-  return absl::InvalidArgumentError(
-      concat("snapshot: its head must be LAYER EXPERT EPOCH VERSION [UPDATE ...], it goes on with ",
-             base::in_quotes(text)));
+  AGORA_ASSIGN_OR_RETURN(head.applied, AppliedUpdates::read(text, kAppliedLimits));
+  return head;
 }
 
 }  // namespace

@@ -16,6 +16,7 @@
 #include <vector>
 
 #include "agora/moe/expert/expert.h"
+#include "agora/swarm/host/applied_updates.h"
 #include "agora/swarm/host/held_experts.h"
 #include "agora/weights/safetensors.h"
 
@@ -25,11 +26,11 @@ struct SnapshotHead {
   ExpertName name;
   uint32_t epoch = 0;
   uint64_t version = 0;
-  std::vector<uint64_t> applied;  // hashes of the last updates that are in it, the oldest first
+  AppliedUpdates applied;  // what is in it
 };
 
-// Updates that an expert remembers over all its leaders: four micro-batches each of 64 trainers. 2 KiB.
-constexpr size_t kAppliedMax = 256;
+// What an expert remembers over all its leaders: a trainer's gradients of ten seconds. 3 KiB for each trainer.
+constexpr AppliedLimits kAppliedLimits{.keys_per_trainer = 128, .trainers = 64};
 
 // Beyond this no expert of the shape has a snapshot.
 int64_t snapshot_bytes_max(const moe::ExpertShape& shape);
