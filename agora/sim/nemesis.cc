@@ -166,7 +166,10 @@ void Nemesis::crash_host() {
 }
 
 void Nemesis::crash_gate() {
-  Peer* gate = any_of(world_.gates());
+  std::vector<Peer*> gates = world_.gates();
+  const std::vector<Peer*> trainers = world_.trainers();
+  gates.insert(gates.end(), trainers.begin(), trainers.end());
+  Peer* gate = any_of(gates);
   if (gate != nullptr && gate->alive()) crash(*gate);
 }
 

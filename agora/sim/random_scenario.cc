@@ -9,7 +9,7 @@ namespace {
 
 class Draws {
  public:
-  explicit Draws(uint64_t seed) : rng_(Rng(seed).fork("scenario")) {}
+  Draws(uint64_t seed, std::string_view what) : rng_(Rng(seed).fork(what)) {}
 
   bool one_in(uint32_t n) { return rng_.below(n) == 0; }
   int64_t from_to(int64_t low, int64_t high) {
@@ -71,7 +71,7 @@ void draw_many_deaths(Draws& draw, FaultPlan& f) {
 }  // namespace
 
 Scenario random_scenario(uint64_t seed) {
-  Draws draw(seed);
+  Draws draw(seed, "scenario");
   Scenario s;
   s.name = "random";
   s.hosts = draw.from_to(3, 8);
@@ -102,6 +102,8 @@ Scenario random_scenario(uint64_t seed) {
   draw_failing_disks(draw, s.faults);
   draw_many_deaths(draw, s.faults);
   s.faults.rare = draw.maybe(0.1, 0.4);
+  Draws trainers(seed, "trainers");  // by themselves: what a seed means otherwise stays as it was
+  if (trainers.one_in(5)) s.trainers = trainers.from_to(1, 3);
   return s;
 }
 

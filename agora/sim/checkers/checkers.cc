@@ -3,6 +3,7 @@
 #include "absl/strings/str_format.h"
 #include "agora/sim/checkers/answers.h"
 #include "agora/sim/checkers/swarm_state.h"
+#include "agora/sim/checkers/trunks.h"
 #include "agora/sim/checkers/updates.h"
 
 namespace agora::sim {
@@ -33,6 +34,7 @@ void Checkers::watch(Run& run, const Scenario& scenario) {
   add(std::make_unique<LeadersAgree>(arrive, verdict_));
   add(std::make_unique<ViewsConverge>(verdict_));
   add(std::make_unique<NothingWaits>(ns_of(scenario.deadline_s), verdict_));
+  add(std::make_unique<TrunksAgree>(scenario.trainers, ns_of(scenario.think_ms / 1e3), verdict_));
   add(std::make_unique<QueuesBounded>(verdict_));
   add(std::make_unique<MemoryBounded>(verdict_));
   run.histories().add(lines_);  // last: checkers compare with what was before
