@@ -51,8 +51,8 @@ void TrunkFollower::look() {
                 [&](const swarm::TrunkSource& s) ABSL_NO_THREAD_SAFETY_ANALYSIS { return !wants(s); });
   if (sources.empty()) return;
   fetching_ = true;
-  swarm::fetch_trunk(peer_.transport, sources[failures_ % sources.size()], swarm::TrunkPart::values,
-                     peer_.loop.now_ns() + settings_.timeout_ns,
+  swarm::fetch_trunk(peer_.transport, peer_.loop, sources[failures_ % sources.size()],
+                     swarm::TrunkPart::values, peer_.loop.now_ns() + settings_.timeout_ns,
                      [self = shared_from_this()](StatusOr<swarm::TrunkSnapshot> snapshot) {
                        self->on_fetched(std::move(snapshot));
                      });

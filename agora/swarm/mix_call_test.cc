@@ -112,8 +112,8 @@ TEST_F(MixCallTest, AnotherReplicaTakesOver) {
   EXPECT_EQ(call.served().replica, 3);
 }
 
-// Random seed 180, simulated: a host that had lost the ticket got the rows in what was left of the first try's
-// time, less than a round trip.
+// Random seed 180, simulated: a host that had lost the ticket got the rows in what was left of the first
+// try's time, less than a round trip.
 TEST_F(MixCallTest, AHostThatIsSentMoreHasItsTimeAnew) {
   MixCall& call = make(kTraining);
   call.start(0);

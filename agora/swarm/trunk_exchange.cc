@@ -96,15 +96,15 @@ std::vector<TrunkSource> trunk_sources(const std::vector<std::shared_ptr<const p
   return sources;
 }
 
-void fetch_trunk(peers::Transport& transport, const TrunkSource& source, TrunkPart part, int64_t deadline_ns,
-                 std::function<void(StatusOr<TrunkSnapshot>)> done) {
+void fetch_trunk(peers::Transport& transport, const Clock& clock, const TrunkSource& source, TrunkPart part,
+                 int64_t deadline_ns, std::function<void(StatusOr<TrunkSnapshot>)> done) {
   const peers::CallSettings settings{.to = source.peer,
                                      .at = source.endpoint,
                                      .method = kGetTrunk,
                                      .priority = peers::Priority::background,
                                      .deadline_ns = deadline_ns};
   const char* key = part == TrunkPart::values ? kValues : kWithMomentum;
-  fetch_blob(transport, settings, key, bytes_max(part),
+  fetch_blob(transport, clock, settings, key, bytes_max(part),
              [done = std::move(done)](StatusOr<peers::Payload> bytes) {
                if (!bytes.ok()) return done(bytes.status());
                done(read_trunk(bytes->bytes()));
@@ -123,11 +123,12 @@ StatusOr<TrunkSnapshot> fetch_trunk_now(peers::Transport& transport, const std::
       absl::NotFoundError("nobody in the directory hands out a trunk: does a trainer or a server run?");
   for (const TrunkSource& source : sources) {
     auto answer = std::make_shared<Answer>(loop);  // the transport keeps it until it has called
-    fetch_trunk(transport, source, part, loop.now_ns() + timeout_ns, [answer](StatusOr<TrunkSnapshot> trunk) {
-      base::MutexLock lock(answer->mutex);
-      answer->trunk.emplace(std::move(trunk));
-      answer->came->wake_all();
-    });
+    fetch_trunk(transport, loop, source, part, loop.now_ns() + timeout_ns,
+                [answer](StatusOr<TrunkSnapshot> trunk) {
+                  base::MutexLock lock(answer->mutex);
+                  answer->trunk.emplace(std::move(trunk));
+                  answer->came->wake_all();
+                });
     base::MutexLock lock(answer->mutex);
     while (!answer->trunk) answer->came->wait(answer->mutex);
     if (answer->trunk->ok()) return *std::move(answer->trunk);

@@ -4,7 +4,7 @@
 //
 //   const auto sources = trunk_sources(directory.records());                             // a server
 //   if (!sources.empty() && sources[0].round > mine) {
-//     fetch_trunk(transport, sources[0], TrunkPart::values, deadline_ns, [](auto trunk) { ... });
+//     fetch_trunk(transport, clock, sources[0], TrunkPart::values, deadline_ns, [](auto trunk) { ... });
 //   }
 //   AGORA_ASSIGN_OR_RETURN(TrunkSnapshot trunk, fetch_trunk_now(...));                   // the same, waiting
 //   AGORA_RETURN_IF_ERROR(TrunkLayout(model.parameters(), model.selection_biases()).load(trunk));
@@ -62,8 +62,8 @@ std::vector<TrunkSource> trunk_sources(const std::vector<std::shared_ptr<const p
 
 // done runs once, on a thread of the transport. Errors: of fetch_blob() and read_trunk(); NotFound: the peer
 // has no trunk yet.
-void fetch_trunk(peers::Transport& transport, const TrunkSource& source, TrunkPart part, int64_t deadline_ns,
-                 std::function<void(StatusOr<TrunkSnapshot>)> done);
+void fetch_trunk(peers::Transport& transport, const Clock& clock, const TrunkSource& source, TrunkPart part,
+                 int64_t deadline_ns, std::function<void(StatusOr<TrunkSnapshot>)> done);
 
 // From the first of `sources` that answers; waits.
 StatusOr<TrunkSnapshot> fetch_trunk_now(peers::Transport& transport, const std::vector<TrunkSource>& sources,

@@ -38,7 +38,7 @@ StatusOr<peers::Payload> pull_from(const SwarmToSave& swarm, const swarm::Candid
                                      .method = swarm::kGetSnapshot,
                                      .priority = peers::Priority::background,
                                      .deadline_ns = swarm.clock.now_ns() + kSnapshotNs};
-  swarm::fetch_blob(swarm.transport, settings, swarm::snapshot_key(expert),
+  swarm::fetch_blob(swarm.transport, swarm.clock, settings, swarm::snapshot_key(expert),
                     static_cast<uint64_t>(swarm::snapshot_bytes_max(swarm.spec.shape)),
                     [bytes](StatusOr<peers::Payload> came) { bytes->bring(std::move(came)); });
   return bytes->wait();

@@ -175,7 +175,7 @@ void Averaging::State::fetch(const weights::Digest& hash, const peers::PeerId& f
                                      .method = kGetTrunk,
                                      .priority = peers::Priority::training,
                                      .deadline_ns = loop_.now_ns() + config_.round.fetch_ns};
-  fetch_blob(transport_, settings, delta_key(hash), base_->values.size() * sizeof(float), report);
+  fetch_blob(transport_, loop_, settings, delta_key(hash), base_->values.size() * sizeof(float), report);
 }
 
 bool Averaging::State::take_delta(const weights::Digest& hash, const peers::Payload& bytes) {
@@ -218,7 +218,7 @@ void Averaging::State::catch_up(const peers::PeerId& from) {
   const auto at = known.find(from);
   if (catching_up_ || at == known.end()) return;
   catching_up_ = true;
-  fetch_trunk(transport_, {from, at->second, 0, true}, TrunkPart::values_with_momentum,
+  fetch_trunk(transport_, loop_, {from, at->second, 0, true}, TrunkPart::values_with_momentum,
               loop_.now_ns() + kCatchUpNs, [self = shared_from_this()](StatusOr<TrunkSnapshot> trunk) {
                 self->loop_.post([self, trunk = std::move(trunk)] { self->take_trunk(trunk); });
               });

@@ -112,8 +112,9 @@ class AveragingTest : public ::testing::Test {
   StatusOr<TrunkSnapshot> trunk_of(size_t i) {
     StatusOr<TrunkSnapshot> found = absl::UnknownError("no answer");
     peers::LoopbackTransport me(network_, peer_of(90), {"loop", 90});
-    fetch_trunk(me, {peer_of(i), trainers_[i].transport->endpoint(), 0}, TrunkPart::values_with_momentum,
-                loop_.now_ns() + kSecondNs, [&](StatusOr<TrunkSnapshot> trunk) { found = std::move(trunk); });
+    fetch_trunk(me, loop_, {peer_of(i), trainers_[i].transport->endpoint(), 0},
+                TrunkPart::values_with_momentum, loop_.now_ns() + kSecondNs,
+                [&](StatusOr<TrunkSnapshot> trunk) { found = std::move(trunk); });
     loop_.run_for(kMillisecondNs);
     return found;
   }

@@ -130,8 +130,8 @@ void Host::State::add_copy(ExpertName from, ExpertName to, float deviation, cons
                                      .method = kGetSnapshot,
                                      .priority = peers::Priority::background,
                                      .deadline_ns = loop.now_ns() + options.pull_ns_max};
-  fetch_blob(transport, settings, snapshot_key(from), static_cast<uint64_t>(snapshot_bytes_max(spec.shape)),
-             back<StatusOr<peers::Payload>>(copy));
+  fetch_blob(transport, loop, settings, snapshot_key(from),
+             static_cast<uint64_t>(snapshot_bytes_max(spec.shape)), back<StatusOr<peers::Payload>>(copy));
 }
 
 void Host::State::say_source(ExpertName name, ExpertId source) {

@@ -122,7 +122,7 @@ void Host::State::ask_heads(const peers::PeerId& peer) {
                                      .priority = peers::Priority::interactive,  // a glance, not a transfer
                                      .deadline_ns = now_ns + probe_patience_ns(peer)};
   fetch_blob(
-      transport, settings, std::string(kHeadsKey), kHeadsBytesMax,
+      transport, loop, settings, std::string(kHeadsKey), kHeadsBytesMax,
       back<StatusOr<peers::Payload>>([peer, now_ns](State& self, const StatusOr<peers::Payload>& answer) {
         self.probed(peer, now_ns, answer);
       }));
@@ -205,7 +205,8 @@ void Host::State::start_pulls() {
                                        .method = kGetSnapshot,
                                        .priority = peers::Priority::background,
                                        .deadline_ns = loop.now_ns() + options.pull_ns_max};
-    fetch_blob(transport, settings, pull.to_lead ? last_snapshot_key(pull.name) : snapshot_key(pull.name),
+    fetch_blob(transport, loop, settings,
+               pull.to_lead ? last_snapshot_key(pull.name) : snapshot_key(pull.name),
                static_cast<uint64_t>(snapshot_bytes_max(spec.shape)),
                back<StatusOr<peers::Payload>>([pull](State& self, StatusOr<peers::Payload> bytes) {
                  self.pulled(pull, std::move(bytes));

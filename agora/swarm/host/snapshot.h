@@ -29,7 +29,7 @@ struct SnapshotHead {
   AppliedUpdates applied;  // what is in it
 };
 
-// What an expert remembers over all its leaders: a trainer's gradients of ten seconds. 3 KiB for each trainer.
+// What an expert remembers over all its leaders: a trainer's gradients of ten seconds, in 3 KiB.
 constexpr AppliedLimits kAppliedLimits{.keys_per_trainer = 128, .trainers = 64};
 
 // Beyond this no expert of the shape has a snapshot.

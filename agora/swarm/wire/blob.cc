@@ -16,16 +16,19 @@ constexpr std::string_view kChunk = "blob chunk";
 // One blob on its way here; owned by the call that is under way.
 class Fetch : public std::enable_shared_from_this<Fetch> {
  public:
-  Fetch(peers::Transport& transport, const peers::CallSettings& settings, std::string key, uint64_t bytes_max,
-        std::function<void(StatusOr<peers::Payload>)> done)
+  Fetch(peers::Transport& transport, const Clock& clock, const peers::CallSettings& settings, std::string key,
+        uint64_t bytes_max, std::function<void(StatusOr<peers::Payload>)> done)
       : transport_(transport),
+        clock_(clock),
         settings_(settings),
         key_(std::move(key)),
         bytes_max_(bytes_max),
         done_(std::move(done)) {}
 
   void ask() {
-    transport_.call(settings_, encode(BlobRequest{.key = key_, .offset = bytes_.size()}),
+    peers::CallSettings settings = settings_;
+    settings.deadline_ns = std::min(settings.deadline_ns, clock_.now_ns() + kBlobChunkNsMax);
+    transport_.call(settings, encode(BlobRequest{.key = key_, .offset = bytes_.size()}),
                     [self = shared_from_this()](peers::Reply reply) { self->take(std::move(reply)); });
   }
 
@@ -63,6 +66,7 @@ class Fetch : public std::enable_shared_from_this<Fetch> {
   }
 
   peers::Transport& transport_;
+  const Clock& clock_;
   const peers::CallSettings settings_;
   const std::string key_;
   const uint64_t bytes_max_;
@@ -141,10 +145,10 @@ void serve_blob(peers::IncomingCall& call, const BlobSource& source) {
              encode(BlobChunk{whole.size(), blob->hash, whole.subspan(request->offset, count)}));
 }
 
-void fetch_blob(peers::Transport& transport, const peers::CallSettings& settings, std::string key,
-                uint64_t bytes_max, std::function<void(StatusOr<peers::Payload>)> done) {
+void fetch_blob(peers::Transport& transport, const Clock& clock, const peers::CallSettings& settings,
+                std::string key, uint64_t bytes_max, std::function<void(StatusOr<peers::Payload>)> done) {
   AGORA_CHECK_LE(key.size(), kBlobKeyBytesMax);
-  std::make_shared<Fetch>(transport, settings, std::move(key), bytes_max, std::move(done))->ask();
+  std::make_shared<Fetch>(transport, clock, settings, std::move(key), bytes_max, std::move(done))->ask();
 }
 
 }  // namespace agora::swarm

@@ -1,7 +1,7 @@
 // Things too large for one message (snapshots, trunks), fetched chunk by chunk and checked by their hash.
 //
 //   transport.serve(kGetTrunk, [&](auto call) { serve_blob(*call, find); });
-//   fetch_blob(transport, {.to = peer, .at = endpoint, .method = kGetTrunk, .deadline_ns = ...}, key,
+//   fetch_blob(transport, clock, {.to = peer, .at = endpoint, .method = kGetTrunk, .deadline_ns = ...}, key,
 //              bytes_max, [](StatusOr<peers::Payload> bytes) { ... });
 //
 // A key is the method's own business; it should name a version, so that a blob does not change under the one
@@ -12,6 +12,7 @@
 #include <string>
 #include <string_view>
 
+#include "agora/base/clock.h"
 #include "agora/peers/transport/transport.h"
 #include "agora/weights/hash.h"
 
@@ -19,6 +20,8 @@ namespace agora::swarm {
 
 constexpr uint32_t kBlobChunkBytes = 1 << 20;
 constexpr size_t kBlobKeyBytesMax = 256;
+// Of a chunk, at 70 kB/s. Who has stopped in the middle is not waited for as long as a whole blob may take.
+constexpr int64_t kBlobChunkNsMax = 15'000'000'000;
 
 struct Blob {
   peers::Payload bytes;
@@ -49,8 +52,8 @@ void serve_blob(peers::IncomingCall& call, const BlobSource& source);
 
 // done runs once, on a thread of the transport. ResourceExhausted: more than bytes_max; DataLoss: not the
 // bytes of the hash; Unavailable: it changed between two chunks, fetch again; and the transport's errors.
-// settings.deadline_ns is of the whole.
-void fetch_blob(peers::Transport& transport, const peers::CallSettings& settings, std::string key,
-                uint64_t bytes_max, std::function<void(StatusOr<peers::Payload>)> done);
+// settings.deadline_ns is of the whole, by the clock, which must outlive the transport.
+void fetch_blob(peers::Transport& transport, const Clock& clock, const peers::CallSettings& settings,
+                std::string key, uint64_t bytes_max, std::function<void(StatusOr<peers::Payload>)> done);
 
 }  // namespace agora::swarm
