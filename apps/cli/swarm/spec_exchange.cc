@@ -17,8 +17,9 @@ constexpr char kKey[] = "spec";
 constexpr int64_t kLookAgainNs = 200 * base::kMillisecondNs;
 constexpr int64_t kLookNs = 20 * base::kMillisecondNs;  // for Ctrl-C, which can wake nobody
 
-// What a fetch leaves for the one who waits; shared with the transport's thread that ends it.
+// What a fetch needs and leaves for the one who waits; shared with the transport's thread that ends it.
 struct Fetched {
+  const RealClock clock;
   base::Mutex mutex;
   base::Condition changed;
   std::optional<StatusOr<peers::Payload>> bytes ABSL_GUARDED_BY(mutex);
@@ -33,7 +34,7 @@ StatusOr<swarm::SwarmSpec> fetch_from(peers::Transport& transport, const peers::
                                      .priority = peers::Priority::interactive,
                                      .deadline_ns = deadline_in(seconds),
                                      .trace = 0};
-  swarm::fetch_blob(transport, settings, kKey, swarm::kSpecBytesMax,
+  swarm::fetch_blob(transport, fetched->clock, settings, kKey, swarm::kSpecBytesMax,
                     [fetched](StatusOr<peers::Payload> bytes) {
                       base::MutexLock lock(fetched->mutex);
                       fetched->bytes = std::move(bytes);
@@ -42,7 +43,7 @@ StatusOr<swarm::SwarmSpec> fetch_from(peers::Transport& transport, const peers::
   base::MutexLock lock(fetched->mutex);
   while (!fetched->bytes) {
     if (interrupt.load()) return absl::CancelledError("interrupted");
-    fetched->changed.wait_until(fetched->mutex, RealClock().now_ns() + kLookNs);
+    fetched->changed.wait_until(fetched->mutex, fetched->clock.now_ns() + kLookNs);
   }
   if (!fetched->bytes->ok()) return fetched->bytes->status();
   return swarm::read_spec((*fetched->bytes)->bytes());
