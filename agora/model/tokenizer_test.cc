@@ -8,7 +8,7 @@
 #include "agora/model/sentencepiece_tokenizer.h"
 #include "agora/model/simple_tokenizers.h"
 #include "agora/weights/atomic_file.h"
-#include "agora/weights/test_folder.h"
+#include "agora/base/test_folder.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 
@@ -17,8 +17,8 @@ namespace {
 
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
-using weights::TestFolder;
-using weights::write_text;
+using base::TestFolder;
+using base::write_text;
 
 std::string message(const Status& status) { return std::string(status.message()); }
 

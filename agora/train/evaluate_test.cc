@@ -1,9 +1,9 @@
 #include "agora/train/evaluate.h"
 
 #include <algorithm>
-#include <filesystem>
-#include <fstream>
 
+#include "absl/strings/str_cat.h"
+#include "agora/base/test_folder.h"
 #include "agora/kernels/cpu_features.h"
 #include "agora/kernels/table.h"
 #include "agora/model/model_folder.h"
@@ -16,10 +16,11 @@ class Evaluating : public testing::Test {
  protected:
   Evaluating() {
     TrainOptions options;
-    options.data = ::testing::TempDir() + "agora-evaluate-test.txt";
-    std::ofstream out(options.data);
-    for (int i = 0; i < 4000; ++i) out << i * 7 << (i % 9 == 8 ? "\n" : " ");
-    out.close();
+    const base::TestFolder folder;
+    options.data = folder.path("numbers.txt");
+    std::string numbers;
+    for (int i = 0; i < 4000; ++i) absl::StrAppend(&numbers, i * 7, i % 9 == 8 ? "\n" : " ");
+    base::write_text(options.data, numbers);
     options.tokenizer = "bytes";
     options.layers = 1;
     options.width = 16;
@@ -28,7 +29,6 @@ class Evaluating : public testing::Test {
     options.hidden = 16;
     options.sequence = 32;
     task_ = make_task(options, nullptr, pool_).value();
-    std::filesystem::remove(options.data);
     const model::ModelConfig config = task_->shape(config_of(options).value());
     model_ = model::make_model(config, compute_, tensor::Train::no, Rng(1)).value();
   }

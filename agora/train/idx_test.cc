@@ -3,7 +3,7 @@
 #include <zlib.h>
 
 #include "agora/train/test_data.h"
-#include "agora/weights/test_folder.h"
+#include "agora/base/test_folder.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 
@@ -12,8 +12,8 @@ namespace {
 
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
-using weights::TestFolder;
-using weights::write_text;
+using base::TestFolder;
+using base::write_text;
 
 std::string idx(std::string_view dimensions, std::string_view values) {
   std::string bytes = std::string("\0\0\x08", 3) + static_cast<char>(dimensions.size());

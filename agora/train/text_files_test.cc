@@ -4,7 +4,7 @@
 
 #include <filesystem>
 
-#include "agora/weights/test_folder.h"
+#include "agora/base/test_folder.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include <sys/stat.h>
@@ -14,8 +14,8 @@ namespace {
 
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
-using weights::TestFolder;
-using weights::write_text;
+using base::TestFolder;
+using base::write_text;
 namespace fs = std::filesystem;
 
 std::vector<std::string> names_of(const Corpus& corpus) {

@@ -1,7 +1,6 @@
 #include "agora/train/trainer_file.h"
 
-#include <filesystem>
-
+#include "agora/base/test_folder.h"
 #include "agora/weights/atomic_file.h"
 #include <gtest/gtest.h>
 
@@ -10,8 +9,6 @@ namespace {
 
 class TrainerFile : public testing::Test {
  protected:
-  void TearDown() override { std::filesystem::remove(path_); }
-
   static KeptTrainer some_trainer() {
     KeptTrainer kept;
     kept.state.options.minutes = 7;
@@ -30,7 +27,8 @@ class TrainerFile : public testing::Test {
     return kept;
   }
 
-  const std::string path_ = testing::TempDir() + "agora-trainer-file-test";
+  const base::TestFolder folder_;
+  const std::string path_ = folder_.path("trainer");
 };
 
 TEST_F(TrainerFile, GivesBackWhatWasWritten) {

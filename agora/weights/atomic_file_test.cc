@@ -4,7 +4,7 @@
 
 #include <filesystem>
 
-#include "agora/weights/test_folder.h"
+#include "agora/base/test_folder.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include <sys/resource.h>
@@ -13,6 +13,8 @@
 namespace agora::weights {
 namespace {
 
+using base::TestFolder;
+using base::write_text;
 using ::testing::HasSubstr;
 namespace fs = std::filesystem;
 

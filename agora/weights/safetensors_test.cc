@@ -3,13 +3,14 @@
 #include <cmath>
 #include <limits>
 
-#include "agora/weights/test_folder.h"
+#include "agora/base/test_folder.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 
 namespace agora::weights {
 namespace {
 
+using base::TestFolder;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 

@@ -2,13 +2,15 @@
 
 #include <filesystem>
 
-#include "agora/weights/test_folder.h"
+#include "agora/base/test_folder.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 
 namespace agora::weights {
 namespace {
 
+using base::TestFolder;
+using base::write_text;
 using ::testing::HasSubstr;
 
 std::string message(const Status& status) { return std::string(status.message()); }

@@ -1,10 +1,10 @@
 #include "apps/cli/classic.h"
 
-#include <cstdlib>
 #include <filesystem>
 #include <fstream>
 
 #include "agora/base/rng.h"
+#include "agora/base/test_folder.h"
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -13,21 +13,16 @@ namespace {
 
 using testing::HasSubstr;
 
-// A folder of its own for each test, removed at the end.
 class Classic : public testing::Test {
  protected:
   void SetUp() override {
-    std::string pattern = testing::TempDir() + "classic_XXXXXX";
-    ASSERT_NE(mkdtemp(pattern.data()), nullptr);
-    folder_ = pattern;
     write("vowel.train", 2);
     write("vowel.test", 1);
   }
-  void TearDown() override { std::filesystem::remove_all(folder_); }
 
   // Rows as in Deterding's data: the eleven vowels in turn, six times a speaker; easy ones.
   void write(const std::string& name, int speakers, const std::string& last_line = "") {
-    std::ofstream out(std::filesystem::path(folder_) / name);
+    std::ofstream out(folder_ / name);
     Rng rng(name.size());
     out << "row.names,y,x.1,x.2\n";
     for (int n = 0; n < speakers * 66; ++n) {
@@ -40,7 +35,7 @@ class Classic : public testing::Test {
 
   ClassicOptions options() const {
     ClassicOptions options;
-    options.data = folder_;
+    options.data = folder_.path();
     options.model.hidden = 4;
     options.model.expert_decay = 0.01;
     options.model.gate_decay = 0.01;
@@ -51,7 +46,7 @@ class Classic : public testing::Test {
     return options;
   }
 
-  std::string folder_;
+  const base::TestFolder folder_;
 };
 
 TEST_F(Classic, LearnsEasyVowelsByEveryMethod) {
@@ -99,7 +94,7 @@ TEST_F(Classic, CrossValidationLooksAtTrainingRowsOnly) {
 }
 
 TEST_F(Classic, FoldsLeaveOneSpeakerOut) {
-  const auto data = read_vowels(folder_);
+  const auto data = read_vowels(folder_.path());
   ASSERT_TRUE(data.ok()) << data.status();
   const auto folds = speaker_folds(data->train);
   ASSERT_TRUE(folds.ok());
@@ -115,7 +110,7 @@ TEST_F(Classic, RefusesBadInput) {
   write("vowel.test", 1, "67,1,,0\n");
   EXPECT_THAT(std::string(run_classic(options()).status().message()), HasSubstr("vowel.test"));
   write("vowel.test", 1);
-  std::filesystem::remove(std::filesystem::path(folder_) / "vowel.train");
+  std::filesystem::remove(folder_ / "vowel.train");
   EXPECT_THAT(std::string(run_classic(options()).status().message()), HasSubstr("vowel.train"));
   ClassicOptions o = options();
   o.recipe = "weather";

@@ -1,8 +1,8 @@
 #include "apps/cli/recipe.h"
 
-#include <filesystem>
 #include <fstream>
 
+#include "agora/base/test_folder.h"
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -16,18 +16,15 @@ using ::testing::HasSubstr;
 class Recipe : public ::testing::Test {
  protected:
   Recipe() {
-    std::string name = (std::filesystem::temp_directory_path() / "agora-recipe-XXXXXX").string();
-    folder_ = mkdtemp(name.data());
     CLI::App* host = app_.add_subcommand("host");
     host->add_option("--room", room_);
     host->add_option("--join", join_);
     app_.add_subcommand("spec")->add_subcommand("make")->add_option("--room", room_);
     app_.add_subcommand("ask");
   }
-  ~Recipe() override { std::filesystem::remove_all(folder_); }
 
   std::string written(const std::string& name, const std::string& text) const {
-    const std::string file = (folder_ / name).string();
+    const std::string file = folder_.path(name);
     std::ofstream(file) << text;
     return file;
   }
@@ -36,7 +33,7 @@ class Recipe : public ::testing::Test {
     return flags.ok() ? "" : std::string(flags.status().message());
   }
 
-  std::filesystem::path folder_;
+  const base::TestFolder folder_;
   CLI::App app_;
   int room_ = 0;
   std::vector<std::string> join_;
@@ -48,7 +45,7 @@ TEST_F(Recipe, BecomesFlagsBeforeThoseOfTheCommandLine) {
               ElementsAre("host", "--room=5", "--join=a:1", "--join=b:2", "--room", "7"));
   EXPECT_THAT(*with_recipe({"spec", "make", written("config.toml", "room = 1")}, app_),
               ElementsAre("spec", "make", "--room=1"));
-  EXPECT_THAT(*with_recipe({"spec", "make", folder_.string()}, app_),
+  EXPECT_THAT(*with_recipe({"spec", "make", folder_.path()}, app_),
               ElementsAre("spec", "make", "--room=1"));
 }
 

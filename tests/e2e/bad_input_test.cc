@@ -14,7 +14,7 @@ using ::testing::HasSubstr;
 
 class BadInput : public ::testing::Test {
  protected:
-  std::string path(const std::string& name) const { return (scratch_ / name).string(); }
+  std::string path(const std::string& name) const { return scratch_.path(name); }
 
   void expect_refused(const std::vector<std::string>& arguments, const std::string& says,
                       int64_t file_bytes_max = 0) {
@@ -34,7 +34,7 @@ class BadInput : public ::testing::Test {
     std::string content = read_file(path(file));
     ASSERT_LE(at + bytes.size(), content.size());
     content.replace(at, bytes.size(), bytes);
-    write_file(path(file), content);
+    base::write_text(path(file), content);
   }
 
   void replace(const std::string& file, const std::string& from, const std::string& to) {
@@ -42,26 +42,26 @@ class BadInput : public ::testing::Test {
     const size_t at = content.find(from);
     ASSERT_NE(at, std::string::npos);
     content.replace(at, from.size(), to);
-    write_file(path(file), content);
+    base::write_text(path(file), content);
   }
 
-  ScratchFolder scratch_;
+  base::TestFolder scratch_;
 };
 
 TEST_F(BadInput, DataThatIsNotThereOrNotText) {
   expect_refused(small_train(path("nowhere"), path("run")), "nowhere");
   std::filesystem::create_directories(scratch_ / "empty");
   expect_refused(small_train(path("empty"), path("run")), "empty");
-  write_file(scratch_ / "binary" / "a.bin", std::string(100'000, '\0'));
+  base::write_text(scratch_ / "binary" / "a.bin", std::string(100'000, '\0'));
   expect_refused(small_train(path("binary"), path("run")), "binary");
-  write_file(scratch_ / "nothing" / "a.txt", "");
+  base::write_text(scratch_ / "nothing" / "a.txt", "");
   expect_refused(small_train(path("nothing"), path("run")), "nothing");
-  write_file(scratch_ / "short" / "a.txt", "too short");
+  base::write_text(scratch_ / "short" / "a.txt", "too short");
   expect_refused(small_train(path("short"), path("run")), "");
 }
 
 TEST_F(BadInput, OddTextIsTextAllTheSame) {
-  write_file(scratch_ / "odd" / "line.txt", std::string(300'000, 'x') + "\xff\xfe no utf-8 \xc3");
+  base::write_text(scratch_ / "odd" / "line.txt", std::string(300'000, 'x') + "\xff\xfe no utf-8 \xc3");
   EXPECT_EQ(run_agora(small_train(path("odd"), path("run"))).exit_code, 0);
 }
 
@@ -71,7 +71,7 @@ TEST_F(BadInput, FlagsAndRecipes) {
   EXPECT_EQ(run_agora({}).exit_code, 2);
   EXPECT_EQ(run_agora({"--help"}).exit_code, 0);
   expect_refused({"train", path("no-recipe")}, "expected a recipe");
-  write_file(scratch_ / "recipe.toml", "no-such-flag = 3\n");
+  base::write_text(scratch_ / "recipe.toml", "no-such-flag = 3\n");
   EXPECT_EQ(run_agora({"train", path("recipe.toml")}).exit_code, 2);
   write_two_domains(scratch_ / "data");
   const auto with = [&](const std::string& flag, const std::string& value) {
@@ -105,22 +105,22 @@ TEST_F(BadInput, ModelsThatAreTornAlteredOrWrong) {
   expect_refused({"ask", path("nowhere"), "x"}, "expected a model folder");
   const std::string file = path("run") + "/model.safetensors";
   const std::string good = read_file(file);
-  write_file(file, good.substr(0, good.size() - 5));
+  base::write_text(file, good.substr(0, good.size() - 5));
   expect_refused({"ask", path("run"), "x"}, "model.safetensors");
   std::string altered = good;
   altered[altered.size() - 3] = static_cast<char>(altered[altered.size() - 3] ^ 1);
-  write_file(file, altered);
+  base::write_text(file, altered);
   expect_refused({"ask", path("run"), "x"}, "SHA-256");
-  write_file(file, std::string(8, '\xff') + "{}");
+  base::write_text(file, std::string(8, '\xff') + "{}");
   expect_refused({"inspect", file}, "model.safetensors");
-  write_file(file, good);
+  base::write_text(file, good);
   EXPECT_EQ(run_agora({"ask", path("run"), "x", "--tokens", "2"}).exit_code, 0);
 
   replace("run/config.json", "\"hidden_size\": 32", "\"hidden_size\": 64");
   expect_refused({"ask", path("run"), "x"}, "expected");
   replace("run/config.json", "\"hidden_size\": 64", "\"hidden_size\": \"big\"");
   expect_refused({"ask", path("run"), "x"}, "hidden_size");
-  write_file(scratch_ / "run" / "config.json", "{");
+  base::write_text(scratch_ / "run" / "config.json", "{");
   expect_refused({"ask", path("run"), "x"}, "config.json");
 }
 

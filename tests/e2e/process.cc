@@ -24,21 +24,11 @@ void redirect(const std::string& path, int to) {
 
 }  // namespace
 
-ScratchFolder::ScratchFolder() {
-  std::string name = (std::filesystem::temp_directory_path() / "agora-e2e-XXXXXX").string();
-  path_ = mkdtemp(name.data());
-}
-
-ScratchFolder::~ScratchFolder() {
-  std::error_code ignored;
-  std::filesystem::remove_all(path_, ignored);
-}
-
-Process Process::start(const std::vector<std::string>& arguments, const ScratchFolder& scratch,
+Process Process::start(const std::vector<std::string>& arguments, const base::TestFolder& scratch,
                        int64_t file_bytes_max, const std::vector<std::string>& through) {
   Process process;
-  process.out_ = (scratch / "stdout").string();
-  process.err_ = (scratch / "stderr").string();
+  process.out_ = scratch.path("stdout");
+  process.err_ = scratch.path("stderr");
   process.child_ = fork();
   if (process.child_ != 0) return process;
   redirect(process.out_, STDOUT_FILENO);
@@ -98,13 +88,8 @@ Outcome Process::finish() {
 }
 
 Outcome run_agora(const std::vector<std::string>& arguments, int64_t file_bytes_max) {
-  const ScratchFolder scratch;
+  const base::TestFolder scratch;
   return Process::start(arguments, scratch, file_bytes_max).finish();
-}
-
-void write_file(const std::filesystem::path& path, const std::string& content) {
-  std::filesystem::create_directories(path.parent_path());
-  std::ofstream(path, std::ios::binary) << content;
 }
 
 std::string read_file(const std::filesystem::path& path) {

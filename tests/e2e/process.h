@@ -10,6 +10,8 @@
 
 #include <sys/types.h>
 
+#include "agora/base/test_folder.h"
+
 namespace agora::e2e {
 
 struct Outcome {
@@ -18,23 +20,11 @@ struct Outcome {
   std::string err;
 };
 
-// A folder that is empty at first and gone at the end.
-class ScratchFolder {
- public:
-  ScratchFolder();
-  ~ScratchFolder();
-  std::filesystem::path operator/(const std::string& name) const { return path_ / name; }
-  std::string str() const { return path_.string(); }
-
- private:
-  std::filesystem::path path_;
-};
-
 class Process {
  public:
   // Standard output and error go to files in `scratch`. file_bytes_max: what it may write to one file; 0: no
   // limit. through: a program that runs it, with its arguments; signals go to what it becomes.
-  static Process start(const std::vector<std::string>& arguments, const ScratchFolder& scratch,
+  static Process start(const std::vector<std::string>& arguments, const base::TestFolder& scratch,
                        int64_t file_bytes_max = 0, const std::vector<std::string>& through = {});
 
   // Until its standard output holds the text, or it has ended. False: it ended without.
@@ -58,7 +48,6 @@ class Process {
 
 Outcome run_agora(const std::vector<std::string>& arguments, int64_t file_bytes_max = 0);
 
-void write_file(const std::filesystem::path& path, const std::string& content);
 std::string read_file(const std::filesystem::path& path);
 
 }  // namespace agora::e2e

@@ -29,9 +29,9 @@ partition_every_s = 10
 
 class Sim : public ::testing::Test {
  protected:
-  std::string path(const std::string& name) const { return (scratch_ / name).string(); }
+  std::string path(const std::string& name) const { return scratch_.path(name); }
   std::string scenario(const std::string& toml) const {
-    write_file(path("scenario.toml"), toml);
+    base::write_text(path("scenario.toml"), toml);
     return path("scenario.toml");
   }
   void expect_refused(const std::vector<std::string>& arguments, const std::string& says) const {
@@ -41,7 +41,7 @@ class Sim : public ::testing::Test {
     EXPECT_THAT(outcome.err, AllOf(HasSubstr("agora: "), HasSubstr(says)));
   }
 
-  ScratchFolder scratch_;
+  base::TestFolder scratch_;
 };
 
 TEST_F(Sim, TheSameSeedGivesTheSameBytesAndPage) {

@@ -16,8 +16,8 @@ inline void write_two_domains(const std::filesystem::path& dir) {
     letters +=
         std::string(1, static_cast<char>('a' + i % 26)) + "pple of row " + std::to_string(i % 10) + "\n";
   }
-  write_file(dir / "numbers" / "squares.txt", numbers);
-  write_file(dir / "letters" / "apples.txt", letters);
+  base::write_text(dir / "numbers" / "squares.txt", numbers);
+  base::write_text(dir / "letters" / "apples.txt", letters);
 }
 
 // agora train on `data` into `out`, in JSON lines.

@@ -107,9 +107,9 @@ TEST(SwarmFaults, WhatTheOnlyTrainerLearnedOutlivesIt) {
     });
   });
   swarm.signal("trainer 1", SIGKILL);
-  const ScratchFolder scratch;
+  const base::TestFolder scratch;
   Process next = Process::start({"train", "--join", swarm.at("server 1"), "--listen", "127.0.0.1:0",
-                                 "--state", (scratch / "state").string(), "--data", swarm.data(), "--json"},
+                                 "--state", scratch.path("state"), "--data", swarm.data(), "--json"},
                                 scratch);
   ASSERT_TRUE(next.wait_for_output("\"event\":\"step\"")) << next.errors();
   const std::string out = next.output();
@@ -125,10 +125,10 @@ TEST(SwarmFaults, WhatTheOnlyTrainerLearnedOutlivesIt) {
 TEST(SwarmFaults, AHostWithAFullDiskWorksOnAndSavesWhenThereIsRoomAgain) {
   SwarmUnderTest swarm({.hosts = 1});
   swarm.wait_until_training();
-  const ScratchFolder scratch;
+  const base::TestFolder scratch;
   constexpr int64_t kFileBytesMax = 16 << 10;
   Process host = Process::start({"host", "--join", swarm.at("up"), "--listen", "127.0.0.1:0", "--state",
-                                 (scratch / "state").string(), "--save-seconds", "0.5", "--json"},
+                                 scratch.path("state"), "--save-seconds", "0.5", "--json"},
                                 scratch, kFileBytesMax);
   ASSERT_TRUE(host.wait_for_output("\"event\":\"up\"")) << host.errors();
   const std::string peer = json::parse(host.output(), nullptr, false).value("peer", "");
@@ -194,8 +194,8 @@ TEST(SwarmFaults, ASplitNetworkIsTwoSwarmsUntilItHeals) {
   if (!other.made()) GTEST_SKIP() << "needs root and network namespaces (ip netns, veth)";
   SwarmUnderTest swarm({.hosts = 2, .more = {"--listen", "10.231.7.1:0"}});
   swarm.wait_until_training();
-  const ScratchFolder scratch;
-  const std::string state = (scratch / "state").string();
+  const base::TestFolder scratch;
+  const std::string state = scratch.path("state");
   Process host = Process::start({"host", "--join", swarm.at("up"), "--listen", "10.231.7.2:0", "--state",
                                  state, "--json", "--http", "off"},
                                 scratch, 0, {"/usr/bin/env", "ip", "netns", "exec", other.name()});

@@ -37,7 +37,7 @@ std::vector<std::string> up_arguments(const std::string& data, const std::string
 SwarmUnderTest::SwarmUnderTest(const SwarmSetup& setup)
     : process_([&] {
         write_two_domains(scratch_ / "data");
-        return Process::start(up_arguments((scratch_ / "data").string(), (scratch_ / "run").string(), setup),
+        return Process::start(up_arguments(scratch_.path("data"), scratch_.path("run"), setup),
                               scratch_);
       }()),
       processes_(setup.hosts + setup.trainers + setup.servers) {}

@@ -35,8 +35,8 @@ class SwarmUnderTest {
   explicit SwarmUnderTest(const SwarmSetup& setup);
   ~SwarmUnderTest();
 
-  std::string dir() const { return (scratch_ / "run").string(); }
-  std::string data() const { return (scratch_ / "data").string(); }
+  std::string dir() const { return scratch_.path("run"); }
+  std::string data() const { return scratch_.path("data"); }
   // The last line of `agora up` with these, looked for from the beginning; by process and event.
   std::optional<nlohmann::json> last(const std::string& event, const std::string& process = "") const;
   int64_t step_of(const std::string& trainer) const;
@@ -64,7 +64,7 @@ class SwarmUnderTest {
  private:
   std::vector<nlohmann::json> lines() const;
 
-  ScratchFolder scratch_;
+  base::TestFolder scratch_;
   Process process_;
   int64_t processes_;  // besides agora up
   bool ended_ = false;

@@ -137,9 +137,9 @@ std::string post(const std::string& at, const std::string& path, const std::stri
 TEST(Swarm, AServerAnswersOverHttp) {
   SwarmUnderTest swarm({.hosts = 2, .servers = 0});
   swarm.wait_until_training();
-  const ScratchFolder scratch;
+  const base::TestFolder scratch;
   Process server = Process::start({"serve", "--join", swarm.at("up"), "--listen", "127.0.0.1:0", "--state",
-                                   (scratch / "state").string(), "--completions", "127.0.0.1:0", "--json"},
+                                   scratch.path("state"), "--completions", "127.0.0.1:0", "--json"},
                                   scratch);
   ASSERT_TRUE(server.wait_for_output("\"event\":\"completions\"")) << server.errors();
   std::string at;
@@ -186,14 +186,14 @@ int64_t step_in(const std::string& output, Line which) {
   return number == std::string::npos ? 0 : std::stoll(output.substr(number + 7));
 }
 
-Process resume(const ScratchFolder& scratch, const ScratchFolder& output) {
-  return Process::start({"up", "--resume", (scratch / "run").string(), "--data", (scratch / "data").string(),
+Process resume(const base::TestFolder& scratch, const base::TestFolder& output) {
+  return Process::start({"up", "--resume", scratch.path("run"), "--data", scratch.path("data"),
                          "--hosts", "2", "--trainers", "1", "--servers", "0", "--json"},
                         output);
 }
 
 TEST(Swarm, GoesOnFromWhatWasSaved) {
-  const ScratchFolder scratch;
+  const base::TestFolder scratch;
   {
     SwarmUnderTest swarm({.hosts = 2});
     swarm.wait_until_training();
@@ -202,7 +202,7 @@ TEST(Swarm, GoesOnFromWhatWasSaved) {
     std::filesystem::rename(swarm.data(), scratch / "data");
   }
   const json manifest = json::parse(read_file(scratch / "run" / "saved" / "manifest.json"), nullptr, false);
-  const ScratchFolder output;
+  const base::TestFolder output;
   Process again = resume(scratch, output);
   ASSERT_TRUE(again.wait_for_output("\"event\":\"step\""));
   again.interrupt();
@@ -213,17 +213,17 @@ TEST(Swarm, GoesOnFromWhatWasSaved) {
 
 // Its processes end with it, in good order, and nobody has saved the whole swarm yet.
 TEST(Swarm, GoesOnWhereItWasWhenAgoraUpWasKilled) {
-  const ScratchFolder scratch;
+  const base::TestFolder scratch;
   write_two_domains(scratch / "data");
   std::vector<std::string> arguments =
-      small_train((scratch / "data").string(), (scratch / "run").string(),
+      small_train(scratch.path("data"), scratch.path("run"),
                   {"--steps", "1000000", "--hosts", "2", "--trainers", "1", "--servers", "0"});
   arguments[0] = "up";
   Process first = Process::start(arguments, scratch);
   ASSERT_TRUE(first.wait_for_output("\"step\":50,"));
   first.kill();
   const int64_t step = step_in(first.finish().out, Line::last);
-  const ScratchFolder output;
+  const base::TestFolder output;
   Process again = resume(scratch, output);
   ASSERT_TRUE(again.wait_for_output("\"event\":\"step\"")) << again.errors();
   again.interrupt();

@@ -25,14 +25,14 @@ class Training : public ::testing::Test {
  protected:
   Training() { write_two_domains(scratch_ / "data"); }
 
-  std::string data() const { return (scratch_ / "data").string(); }
-  std::string folder(const std::string& name) const { return (scratch_ / name).string(); }
+  std::string data() const { return scratch_.path("data"); }
+  std::string folder(const std::string& name) const { return scratch_.path(name); }
   void train(const std::string& name) {
     const Outcome outcome = run_agora(small_train(data(), folder(name)));
     ASSERT_EQ(outcome.exit_code, 0) << outcome.err;
   }
 
-  ScratchFolder scratch_;
+  base::TestFolder scratch_;
 };
 
 TEST_F(Training, LearnsAndSaysSo) {

@@ -2,8 +2,8 @@
 // the middle, they are the same to the last bit; from one machine to another they agree to the rounding of
 // its kernels.
 #include <array>
-#include <filesystem>
 
+#include "agora/base/test_folder.h"
 #include "agora/kernels/table.h"
 #include "agora/train/run_folder.h"
 #include "agora/train/trainer.h"
@@ -17,10 +17,6 @@ namespace {
 class Golden : public ::testing::Test {
  protected:
   void SetUp() override {
-    dir_ = std::filesystem::path(::testing::TempDir()) /
-           ("golden-" + std::string(::testing::UnitTest::GetInstance()->current_test_info()->name()));
-    std::filesystem::remove_all(dir_);
-    std::filesystem::create_directories(dir_);
     options_.data = text_.file();
     options_.tokenizer = "char";
     options_.layers = 2;
@@ -40,7 +36,6 @@ class Golden : public ::testing::Test {
     options_.z_loss = 0.001f;
     options_.precision = "f32";
   }
-  void TearDown() override { std::filesystem::remove_all(dir_); }
 
   struct Run {
     std::vector<double> losses;
@@ -65,7 +60,7 @@ class Golden : public ::testing::Test {
       EXPECT_TRUE(report.ok()) << report.status();
       run.losses.push_back(report->loss);
       if (report->step != stop) continue;
-      const std::string saved = (dir_ / "run").string();
+      const std::string saved = dir_.path("run");
       EXPECT_TRUE(trainer->save(saved).ok());
       const auto state = read_run_state(saved);
       EXPECT_TRUE(state.ok()) << state.status();
@@ -82,7 +77,7 @@ class Golden : public ::testing::Test {
   }
 
   tests::CountingText text_;
-  std::filesystem::path dir_;
+  const base::TestFolder dir_;
   TrainOptions options_;
 };
 

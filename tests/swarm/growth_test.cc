@@ -1,8 +1,8 @@
 // Experts that are added, retired and undone while a swarm trains and answers.
-#include <filesystem>
 #include <map>
 #include <numeric>
 
+#include "agora/base/test_folder.h"
 #include "agora/kernels/cpu_features.h"
 #include "agora/kernels/table.h"
 #include "agora/train/run_folder.h"
@@ -21,10 +21,6 @@ using swarm::ExpertName;
 class SwarmGrowth : public testing::Test {
  protected:
   void SetUp() override {
-    dir_ = std::filesystem::path(testing::TempDir()) /
-           ("swarm-growth-" + std::string(testing::UnitTest::GetInstance()->current_test_info()->name()));
-    std::filesystem::remove_all(dir_);
-    std::filesystem::create_directories(dir_);
     options_.tokenizer = "bytes";
     options_.experts = 4;
     options_.steps = 100000;
@@ -32,7 +28,6 @@ class SwarmGrowth : public testing::Test {
     options_.bias_rate = 1e-2f;
     options_.average_every = 5;
   }
-  void TearDown() override { std::filesystem::remove_all(dir_); }
 
   // Until it is so, or for 1,500 steps and half a minute: some things come with steps, some with time.
   template <class IsSo>
@@ -45,7 +40,7 @@ class SwarmGrowth : public testing::Test {
     return is_so();
   }
 
-  std::filesystem::path dir_;
+  const base::TestFolder dir_;
   CountingText text_;
   train::TrainOptions options_ = small_options(text_.file());
 };
@@ -135,7 +130,7 @@ TEST_F(SwarmGrowth, RetiringUnderLoadFailsNoAnswer) {
 
 // One layer has lost an expert, the other has got one: the folder is as wide as the wider.
 TEST_F(SwarmGrowth, WhatGrewIsSavedAsAModelAndGoesOn) {
-  const std::string folder = (dir_ / "saved").string();
+  const std::string folder = dir_.path("saved");
   double loss = 0;
   {
     GrowingSwarm swarm(options_, {});

@@ -1,8 +1,8 @@
 // A swarm saved as one folder is a model that every other command opens, and the swarm goes on from it.
-#include <filesystem>
 #include <thread>
 
 #include "agora/base/run_on.h"
+#include "agora/base/test_folder.h"
 #include "agora/base/thread_loop.h"
 #include "agora/kernels/cpu_features.h"
 #include "agora/kernels/table.h"
@@ -203,9 +203,6 @@ class WholeSwarm {
 class SwarmSaving : public testing::Test {
  protected:
   void SetUp() override {
-    dir_ = std::filesystem::path(testing::TempDir()) / "swarm-saving";
-    std::filesystem::remove_all(dir_);
-    std::filesystem::create_directories(dir_);
     options_.experts = 6;
     options_.average_every = 4;
     base::ThreadPool pool(1);
@@ -219,9 +216,8 @@ class SwarmSaving : public testing::Test {
     spec_.rows_per_step = 32;
     spec_.step.learning_rate = options_.learning_rate;
   }
-  void TearDown() override { std::filesystem::remove_all(dir_); }
 
-  std::filesystem::path dir_;
+  const base::TestFolder dir_;
   CountingText text_;
   train::TrainOptions options_ = small_options(text_.file());
   swarm::SwarmSpec spec_;
@@ -230,12 +226,12 @@ class SwarmSaving : public testing::Test {
 // Once in many runs, on a busy machine, this was the end of training that never came.
 TEST_F(SwarmSaving, WaitsForHostsThatItsFinderHasNotHeardOfYet) {
   WholeSwarm swarm(spec_, options_, "");
-  const Status saved = swarm.save_by_a_new_finder(spec_, (dir_ / "saved").string());
+  const Status saved = swarm.save_by_a_new_finder(spec_, dir_.path("saved"));
   EXPECT_TRUE(saved.ok()) << saved;
 }
 
 TEST_F(SwarmSaving, IsAModelAndASwarmAgain) {
-  const std::string folder = (dir_ / "saved").string();
+  const std::string folder = dir_.path("saved");
   double loss = 0;
   Rng::State cursor;
   uint64_t round = 0;

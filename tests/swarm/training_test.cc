@@ -1,7 +1,5 @@
 // Trainers of a swarm: alone and together, with somebody dying, with somebody coming late.
-
-#include <filesystem>
-
+#include "agora/base/test_folder.h"
 #include "agora/swarm/trunk_exchange.h"
 #include <gtest/gtest.h>
 
@@ -124,10 +122,10 @@ TEST_F(SwarmTraining, WhatTheOnlyTrainerLearnedOutlivesIt) {
 // In a synchronous swarm every bit of a step follows from the trunk, its optimizer and the place in the data.
 TEST_F(SwarmTraining, ATrainerThatComesBackGoesOnAsIfItHadNotEnded) {
   options_.micro_batches = 1;
+  const base::TestFolder folder;
   const TrainersConfig config{.trainers = 1,
                               .updates = swarm::UpdateMode::synchronous,
-                              .own_file = ::testing::TempDir() + "agora-kept-synchronous"};
-  std::filesystem::remove(config.own_file);
+                              .own_file = folder.path("trainer")};
   double loss = 0;
   {
     TrainersInProcess straight(options_, {.trainers = 1, .updates = config.updates});
@@ -142,13 +140,12 @@ TEST_F(SwarmTraining, ATrainerThatComesBackGoesOnAsIfItHadNotEnded) {
   EXPECT_EQ(swarm.trainer(back).state().step, 13);
   swarm.run(11);
   EXPECT_EQ(swarm.last(back).loss, loss);
-  std::filesystem::remove(config.own_file);
 }
 
 // No trainer lives, nor a server: it is on the disk.
 TEST_F(SwarmTraining, AKeptTrunkIsTakenWhenNobodyHasAFresherOne) {
-  const std::string file = ::testing::TempDir() + "agora-kept-trainer";
-  std::filesystem::remove(file);
+  const base::TestFolder folder;
+  const std::string file = folder.path("trainer");
   TrainersInProcess swarm(options_, {.trainers = 1, .own_file = file});
   swarm.run(45);
   ASSERT_TRUE(swarm.trainer(0).keep().ok());
@@ -165,7 +162,6 @@ TEST_F(SwarmTraining, AKeptTrunkIsTakenWhenNobodyHasAFresherOne) {
   EXPECT_GT(swarm.trainer(last).averaging().version.round, round) << "the living one's is fresher";
   EXPECT_EQ(swarm.trainer(last).state().optimizer_steps, 45) << "its moments are its own";
   EXPECT_EQ(swarm.trainer(last).state().cursor, kept.cursor);
-  std::filesystem::remove(file);
 }
 
 // Nobody averages there, but servers answer, and who saves the swarm asks.

@@ -1,10 +1,6 @@
 #include "agora/peers/identity/identity.h"
 
-#include <unistd.h>
-
-#include <filesystem>
-#include <fstream>
-
+#include "agora/base/test_folder.h"
 #include "agora/peers/identity/private_file.h"
 #include <gtest/gtest.h>
 #include <sys/stat.h>
@@ -16,13 +12,8 @@ using base::as_bytes;
 
 class IdentityFile : public testing::Test {
  protected:
-  void SetUp() override {
-    folder_ = std::filesystem::temp_directory_path() / ("agora_identity_" + std::to_string(::getpid()));
-    std::filesystem::create_directories(folder_);
-  }
-  void TearDown() override { std::filesystem::remove_all(folder_); }
-  std::string path(const char* name) const { return folder_ / name; }
-  std::filesystem::path folder_;
+  std::string path(const char* name) const { return folder_.path(name); }
+  const base::TestFolder folder_;
 };
 
 TEST(Identity, SignsWhatOnlyItCanHaveSigned) {
@@ -78,9 +69,7 @@ TEST_F(IdentityFile, IsMadeOnceAndOnlyForItsOwner) {
   struct stat info {};
   ASSERT_EQ(::stat(path("key").c_str(), &info), 0);
   EXPECT_EQ(info.st_mode & 0777, 0600u);
-  int files = 0;
-  for ([[maybe_unused]] const auto& file : std::filesystem::directory_iterator(folder_)) ++files;
-  EXPECT_EQ(files, 1);  // nothing temporary is left
+  EXPECT_EQ(folder_.files(), 1);  // nothing temporary is left
 }
 
 TEST_F(IdentityFile, IsRefusedIfOthersMayReadIt) {

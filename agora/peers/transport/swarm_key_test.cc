@@ -1,9 +1,8 @@
 #include "agora/peers/transport/swarm_key.h"
 
-#include <unistd.h>
-
 #include <filesystem>
 
+#include "agora/base/test_folder.h"
 #include "agora/peers/identity/private_file.h"
 #include <gtest/gtest.h>
 #include <sys/stat.h>
@@ -12,9 +11,8 @@ namespace agora::peers {
 namespace {
 
 TEST(SwarmKey, IsMadeOnceAndRead) {
-  const std::string path =
-      std::filesystem::temp_directory_path() / ("agora_swarm_key_" + std::to_string(::getpid()));
-  std::filesystem::remove(path);
+  const base::TestFolder folder;
+  const std::string path = folder.path("key");
   EXPECT_TRUE(absl::IsNotFound(load_swarm_key(path).status()));
   ASSERT_TRUE(create_swarm_key(path).ok());
   EXPECT_TRUE(absl::IsAlreadyExists(create_swarm_key(path)));
@@ -26,7 +24,6 @@ TEST(SwarmKey, IsMadeOnceAndRead) {
   std::filesystem::remove(path);
   ASSERT_TRUE(write_private_file(path, std::string(63, 'a') + "\n").ok());
   EXPECT_TRUE(absl::IsInvalidArgument(load_swarm_key(path).status()));
-  std::filesystem::remove(path);
 }
 
 TEST(SwarmKey, AProofIsGoodForOneSubjectOnly) {

@@ -6,7 +6,7 @@
 #include <set>
 
 #include "agora/swarm/host/test_node.h"
-#include "agora/weights/test_folder.h"
+#include "agora/base/test_folder.h"
 #include <gmock/gmock.h>
 
 namespace agora::swarm {
@@ -103,7 +103,7 @@ class AbsenceTest : public testing::Test {
   size_t experts() const { return static_cast<size_t>(spec.layers * spec.experts); }
   bool settled() const { return leaders() == experts() && led().size() == experts(); }
 
-  weights::TestFolder folder;
+  base::TestFolder folder;
   SwarmSpec spec = [] {
     SwarmSpec s = test_spec();
     s.rows_per_step = 1;

@@ -8,7 +8,7 @@
 #include "agora/swarm/host/host_messages.h"
 #include "agora/swarm/host/test_node.h"
 #include "agora/swarm/wire/method.h"
-#include "agora/weights/test_folder.h"
+#include "agora/base/test_folder.h"
 #include <gmock/gmock.h>
 
 namespace agora::swarm {
@@ -225,7 +225,7 @@ TEST_F(HostTest, UpdatesSentToTheOldAndTheNewLeaderCountOnce) {
 
 TEST_F(HostTest, AnOrphanComesBackFromTheDisk) {
   spec.replicas = 1;
-  weights::TestFolder folder;
+  base::TestFolder folder;
   const HostOptions on_disk{.folder = folder.path("experts"), .save_ns = kSecondNs};
   start(on_disk);
   ASSERT_TRUE(until([&] { return each_led_once(); }, 30));
@@ -256,8 +256,8 @@ TEST_F(HostTest, AnOrphanThatNobodyHasBeginsAnewAndIsCounted) {
 }
 
 TEST_F(HostTest, AFullDiskStopsNothing) {
-  weights::TestFolder folder;
-  weights::write_text(folder.path("file"), "not a folder");
+  base::TestFolder folder;
+  base::write_text(folder.path("file"), "not a folder");
   start({.folder = folder.path("file") + "/experts", .save_ns = kSecondNs});
   ASSERT_TRUE(until([&] { return each_led_once(); }, 30));
   train(1);

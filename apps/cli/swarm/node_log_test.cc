@@ -1,7 +1,6 @@
 #include "apps/cli/swarm/node_log.h"
 
-#include <filesystem>
-
+#include "agora/base/test_folder.h"
 #include "agora/weights/atomic_file.h"
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -20,8 +19,8 @@ TEST(NodeLog, AValueNeverMakesALineOfItsOwn) {
 }
 
 TEST(NodeLog, WritesWholeLinesToItsFile) {
-  const std::string path = ::testing::TempDir() + "agora-node-log-test";
-  std::filesystem::remove(path);
+  const base::TestFolder folder;
+  const std::string path = folder.path("log");
   {
     auto log = NodeLog::open(path, "1f2e");
     ASSERT_TRUE(log.ok()) << log.status();

@@ -5,13 +5,15 @@
 #include <optional>
 #include <thread>
 
+#include "agora/base/test_folder.h"
 #include <gtest/gtest.h>
 
 namespace agora::cli {
 namespace {
 
 TEST(StateFolder, BelongsToOneAtATime) {
-  const std::string dir = ::testing::TempDir() + "agora-state-folder-test/deep";
+  const base::TestFolder scratch;
+  const std::string dir = scratch.path("deep/state");
   std::optional<StateFolder> folder;
   {
     StatusOr<StateFolder> first = StateFolder::open(dir);
@@ -22,22 +24,22 @@ TEST(StateFolder, BelongsToOneAtATime) {
   EXPECT_TRUE(absl::IsFailedPrecondition(StateFolder::open(dir).status())) << "a move keeps it";
   folder.reset();
   EXPECT_TRUE(StateFolder::open(dir).ok());
-  std::filesystem::remove_all(::testing::TempDir() + "agora-state-folder-test");
 }
 
 TEST(StateFolder, WhoIsEndingIsWaitedFor) {
-  const std::string dir = ::testing::TempDir() + "agora-state-folder-ending";
+  const base::TestFolder scratch;
+  const std::string dir = scratch.path("state");
   auto ending = std::make_unique<StatusOr<StateFolder>>(StateFolder::open(dir));
   ASSERT_TRUE(ending->ok());
   std::thread end([&] { ending.reset(); });
   EXPECT_TRUE(StateFolder::open(dir, int64_t{60} * 1'000'000'000).ok());
   end.join();
-  std::filesystem::remove_all(dir);
 }
 
 // A machine whose clock goes back must not repeat a run: hosts would take its updates for applied.
 TEST(StateFolder, RunsAscendWhateverTheClockSays) {
-  const std::string dir = ::testing::TempDir() + "agora-state-folder-run";
+  const base::TestFolder scratch;
+  const std::string dir = scratch.path("state");
   std::filesystem::create_directories(dir);
   EXPECT_EQ(next_run(dir, 1000).value(), 1000u);
   EXPECT_EQ(next_run(dir, 400).value(), 1001u);

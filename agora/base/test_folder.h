@@ -14,7 +14,7 @@
 
 #include "agora/base/check.h"
 
-namespace agora::weights {
+namespace agora::base {
 
 class TestFolder {
  public:
@@ -32,6 +32,7 @@ class TestFolder {
 
   const std::string& path() const { return path_; }
   std::string path(std::string_view name) const { return path_ + "/" + std::string(name); }
+  std::filesystem::path operator/(std::string_view name) const { return path(name); }
   int files() const {
     int count = 0;
     for (const auto& entry : std::filesystem::recursive_directory_iterator(path_))
@@ -50,4 +51,4 @@ inline void write_text(const std::string& path, std::string_view text) {
   AGORA_CHECK(out.good());
 }
 
-}  // namespace agora::weights
+}  // namespace agora::base
