@@ -27,7 +27,7 @@ void SwarmDirectory::on_exchange(IncomingCall& call) {
     ++messages_refused_;
     return call.reply(request.status());
   }
-  if (take(request->records, /*make_room=*/true).foreign) {
+  if (take(request->records, call.from()).foreign) {
     return call.reply(absl::FailedPreconditionError(base::concat(
         "this peer is of swarm ", own_.swarm().text(), "; join it with that swarm's specification")));
   }
@@ -57,32 +57,45 @@ void SwarmDirectory::on_push(IncomingCall& call) {
   }
   contact_ns_ = loop_.now_ns();
   take(*records);
-  call.reply(absl::OkStatus());
+  // Who is known to many is chosen by many, and all their news would come here. So who pushes learns that it is
+  // no contact any more, and chooses another.
+  call.reply(contacts_.has(call.from())
+                 ? absl::OkStatus()
+                 : absl::ResourceExhaustedError("this peer has enough other contacts; choose another"));
 }
 
 // ---- Exchanges
 
 void SwarmDirectory::tick() {
   if (leaving_) return;
-  refresh_contacts();
+  const bool chosen = choose_contact();
   call_seeds();
-  for (const PeerId& peer : contacts_.draw(1, rng_)) exchange(peer, endpoint_of(peer));
+  if (!chosen) {
+    for (const PeerId& peer : contacts_.draw(1, rng_)) exchange(peer, endpoint_of(peer));
+  }
   use_dht();
   after(spread(tick_wait_ns_), &SwarmDirectory::tick);
   tick_wait_ns_ = std::min(2 * tick_wait_ns_, kTickNs);
 }
 
-void SwarmDirectory::refresh_contacts() {
-  base::MutexLock lock(mutex_);
-  if (view_.size() > Contacts::kChosenMax && loop_.now_ns() - contacts_new_ns_ >= kContactsNewNs) {
-    contacts_new_ns_ = loop_.now_ns();
-    contacts_.drop_oldest_chosen();
+bool SwarmDirectory::choose_contact() {
+  std::shared_ptr<const Record> chosen;
+  {
+    base::MutexLock lock(mutex_);
+    if (view_.size() > Contacts::kChosenMax && loop_.now_ns() - contacts_new_ns_ >= kContactsNewNs) {
+      contacts_new_ns_ = loop_.now_ns();
+      contacts_.drop_oldest_chosen();
+    }
+    // One at a time: connections cost more than news, and meanwhile others may call. While strangers come,
+    // others do.
+    const bool filling = tick_wait_ns_ < kTickNs;
+    if (!(filling ? contacts_.needs_more() : contacts_.wants_more())) return false;
+    chosen = view_.somebody(rng_.next_u64());
   }
-  // One at a time: connections cost more than news, and meanwhile others may call. While strangers come,
-  // others do.
-  const bool filling = tick_wait_ns_ < kTickNs;
-  if (!(filling ? contacts_.needs_more() : contacts_.wants_more())) return;
-  if (const auto record = view_.somebody(rng_.next_u64())) contacts_.choose(record->peer);
+  if (chosen == nullptr) return false;
+  contacts_.choose(chosen->peer);
+  exchange(chosen->peer, chosen->endpoint);  // so that it knows before our news comes
+  return true;
 }
 
 void SwarmDirectory::join(const Endpoint& endpoint) {

@@ -170,7 +170,7 @@ uint64_t SwarmDirectory::reserve_end() const {
   return view_.reserve_end();
 }
 
-SwarmDirectory::Taken SwarmDirectory::take(const std::vector<Payload>& records, bool make_room) {
+SwarmDirectory::Taken SwarmDirectory::take(const std::vector<Payload>& records, const PeerId& caller) {
   Taken taken;
   bool own_is_behind = false;
   std::vector<DirectoryEvent> events;
@@ -180,7 +180,7 @@ SwarmDirectory::Taken SwarmDirectory::take(const std::vector<Payload>& records, 
       continue;
     }
     base::MutexLock lock(mutex_);
-    const Verdict verdict = view_.take(record.bytes(), loop_.now_ns(), &events, make_room);
+    const Verdict verdict = view_.take(record.bytes(), loop_.now_ns(), &events, caller);
     taken.foreign = taken.foreign || verdict == Verdict::foreign;
     taken.holds = taken.holds || verdict == Verdict::taken || verdict == Verdict::known ||
                   verdict == Verdict::stale || verdict == Verdict::own;

@@ -99,7 +99,7 @@ class SwarmDirectory final : public Directory, public std::enable_shared_from_th
   int64_t publish_every_ns() const ABSL_LOCKS_EXCLUDED(mutex_);
   uint32_t ttl_s() const ABSL_LOCKS_EXCLUDED(mutex_);
   void refresh();
-  Taken take(const std::vector<Payload>& records, bool make_room = false);
+  Taken take(const std::vector<Payload>& records, const PeerId& caller = {});  // as DirectoryView::take()
   // True: somebody was seen for the first time. Fresher records of who is known travel by pushes; those of
   // strangers say that more may be missing here.
   bool add_rumors(const std::vector<DirectoryEvent>& events);
@@ -112,7 +112,7 @@ class SwarmDirectory final : public Directory, public std::enable_shared_from_th
   void on_exchange(IncomingCall& call);
   void on_push(IncomingCall& call);
   void tick();
-  void refresh_contacts();
+  bool choose_contact();  // and has an exchange with it; false: there are enough
   void call_seeds();
   void exchange(const PeerId& to, const Endpoint& at);  // to empty: whoever is there
   Payload exchange_request();

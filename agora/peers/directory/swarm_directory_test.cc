@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "agora/base/virtual_loop.h"
+#include "agora/peers/directory/messages.h"
 #include "agora/peers/directory/simulated_dht.h"
 #include "agora/peers/directory/simulated_records.h"
 #include "agora/peers/transport/loopback.h"
@@ -124,6 +125,30 @@ TEST(SwarmDirectory, WhoIsAnnouncedButGoneIsCalledOnceInFiveMinutes) {
   swarm.loop().run_for(290 * kSecondNs);
   EXPECT_GE(ghost.counters().calls_received, 1u);
   EXPECT_LE(ghost.counters().calls_received, 3u);  // by each
+}
+
+TEST(SwarmDirectory, WhoPushesAndIsNoContactIsTold) {
+  Swarm swarm(2);
+  swarm.time_until([&] { return swarm.complete(); });
+  LoopbackTransport& stranger = swarm.haunt();
+  const auto answer = [&](Method method, const Payload& payload) {
+    Status status = absl::UnknownError("no answer");
+    const CallSettings call{.to = Identity::from_seed(1).id(),
+                            .at = {"127.0.0.1", 1000},
+                            .method = method,
+                            .deadline_ns = swarm.loop().now_ns() + kSecondNs};
+    stranger.call(call, payload, [&](const Reply& reply) { status = reply.status; });
+    swarm.loop().run_for(kMillisecondNs);
+    return status;
+  };
+  Record record;
+  record.endpoint = stranger.endpoint();
+  record.sequence = 1;
+  const std::vector<Payload> own{Payload::copy(*sign_record(record, Identity::from_seed(999)))};
+  EXPECT_TRUE(absl::IsResourceExhausted(answer(kPushMethod, encode_records(own))));
+  EXPECT_EQ(swarm.directory(0).records().size(), 2u) << "what it said counts";
+  EXPECT_TRUE(answer(kExchangeMethod, encode(ExchangeRequest{own, {}, {}})).ok());
+  EXPECT_TRUE(answer(kPushMethod, encode_records(own)).ok());
 }
 
 // Every twentieth peer matters; all sign by a keyed hash, or the test would take a minute.

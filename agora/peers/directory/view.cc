@@ -26,17 +26,19 @@ std::shared_ptr<const Record> record_of(std::shared_ptr<const SignedRecord> kept
 uint64_t ring_place(const PeerId& peer) { return base::load_be<uint64_t>(peer.bytes.data()); }
 
 Verdict DirectoryView::take(base::Bytes bytes, int64_t now_ns, std::vector<DirectoryEvent>* events,
-                            bool make_room) {
+                            const PeerId& caller) {
   if (bytes.size() > kRecordBytesMax) return count(Verdict::oversized);
   StatusOr<Kept> fresh = reader_->read(bytes);
   if (!fresh.ok()) return count(Verdict::malformed);
-  const Verdict verdict = check(**fresh, make_room);
-  if (verdict == Verdict::taken) put(*std::move(fresh), now_ns, events);
+  const PeerId peer = (*fresh)->record.peer;
+  const Verdict verdict = check(**fresh, caller);
+  if (verdict == Verdict::taken) put(*std::move(fresh), now_ns, caller, events);
+  if (verdict == Verdict::known && peer == caller) note_called(ring_place(peer));
   return count(verdict);
 }
 
 // Cheap refusals first: a signature is checked only where it decides.
-Verdict DirectoryView::check(const SignedRecord& fresh, bool make_room) const {
+Verdict DirectoryView::check(const SignedRecord& fresh, const PeerId& caller) const {
   const Record& record = fresh.record;
   if (record.swarm != settings_.swarm) return Verdict::foreign;
   if (record.peer == settings_.self) {
@@ -54,15 +56,15 @@ Verdict DirectoryView::check(const SignedRecord& fresh, bool make_room) const {
   if (const auto tombstone = tombstones_.find(place); tombstone != tombstones_.end()) {
     if (record.sequence <= tombstone->second->record.sequence) return Verdict::stale;
   }
-  if (!has_room_for(record, make_room)) return Verdict::over_limit;
+  if (!has_room_for(record, caller)) return Verdict::over_limit;
   return reader_->holds(fresh) ? Verdict::taken : Verdict::forged;
 }
 
-bool DirectoryView::has_room_for(const Record& record, bool make_room) const {
+bool DirectoryView::has_room_for(const Record& record, const PeerId& caller) const {
   if (record.leaving) return true;  // it takes none
   if (matters(record)) return mattering() < settings_.peers_max;
   if (others_.size() < settings_.others_max) return true;
-  return !others_.empty() && (make_room || ring_place(record.peer) < reserve_end_);
+  return !others_.empty() && (record.peer == caller || ring_place(record.peer) < reserve_end_);
 }
 
 bool DirectoryView::is_news(const DirectoryEvent& event) const {
@@ -99,7 +101,8 @@ void DirectoryView::classify(uint64_t place, bool matters) {
   reserve_end_ = crowded_ && others_.size() > reserve ? others_[reserve - 1] : UINT64_MAX;
 }
 
-void DirectoryView::put(Kept fresh, int64_t now_ns, std::vector<DirectoryEvent>* events) {
+void DirectoryView::put(Kept fresh, int64_t now_ns, const PeerId& caller,
+                        std::vector<DirectoryEvent>* events) {
   if (fresh->record.leaving) return bury(std::move(fresh), events);
   const uint64_t place = ring_place(fresh->record.peer);
   const auto before = at(place);
@@ -116,6 +119,7 @@ void DirectoryView::put(Kept fresh, int64_t now_ns, std::vector<DirectoryEvent>*
                     .pass_on_until_ns =
                         now_ns + ttl - static_cast<int64_t>(static_cast<double>(ttl) * (1 - kPassedOnShare)),
                     .matters = matters,
+                    .called = fresh->record.peer == caller,
                     .kept = std::move(fresh)};
   next_expiry_ns_ = std::min(next_expiry_ns_, known.expires_ns);
   events->push_back(
@@ -128,6 +132,10 @@ void DirectoryView::put(Kept fresh, int64_t now_ns, std::vector<DirectoryEvent>*
   }
   classify(place, matters);
   tombstones_.erase(place);
+}
+
+void DirectoryView::note_called(uint64_t place) {
+  peers_[static_cast<size_t>(at(place) - peers_.cbegin())].called = true;
 }
 
 void DirectoryView::expire(int64_t now_ns, std::vector<DirectoryEvent>* events) {
@@ -225,9 +233,10 @@ bool DirectoryView::is_aging(const PeerId& peer, int64_t now_ns) const {
 
 std::shared_ptr<const Record> DirectoryView::somebody(uint64_t place) const {
   if (peers_.empty()) return nullptr;
-  if (crowded_) {
-    const size_t reserve = others_.size() > reserve_max() ? reserve_max() : 0;
-    place = others_[reserve + place % (others_.size() - reserve)];
+  if (crowded_ && others_.back() > reserve_end_) {
+    // Into the places from behind the reserve to the last one's, each as likely.
+    const auto part = static_cast<unsigned __int128>(place) * (others_.back() - reserve_end_) >> 64;
+    place = *std::ranges::lower_bound(others_, reserve_end_ + 1 + static_cast<uint64_t>(part));
   }
   const auto known = first_from(place);
   return record_of((known == peers_.end() ? peers_.begin() : known)->kept);
@@ -236,12 +245,15 @@ std::shared_ptr<const Record> DirectoryView::somebody(uint64_t place) const {
 std::vector<Payload> DirectoryView::sample(uint64_t place, size_t count, int64_t now_ns) const {
   std::vector<Payload> records;
   if (!crowded_) return records;
-  auto other = std::ranges::lower_bound(others_, place);
-  for (size_t i = 0; i < std::min(count, others_.size()); ++i, ++other) {
-    if (other == others_.end()) other = others_.begin();
-    const Known& known = *at(*other);
-    if (now_ns < known.pass_on_until_ns) records.push_back(known.kept->bytes);
-  }
+  const auto start = std::ranges::lower_bound(others_, place) - others_.begin();
+  const auto add = [&](bool called, size_t until) {
+    for (size_t i = 0; i < others_.size() && records.size() < until; ++i) {
+      const Known& known = *at(others_[(static_cast<size_t>(start) + i) % others_.size()]);
+      if (known.called == called && now_ns < known.pass_on_until_ns) records.push_back(known.kept->bytes);
+    }
+  };
+  add(true, count / 2);
+  add(false, count);
   return records;
 }
 

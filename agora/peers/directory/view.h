@@ -80,9 +80,10 @@ class DirectoryView {
       : settings_(settings), reader_(std::move(reader)) {}
 
   // Cost: one hash; one signature check only where the sequence is news.
-  // make_room: another that does not matter is forgotten for it, where there is no room.
+  // caller: who brought the bytes. For its own record another that does not matter is forgotten, where there
+  // is no room.
   Verdict take(base::Bytes bytes, int64_t now_ns, std::vector<DirectoryEvent>* events,
-               bool make_room = false);
+               const PeerId& caller = {});
   void expire(int64_t now_ns, std::vector<DirectoryEvent>* events);
   // Nothing expires before. What was refreshed since the last expire() still counts with its earlier time.
   int64_t next_expiry_ns() const { return next_expiry_ns_; }
@@ -102,9 +103,13 @@ class DirectoryView {
   // In the last third of its time: if the peer were well and we in touch, we should have seen a fresher one.
   bool is_aging(const PeerId& peer, int64_t now_ns) const;
   // The peer at the place or the next one after it, round the ring; null: nobody is here. In a crowded view
-  // any of the sample: those who are known to all would be called by all.
+  // one of the sample: those who are known to all would be called by all. Views differ a little in who is of
+  // the reserve, so those next to it are known to many, too; by places, not one by one, they are called as
+  // seldom as all others.
   std::shared_ptr<const Record> somebody(uint64_t place) const;
-  // Some that do not matter, for others' samples: at most count, from a place on. None unless crowded.
+  // Some that do not matter, for others' samples: at most count, from a place on. None unless crowded. Half
+  // are of those who called us, if so many did: everybody calls as often, while who is known to more would be
+  // passed on by more, called by more, and never forgotten.
   std::vector<Payload> sample(uint64_t place, size_t count, int64_t now_ns) const;
   const DirectoryCounters& counters() const { return counters_; }
 
@@ -135,12 +140,13 @@ class DirectoryView {
     int64_t expires_ns = 0;
     int64_t pass_on_until_ns = 0;
     bool matters = true;
+    bool called = false;  // its own words; else we have it from others
     Kept kept = nullptr;
   };
   using Peers = std::vector<Known>;
 
   bool matters(const Record& record) const { return !settings_.matters || settings_.matters(record); }
-  bool has_room_for(const Record& record, bool make_room) const;
+  bool has_room_for(const Record& record, const PeerId& caller) const;
   bool passes_on(const Known& known) const { return known.matters || known.place <= reserve_end_; }
   size_t passed_on() const;
   size_t reserve_max() const { return std::max<size_t>(1, settings_.others_max / 4); }
@@ -149,8 +155,9 @@ class DirectoryView {
   void erase(uint64_t place);
   void classify(uint64_t place, bool matters);
   void forget_other_for(uint64_t place, std::vector<DirectoryEvent>* events);
-  Verdict check(const SignedRecord& fresh, bool make_room) const;
-  void put(Kept fresh, int64_t now_ns, std::vector<DirectoryEvent>* events);
+  Verdict check(const SignedRecord& fresh, const PeerId& caller) const;
+  void put(Kept fresh, int64_t now_ns, const PeerId& caller, std::vector<DirectoryEvent>* events);
+  void note_called(uint64_t place);
   void bury(Kept last, std::vector<DirectoryEvent>* events);
   Verdict count(Verdict verdict);
   const Payload* fresher_than(const DigestEntry& entry, int64_t now_ns) const;

@@ -248,7 +248,11 @@ TEST_F(CrowdedViewTest, TakesNoMoreThanASampleOfThoseThatDoNotMatter) {
 
 TEST_F(CrowdedViewTest, ACallerTakesTheRoomOfAnother) {
   events_.clear();
-  EXPECT_EQ(view_.take(record(by_place_[9], 1, kOther), now_, &events_, /*make_room=*/true), Verdict::taken);
+  const auto brought_by = [&](int number, int caller) {
+    return view_.take(record(number, 1, kOther), now_, &events_, peer(caller));
+  };
+  EXPECT_EQ(brought_by(by_place_[9], by_place_[8]), Verdict::over_limit);  // for itself only
+  EXPECT_EQ(brought_by(by_place_[9], by_place_[9]), Verdict::taken);
   ASSERT_EQ(events_.size(), 2u);
   EXPECT_EQ(events_[0].kind, Kind::gone);
   EXPECT_EQ(events_[1].kind, Kind::seen);
@@ -257,7 +261,7 @@ TEST_F(CrowdedViewTest, ACallerTakesTheRoomOfAnother) {
   const PeerId forgotten = events_[0].record->peer;
   for (const int number : by_place_) {
     if (peer(number) != forgotten) continue;
-    EXPECT_EQ(view_.take(record(number, 1, kOther), now_, &events_, true), Verdict::taken);  // it may be well
+    EXPECT_EQ(brought_by(number, number), Verdict::taken);  // it may be well
   }
 }
 
@@ -270,6 +274,28 @@ TEST_F(CrowdedViewTest, PassesOnThoseThatMatterTheReserveAndASampleOfTheRest) {
   EXPECT_EQ(view_.sample(UINT64_MAX, 9, now_).size(), 4u);
 }
 
+TEST_F(CrowdedViewTest, HalfOfWhomItNamesCalledIt) {
+  const auto caller = [&](size_t i, uint64_t sequence) {
+    view_.take(record(by_place_[i], sequence, kOther), now_, &events_, peer(by_place_[i]));
+  };
+  const auto names = [&](size_t i) {
+    int times = 0;
+    for (uint64_t at = 0; at < 64; ++at) {
+      for (const Payload& named : view_.sample(mix_bits(at), 2, now_)) {
+        times += read_record(named.bytes())->peer == peer(by_place_[i]);
+      }
+    }
+    return times;
+  };
+  EXPECT_LT(names(6), 64);
+  caller(6, 1);  // known already
+  EXPECT_EQ(names(6), 64);
+  take(record(by_place_[6], 2, kOther));  // that it said something since comes from others
+  EXPECT_LT(names(6), 64);
+  caller(8, 2);
+  EXPECT_EQ(names(8), 64);
+}
+
 TEST_F(CrowdedViewTest, TalksToTheSampleOnly) {
   take(record(11, 1, kMatters));
   for (uint64_t at = 0; at < 16; ++at) {
@@ -277,6 +303,14 @@ TEST_F(CrowdedViewTest, TalksToTheSampleOnly) {
     EXPECT_NE(somebody, peer(11));
     EXPECT_NE(somebody, peer(by_place_[2]));
   }
+}
+
+TEST_F(CrowdedViewTest, CallsThoseThatStandCloseTogetherAsSeldomAsOneAlone) {
+  constexpr int kDraws = 4000;
+  const auto length = [&](size_t from, size_t to) { return static_cast<double>(place(to) - place(from)); };
+  int called = 0;
+  for (uint64_t at = 0; at < kDraws; ++at) called += view_.somebody(mix_bits(at))->peer == peer(by_place_[8]);
+  EXPECT_NEAR(called, kDraws * length(6, 8) / length(2, 8), 0.04 * kDraws);
 }
 
 TEST_F(CrowdedViewTest, WhoIsOfTheReserveIsTakenPassedOnAndWanted) {
