@@ -1,14 +1,16 @@
-# agora_library(NAME SRCS a.cc ... [DEPS target ...] [PRIVATE_DEPS target ...])
+# agora_library(NAME SRCS a.cc ... [DEPS target ...] [PRIVATE_DEPS target ...] [PRECOMPILED ...])
 #
 # One folder, one static library agora_NAME. Every *_test.cc in the folder (and in its sub-folders) becomes
 # the program NAME_test, which CTest runs case by case; sub-folders that are libraries themselves have their
-# own.
+# own. PRECOMPILED (where the option is on): headers that most of its files include, beside those of
+# precompiled.h; none: no headers at all, because its files are compiled for processors of their own.
 function(agora_library name)
-  cmake_parse_arguments(ARG "" "" "SRCS;DEPS;PRIVATE_DEPS" ${ARGN})
+  cmake_parse_arguments(ARG "" "" "SRCS;DEPS;PRIVATE_DEPS;PRECOMPILED" ${ARGN})
   if(ARG_SRCS)
     add_library(agora_${name} STATIC ${ARG_SRCS})
     target_include_directories(agora_${name} PUBLIC ${CMAKE_SOURCE_DIR})
     target_link_libraries(agora_${name} PUBLIC ${ARG_DEPS} PRIVATE ${ARG_PRIVATE_DEPS})
+    agora_precompile(agora_${name} ${ARG_PRECOMPILED})
   else()
     add_library(agora_${name} INTERFACE)
     target_include_directories(agora_${name} INTERFACE ${CMAKE_SOURCE_DIR})
@@ -27,5 +29,16 @@ function(agora_library name)
       target_link_libraries(${name}_test PRIVATE agora_${name} GTest::gmock_main)
       gtest_discover_tests(${name}_test DISCOVERY_MODE PRE_TEST DISCOVERY_TIMEOUT 120)
     endif()
+  endif()
+endfunction()
+
+function(agora_precompile target)
+  if(NOT AGORA_PRECOMPILED OR "${ARGN}" STREQUAL none)
+    return()
+  endif()
+  if(ARGN OR target STREQUAL agora_base)
+    target_precompile_headers(${target} PRIVATE ${CMAKE_SOURCE_DIR}/cmake/precompiled.h ${ARGN})
+  else()
+    target_precompile_headers(${target} REUSE_FROM agora_base)
   endif()
 endfunction()

@@ -6,6 +6,8 @@
 #include "absl/strings/str_format.h"
 #include <nlohmann/json.hpp>
 
+#include <CLI/CLI.hpp>
+
 #include "apps/cli/bench_engine.h"
 #include "apps/cli/command.h"
 #include "apps/cli/swarm/bench_swarm.h"

@@ -9,6 +9,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "agora/base/thread_pool.h"
+#include <CLI/CLI.hpp>
 #include <nlohmann/json.hpp>
 
 namespace agora::cli {

@@ -7,9 +7,12 @@
 #include <atomic>
 
 #include "agora/base/result.h"
-#include <CLI/CLI.hpp>
 
 #include "apps/cli/exit_code.h"
+
+namespace CLI {
+class App;
+}
 
 namespace agora::cli {
 

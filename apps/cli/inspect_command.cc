@@ -9,6 +9,7 @@
 #include "absl/strings/str_join.h"
 #include "agora/model/config.h"
 #include "agora/weights/weight_folder.h"
+#include <CLI/CLI.hpp>
 #include <nlohmann/json.hpp>
 
 #include "apps/cli/command.h"

@@ -5,6 +5,7 @@
 #include <cstdlib>
 
 #include "agora/peers/transport/grpc/grpc_transport.h"
+#include <CLI/CLI.hpp>
 
 #include "apps/cli/classic.h"
 #include "apps/cli/command.h"

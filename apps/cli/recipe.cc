@@ -6,6 +6,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "agora/weights/atomic_file.h"
+#include <CLI/CLI.hpp>
 
 namespace agora::cli {
 namespace {

@@ -10,7 +10,10 @@
 #include <vector>
 
 #include "agora/base/result.h"
-#include <CLI/CLI.hpp>
+
+namespace CLI {
+class App;
+}
 
 namespace agora::cli {
 

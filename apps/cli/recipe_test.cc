@@ -3,6 +3,7 @@
 #include <fstream>
 
 #include "agora/base/test_folder.h"
+#include <CLI/CLI.hpp>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 

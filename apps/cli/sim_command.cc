@@ -11,6 +11,7 @@
 #include "agora/sim/random_scenario.h"
 #include "agora/sim/timeline.h"
 #include "agora/weights/atomic_file.h"
+#include <CLI/CLI.hpp>
 
 #include "apps/cli/sim_page.h"
 

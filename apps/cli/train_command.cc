@@ -6,6 +6,8 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 
+#include <CLI/CLI.hpp>
+
 #include "apps/cli/command.h"
 #include "apps/cli/swarm/swarm_command.h"
 #include "apps/cli/terminal_device.h"

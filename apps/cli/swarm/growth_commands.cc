@@ -4,6 +4,7 @@
 #include "absl/strings/str_cat.h"
 #include "agora/swarm/host/host_messages.h"
 #include "agora/swarm/wire/method.h"
+#include <CLI/CLI.hpp>
 #include <nlohmann/json.hpp>
 
 #include "apps/cli/swarm/swarm_client.h"

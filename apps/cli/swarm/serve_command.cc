@@ -5,6 +5,7 @@
 #include "absl/strings/str_cat.h"
 #include "agora/serve/http_completions.h"
 #include "agora/serve/swarm_server.h"
+#include <CLI/CLI.hpp>
 
 #include "apps/cli/machine.h"
 #include "apps/cli/swarm/own_address.h"

@@ -3,6 +3,8 @@
 
 #include "absl/strings/str_cat.h"
 
+#include <CLI/CLI.hpp>
+
 #include "apps/cli/machine.h"
 #include "apps/cli/swarm/swarm_command.h"
 #include "apps/cli/swarm/swarm_recipe.h"

@@ -11,7 +11,10 @@
 
 #include "agora/base/result.h"
 #include "agora/peers/endpoint.h"
-#include <CLI/CLI.hpp>
+
+namespace CLI {
+class App;
+}
 
 namespace agora::cli {
 

@@ -8,7 +8,10 @@
 
 #include "agora/swarm/spec.h"
 #include "agora/train/task.h"
-#include <CLI/CLI.hpp>
+
+namespace CLI {
+class App;
+}
 
 namespace agora::cli {
 
