@@ -1,5 +1,7 @@
 // What most files of the libraries include, compiled once (AGORA_PRECOMPILED, for ./run). Each file includes
 // what it needs all the same: ./test builds without this.
+#pragma once
+
 #include <algorithm>
 #include <array>
 #include <atomic>

@@ -57,8 +57,8 @@ void SwarmDirectory::on_push(IncomingCall& call) {
   }
   contact_ns_ = loop_.now_ns();
   take(*records);
-  // Who is known to many is chosen by many, and all their news would come here. So who pushes learns that it is
-  // no contact any more, and chooses another.
+  // Who is known to many is chosen by many, and all their news would come here. So who pushes learns that it
+  // is no contact any more, and chooses another.
   call.reply(contacts_.has(call.from())
                  ? absl::OkStatus()
                  : absl::ResourceExhaustedError("this peer has enough other contacts; choose another"));
