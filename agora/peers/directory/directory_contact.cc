@@ -57,11 +57,11 @@ void SwarmDirectory::on_push(IncomingCall& call) {
   }
   contact_ns_ = loop_.now_ns();
   take(*records);
-  // Who is known to many is chosen by many, and all their news would come here. So who pushes learns that it
-  // is no contact any more, and chooses another.
-  call.reply(contacts_.has(call.from())
-                 ? absl::OkStatus()
-                 : absl::ResourceExhaustedError("this peer has enough other contacts; choose another"));
+  // In a large swarm who is known to many is chosen by many, and all their news would come here. So who
+  // pushes learns that it is no contact any more, and chooses another.
+  call.reply(is_crowded() && !contacts_.has(call.from())
+                 ? absl::ResourceExhaustedError("this peer has enough other contacts; choose another")
+                 : absl::OkStatus());
 }
 
 // ---- Exchanges
@@ -121,6 +121,11 @@ void SwarmDirectory::call_seeds() {
 bool SwarmDirectory::knows(const Endpoint& at) const {
   base::MutexLock lock(mutex_);
   return view_.knows(at);
+}
+
+bool SwarmDirectory::is_crowded() const {
+  base::MutexLock lock(mutex_);
+  return view_.crowded();
 }
 
 Payload SwarmDirectory::exchange_request() {

@@ -122,6 +122,7 @@ class SwarmDirectory final : public Directory, public std::enable_shared_from_th
   void push(const PeerId& to, const Payload& records, std::function<void()> done = {});  // done: in any case
   Endpoint endpoint_of(const PeerId& peer) const;  // empty: not known any more
   bool knows(const Endpoint& at) const;
+  bool is_crowded() const ABSL_LOCKS_EXCLUDED(mutex_);
 
   // DHT: directory_lookups.cc.
   void use_dht();

@@ -127,80 +127,85 @@ TEST(SwarmDirectory, WhoIsAnnouncedButGoneIsCalledOnceInFiveMinutes) {
   EXPECT_LE(ghost.counters().calls_received, 3u);  // by each
 }
 
-TEST(SwarmDirectory, WhoPushesAndIsNoContactIsTold) {
-  Swarm swarm(2);
-  swarm.time_until([&] { return swarm.complete(); });
-  LoopbackTransport& stranger = swarm.haunt();
-  const auto answer = [&](Method method, const Payload& payload) {
-    Status status = absl::UnknownError("no answer");
-    const CallSettings call{.to = Identity::from_seed(1).id(),
-                            .at = {"127.0.0.1", 1000},
-                            .method = method,
-                            .deadline_ns = swarm.loop().now_ns() + kSecondNs};
-    stranger.call(call, payload, [&](const Reply& reply) { status = reply.status; });
-    swarm.loop().run_for(kMillisecondNs);
-    return status;
-  };
-  Record record;
-  record.endpoint = stranger.endpoint();
-  record.sequence = 1;
-  const std::vector<Payload> own{Payload::copy(*sign_record(record, Identity::from_seed(999)))};
-  EXPECT_TRUE(absl::IsResourceExhausted(answer(kPushMethod, encode_records(own))));
-  EXPECT_EQ(swarm.directory(0).records().size(), 2u) << "what it said counts";
-  EXPECT_TRUE(answer(kExchangeMethod, encode(ExchangeRequest{own, {}, {}})).ok());
-  EXPECT_TRUE(answer(kPushMethod, encode_records(own)).ok());
-}
-
-// Every twentieth peer matters; all sign by a keyed hash, or the test would take a minute.
-TEST(SwarmDirectory, InALargeSwarmEverybodyKnowsThoseThatMatterAndASampleOfTheRest) {
-  constexpr int kPeers = 400, kMatter = kPeers / 20;
+// Every twentieth peer matters, and one more as time passes. All sign by a keyed hash, or a test would take a
+// minute.
+class LargeSwarm : public testing::Test {
+ protected:
+  static constexpr int kPeers = 400, kMatter = kPeers / 20;
   struct Peer {
     std::unique_ptr<LoopbackTransport> transport;
     std::unique_ptr<SimulatedDht> dht;
     std::shared_ptr<SwarmDirectory> directory;
+    bool crowded() const { return directory->reserve_end() != UINT64_MAX; }
   };
-  base::VirtualLoop loop;
-  SimulatedDhtNetwork table(loop, 1);
-  table.faults.down = true;
-  const auto network = std::make_shared<LoopbackNetwork>(loop);
-  const auto reader = std::make_shared<SimulatedReader>();
-  const auto matters = [](const Record& record) { return record.body == "matters"; };
-  std::vector<Peer> peers(kPeers);
+  static bool matters(const Record& record) { return record.body == "matters"; }
+
+  LargeSwarm() {
+    table_.faults.down = true;
+    const auto reader = std::make_shared<SimulatedReader>();
+    for (int i = 0; i < kPeers; ++i) {
+      const auto signer = std::make_shared<const SimulatedSigner>(i);
+      const Endpoint at{"127.0.0.1", static_cast<uint16_t>(1000 + i)};
+      Peer& peer = peers_[static_cast<size_t>(i)];
+      peer.transport = std::make_unique<LoopbackTransport>(network_, peer_id_of(signer->public_key()), at);
+      peer.dht = std::make_unique<SimulatedDht>(table_);
+      SwarmDirectorySettings settings;
+      settings.seed = static_cast<uint64_t>(i);
+      settings.matters_to_all = matters;
+      peer.directory = SwarmDirectory::create(settings, signer, loop_, *peer.transport, *peer.dht, reader);
+      peer.directory->publish(i % 20 == 0 ? "matters" : "does not");
+      if (i > 0) peer.directory->join({"127.0.0.1", 1000});
+    }
+    loop_.run_for(10 * kSecondNs);
+    peers_[7].directory->publish("matters");  // as a host that adopts
+    loop_.run_for(5 * kSecondNs);
+  }
+  ~LargeSwarm() override {
+    for (Peer& peer : peers_) peer.transport->stop();
+  }
+
+  base::VirtualLoop loop_;
+  SimulatedDhtNetwork table_{loop_, 1};
+  const std::shared_ptr<LoopbackNetwork> network_ = std::make_shared<LoopbackNetwork>(loop_);
+  std::vector<Peer> peers_{kPeers};
+};
+
+TEST_F(LargeSwarm, EverybodyKnowsThoseThatMatterAndASampleOfTheRest) {
   std::vector<uint64_t> others;
   for (int i = 0; i < kPeers; ++i) {
-    const auto signer = std::make_shared<const SimulatedSigner>(i);
-    const Endpoint at{"127.0.0.1", static_cast<uint16_t>(1000 + i)};
-    Peer& peer = peers[static_cast<size_t>(i)];
-    peer.transport = std::make_unique<LoopbackTransport>(network, peer_id_of(signer->public_key()), at);
-    peer.dht = std::make_unique<SimulatedDht>(table);
-    SwarmDirectorySettings settings;
-    settings.seed = static_cast<uint64_t>(i);
-    settings.matters_to_all = matters;
-    peer.directory = SwarmDirectory::create(settings, signer, loop, *peer.transport, *peer.dht, reader);
-    peer.directory->publish(i % 20 == 0 ? "matters" : "does not");
-    if (i % 20 != 0 && i != 7) others.push_back(ring_place(peer.transport->self()));
-    if (i > 0) peer.directory->join({"127.0.0.1", 1000});
+    if (i % 20 != 0 && i != 7) others.push_back(ring_place(peers_[static_cast<size_t>(i)].transport->self()));
   }
-  loop.run_for(10 * kSecondNs);
-  peers[7].directory->publish("matters");  // as a host that adopts
-  loop.run_for(5 * kSecondNs);
   std::ranges::sort(others);
   size_t crowded = 0, agree = 0;  // who is of the reserve
   for (int i = 0; i < kPeers; ++i) {
-    const auto records = peers[static_cast<size_t>(i)].directory->records();
+    const Peer& peer = peers_[static_cast<size_t>(i)];
+    const auto records = peer.directory->records();
     const bool own = i % 20 == 0 || i == 7;
-    EXPECT_EQ(std::ranges::count_if(records, [&](const auto& r) { return matters(*r); }), kMatter + 1 - own)
+    EXPECT_EQ(std::ranges::count_if(records, [](const auto& r) { return matters(*r); }), kMatter + 1 - own)
         << i;
     EXPECT_LE(records.size(), 256u + kMatter + 1) << i;
-    const uint64_t end = peers[static_cast<size_t>(i)].directory->reserve_end();
-    if (end == UINT64_MAX) continue;
+    if (!peer.crowded()) continue;
     ++crowded;
-    const bool of_reserve = !own && ring_place(peers[static_cast<size_t>(i)].transport->self()) <= others[63];
-    agree += end == others[of_reserve ? 64 : 63] ? 1 : 0;
+    const bool of_reserve = !own && ring_place(peer.transport->self()) <= others[63];
+    agree += peer.directory->reserve_end() == others[of_reserve ? 64 : 63] ? 1 : 0;
   }
   EXPECT_GT(crowded, kPeers / 2u);
   EXPECT_GE(agree, crowded - crowded / 50);  // one is on its way
-  for (Peer& peer : peers) peer.transport->stop();
+}
+
+TEST_F(LargeSwarm, WhoPushesAndIsNoContactIsTold) {
+  const SimulatedSigner stranger(kPeers);
+  LoopbackTransport door(network_, peer_id_of(stranger.public_key()), Endpoint{"127.0.0.1", 999});
+  const auto to = std::ranges::find_if(peers_, [](const Peer& peer) { return peer.crowded(); });
+  Status answer = absl::UnknownError("none");
+  const CallSettings push{.to = to->transport->self(),
+                          .at = to->transport->endpoint(),
+                          .method = kPushMethod,
+                          .deadline_ns = loop_.now_ns() + kSecondNs};
+  door.call(push, encode_records({}), [&](const Reply& reply) { answer = reply.status; });
+  loop_.run_for(kMillisecondNs);
+  EXPECT_TRUE(absl::IsResourceExhausted(answer)) << answer;
+  door.stop();
 }
 
 TEST(SwarmDirectory, WhoIsInContactEntersTheTableLaterAndByItsContacts) {
