@@ -1,16 +1,16 @@
-# agora_library(NAME SRCS a.cc ... [DEPS target ...] [PRIVATE_DEPS target ...] [PRECOMPILED ...])
+# agora_library(NAME SRCS a.cc ... [DEPS target ...] [PRIVATE_DEPS target ...] [PRECOMPILED own|none])
 #
 # One folder, one static library agora_NAME. Every *_test.cc in the folder (and in its sub-folders) becomes
 # the program NAME_test, which CTest runs case by case; sub-folders that are libraries themselves have their
-# own. PRECOMPILED (where the option is on): headers that most of its files include, beside those of
-# precompiled.h; none: no headers at all, because its files are compiled for processors of their own.
+# own. PRECOMPILED, of precompiled.h where that option is on: own, for a library with compile options of its
+# own; none, for one whose files have theirs.
 function(agora_library name)
-  cmake_parse_arguments(ARG "" "" "SRCS;DEPS;PRIVATE_DEPS;PRECOMPILED" ${ARGN})
+  cmake_parse_arguments(ARG "" "PRECOMPILED" "SRCS;DEPS;PRIVATE_DEPS" ${ARGN})
   if(ARG_SRCS)
     add_library(agora_${name} STATIC ${ARG_SRCS})
     target_include_directories(agora_${name} PUBLIC ${CMAKE_SOURCE_DIR})
     target_link_libraries(agora_${name} PUBLIC ${ARG_DEPS} PRIVATE ${ARG_PRIVATE_DEPS})
-    agora_precompile(agora_${name} ${ARG_PRECOMPILED})
+    agora_precompile(agora_${name} "${ARG_PRECOMPILED}")
   else()
     add_library(agora_${name} INTERFACE)
     target_include_directories(agora_${name} INTERFACE ${CMAKE_SOURCE_DIR})
@@ -32,12 +32,12 @@ function(agora_library name)
   endif()
 endfunction()
 
-function(agora_precompile target)
-  if(NOT AGORA_PRECOMPILED OR "${ARGN}" STREQUAL none)
+function(agora_precompile target whose)
+  if(NOT AGORA_PRECOMPILED OR whose STREQUAL none)
     return()
   endif()
-  if(ARGN OR target STREQUAL agora_base)
-    target_precompile_headers(${target} PRIVATE ${CMAKE_SOURCE_DIR}/cmake/precompiled.h ${ARGN})
+  if(whose STREQUAL own)
+    target_precompile_headers(${target} PRIVATE ${CMAKE_SOURCE_DIR}/cmake/precompiled.h)
   else()
     target_precompile_headers(${target} REUSE_FROM agora_base)
   endif()

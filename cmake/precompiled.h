@@ -1,5 +1,6 @@
 // What most files of the libraries include, compiled once (AGORA_PRECOMPILED, for ./run). Each file includes
-// what it needs all the same: ./test builds without this.
+// what it needs all the same: ./test builds without this. CLI11 and JSON are not here, because what they make
+// of themselves costs an empty file 2 s and 0.5 s.
 #pragma once
 
 #include <algorithm>
