@@ -35,7 +35,7 @@ double wait_and_ask(SwarmUnderTest& swarm, const std::string& what, const std::f
 }
 
 TEST(SwarmGrowth, ExpertsAreAddedAndRetiredWhileItTrainsAndAnswers) {
-  // Without validations no newcomer is undone, which so small a model's loss makes a matter of luck; that it is
+  // Without validations no newcomer is undone: with so small a model that is a matter of luck. That it is
   // undone where it should be, tests/swarm/growth_test.cc shows.
   SwarmUnderTest swarm({.hosts = 2, .more = {"--replicas", "2", "--validate-every", "1000000"}});
   swarm.wait_until_training();
