@@ -32,8 +32,9 @@ Verdict DirectoryView::take(base::Bytes bytes, int64_t now_ns, std::vector<Direc
   if (!fresh.ok()) return count(Verdict::malformed);
   const PeerId peer = (*fresh)->record.peer;
   const Verdict verdict = check(**fresh, caller);
-  if (verdict == Verdict::taken) put(*std::move(fresh), now_ns, caller, events);
-  if (verdict == Verdict::known && peer == caller) note_called(ring_place(peer));
+  if (verdict == Verdict::taken) put(*std::move(fresh), now_ns, events);
+  const bool here = verdict == Verdict::taken || verdict == Verdict::known;
+  if (here && peer == caller) note_called(ring_place(peer));
   return count(verdict);
 }
 
@@ -101,8 +102,7 @@ void DirectoryView::classify(uint64_t place, bool matters) {
   reserve_end_ = crowded_ && others_.size() > reserve ? others_[reserve - 1] : UINT64_MAX;
 }
 
-void DirectoryView::put(Kept fresh, int64_t now_ns, const PeerId& caller,
-                        std::vector<DirectoryEvent>* events) {
+void DirectoryView::put(Kept fresh, int64_t now_ns, std::vector<DirectoryEvent>* events) {
   if (fresh->record.leaving) return bury(std::move(fresh), events);
   const uint64_t place = ring_place(fresh->record.peer);
   const auto before = at(place);
@@ -119,7 +119,6 @@ void DirectoryView::put(Kept fresh, int64_t now_ns, const PeerId& caller,
                     .pass_on_until_ns =
                         now_ns + ttl - static_cast<int64_t>(static_cast<double>(ttl) * (1 - kPassedOnShare)),
                     .matters = matters,
-                    .called = fresh->record.peer == caller,
                     .kept = std::move(fresh)};
   next_expiry_ns_ = std::min(next_expiry_ns_, known.expires_ns);
   events->push_back(
@@ -135,7 +134,9 @@ void DirectoryView::put(Kept fresh, int64_t now_ns, const PeerId& caller,
 }
 
 void DirectoryView::note_called(uint64_t place) {
-  peers_[static_cast<size_t>(at(place) - peers_.cbegin())].called = true;
+  if (const auto known = at(place); known != peers_.end()) {
+    peers_[static_cast<size_t>(known - peers_.cbegin())].called = true;
+  }
 }
 
 void DirectoryView::expire(int64_t now_ns, std::vector<DirectoryEvent>* events) {

@@ -156,8 +156,8 @@ class DirectoryView {
   void classify(uint64_t place, bool matters);
   void forget_other_for(uint64_t place, std::vector<DirectoryEvent>* events);
   Verdict check(const SignedRecord& fresh, const PeerId& caller) const;
-  void put(Kept fresh, int64_t now_ns, const PeerId& caller, std::vector<DirectoryEvent>* events);
-  void note_called(uint64_t place);
+  void put(Kept fresh, int64_t now_ns, std::vector<DirectoryEvent>* events);
+  void note_called(uint64_t place);  // nothing happens when it is not here
   void bury(Kept last, std::vector<DirectoryEvent>* events);
   Verdict count(Verdict verdict);
   const Payload* fresher_than(const DigestEntry& entry, int64_t now_ns) const;

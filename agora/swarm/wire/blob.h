@@ -52,7 +52,7 @@ void serve_blob(peers::IncomingCall& call, const BlobSource& source);
 
 // done runs once, on a thread of the transport. ResourceExhausted: more than bytes_max; DataLoss: not the
 // bytes of the hash; Unavailable: it changed between two chunks, fetch again; and the transport's errors.
-// settings.deadline_ns is of the whole, by the clock, which must outlive the transport.
+// settings.deadline_ns is of the whole, by the clock, which must live until done has run.
 void fetch_blob(peers::Transport& transport, const Clock& clock, const peers::CallSettings& settings,
                 std::string key, uint64_t bytes_max, std::function<void(StatusOr<peers::Payload>)> done);
 
