@@ -3,12 +3,12 @@
 #include <stdlib.h>
 
 #include "agora/base/rng.h"
+#include "agora/base/test_folder.h"
 #include "agora/base/utf8.h"
 #include "agora/model/sentencepiece_proto.h"
 #include "agora/model/sentencepiece_tokenizer.h"
 #include "agora/model/simple_tokenizers.h"
 #include "agora/weights/atomic_file.h"
-#include "agora/base/test_folder.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 

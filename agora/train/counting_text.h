@@ -1,6 +1,8 @@
 // A file of text that tests learn from: every seventh number from 0 on, written out. Every machine has it.
 //
 //   CountingText text;   options.data = text.file();      // gone with the object
+//
+// For tests only; one thread.
 #pragma once
 
 #include <string>
@@ -8,7 +10,7 @@
 #include "absl/strings/str_cat.h"
 #include "agora/base/test_folder.h"
 
-namespace agora::tests {
+namespace agora::train {
 
 class CountingText {
  public:
@@ -24,4 +26,4 @@ class CountingText {
   base::TestFolder folder_;
 };
 
-}  // namespace agora::tests
+}  // namespace agora::train

@@ -2,11 +2,10 @@
 
 #include <algorithm>
 
-#include "absl/strings/str_cat.h"
-#include "agora/base/test_folder.h"
 #include "agora/kernels/cpu_features.h"
 #include "agora/kernels/table.h"
 #include "agora/model/model_folder.h"
+#include "agora/train/counting_text.h"
 #include <gtest/gtest.h>
 
 namespace agora::train {
@@ -16,11 +15,8 @@ class Evaluating : public testing::Test {
  protected:
   Evaluating() {
     TrainOptions options;
-    const base::TestFolder folder;
-    options.data = folder.path("numbers.txt");
-    std::string numbers;
-    for (int i = 0; i < 4000; ++i) absl::StrAppend(&numbers, i * 7, i % 9 == 8 ? "\n" : " ");
-    base::write_text(options.data, numbers);
+    const CountingText text;
+    options.data = text.file();
     options.tokenizer = "bytes";
     options.layers = 1;
     options.width = 16;

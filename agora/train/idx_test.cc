@@ -2,8 +2,8 @@
 
 #include <zlib.h>
 
-#include "agora/train/test_data.h"
 #include "agora/base/test_folder.h"
+#include "agora/train/test_data.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 

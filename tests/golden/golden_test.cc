@@ -5,11 +5,12 @@
 
 #include "agora/base/test_folder.h"
 #include "agora/kernels/table.h"
+#include "agora/train/counting_text.h"
 #include "agora/train/run_folder.h"
 #include "agora/train/trainer.h"
 #include <gtest/gtest.h>
 
-#include "tests/counting_text.h"
+#include "tests/golden/golden_options.h"
 
 namespace agora::train {
 namespace {
@@ -17,21 +18,9 @@ namespace {
 class Golden : public ::testing::Test {
  protected:
   void SetUp() override {
-    options_.data = text_.file();
-    options_.tokenizer = "char";
-    options_.layers = 2;
-    options_.width = 48;
-    options_.heads = 3;
-    options_.kv_heads = 1;
-    options_.experts = 6;
-    options_.chosen = 2;
-    options_.hidden = 40;
-    options_.sequence = 48;
-    options_.batch = 4;
-    options_.steps = 10;
+    options_ = tests::golden_options(text_.file());
     options_.warmup = 3;
     options_.learning_rate = 4e-3f;
-    options_.noise = 0.1f;
     options_.aux_loss = 0.01f;
     options_.z_loss = 0.001f;
     options_.precision = "f32";
@@ -76,7 +65,7 @@ class Golden : public ::testing::Test {
     return run;
   }
 
-  tests::CountingText text_;
+  CountingText text_;
   const base::TestFolder dir_;
   TrainOptions options_;
 };

@@ -4,11 +4,12 @@
 
 #include "agora/kernels/table.h"
 #include "agora/model/model_folder.h"
+#include "agora/train/counting_text.h"
 #include "agora/train/stepper.h"
 #include "agora/train/task.h"
 #include <gtest/gtest.h>
 
-#include "tests/counting_text.h"
+#include "tests/golden/golden_options.h"
 #include "tests/swarm/grpc_peer.h"
 #include "tests/swarm/hosts_in_process.h"
 
@@ -17,7 +18,6 @@ namespace {
 
 constexpr uint64_t kSeed = 5;
 constexpr int64_t kHosts = 4;
-constexpr int64_t kSteps = 10;
 
 struct Trained {
   std::vector<double> losses;
@@ -32,22 +32,6 @@ void append_values(const std::vector<tensor::ParameterView>& parameters, std::ve
 
 class SwarmGolden : public testing::Test {
  protected:
-  void SetUp() override {
-    options_.data = text_.file();
-    options_.tokenizer = "char";
-    options_.layers = 2;
-    options_.width = 48;
-    options_.heads = 3;
-    options_.kv_heads = 1;
-    options_.experts = 6;
-    options_.chosen = 2;
-    options_.hidden = 40;
-    options_.sequence = 48;
-    options_.batch = 4;
-    options_.steps = kSteps;
-    options_.noise = 0.1f;
-  }
-
   // A model whose trunk is made here; `ask` gives the experts, its own ones being the default.
   Trained train(kernels::Precision precision, const std::function<moe::Experts*(model::LocalModel&)>& ask) {
     const kernels::Compute compute{&kernels::best_table(kernels::cpu_features()), &pool_, precision};
@@ -60,7 +44,7 @@ class SwarmGolden : public testing::Test {
     model->model->use_experts(*experts);
     train::Stepper stepper(options_, compute, *model->model, *experts);
     Trained run;
-    for (int64_t step = 1; step <= kSteps; ++step) {
+    for (int64_t step = 1; step <= options_.steps; ++step) {
       const auto report =
           stepper.step((*task)->next(), {.step = step, .optimizer = step, .learning_rate = 4e-3f});
       EXPECT_TRUE(report.ok()) << report.status();
@@ -120,8 +104,8 @@ class SwarmGolden : public testing::Test {
   }
 
   base::ThreadPool pool_{2};
-  CountingText text_;
-  train::TrainOptions options_;
+  train::CountingText text_;
+  train::TrainOptions options_ = golden_options(text_.file());
   std::unique_ptr<moe::LocalExperts> local_;
 };
 

@@ -5,10 +5,10 @@
 #include "agora/base/test_folder.h"
 #include "agora/kernels/cpu_features.h"
 #include "agora/kernels/table.h"
+#include "agora/train/counting_text.h"
 #include "agora/train/run_folder.h"
 #include <gmock/gmock.h>
 
-#include "tests/counting_text.h"
 #include "tests/small_options.h"
 #include "tests/swarm/growing_swarm.h"
 
@@ -41,7 +41,7 @@ class SwarmGrowth : public testing::Test {
   }
 
   const base::TestFolder dir_;
-  CountingText text_;
+  train::CountingText text_;
   train::TrainOptions options_ = small_options(text_.file());
 };
 

@@ -12,13 +12,13 @@
 #include "agora/swarm/host/host.h"
 #include "agora/swarm/host/host_service.h"
 #include "agora/swarm/swarm_folder.h"
+#include "agora/train/counting_text.h"
 #include "agora/train/run_folder.h"
 #include "agora/train/swarm_save.h"
 #include "agora/train/swarm_spec.h"
 #include "agora/train/swarm_trainer.h"
 #include <gtest/gtest.h>
 
-#include "tests/counting_text.h"
 #include "tests/small_options.h"
 #include "tests/swarm/fixed_directory.h"
 
@@ -218,7 +218,7 @@ class SwarmSaving : public testing::Test {
   }
 
   const base::TestFolder dir_;
-  CountingText text_;
+  train::CountingText text_;
   train::TrainOptions options_ = small_options(text_.file());
   swarm::SwarmSpec spec_;
 };

@@ -1,9 +1,9 @@
 // Trainers of a swarm: alone and together, with somebody dying, with somebody coming late.
 #include "agora/base/test_folder.h"
 #include "agora/swarm/trunk_exchange.h"
+#include "agora/train/counting_text.h"
 #include <gtest/gtest.h>
 
-#include "tests/counting_text.h"
 #include "tests/small_options.h"
 #include "tests/swarm/trainers_in_process.h"
 
@@ -14,7 +14,7 @@ class SwarmTraining : public testing::Test {
  protected:
   SwarmTraining() { options_.micro_batches = 2; }
 
-  CountingText text_;
+  train::CountingText text_;
   train::TrainOptions options_ = small_options(text_.file());
 };
 

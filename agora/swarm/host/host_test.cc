@@ -5,10 +5,10 @@
 #include <functional>
 #include <memory>
 
+#include "agora/base/test_folder.h"
 #include "agora/swarm/host/host_messages.h"
 #include "agora/swarm/host/test_node.h"
 #include "agora/swarm/wire/method.h"
-#include "agora/base/test_folder.h"
 #include <gmock/gmock.h>
 
 namespace agora::swarm {
