@@ -133,7 +133,7 @@ bool Host::State::stood_still(int64_t due_ns) {
 void Host::State::on_event(const peers::DirectoryEvent& event) {
   const peers::Record& record = *event.record;
   if (record.peer == transport.self()) return;
-  if (event.kind == peers::DirectoryEvent::Kind::gone) return on_changed(holders.remove(record.peer));
+  if (event.kind == peers::DirectoryEvent::Kind::gone) return lose(record.peer);
   StatusOr<PeerState> state = decode_peer_state(record.body);
   if (!state.ok()) return trouble(state.status());
   for (const RetiredRange& range : state->retired) {

@@ -33,6 +33,7 @@ struct OwnExpert {
   uint64_t version = 0;
   bool ready = false;  // it has weights
   bool pulling = false;
+  uint64_t last_pull = 0;  // its number
   int pulls_waiting = 0;
   int64_t pulled_ns = 0;         // when the last pull began
   bool handing = false;          // over
@@ -64,6 +65,7 @@ struct Host::State : std::enable_shared_from_this<Host::State> {
     peers::PeerId from;
     Done done;
     bool to_lead = false;  // the leader's last snapshot, or none
+    bool lost = false;     // the host that it is from: it may still come, and others do not wait for it
   };
 
   State(base::Loop& l, Executor& e, base::Loop& d, peers::Transport& t, peers::Directory& dir, HeldExperts& h,
@@ -113,7 +115,8 @@ struct Host::State : std::enable_shared_from_this<Host::State> {
   void give_up(const peers::PeerId& peer);
   void pull(Pull wanted);
   void start_pulls();
-  void pulled(const Pull& pull, StatusOr<peers::Payload> bytes);
+  void pulled(uint64_t number, StatusOr<peers::Payload> bytes);
+  void lose(const peers::PeerId& peer);
   void hand_over(ExpertName name, const peers::PeerId& to);
   void handed_over(ExpertName name, const Status& status);
   peers::PeerId successor(ExpertName name) const;
@@ -207,9 +210,11 @@ struct Host::State : std::enable_shared_from_this<Host::State> {
   bool saving = false;
 
   std::deque<Copy> copies;                             // the oldest first; at most options.copies_max
-  std::unordered_map<peers::PeerId, Watched> watched;  // leaders that are followed; no others
+  std::unordered_map<peers::PeerId, Watched> watched;  // see probe()
   std::deque<Pull> pulls;                              // waiting
-  size_t pulls_running = 0;
+  std::map<uint64_t, Pull> pulls_under_way;            // by number
+  size_t pulls_running = 0;                            // those that are not lost; at most options.pulls_max
+  uint64_t pulls_begun = 0;
   size_t hand_overs_running = 0;
 
   bool leaving = false;

@@ -20,6 +20,7 @@ constexpr int64_t kProbePatience = 4;  // times a slow answer
 constexpr int64_t kProbeAgainNs = 100'000'000;
 constexpr int64_t kProbeLateNs = 250'000'000;  // an end seen so late after its time: we did not look
 constexpr int64_t kLeaveAgainNs = 100'000'000;
+constexpr size_t kPullsMax = 64;  // at once, with those from hosts that seem to have gone
 
 }  // namespace
 
@@ -92,14 +93,16 @@ void Host::State::keep_copy(Copy copy) {
 
 // ---- following
 
+// Leaders that are followed, and who is pulled from: whether they live.
 void Host::State::probe() {
-  std::set<peers::PeerId> leaders;
+  std::set<peers::PeerId> peers;
   for (const auto& [name, mine] : own) {
     if (mine.role == Role::leader || !mine.ready) continue;
-    if (const Holder* leader = holders.leader_of(name)) leaders.insert(leader->peer);
+    if (const Holder* leader = holders.leader_of(name)) peers.insert(leader->peer);
   }
-  std::erase_if(watched, [&](const auto& leader) { return !leaders.contains(leader.first); });
-  for (const peers::PeerId& peer : leaders) {
+  for (const auto& [number, pull] : pulls_under_way) peers.insert(pull.from);
+  std::erase_if(watched, [&](const auto& peer) { return !peers.contains(peer.first); });
+  for (const peers::PeerId& peer : peers) {
     if (!watched[peer].asked) ask_heads(peer);
   }
 }
@@ -171,7 +174,20 @@ void Host::State::probed(const peers::PeerId& peer, int64_t asked_ns,
 void Host::State::give_up(const peers::PeerId& peer) {
   watched.erase(peer);
   ++counts.peers_given_up;
+  lose(peer);
+}
+
+// What is pulled from it would keep other pulls waiting until its deadline. It is not ended: a host that only
+// seems to have gone may be sending all it can.
+void Host::State::lose(const peers::PeerId& peer) {
   on_changed(holders.remove(peer));
+  for (auto& [number, pull] : pulls_under_way) {
+    if (pull.from != peer || std::exchange(pull.lost, true)) continue;
+    --pulls_running;
+    const auto mine = own.find(pull.name);
+    if (mine != own.end() && mine->second.last_pull == number) mine->second.pulling = false;
+  }
+  start_pulls();
 }
 
 void Host::State::pull(Pull wanted) {
@@ -182,13 +198,13 @@ void Host::State::pull(Pull wanted) {
 
 // The first that waits for nothing else; an expert is pulled by one at a time.
 void Host::State::start_pulls() {
-  while (pulls_running < options.pulls_max) {
+  while (pulls_running < options.pulls_max && pulls_under_way.size() < kPullsMax) {
     const auto next = std::find_if(pulls.begin(), pulls.end(), [&](const Pull& pull) {
       const auto mine = own.find(pull.name);
       return mine == own.end() || !mine->second.pulling;
     });
     if (next == pulls.end()) return;
-    const Pull pull = std::move(*next);
+    Pull pull = std::move(*next);
     pulls.erase(next);
     const auto mine = own.find(pull.name);
     if (mine != own.end()) --mine->second.pulls_waiting;
@@ -200,24 +216,27 @@ void Host::State::start_pulls() {
     mine->second.pulling = true;
     mine->second.pulled_ns = loop.now_ns();
     ++pulls_running;
+    const uint64_t number = mine->second.last_pull = ++pulls_begun;
     const peers::CallSettings settings{.to = pull.from,
                                        .at = host->endpoint,
                                        .method = kGetSnapshot,
                                        .priority = peers::Priority::background,
                                        .deadline_ns = loop.now_ns() + options.pull_ns_max};
-    fetch_blob(transport, loop, settings,
-               pull.to_lead ? last_snapshot_key(pull.name) : snapshot_key(pull.name),
-               static_cast<uint64_t>(snapshot_bytes_max(spec.shape)),
-               back<StatusOr<peers::Payload>>([pull](State& self, StatusOr<peers::Payload> bytes) {
-                 self.pulled(pull, std::move(bytes));
+    const std::string key = pull.to_lead ? last_snapshot_key(pull.name) : snapshot_key(pull.name);
+    pulls_under_way.emplace(number, std::move(pull));
+    fetch_blob(transport, loop, settings, key, static_cast<uint64_t>(snapshot_bytes_max(spec.shape)),
+               back<StatusOr<peers::Payload>>([number](State& self, StatusOr<peers::Payload> bytes) {
+                 self.pulled(number, std::move(bytes));
                }));
   }
 }
 
-void Host::State::pulled(const Pull& pull, StatusOr<peers::Payload> bytes) {
-  --pulls_running;
+void Host::State::pulled(uint64_t number, StatusOr<peers::Payload> bytes) {
+  const Pull pull = std::move(pulls_under_way.extract(number).mapped());
+  if (!pull.lost) --pulls_running;
   const auto found = own.find(pull.name);
-  if (found != own.end()) found->second.pulling = false;
+  const bool last = found != own.end() && found->second.last_pull == number;
+  if (last) found->second.pulling = false;
   const Done done = [weak = weak_from_this(), pull](const Status& status) {
     const std::shared_ptr<State> self = weak.lock();
     if (self == nullptr) return;
@@ -225,6 +244,7 @@ void Host::State::pulled(const Pull& pull, StatusOr<peers::Payload> bytes) {
     self->trouble(status);
     pull.done(status);
   };
+  if (bytes.ok() && pull.lost && !last) bytes = absl::UnavailableError("another has sent the expert since");
   if (bytes.ok()) {
     counts.bytes_pulled += bytes->size();
     restore(pull.name, *bytes, done);
@@ -283,10 +303,10 @@ void Host::State::handed_over(ExpertName name, const Status& status) {
   const auto found = own.find(name);
   if (found != own.end() && found->second.handing) {
     found->second.handing = false;
-    found->second.successor = {};
+    const peers::PeerId to = std::exchange(found->second.successor, {});
     if (status.ok()) {
       ++counts.handed_over;
-      apply({leadership.release(name, loop.now_ns())});
+      apply({leadership.release(name, to, loop.now_ns())});
       set_claim_timer();
     } else {
       ++counts.hand_overs_failed;

@@ -29,9 +29,10 @@ LeadershipChange Leadership::take(ExpertName expert) {
   return {expert, own.role, own.epoch};
 }
 
-LeadershipChange Leadership::release(ExpertName expert, int64_t now_ns) {
+LeadershipChange Leadership::release(ExpertName expert, const peers::PeerId& to, int64_t now_ns) {
   Own& own = own_.at(expert);
   own.role = Role::follower;
+  own.successor = to;
   own.not_before_ns = now_ns + config_.hand_over_ns;
   set_claim(expert, own, own.not_before_ns);
   return {expert, own.role, own.epoch};
@@ -78,6 +79,7 @@ void Leadership::decide(ExpertName expert, Own& own, int64_t now_ns, std::vector
     return;
   }
   if (leader != nullptr) return follow(expert, own, leader->peer);
+  if (holders_.host(own.successor) == nullptr) own.not_before_ns = 0;  // it died before it was heard to lead
   // For good: its successor may be slower to be heard than it is to leave.
   if (holds(own.followed, expert)) own.succeeded = true;
   const int64_t ahead = std::max<int64_t>(fresher(expert, own), own.succeeded ? 1 : 0);

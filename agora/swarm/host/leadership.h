@@ -16,8 +16,9 @@
 //   record is on its way, so all wait as for one that is fresher.
 // - Two lead: the one with the lesser epoch follows; of one epoch, the one ranked worse.
 // - Who stood still rests: it claims nothing before it has heard what happened meanwhile, and who is fresher.
-// - A leader that hands over (release()) follows and does not claim while the one it named may come.
-// Work for each event: the holders of that expert. Bytes: 120 an expert held. Pure. One thread at a time.
+// - A leader that hands over (release()) follows and does not claim while the one it named may come: for a
+//   while, and until that one has gone.
+// Work for each event: the holders of that expert. Bytes: 150 an expert held. Pure. One thread at a time.
 #pragma once
 
 #include <cstdint>
@@ -60,7 +61,7 @@ class Leadership {
   // person.
   LeadershipChange take(ExpertName expert);
   // Follows at once: another host was asked to lead.
-  LeadershipChange release(ExpertName expert, int64_t now_ns);
+  LeadershipChange release(ExpertName expert, const peers::PeerId& to, int64_t now_ns);
 
   // No claim before this time.
   void rest(int64_t until_ns);
@@ -81,6 +82,7 @@ class Leadership {
     uint64_t version = 0;
     int64_t claim_ns = 0;       // when it leads unless somebody else does; 0: no claim
     int64_t not_before_ns = 0;  // of claims, after a hand-over
+    peers::PeerId successor;    // after a hand-over: for whom it waits until then
     peers::PeerId followed;     // who led last; empty: nobody, or this host
     bool succeeded = false;     // that one follows now: somebody else leads, and is not heard yet
   };

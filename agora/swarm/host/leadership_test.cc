@@ -163,11 +163,26 @@ TEST_F(LeadershipTest, WhoRestsHearsWhoIsFresherAndLetsItGoFirst) {
 TEST_F(LeadershipTest, WhoHandsOverWaitsForTheNamedOne) {
   leadership.hold(kExpert, 0, 0);
   leadership.take(kExpert);
-  EXPECT_EQ(leadership.release(kExpert, now).role, Role::follower);
+  hear(7, says(false, 1, 0));
+  EXPECT_EQ(leadership.release(kExpert, test_peer(7), now).role, Role::follower);
   hear(7, says(false, 1, 0));
   EXPECT_TRUE(leadership.on_timer(now + 10 * kSecond).empty());
   hear(7, says(true, 2, 0));
   EXPECT_EQ(leadership.next_ns(), INT64_MAX);
+}
+
+// Found by `agora sim random --seed 1541`: it waited on for one that had died before it was heard to lead, and
+// meanwhile older weights, from a disk, led.
+TEST_F(LeadershipTest, WhoHandsOverDoesNotWaitForOneThatDied) {
+  leadership.hold(kExpert, 0, 0);
+  leadership.take(kExpert);
+  hear(7, says(false, 1, 0));
+  leadership.release(kExpert, test_peer(7), now);
+  EXPECT_TRUE(leadership.awaits_successor(kExpert, now));
+  now += kSecond;
+  lose(7);
+  EXPECT_FALSE(leadership.awaits_successor(kExpert, now));
+  EXPECT_EQ(leadership.next_ns(), now + LeadershipConfig{}.claim_ns);
 }
 
 // Found by `agora sim random --seed 332`: of three replicas two exchanged leadership, and the third claimed
