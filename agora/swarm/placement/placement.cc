@@ -1,6 +1,7 @@
 #include "agora/swarm/placement/placement.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "agora/peers/directory/view.h"
 
@@ -25,6 +26,7 @@ Placement::Placement(const peers::PeerId& self, const Holders& holders, const Pl
       config_(config),
       settled_ns_(now_ns + config.settle_ns +
                   static_cast<int64_t>(rng.uniform_double() * 0.5 * static_cast<double>(config.settle_ns))),
+      homes_(config.layers, config.experts),
       mean_load_(static_cast<size_t>(config.layers), 0.0) {}
 
 bool Placement::in_reserve(const peers::PeerId& peer) const {
@@ -37,12 +39,30 @@ bool Placement::known_to_all(const std::vector<OwnReplica>& own, int64_t now_ns)
   return !large() || !own.empty() || (in && now_ns - in_reserve_ns_ >= config_.heard_ns);
 }
 
+void Placement::find_homes(const std::vector<OwnReplica>& own, int32_t room) {
+  std::vector<Homes::Host> hosts;
+  if (!large()) {
+    hosts.push_back({self_, static_cast<int64_t>(own.size()) + room});
+    for (const auto& [peer, host] : holders_.hosts()) {
+      int64_t capacity = host.state.room;
+      for (const HeldRange& range : host.state.held) capacity += range.count;
+      hosts.push_back({peer, capacity});
+    }
+  }
+  homes_.settle(std::move(hosts));
+}
+
+uint64_t Placement::rank_of(const peers::PeerId& peer, ExpertName expert) const {
+  const peers::PeerId* home = homes_.of(expert);
+  return home != nullptr && *home == peer ? UINT64_MAX : holders_.rank_of(peer, expert);
+}
+
 int64_t Placement::better_hosts(ExpertName expert, int64_t enough) const {
-  const uint64_t our_rank = holders_.rank_of(self_, expert);
+  const uint64_t our_rank = rank_of(self_, expert);
   int64_t better = 0;
   for (const auto& [peer, host] : holders_.hosts()) {
     if (better >= enough) break;
-    if (holders_.rank_of(peer, expert) <= our_rank) continue;
+    if (rank_of(peer, expert) <= our_rank) continue;
     if (ranks(peer, host, expert)) ++better;
   }
   return better;
@@ -62,11 +82,11 @@ bool Placement::our_turn(int64_t missing_ns) const {
 }
 
 int64_t Placement::better_holders(ExpertName expert, peers::PeerId* best) const {
-  uint64_t best_rank = holders_.rank_of(self_, expert);
+  uint64_t best_rank = rank_of(self_, expert);
   const uint64_t our_rank = best_rank;
   int64_t better = 0;
   for (const Holder& holder : holders_.of(expert)) {
-    const uint64_t theirs = holders_.rank_of(holder.peer, expert);
+    const uint64_t theirs = rank_of(holder.peer, expert);
     if (theirs > our_rank) ++better;
     if (theirs <= best_rank) continue;
     best_rank = theirs;
@@ -92,6 +112,7 @@ PlacementRound Placement::decide(const std::vector<OwnReplica>& own, int32_t roo
   PlacementRound round;
   if (now_ns < settled_ns_) return round;
   measure_loads(own);
+  find_homes(own, room);
   std::vector<Wish> wishes;
   auto held = own.begin();
   for (int64_t l = 0; l < config_.layers; ++l) {

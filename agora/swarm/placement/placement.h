@@ -4,8 +4,10 @@
 //   Placement placement(self, holders, {.layers = L, .experts = E, .experts_max = M}, rng, now);
 //   PlacementRound round = placement.decide(own, room, now);      // every second or so
 //
-// Every host ranks all hosts for every expert (Holders::rank_of), so all agree, without a word, on the
-// `wanted` best of each: those with room adopt it, and nobody else does unless they do not come. In order:
+// Every host ranks all hosts for every expert, so all agree, without a word, on the `wanted` best of each:
+// those with room adopt it, and nobody else does unless they do not come. First ranks the expert's home
+// (homes.h), which should lead it; the others by Holders::rank_of, so that what follows a layer's leader is
+// spread: when that host fails, all take a part of its work. In order:
 //   1. experts that nobody holds, and those with fewer replicas than wanted: the best-ranked hosts with room;
 //      each patience_ns that it stays so, one more may. For an expert that nobody holds a full host gives up
 //      a replica that others lead;
@@ -19,6 +21,7 @@
 // those that hold experts and those of the reserve rank among themselves, for they are known to all. The
 // others wait: for what stays missing the reserve counts as twice as large every wider_ns. Rule 3 adopts
 // nothing there, so for rule 1 only those rank that do not hold the expert, and as many adopt as are missing.
+// There are no homes in it.
 //
 // Work for each decision: experts + missing * log(hosts). Pure: (what is known, now) -> what to do; the
 // caller does it. One thread at a time.
@@ -32,6 +35,7 @@
 #include "agora/base/rng.h"
 #include "agora/swarm/host/held_experts.h"
 #include "agora/swarm/host/holders.h"
+#include "agora/swarm/placement/homes.h"
 
 namespace agora::swarm {
 
@@ -88,6 +92,8 @@ class Placement {
   bool in_reserve(const peers::PeerId& peer) const;
   bool known_to_all(const std::vector<OwnReplica>& own, int64_t now_ns);
   bool large() const { return reserve_end_ != UINT64_MAX; }
+  void find_homes(const std::vector<OwnReplica>& own, int32_t room);
+  uint64_t rank_of(const peers::PeerId& peer, ExpertName expert) const;
   // Of hosts that hold the expert or could - in a large swarm: that do not, could and are known to all -, how
   // many rank before this one: counted up to `enough`.
   int64_t better_hosts(ExpertName expert, int64_t enough) const;
@@ -108,6 +114,7 @@ class Placement {
   uint64_t reserve_end_ = UINT64_MAX;  // these two: in the round at hand
   bool known_ = true;                  // this host, to all
   int64_t in_reserve_ns_ = INT64_MAX;  // of a large swarm, since when
+  Homes homes_;
   std::set<ExpertName> retired_;
   std::map<ExpertName, int64_t> missing_since_;
   std::vector<double> mean_load_;  // [L] rows a second

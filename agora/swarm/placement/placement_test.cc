@@ -157,6 +157,20 @@ TEST(Placement, FillsAnEmptySwarmWithoutATownHall) {
   expect_replicas(town, 2);
 }
 
+TEST(Placement, AsManyHostsAsLayersLeadALayerEachAndFollowTheOthers) {
+  Town town(4, 16, 2);
+  for (int i = 0; i < 4; ++i) town.join();
+  town.seconds(60);
+  expect_replicas(town, 2);
+  for (size_t i = 0; i < town.size(); ++i) {
+    std::set<LayerId> led, followed;
+    for (const auto& [name, replica] : town.house(i).own) (replica.leads ? led : followed).insert(name.layer);
+    EXPECT_EQ(led.size(), 1u);
+    EXPECT_EQ(town.leads(town.house(i)), 16u);
+    EXPECT_EQ(followed.size(), 3u);
+  }
+}
+
 TEST(Placement, AHostAloneHoldsEverythingOnce) {
   Town town(2, 8, 3);
   town.join();
