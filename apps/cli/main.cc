@@ -1,5 +1,6 @@
 // agora: one binary; main() wires everything.
 #include <malloc.h>
+#include <sched.h>
 
 #include <csignal>
 #include <cstdlib>
@@ -77,6 +78,14 @@ void keep_memory() {
   mallopt(M_TRIM_THRESHOLD, kSpareBytesMax);
 }
 
+// Threads that wake do not take the processor from one that computes; they wait until it has had its turn.
+// Where several peers share a machine's processors a message is otherwise paid for with caches gone cold
+// (docs/decisions/015-experts-at-home.md). Threads and processes that are started later take after this one.
+void compute_in_whole_turns() {
+  const sched_param no_priority{};
+  ::sched_setscheduler(0, SCHED_BATCH, &no_priority);  // refused: as any program
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -84,6 +93,7 @@ int main(int argc, char** argv) {
   std::signal(SIGTERM, on_signal);
   std::signal(SIGPIPE, SIG_IGN);
   keep_memory();
+  compute_in_whole_turns();
   agora::peers::prepare_grpc();
   try {
     return run(argc, argv);

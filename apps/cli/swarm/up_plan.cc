@@ -1,12 +1,17 @@
 #include "apps/cli/swarm/up_plan.h"
 
 #include "absl/strings/str_cat.h"
+#include "agora/base/thread_pool.h"
 
 namespace agora::cli {
 namespace {
 
-constexpr int kThreadsEach = 1;   // the processes share this machine's cores
+constexpr int kThreadsEach = 1;   // the processes share this machine's processors
 constexpr int kLeaveSeconds = 3;  // when all end at once nobody is left to hand over to
+
+// A layer is mostly one host's (swarm/placement/homes.h), so while a micro-batch is in that layer that host
+// alone has work for it.
+int host_threads() { return base::processors_available(); }
 
 // Port 0: of each its own.
 std::string any_port_of(const std::string& listen) { return listen.substr(0, listen.rfind(':')) + ":0"; }
@@ -29,7 +34,7 @@ std::vector<ChildPlan> plan_children(const UpFlags& flags, const std::string& di
              {"--join", join.text()},
              {"--listen", any_port_of(flags.listen)},
              {"--http", flags.http == "off" ? flags.http : any_port_of(flags.http)},
-             {"--threads", absl::StrCat(kThreadsEach)}}) {
+             {"--threads", absl::StrCat(command == "host" ? host_threads() : kThreadsEach)}}) {
       plan.arguments.push_back(absl::StrCat(flag, "=", value));
     }
     plan.arguments.push_back("--json");
