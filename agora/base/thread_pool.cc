@@ -12,7 +12,7 @@
 namespace agora::base {
 namespace {
 
-// How long a worker spins for the next loop before it sleeps: some 7 us. The loops of one training step follow
+// How long a worker spins for the next loop before it sleeps: some 7 us. The loops of a training step follow
 // each other within microseconds; a sleep and a wake cost more than that. Longer takes from other processes
 // of a swarm what they would compute meanwhile: 2,000 cost it 2 % of its tokens/s.
 constexpr int kSpins = 300;

@@ -171,7 +171,7 @@ TEST_F(LeadershipTest, WhoHandsOverWaitsForTheNamedOne) {
   EXPECT_EQ(leadership.next_ns(), INT64_MAX);
 }
 
-// Found by `agora sim random --seed 1541`: it waited on for one that had died before it was heard to lead, and
+// Found by `agora sim random --seed 1541`: it waited on for one that had died before it was heard to lead;
 // meanwhile older weights, from a disk, led.
 TEST_F(LeadershipTest, WhoHandsOverDoesNotWaitForOneThatDied) {
   leadership.hold(kExpert, 0, 0);

@@ -68,7 +68,9 @@ TEST(Homes, NobodyHasMoreThanAShareAndLayersStayTogether) {
       all += experts;
     }
     EXPECT_EQ(all, 64) << count;
-    for (int64_t layer = 0; layer < 4; ++layer) layers_times_hosts += static_cast<int64_t>(town.hosts_in(layer));
+    for (int64_t layer = 0; layer < 4; ++layer) {
+      layers_times_hosts += static_cast<int64_t>(town.hosts_in(layer));
+    }
     // A cut between two hosts is where one is full; each of them is full once.
     EXPECT_LE(layers_times_hosts, count + 4) << count;
   }
