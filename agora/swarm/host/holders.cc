@@ -7,6 +7,10 @@
 
 namespace agora::swarm {
 
+uint64_t rendezvous(const peers::PeerId& host, uint64_t thing) {
+  return mix_bits(std::hash<peers::PeerId>()(host) ^ mix_bits(thing));
+}
+
 // visit(name, range, load) for every expert of the state that can be.
 template <class Visit>
 void Holders::each(const PeerState& state, Visit visit) const {
@@ -80,8 +84,7 @@ const Holder* Holders::leader_of(ExpertName expert) const {
 }
 
 uint64_t Holders::rank_of(const peers::PeerId& peer, ExpertName expert) const {
-  const auto block = static_cast<uint64_t>(index(expert) / block_);
-  return mix_bits(std::hash<peers::PeerId>()(peer) ^ mix_bits(block));
+  return rendezvous(peer, static_cast<uint64_t>(index(expert) / block_));
 }
 
 uint32_t Holders::epoch_seen(ExpertName expert) const {

@@ -37,6 +37,10 @@ struct OtherHost {
 
 constexpr int64_t kBlocksMax = 1024;
 
+// Who of several hosts should have a thing: the one with the greater number (rendezvous hashing, Thaler &
+// Ravishankar 1998). Every host computes the same.
+uint64_t rendezvous(const peers::PeerId& host, uint64_t thing);
+
 class Holders {
  public:
   Holders(int64_t layers, int64_t experts_max)
@@ -51,9 +55,8 @@ class Holders {
   std::span<const Holder> of(ExpertName expert) const;
   // The one that leads: of several the greatest epoch's, of one epoch the best ranked. Null: nobody.
   const Holder* leader_of(ExpertName expert) const;
-  // Who of several hosts should hold and lead an expert: the one with the greater number (rendezvous hashing,
-  // Thaler & Ravishankar 1998). Every host computes the same. Neighbours share their ranking where there are
-  // more than kBlocksMax experts: what a host holds are ranges then.
+  // Who of several hosts should hold and lead an expert: by rendezvous(). Neighbours share their ranking
+  // where there are more than kBlocksMax experts: what a host holds are ranges then.
   uint64_t rank_of(const peers::PeerId& peer, ExpertName expert) const;
   uint32_t epoch_seen(ExpertName expert) const;
   uint64_t version_seen(ExpertName expert) const;

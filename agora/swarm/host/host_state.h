@@ -32,7 +32,6 @@ struct OwnExpert {
   uint32_t epoch = 0;  // of its weights; while it leads, of its leadership
   uint64_t version = 0;
   bool ready = false;  // it has weights
-  bool pulling = false;
   uint64_t last_pull = 0;  // its number
   int pulls_waiting = 0;
   int64_t pulled_ns = 0;         // when the last pull began
@@ -115,6 +114,7 @@ struct Host::State : std::enable_shared_from_this<Host::State> {
   void give_up(const peers::PeerId& peer);
   void pull(Pull wanted);
   void start_pulls();
+  bool pulling(const Own& mine) const;  // now, from a host that is not lost
   void pulled(uint64_t number, StatusOr<peers::Payload> bytes);
   void lose(const peers::PeerId& peer);
   void hand_over(ExpertName name, const peers::PeerId& to);
@@ -212,8 +212,7 @@ struct Host::State : std::enable_shared_from_this<Host::State> {
   std::deque<Copy> copies;                             // the oldest first; at most options.copies_max
   std::unordered_map<peers::PeerId, Watched> watched;  // see probe()
   std::deque<Pull> pulls;                              // waiting
-  std::map<uint64_t, Pull> pulls_under_way;            // by number
-  size_t pulls_running = 0;                            // those that are not lost; at most options.pulls_max
+  std::map<uint64_t, Pull> pulls_under_way;            // by number; options.pulls_max, and those lost
   uint64_t pulls_begun = 0;
   size_t hand_overs_running = 0;
 

@@ -163,7 +163,7 @@ void Host::State::probed(const peers::PeerId& peer, int64_t asked_ns,
     const Own& mine = found->second;
     const bool differs = std::tie(head.epoch, head.version) != std::tie(mine.epoch, mine.version);
     const bool soon = mine.pulled_ns != 0 && loop.now_ns() - mine.pulled_ns < between_ns;
-    if (mine.role == Role::follower && mine.ready && differs && !soon && !mine.pulling &&
+    if (mine.role == Role::follower && mine.ready && differs && !soon && !pulling(mine) &&
         mine.pulls_waiting == 0) {
       pull({head.name, peer, [](const Status&) {}});
     }
@@ -182,10 +182,7 @@ void Host::State::give_up(const peers::PeerId& peer) {
 void Host::State::lose(const peers::PeerId& peer) {
   on_changed(holders.remove(peer));
   for (auto& [number, pull] : pulls_under_way) {
-    if (pull.from != peer || std::exchange(pull.lost, true)) continue;
-    --pulls_running;
-    const auto mine = own.find(pull.name);
-    if (mine != own.end() && mine->second.last_pull == number) mine->second.pulling = false;
+    if (pull.from == peer) pull.lost = true;
   }
   start_pulls();
 }
@@ -196,12 +193,19 @@ void Host::State::pull(Pull wanted) {
   start_pulls();
 }
 
+bool Host::State::pulling(const Own& mine) const {
+  const auto last = pulls_under_way.find(mine.last_pull);
+  return last != pulls_under_way.end() && !last->second.lost;
+}
+
 // The first that waits for nothing else; an expert is pulled by one at a time.
 void Host::State::start_pulls() {
-  while (pulls_running < options.pulls_max && pulls_under_way.size() < kPullsMax) {
+  const auto lives = [](const auto& pull) { return !pull.second.lost; };
+  while (pulls_under_way.size() < kPullsMax &&
+         static_cast<size_t>(std::ranges::count_if(pulls_under_way, lives)) < options.pulls_max) {
     const auto next = std::find_if(pulls.begin(), pulls.end(), [&](const Pull& pull) {
       const auto mine = own.find(pull.name);
-      return mine == own.end() || !mine->second.pulling;
+      return mine == own.end() || !pulling(mine->second);
     });
     if (next == pulls.end()) return;
     Pull pull = std::move(*next);
@@ -213,9 +217,7 @@ void Host::State::start_pulls() {
       pull.done(absl::UnavailableError("the expert, or the host that has it, has gone"));
       continue;
     }
-    mine->second.pulling = true;
     mine->second.pulled_ns = loop.now_ns();
-    ++pulls_running;
     const uint64_t number = mine->second.last_pull = ++pulls_begun;
     const peers::CallSettings settings{.to = pull.from,
                                        .at = host->endpoint,
@@ -233,10 +235,8 @@ void Host::State::start_pulls() {
 
 void Host::State::pulled(uint64_t number, StatusOr<peers::Payload> bytes) {
   const Pull pull = std::move(pulls_under_way.extract(number).mapped());
-  if (!pull.lost) --pulls_running;
   const auto found = own.find(pull.name);
   const bool last = found != own.end() && found->second.last_pull == number;
-  if (last) found->second.pulling = false;
   const Done done = [weak = weak_from_this(), pull](const Status& status) {
     const std::shared_ptr<State> self = weak.lock();
     if (self == nullptr) return;

@@ -3,15 +3,16 @@
 #include <algorithm>
 #include <utility>
 
-#include "agora/base/rng.h"
+#include "agora/swarm/host/holders.h"
 
 namespace agora::swarm {
 namespace {
 
 constexpr int32_t kNobody = -1;
 
+// No layer is the same thing as an expert, or who follows most would be who leads most.
 uint64_t rank_in(int64_t layer, const peers::PeerId& peer) {
-  return mix_bits(std::hash<peers::PeerId>()(peer) ^ mix_bits(~static_cast<uint64_t>(layer)));
+  return rendezvous(peer, ~static_cast<uint64_t>(layer));
 }
 
 }  // namespace

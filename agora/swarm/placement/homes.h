@@ -1,17 +1,17 @@
 // Which host should lead which expert, so that a row has few hosts to go to and every host has its share.
 //
 //   Homes homes(layers, experts);
-//   homes.settle(hosts);             // in any order; costs nothing when they are as before
+//   homes.settle(hosts);             // in any order; nothing changes when they are as before
 //   homes.of({layer, expert});       // null: nobody has room for it
 //
 // A row costs bytes for every host that it goes to (design: a mixture is a sum), so a layer's experts belong
-// together: each layer ranks the hosts anew (rendezvous hashing, Thaler & Ravishankar 1998) and fills the
-// first up to its share of all experts, then the next (bounded loads: Mirrokni, Thorup & Zadimoghaddam 2018).
-// Whoever knows the same hosts finds the same homes. One that comes or goes moves about a share, its own.
+// together: each layer ranks the hosts anew (rendezvous(), holders.h) and fills the first up to its share of
+// all experts, then the next (bounded loads: Mirrokni, Thorup & Zadimoghaddam 2018). Whoever knows the same
+// hosts finds the same homes.
 //
-// Of K experts of one layer, drawn evenly, a row meets min(1, P / L) to P hosts when they are scattered and
-// about max(1, P / L) of them here. settle(): L * P + L * E; memory 16 bytes an expert and 48 a host. Pure.
-// One thread at a time.
+// With K experts drawn evenly from a layer that is spread over Q hosts a row meets Q (1 - (1 - 1/Q)^K) of
+// them: Q is P when experts are scattered, and here about 1 + P / L. settle(): P log P, and L (P + E) when
+// hosts have changed. Bytes: 4 an expert, 40 a host. Pure. One thread at a time.
 #pragma once
 
 #include <cstdint>
