@@ -12,7 +12,8 @@ struct GradientPiece {
 };
 
 // One call's work in one precision. Stages of a wave: pack the inputs; dhidden and the activation's gradient;
-// then dx, the weight gradients and dweights, which need nothing of each other.
+// then dx, the weight gradients and dweights, which need nothing of each other: together, or the weight
+// gradients later.
 template <class T>
 class Backward {
  public:
@@ -29,11 +30,15 @@ class Backward {
         dx_(dx),
         dweights_(dweights) {}
 
-  void run(const std::vector<Segment<T>>& wave) {
-    pack_inputs(wave);
-    hidden_gradients(wave);
-    weight_and_input_gradients(wave);
+  void run(const std::vector<Segment<T>>& wave) const {
+    to_hidden(wave);
+    from_hidden(weight_pieces(wave), wave);
   }
+  void run_rows(const std::vector<Segment<T>>& wave) const {
+    to_hidden(wave);
+    from_hidden({}, wave);
+  }
+  void run_weights(const std::vector<Segment<T>>& wave) const { from_hidden(weight_pieces(wave), {}); }
 
   static int64_t bytes_per_row(const ExpertPack& pack) {
     const int64_t d = round_up(pack.d, kPanelWidth);
@@ -55,6 +60,11 @@ class Backward {
   }
 
  private:
+  void to_hidden(const std::vector<Segment<T>>& wave) const {
+    pack_inputs(wave);
+    hidden_gradients(wave);
+  }
+
   void pack_inputs(const std::vector<Segment<T>>& wave) const {
     const std::vector<Piece> pieces = cut_rows(jobs_of(wave, width_d, width_d), kPackRows);
     compute_.pool->run(static_cast<int64_t>(pieces.size()), [&](int64_t i) {
@@ -139,11 +149,16 @@ class Backward {
          .dots_row = dots_of(pack)});
   }
 
-  void weight_and_input_gradients(const std::vector<Segment<T>>& wave) const {
+  std::vector<GradientPiece<T>> weight_pieces(const std::vector<Segment<T>>& wave) const {
+    std::vector<GradientPiece<T>> pieces;
+    for (const Segment<T>& s : wave) add_gradient_pieces(s, pieces);
+    return pieces;
+  }
+
+  // These weight gradients, and dx and dweights of the wave.
+  void from_hidden(const std::vector<GradientPiece<T>>& weights, const std::vector<Segment<T>>& wave) const {
     const auto panels = [](const ExpertPack& pack) { return pack.in_transposed.panels(); };
     const std::vector<Piece> inputs = cut(jobs_of(wave, padded_w, panels), compute_.pool->threads());
-    std::vector<GradientPiece<T>> weights;
-    for (const Segment<T>& s : wave) add_gradient_pieces(s, weights);
     const auto input_pieces = static_cast<int64_t>(inputs.size());
     const auto weight_pieces = static_cast<int64_t>(weights.size());
     const auto segments = static_cast<int64_t>(wave.size());
@@ -249,19 +264,44 @@ class Backward {
   std::span<float> dweights_;
 };
 
+// False, and nothing done: all waves together want too much scratch.
+template <class T>
+bool run_rows_first(const Compute& compute, std::span<const ExpertGroup> groups, const Backward<T>& backward,
+                    const std::function<void()>& on_rows) {
+  constexpr int64_t kBytesMax = int64_t{64} << 20;
+  std::vector<std::vector<Segment<T>>> waves = plan_waves<T>(groups, &Backward<T>::bytes_per_row);
+  Arena size;
+  for (std::vector<Segment<T>>& wave : waves) Backward<T>::lay_out(wave, size);
+  if (size.used() > kBytesMax) return false;
+  Workspace own;
+  Workspace& workspace = compute.workspace == nullptr ? own : *compute.workspace;
+  const Workspace::Lease lease = workspace.lease(size.used());
+  Arena arena(lease.data());
+  for (std::vector<Segment<T>>& wave : waves) {
+    Backward<T>::lay_out(wave, arena);
+    backward.run_rows(wave);
+  }
+  on_rows();
+  for (const std::vector<Segment<T>>& wave : waves) backward.run_weights(wave);
+  return true;
+}
+
 template <class T>
 void backward_as(const Compute& compute, View<const float> x, std::span<const ExpertGroup> groups,
                  const T* saved, View<const float> dy, std::span<const ExpertGradients> gradients,
-                 View<float> dx, std::span<float> dweights) {
-  Backward<T> backward(compute, x, dy, saved, saved_width(groups), gradients, dx, dweights);
+                 View<float> dx, std::span<float> dweights, const std::function<void()>& on_rows) {
+  const Backward<T> backward(compute, x, dy, saved, saved_width(groups), gradients, dx, dweights);
+  if (on_rows && run_rows_first(compute, groups, backward, on_rows)) return;
   run_waves<T>(compute, groups, backward);
+  if (on_rows) on_rows();
 }
 
 }  // namespace
 
 void experts_backward(const Compute& compute, View<const float> x, std::span<const ExpertGroup> groups,
                       const ExpertSaved& saved, View<const float> dy,
-                      std::span<const ExpertGradients> gradients, View<float> dx, std::span<float> dweights) {
+                      std::span<const ExpertGradients> gradients, View<float> dx, std::span<float> dweights,
+                      const std::function<void()>& on_rows) {
   AGORA_CHECK_EQ(groups.size(), gradients.size());
   AGORA_CHECK_EQ(dx.cols, x.cols);
   AGORA_CHECK_EQ(dy.cols, x.cols);
@@ -273,9 +313,9 @@ void experts_backward(const Compute& compute, View<const float> x, std::span<con
     AGORA_CHECK_LE(group.first_entry + group.rows, static_cast<int64_t>(dweights.size()));
   }
   if (compute.precision == Precision::bf16) {
-    backward_as<bf16>(compute, x, groups, saved.hidden_bf16.data(), dy, gradients, dx, dweights);
+    backward_as<bf16>(compute, x, groups, saved.hidden_bf16.data(), dy, gradients, dx, dweights, on_rows);
   } else {
-    backward_as<float>(compute, x, groups, saved.hidden_f32.data(), dy, gradients, dx, dweights);
+    backward_as<float>(compute, x, groups, saved.hidden_f32.data(), dy, gradients, dx, dweights, on_rows);
   }
 }
 

@@ -274,7 +274,7 @@ Status LocalExperts::mix_backward(Ticket ticket, View<const float> dy, Deadline,
 // Halving the gate's weights of an expert's entries halves its gradients and the entries' dx, which are
 // doubled back.
 Status LocalExperts::mix_backward(Ticket ticket, View<const float> dy, HalvingsOf halvings_of, View<float> dx,
-                                  std::span<float> dweights) {
+                                  std::span<float> dweights, const std::function<void()>& on_rows) {
   AGORA_ASSIGN_OR_RETURN(Kept* const held, this->kept(ticket));
   Kept& kept = *held;
   AGORA_RETURN_IF_ERROR(check_backward(kept, dy, dx, dweights.size()));
@@ -293,17 +293,25 @@ Status LocalExperts::mix_backward(Ticket ticket, View<const float> dy, HalvingsO
   }
   std::vector<float> dentries(static_cast<size_t>(kept.route.choices()));
   const View<float> entries = entries_.shape(kept.route.choices(), config_.shape.d);
-  kernels::experts_backward(compute_, kept.x.rows(compute_, rows_), groups, kept.hidden, dy, gradients,
-                            entries, dentries);
-  for (size_t g = 0; g < groups.size(); ++g) {
-    if (halvings[g] == 0) continue;
-    const View<float> rows = entries.rows_from(groups[g].first_entry, groups[g].rows);
-    scale({rows.data, static_cast<size_t>(rows.size())}, halvings[g]);
-  }
-  combine(compute_, kept.route, kept.dispatch, {config_.experts, config_.parts}, entries, dx);
-  std::fill(dweights.begin(), dweights.end(), 0.0f);
-  for (size_t i = 0; i < dentries.size(); ++i) {
-    dweights[kept.choice[i]] = dentries[kept.dispatch.entry_of_choice[i]];
+  const auto give_rows = [&] {
+    for (size_t g = 0; g < groups.size(); ++g) {
+      if (halvings[g] == 0) continue;
+      const View<float> rows = entries.rows_from(groups[g].first_entry, groups[g].rows);
+      scale({rows.data, static_cast<size_t>(rows.size())}, halvings[g]);
+    }
+    combine(compute_, kept.route, kept.dispatch, {config_.experts, config_.parts}, entries, dx);
+    std::fill(dweights.begin(), dweights.end(), 0.0f);
+    for (size_t i = 0; i < dentries.size(); ++i) {
+      dweights[kept.choice[i]] = dentries[kept.dispatch.entry_of_choice[i]];
+    }
+    if (on_rows) on_rows();
+  };
+  const View<const float> x = kept.x.rows(compute_, rows_);
+  if (on_rows) {
+    kernels::experts_backward(compute_, x, groups, kept.hidden, dy, gradients, entries, dentries, give_rows);
+  } else {
+    kernels::experts_backward(compute_, x, groups, kept.hidden, dy, gradients, entries, dentries);
+    give_rows();
   }
   release(ticket);
   return absl::OkStatus();

@@ -17,6 +17,7 @@
 // One thread at a time; the work inside runs on compute.pool.
 #pragma once
 
+#include <functional>
 #include <map>
 #include <memory>
 #include <span>
@@ -91,8 +92,9 @@ class LocalExperts final : public Experts {
   // Of the pass that the ticket is for, in ascending order of experts; borrowed until the next call.
   StatusOr<std::span<const Served>> served(Ticket ticket) const;
   // dx and dweights are whole whatever the experts take. A choice that had not arrived has a dweight of 0.
+  // on_rows, if given, is called once when they are, if the call does not fail: kernels::experts_backward.
   Status mix_backward(Ticket ticket, View<const float> dy, HalvingsOf halvings_of, View<float> dx,
-                      std::span<float> dweights);
+                      std::span<float> dweights, const std::function<void()>& on_rows = {});
 
   // InvalidArgument naming the parameter whose gradient is not finite: then no expert has moved, and all
   // gradients have been dropped, so that training may go on with the next batch.

@@ -75,9 +75,9 @@ std::vector<uint64_t> SimExperts::gradient_marks(LayerId layer, std::span<const 
   return marks;
 }
 
-StatusOr<UpdateOutcome> SimExperts::mix_backward(const swarm::UpdateKey& key, moe::Ticket ticket,
-                                                 moe::View<const float> dy, moe::View<float> dx,
-                                                 std::span<float> dweights) {
+Status SimExperts::mix_backward(const swarm::UpdateKey& key, moe::Ticket ticket, moe::View<const float> dy,
+                                moe::View<float> dx, std::span<float> dweights,
+                                const swarm::OnRows& on_rows) {
   spend(kBackwardRows * static_cast<int64_t>(dweights.size()));
   std::vector<moe::Served> served;
   if (const auto found = store_.experts().served(ticket); found.ok()) {
@@ -85,21 +85,24 @@ StatusOr<UpdateOutcome> SimExperts::mix_backward(const swarm::UpdateKey& key, mo
   }
   std::erase_if(served, [&](const moe::Served& s) { return !held_.contains({key.layer, s.expert}); });
   const std::vector<uint64_t> before = gradient_marks(key.layer, served);
-  StatusOr<UpdateOutcome> outcome = store_.mix_backward(key, ticket, dy, dx, dweights);
-  if (!outcome.ok()) return outcome;
+  UpdateOutcome outcome;
+  AGORA_RETURN_IF_ERROR(store_.mix_backward(key, ticket, dy, dx, dweights, [&](UpdateOutcome is) {
+    outcome = is;
+    on_rows(is);
+  }));
   const std::vector<uint64_t> after = gradient_marks(key.layer, served);
   for (size_t i = 0; i < served.size(); ++i) {
     const ExpertName name{key.layer, served[i].expert};
     UpdateFact fact;
     fact.key = key;
     fact.expert = name;
-    fact.outcome = outcome->kind;
+    fact.outcome = outcome.kind;
     fact.taken = before[i] != after[i];
     fact.epoch = held_.at(name).epoch;
     fact.version = version(name);
     teller_.tell(&History::on_update, fact);
   }
-  return outcome;
+  return absl::OkStatus();
 }
 
 StatusOr<std::vector<std::byte>> SimExperts::snapshot(ExpertName expert) {

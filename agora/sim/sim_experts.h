@@ -57,9 +57,8 @@ class SimExperts final : public swarm::HeldExperts {
                                moe::Keep keep, moe::View<float> y) override;
   StatusOr<swarm::HeldMix> mix_entries(LayerId layer, moe::View<const float> x, const moe::Route& route,
                                        moe::View<float> entries) override;
-  StatusOr<swarm::UpdateOutcome> mix_backward(const swarm::UpdateKey& key, moe::Ticket ticket,
-                                              moe::View<const float> dy, moe::View<float> dx,
-                                              std::span<float> dweights) override;
+  Status mix_backward(const swarm::UpdateKey& key, moe::Ticket ticket, moe::View<const float> dy,
+                      moe::View<float> dx, std::span<float> dweights, const swarm::OnRows& on_rows) override;
   void release(moe::Ticket ticket) override { store_.release(ticket); }
   Status end_step(const swarm::UpdateKey& step, const moe::StepSettings& settings) override {
     return store_.end_step(step, settings);

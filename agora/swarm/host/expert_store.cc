@@ -86,10 +86,13 @@ StatusOr<HeldMix> ExpertStore::mix_entries(LayerId layer, moe::View<const float>
 
 // ---- updates
 
-StatusOr<UpdateOutcome> ExpertStore::mix_backward(const UpdateKey& key, moe::Ticket ticket,
-                                                  moe::View<const float> dy, moe::View<float> dx,
-                                                  std::span<float> dweights) {
-  if (ledger_.seen(key)) return repeat(key, ticket, dy, dx, dweights);
+Status ExpertStore::mix_backward(const UpdateKey& key, moe::Ticket ticket, moe::View<const float> dy,
+                                 moe::View<float> dx, std::span<float> dweights, const OnRows& on_rows) {
+  if (ledger_.seen(key)) {
+    AGORA_RETURN_IF_ERROR(repeat(key, ticket, dy, dx, dweights));
+    on_rows({Kind::repeated});
+    return absl::OkStatus();
+  }
   AGORA_ASSIGN_OR_RETURN(const std::span<const moe::Served> served, experts_->served(ticket));
   AGORA_RETURN_IF_ERROR(check_update(key.layer, served, dy));
 
@@ -100,7 +103,7 @@ StatusOr<UpdateOutcome> ExpertStore::mix_backward(const UpdateKey& key, moe::Tic
     if (n != moe::kNoGradient) taken.push_back(s);
     return n;
   };
-  const Status done = experts_->mix_backward(ticket, dy, halvings, dx, dweights);
+  const Status done = experts_->mix_backward(ticket, dy, halvings, dx, dweights, [&] { on_rows(outcome); });
   if (!done.ok()) {
     ++counters_.refused;
     return done;
@@ -115,12 +118,11 @@ StatusOr<UpdateOutcome> ExpertStore::mix_backward(const UpdateKey& key, moe::Tic
     reply.dx.insert(reply.dx.end(), row.begin(), row.end());
   }
   ledger_.add(key, std::move(reply));
-  return outcome;
+  return absl::OkStatus();
 }
 
-StatusOr<UpdateOutcome> ExpertStore::repeat(const UpdateKey& key, moe::Ticket ticket,
-                                            moe::View<const float> dy, moe::View<float> dx,
-                                            std::span<float> dweights) {
+Status ExpertStore::repeat(const UpdateKey& key, moe::Ticket ticket, moe::View<const float> dy,
+                           moe::View<float> dx, std::span<float> dweights) {
   const AppliedReply* reply = ledger_.reply(key);
   if (reply != nullptr && reply->dweights.size() == dweights.size() &&
       static_cast<int64_t>(reply->dx.size()) == dx.size()) {
@@ -132,7 +134,7 @@ StatusOr<UpdateOutcome> ExpertStore::repeat(const UpdateKey& key, moe::Ticket ti
         ticket, dy, [](const moe::Served&) { return moe::kNoGradient; }, dx, dweights));
   }
   count(Kind::repeated);
-  return UpdateOutcome{Kind::repeated};
+  return absl::OkStatus();
 }
 
 // Shapes and finiteness are LocalExperts' to check; nothing is touched before it has.

@@ -2,7 +2,7 @@
 //
 //   held->adopt({layer, expert});   held->set_role({layer, expert}, Role::leader, 1);
 //   auto answer = held->mix(layer, x, route, keep, y);             // a missing expert is data, not an error
-//   held->mix_backward(update, ticket, dy, dx, dweights);          // applied exactly once
+//   held->mix_backward(update, ticket, dy, dx, dweights, on_rows);   // applied exactly once
 //   held->step_what_is_due(now);
 //
 // ExpertStore (expert_store.h) holds real ones; the simulator has some without weights. Host (host.h) decides
@@ -10,6 +10,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <span>
 #include <string>
@@ -59,6 +60,8 @@ struct UpdateOutcome {
   Kind kind = Kind::applied;
 };
 
+using OnRows = std::function<void(UpdateOutcome)>;
+
 // What became of updates since the start.
 struct UpdateCounters {
   uint64_t applied = 0, repeated = 0, too_old = 0, not_leading = 0;
@@ -90,9 +93,10 @@ class HeldExperts {
                                         moe::View<float> entries) = 0;
   // As moe::Experts::mix_backward, once for each key. InvalidArgument also: |dy| beyond the spec's limit.
   // Unavailable: an expert is being handed over to another host; nothing was touched, ask again in a moment.
-  virtual StatusOr<UpdateOutcome> mix_backward(const UpdateKey& key, moe::Ticket ticket,
-                                               moe::View<const float> dy, moe::View<float> dx,
-                                               std::span<float> dweights) = 0;
+  // If it does not fail, on_rows is called once when dx and dweights are whole, before what experts take is
+  // worked out: the trainer need not wait for that.
+  virtual Status mix_backward(const UpdateKey& key, moe::Ticket ticket, moe::View<const float> dy,
+                              moe::View<float> dx, std::span<float> dweights, const OnRows& on_rows) = 0;
   virtual void release(moe::Ticket ticket) = 0;
   // Synchronous mode: steps what this host leads. Once for each (trainer, run, step).
   virtual Status end_step(const UpdateKey& step, const moe::StepSettings& settings) = 0;

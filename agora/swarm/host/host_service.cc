@@ -40,7 +40,7 @@ struct HostService::State : std::enable_shared_from_this<HostService::State> {
   void run(std::vector<Work> work);
   void run_mix(std::vector<Work>& work);
   void run_backward(Work& work);
-  StatusOr<peers::Payload> backward(const IncomingCall& call, const BackwardRequest& request);
+  Status backward(IncomingCall& call, const BackwardRequest& request);
   StatusOr<moe::Ticket> rows_again(const BackwardRequest& request);
   void forget(const std::vector<moe::Ticket>& kept);
   void step_what_is_due();
@@ -279,18 +279,16 @@ void HostService::State::forget(const std::vector<moe::Ticket>& kept) {
 }
 
 void HostService::State::run_backward(Work& work) {
-  const StatusOr<peers::Payload> answer = backward(*work.call, std::get<BackwardRequest>(work.request));
-  if (answer.ok()) {
-    reply(*work.call, absl::OkStatus(), *answer);
-  } else {
-    const bool unknown = absl::IsNotFound(answer.status());
-    refuse(*work.call, answer.status(), unknown ? &HostCounters::unknown_tickets : &HostCounters::refused);
+  const Status answered = backward(*work.call, std::get<BackwardRequest>(work.request));
+  if (!answered.ok()) {
+    const bool unknown = absl::IsNotFound(answered);
+    refuse(*work.call, answered, unknown ? &HostCounters::unknown_tickets : &HostCounters::refused);
   }
   if (spec.updates == UpdateMode::asynchronous) step_what_is_due();
 }
 
-StatusOr<peers::Payload> HostService::State::backward(const IncomingCall& call,
-                                                      const BackwardRequest& request) {
+// Replies, unless it fails.
+Status HostService::State::backward(IncomingCall& call, const BackwardRequest& request) {
   UpdateKey key = request.head.key;
   key.trainer = call.from();
   const tensor::View<float> gradient = dy.shape(request.dy.rows, request.dy.cols);
@@ -315,14 +313,15 @@ StatusOr<peers::Payload> HostService::State::backward(const IncomingCall& call,
   }
   const tensor::View<float> back = dx.shape(request.dy.rows, request.dy.cols);
   std::vector<float> dweights(static_cast<size_t>(request.head.choices));
-  const StatusOr<UpdateOutcome> outcome = held.mix_backward(key, kept, gradient, back, dweights);
+  const Status done = held.mix_backward(key, kept, gradient, back, dweights, [&](UpdateOutcome outcome) {
+    reply(call, absl::OkStatus(), encode_backward_reply(outcome.kind, dweights, request.head.answer, back));
+  });
   if (request.again) {
-    if (!outcome.ok()) held.release(kept);
-  } else if (outcome.ok() || absl::IsNotFound(outcome.status())) {
+    if (!done.ok()) held.release(kept);
+  } else if (done.ok() || absl::IsNotFound(done)) {
     tickets.remove(request.head.ticket);
   }
-  AGORA_RETURN_IF_ERROR(outcome.status());
-  return encode_backward_reply(outcome->kind, dweights, request.head.answer, back);
+  return done;
 }
 
 StatusOr<moe::Ticket> HostService::State::rows_again(const BackwardRequest& request) {

@@ -80,7 +80,10 @@ struct TestCall {
     return *std::move(mixed);
   }
   StatusOr<UpdateOutcome> backward(HeldExperts& held, const UpdateKey& key, moe::Ticket ticket) {
-    return held.mix_backward(key, ticket, dy.view(), dx.view(), dweights);
+    StatusOr<UpdateOutcome> outcome = absl::InternalError("on_rows was not called");
+    const Status done = held.mix_backward(key, ticket, dy.view(), dx.view(), dweights,
+                                          [&](UpdateOutcome is) { outcome = is; });
+    return done.ok() ? outcome : done;
   }
   // Both.
   StatusOr<UpdateOutcome> train(HeldExperts& held, const UpdateKey& key) {
