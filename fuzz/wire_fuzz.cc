@@ -1,5 +1,5 @@
 // Any bytes as each of the mixture's messages; the first byte says which. What is accepted can be used: rows
-// unpack or are refused, routes are valid.
+// unpack and add up or are refused, routes are valid.
 #include <cstddef>
 #include <cstdint>
 
@@ -17,8 +17,14 @@ using namespace agora::swarm;  // NOLINT
 
 void use(const RowBlock& block) {
   tensor::Buffer<float> rows(block.rows, block.cols, tensor::Purpose::scratch);
-  (void)block.unpack(rows.view());
-  (void)block.in_place();
+  const bool finite = block.unpack(rows.view()).ok();
+  AGORA_CHECK(block.check().ok() == finite);
+  const auto in_place = block.in_place();
+  AGORA_CHECK(finite || !in_place.ok() || !in_place->has_value());
+  if (block.rows == 0) return;
+  RowSum sum(rows.view());
+  sum.add(block, block.rows - 1, 0);
+  sum.end();
 }
 
 void use(const moe::Route& route, int64_t tokens) {

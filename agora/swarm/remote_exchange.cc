@@ -8,18 +8,6 @@
 namespace agora::swarm {
 namespace {
 
-void add_rows(tensor::View<const float> rows, std::span<const int32_t> tokens, tensor::View<float> sum) {
-  for (size_t r = 0; r < tokens.size(); ++r) {
-    const float* __restrict from = rows.row(static_cast<int64_t>(r));
-    float* __restrict to = sum.row(tokens[r]);
-    for (int64_t i = 0; i < sum.cols; ++i) to[i] += from[i];
-  }
-}
-
-void clear(tensor::View<float> rows) {
-  for (int64_t r = 0; r < rows.rows; ++r) std::fill_n(rows.row(r), rows.cols, 0.0f);
-}
-
 Status not_an_answer(const peers::PeerId& host, int64_t rows, int64_t cols, int64_t choices) {
   return absl::InvalidArgumentError(
       absl::StrFormat("host %s answered with %d rows of %d for %d choices: not what it was asked for",
@@ -48,15 +36,9 @@ moe::RoutePart part_of(const moe::Route& route, std::span<const int32_t> choices
 }
 
 Status AnswerRows::hold(const RowBlock& block, const peers::Payload& message) {
-  AGORA_ASSIGN_OR_RETURN(const auto in_place, block.in_place());
-  if (in_place) {
-    message_ = message;
-    view_ = *in_place;
-    return absl::OkStatus();
-  }
-  unpacked_ = tensor::Buffer<float>::uninitialised(block.rows, block.cols, tensor::Purpose::scratch);
-  view_ = unpacked_.view();
-  return block.unpack(unpacked_.view());
+  message_ = message;
+  block_ = block;
+  return block.check();
 }
 
 peers::Payload ForwardExchange::message(const MixSend& send, bool) {
@@ -80,30 +62,36 @@ StatusOr<std::vector<uint8_t>> ForwardExchange::take(const MixSend& send, const 
 }
 
 void ForwardExchange::sum(const MixCall& call, tensor::View<float> y) const {
-  clear(y);
   if (head_.entries) return sum_entries(call, y);
+  RowSum sum(y);
   for (const uint32_t send : call.summands()) {
     const Answer& answer = answers_.at(send);
-    add_rows(answer.rows.view(), answer.part.token, y);
+    sum.add(answer.rows.block(), answer.part.token);
   }
+  sum.end();
 }
 
 // Each token's entries in the order of its choices, whoever sent them.
 void ForwardExchange::sum_entries(const MixCall& call, tensor::View<float> y) const {
-  std::vector<const float*> entries(static_cast<size_t>(route_.choices()), nullptr);
+  struct Entry {
+    const RowBlock* block = nullptr;  // null: did not come
+    int64_t row = 0;
+  };
+  std::vector<Entry> entries(static_cast<size_t>(route_.choices()));
   for (const uint32_t send : call.summands()) {
     const Answer& answer = answers_.at(send);
     for (size_t i = 0; i < answer.part.choice.size(); ++i) {
       if (answer.reply.arrived[i] == 0) continue;
-      entries[answer.part.choice[i]] = answer.rows.view().row(static_cast<int64_t>(i));
+      entries[answer.part.choice[i]] = {&answer.rows.block(), static_cast<int64_t>(i)};
     }
   }
+  RowSum sum(y);
   for (int64_t t = 0; t < route_.tokens(); ++t) {
     for (int32_t i = route_.first[t]; i < route_.first[t + 1]; ++i) {
-      if (entries[i] == nullptr) continue;
-      for (int64_t d = 0; d < y.cols; ++d) y.row(t)[d] += entries[i][d];
+      if (entries[i].block != nullptr) sum.add(*entries[i].block, entries[i].row, t);
     }
   }
+  sum.end();
 }
 
 std::vector<KeptPiece> ForwardExchange::pieces(const MixCall& call) {
@@ -177,11 +165,11 @@ StatusOr<std::vector<uint8_t>> BackwardExchange::take(const MixSend& send, const
 }
 
 void BackwardExchange::sum(const MixCall& call, tensor::View<float> dx, std::span<float> dweights) const {
-  clear(dx);
+  RowSum sum(dx);
   std::fill(dweights.begin(), dweights.end(), 0.0f);
   for (const uint32_t send : call.summands()) {
     const Answer& answer = answers_.at(send);
-    add_rows(answer.dx.view(), answer.part.token, dx);
+    sum.add(answer.dx.block(), answer.part.token);
     size_t next = 0;  // of the send's choices, which are some of the part's
     const std::vector<int32_t>& choices = call.send(send).choices;
     for (size_t i = 0; i < answer.part.choice.size(); ++i) {
@@ -190,6 +178,7 @@ void BackwardExchange::sum(const MixCall& call, tensor::View<float> dx, std::spa
       ++next;
     }
   }
+  sum.end();
 }
 
 }  // namespace agora::swarm

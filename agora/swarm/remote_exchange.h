@@ -16,7 +16,6 @@
 #include "agora/swarm/remote_call.h"
 #include "agora/swarm/wire/backward_message.h"
 #include "agora/swarm/wire/mix_message.h"
-#include "agora/tensor/buffer.h"
 
 namespace agora::swarm {
 
@@ -24,17 +23,16 @@ namespace agora::swarm {
 moe::RoutePart part_of(const moe::Route& route, std::span<const int32_t> choices,
                        std::span<const int32_t> experts);
 
-// Rows of an answer: in the host's message where they can be read there, else unpacked.
+// Rows of an answer, in the host's message until they are added up.
 class AnswerRows {
  public:
   // InvalidArgument: not finite.
   Status hold(const RowBlock& block, const peers::Payload& message);
-  tensor::View<const float> view() const { return view_; }
+  const RowBlock& block() const { return block_; }
 
  private:
   peers::Payload message_;
-  tensor::Buffer<float> unpacked_;
-  tensor::View<const float> view_;
+  RowBlock block_;
 };
 
 // What a host keeps of a forward, for its backward.

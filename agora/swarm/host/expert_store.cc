@@ -63,11 +63,14 @@ HeldMix ExpertStore::told(LayerId layer, const moe::Route& route, moe::MixResult
   HeldMix answer{.arrived = std::move(mixed.arrived),
                  .version = std::vector<uint64_t>(static_cast<size_t>(route.choices()), 0),
                  .ticket = mixed.ticket};
+  std::vector<Held*> held(static_cast<size_t>(spec_.experts_max), nullptr);  // each is looked up once
   for (size_t i = 0; i < answer.arrived.size(); ++i) {
     if (answer.arrived[i] == 0) continue;
     const ExpertName name{layer, ExpertId{route.expert[i]}};
+    Held*& its = held[name.expert.value];
+    if (its == nullptr) its = &held_.at(name);
     answer.version[i] = expert(name).version();
-    ++held_.at(name).rows_served;
+    ++its->rows_served;
   }
   return answer;
 }

@@ -1,6 +1,6 @@
 #include "agora/swarm/host/mix_batch.h"
 
-#include <algorithm>
+#include <map>
 
 #include "agora/base/check.h"
 
@@ -9,13 +9,11 @@ namespace {
 
 std::vector<ExpertVersion> versions_of(const moe::Route& route, std::span<const uint8_t> arrived,
                                        std::span<const uint64_t> version) {
-  std::vector<ExpertVersion> versions;
+  std::map<ExpertId, uint64_t> versions;
   for (size_t i = 0; i < arrived.size(); ++i) {
-    if (arrived[i] != 0) versions.emplace_back(ExpertId(route.expert[i]), version[i]);
+    if (arrived[i] != 0) versions.try_emplace(ExpertId(route.expert[i]), version[i]);
   }
-  std::sort(versions.begin(), versions.end());
-  versions.erase(std::unique(versions.begin(), versions.end()), versions.end());
-  return versions;
+  return {versions.begin(), versions.end()};
 }
 
 }  // namespace

@@ -4,6 +4,7 @@
 #include <bit>
 #include <cmath>
 #include <cstring>
+#include <utility>
 
 #include "absl/strings/str_format.h"
 #include "agora/base/check.h"
@@ -29,15 +30,21 @@ int64_t element_bytes(RowDtype dtype) {
   return 0;
 }
 
-// On bits: NaN and infinity have all ones for an exponent. Compared and gathered without a branch, which
-// every processor's vectors can.
-bool finite(const float* row, int64_t d) {
-  constexpr uint32_t kExponent = 0x7f800000u;
-  uint32_t found = 0;
+// On bits, as they lie: NaN and infinity have all ones for an exponent. Compared and gathered without a
+// branch, which every processor's vectors can.
+template <class Bits>
+bool finite(const std::byte* row, int64_t d, Bits exponent) {
+  Bits found = 0;
   for (int64_t i = 0; i < d; ++i) {
-    found |= (std::bit_cast<uint32_t>(row[i]) & kExponent) == kExponent ? UINT32_MAX : 0u;
+    Bits bits;
+    std::memcpy(&bits, row + i * int64_t{sizeof(Bits)}, sizeof bits);
+    found |= static_cast<Bits>((bits & exponent) == exponent ? ~Bits{0} : Bits{0});
   }
   return found == 0;
+}
+
+bool finite(const float* row, int64_t d) {
+  return finite<uint32_t>(reinterpret_cast<const std::byte*>(row), d, 0x7f800000u);
 }
 
 void pack_bf16(const float* row, int64_t d, std::byte* to) {
@@ -45,14 +52,6 @@ void pack_bf16(const float* row, int64_t d, std::byte* to) {
     const uint32_t bits = std::bit_cast<uint32_t>(row[i]);  // finite: nothing to keep a NaN's bits from
     const auto rounded = static_cast<uint16_t>((bits + 0x7fffu + ((bits >> 16) & 1u)) >> 16);
     std::memcpy(to + 2 * i, &rounded, sizeof rounded);
-  }
-}
-
-void unpack_bf16(const std::byte* from, int64_t d, float* row) {
-  for (int64_t i = 0; i < d; ++i) {
-    uint16_t bits;
-    std::memcpy(&bits, from + 2 * i, sizeof bits);
-    row[i] = std::bit_cast<float>(uint32_t{bits} << 16);
   }
 }
 
@@ -70,10 +69,6 @@ float pack_int8(const float* row, int64_t d, std::byte* to) {
   return inverse == 0.0f ? 0.0f : scale;
 }
 
-void unpack_int8(const std::byte* from, float scale, int64_t d, float* row) {
-  for (int64_t i = 0; i < d; ++i) row[i] = scale * static_cast<float>(static_cast<int8_t>(from[i]));
-}
-
 void write_row(RowDtype dtype, const float* row, int64_t d, int64_t r, int64_t rows, std::byte* block) {
   switch (dtype) {
     case RowDtype::f32:
@@ -89,19 +84,53 @@ void write_row(RowDtype dtype, const float* row, int64_t d, int64_t r, int64_t r
   }
 }
 
-void read_row(const RowBlock& block, int64_t r, float* row) {
+float scale_of(const RowBlock& block, int64_t r) {
+  float scale;
+  std::memcpy(&scale, block.bytes.data() + r * 4, sizeof scale);
+  return scale;
+}
+
+// An int8 row is if the largest value that its scale allows is.
+bool row_is_finite(const RowBlock& block, int64_t r) {
   const std::byte* from = block.bytes.data();
   const int64_t d = block.cols;
   switch (block.dtype) {
     case RowDtype::f32:
-      std::memcpy(row, from + r * d * 4, static_cast<size_t>(d) * 4);
+      return finite<uint32_t>(from + r * d * 4, d, 0x7f800000u);
+    case RowDtype::bf16:
+      return finite<uint16_t>(from + r * d * 2, d, 0x7f80u);
+    case RowDtype::int8:
+      return std::isfinite(scale_of(block, r) * kByteMax);
+  }
+  return false;
+}
+
+// take(i, value) for every element of the row.
+template <class Take>
+void read_row(const RowBlock& block, int64_t r, Take take) {
+  const int64_t d = block.cols;
+  const std::byte* from = block.bytes.data();
+  switch (block.dtype) {
+    case RowDtype::f32:
+      from += r * d * 4;
+      for (int64_t i = 0; i < d; ++i) {
+        float value;
+        std::memcpy(&value, from + 4 * i, sizeof value);
+        take(i, value);
+      }
       return;
     case RowDtype::bf16:
-      return unpack_bf16(from + r * d * 2, d, row);
+      from += r * d * 2;
+      for (int64_t i = 0; i < d; ++i) {
+        uint16_t bits;
+        std::memcpy(&bits, from + 2 * i, sizeof bits);
+        take(i, std::bit_cast<float>(uint32_t{bits} << 16));
+      }
+      return;
     case RowDtype::int8: {
-      float scale;
-      std::memcpy(&scale, from + r * 4, sizeof scale);
-      return unpack_int8(from + block.rows * 4 + r * d, scale, d, row);
+      const float scale = scale_of(block, r);
+      from += block.rows * 4 + r * d;
+      for (int64_t i = 0; i < d; ++i) take(i, scale * static_cast<float>(static_cast<int8_t>(from[i])));
     }
   }
 }
@@ -126,22 +155,47 @@ void write_rows(RowDtype dtype, tensor::View<const float> x, std::span<const int
   for (int64_t r = 0; r < rows; ++r) write_row(dtype, x.row(which[r]), x.cols, r, rows, to);
 }
 
+Status RowBlock::check() const {
+  for (int64_t r = 0; r < rows; ++r) {
+    if (!row_is_finite(*this, r)) return not_finite(r);
+  }
+  return absl::OkStatus();
+}
+
 Status RowBlock::unpack(tensor::View<float> to) const {
   AGORA_CHECK(to.rows == rows && (to.cols == cols || rows == 0));
   for (int64_t r = 0; r < rows; ++r) {
-    read_row(*this, r, to.row(r));
-    if (!finite(to.row(r), cols)) return not_finite(r);
+    if (!row_is_finite(*this, r)) return not_finite(r);
+    float* __restrict row = to.row(r);
+    read_row(*this, r, [&](int64_t i, float value) { row[i] = value; });
   }
   return absl::OkStatus();
+}
+
+void RowSum::add(const RowBlock& block, int64_t row, int64_t to_row) {
+  float* __restrict to = sum_.row(to_row);
+  if (std::exchange(begun_[to_row], 1) == 0) {
+    read_row(block, row, [&](int64_t i, float value) { to[i] = 0.0f + value; });  // 0 + -0 is 0
+  } else {
+    read_row(block, row, [&](int64_t i, float value) { to[i] += value; });
+  }
+}
+
+void RowSum::add(const RowBlock& block, std::span<const int32_t> to_rows) {
+  for (size_t r = 0; r < to_rows.size(); ++r) add(block, static_cast<int64_t>(r), to_rows[r]);
+}
+
+void RowSum::end() {
+  for (int64_t r = 0; r < sum_.rows; ++r) {
+    if (begun_[r] == 0) std::fill_n(sum_.row(r), sum_.cols, 0.0f);
+  }
 }
 
 StatusOr<std::optional<tensor::View<const float>>> RowBlock::in_place() const {
   const bool aligned = reinterpret_cast<uintptr_t>(bytes.data()) % alignof(float) == 0;
   if (dtype != RowDtype::f32 || !aligned) return std::nullopt;
-  const tensor::View<const float> view(reinterpret_cast<const float*>(bytes.data()), rows, cols);
-  const int64_t bad = first_row_not_finite(view);
-  if (bad != rows) return not_finite(bad);
-  return view;
+  AGORA_RETURN_IF_ERROR(check());
+  return tensor::View<const float>(reinterpret_cast<const float*>(bytes.data()), rows, cols);
 }
 
 int64_t first_row_not_finite(tensor::View<const float> x) {

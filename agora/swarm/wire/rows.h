@@ -2,7 +2,8 @@
 //
 //   write_rows(RowDtype::bf16, x, tokens, out.claim(row_block_bytes(RowDtype::bf16, tokens.size(), D)));
 //   AGORA_ASSIGN_OR_RETURN(RowBlock block, read_row_block(in, dtype, rows, cols, "mix"));
-//   AGORA_RETURN_IF_ERROR(block.unpack(to));
+//   AGORA_RETURN_IF_ERROR(block.unpack(to));                                  // or check() it, and
+//   RowSum sum(y.view());  sum.add(block, tokens);  sum.end();                // add it up where it lies
 //
 // A block: f32 and bf16 are the rows one after the other; int8 is f32 scale[rows], then the rows, an element
 // being scale * its byte, -127 to 127. Bytes for N rows of D: 4 N D, 2 N D, N (D + 4). Any thread.
@@ -11,6 +12,7 @@
 #include <cstdint>
 #include <optional>
 #include <span>
+#include <vector>
 
 #include "agora/base/bytes.h"
 #include "agora/base/result.h"
@@ -33,10 +35,30 @@ struct RowBlock {
   int64_t cols = 0;
   base::Bytes bytes;
 
-  // to [rows, cols]. InvalidArgument naming the row that holds a NaN or an infinity; `to` is undefined then.
+  // InvalidArgument naming the row that holds a NaN or an infinity.
+  Status check() const;
+  // to [rows, cols]; checked too, and `to` is undefined where a row is not finite.
   Status unpack(tensor::View<float> to) const;
-  // The rows where they lie, if they are f32 and aligned; checked as unpack() does.
+  // The rows where they lie, if they are f32 and aligned; checked.
   StatusOr<std::optional<tensor::View<const float>>> in_place() const;
+};
+
+// Rows of blocks added up, each element in the order of the calls, from 0.
+//
+//   RowSum sum(y.view());   sum.add(block, tokens);   sum.end();      // y is written whole, and only once
+class RowSum {
+ public:
+  explicit RowSum(tensor::View<float> sum) : sum_(sum), begun_(static_cast<size_t>(sum.rows), 0) {}
+
+  void add(const RowBlock& block, int64_t row, int64_t to_row);
+  // Row r of the block to row to_rows[r].
+  void add(const RowBlock& block, std::span<const int32_t> to_rows);
+  // Rows to which nothing was added.
+  void end();
+
+ private:
+  tensor::View<float> sum_;
+  std::vector<uint8_t> begun_;  // [rows]
 };
 
 // x.rows when all are finite.

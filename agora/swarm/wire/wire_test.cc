@@ -1,3 +1,5 @@
+#include <algorithm>
+#include <bit>
 #include <cmath>
 #include <limits>
 
@@ -227,6 +229,32 @@ TEST(Wire, ClaimsAreCheckedBeforeMemoryIsAskedFor) {
   }
 }
 
+RC_GTEST_PROP(Wire, RowsAddUpInTheOrderOfTheCalls, ()) {
+  const auto rows = *rc::gen::inRange<int64_t>(1, 9), cols = *rc::gen::inRange<int64_t>(1, 70);
+  Rows sum(rows, cols, tensor::Purpose::scratch), expected(rows, cols, tensor::Purpose::scratch);
+  std::ranges::fill(sum.flat(), 7.0f);  // what lies there before does not count
+  RowSum adder(sum.view());
+  for (int block = *rc::gen::inRange(0, 4); block > 0; --block) {
+    const auto dtype = *rc::gen::element(RowDtype::f32, RowDtype::bf16, RowDtype::int8);
+    Rows x = any_rows(rows, cols);
+    if (*rc::gen::arbitrary<bool>()) x.row(0)[0] = -0.0f;
+    const std::vector<int32_t> which = every_second(rows);
+    std::vector<std::byte> bytes(row_block_bytes(dtype, std::ssize(which), cols));
+    write_rows(dtype, x.view(), which, bytes.data());
+    const RowBlock packed{.dtype = dtype, .rows = std::ssize(which), .cols = cols, .bytes = bytes};
+    const Rows values = unpacked(packed);
+    RC_ASSERT(packed.check().ok());
+    adder.add(packed, which);
+    for (size_t r = 0; r < which.size(); ++r) {
+      for (int64_t d = 0; d < cols; ++d) expected.row(which[r])[d] += values.row(static_cast<int64_t>(r))[d];
+    }
+  }
+  adder.end();
+  for (int64_t i = 0; i < sum.size(); ++i) {
+    RC_ASSERT(std::bit_cast<uint32_t>(sum.flat()[i]) == std::bit_cast<uint32_t>(expected.flat()[i]));
+  }
+}
+
 TEST(Wire, RowsThatAreNotFiniteAreNamed) {
   Rows x(3, 4, tensor::Purpose::scratch);
   x.row(2)[1] = std::numeric_limits<float>::infinity();
@@ -238,6 +266,7 @@ TEST(Wire, RowsThatAreNotFiniteAreNamed) {
     ASSERT_TRUE(request.ok()) << request.status();
     Rows to(3, 4, tensor::Purpose::scratch);
     EXPECT_THAT(std::string(request->x.unpack(to.view()).message()), testing::HasSubstr("row 2"));
+    EXPECT_THAT(std::string(request->x.check().message()), testing::HasSubstr("row 2"));
     EXPECT_EQ(request->x.in_place().ok(), dtype == RowDtype::bf16);
   }
 }
