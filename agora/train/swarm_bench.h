@@ -4,9 +4,9 @@
 //   AGORA_RETURN_IF_ERROR(swarm.round([&] { return trainer->step(); }, clock, cpu_ns, {}));
 //   swarm_vs_process = swarm.rate().rows_per_second / process.rate().rows_per_second
 //
-// measure_swarm_steps() with delay_bench_options(), once over the trainer's own transport and once over a
-// FaultyTransport of 50 ms each way around it: delay_hidden_share = delayed.rows_per_second /
-// direct.rows_per_second. The losses after the same steps say that nothing else was given up.
+// A swarm over its own transport and one over a FaultyTransport of 50 ms each way, both with
+// delay_bench_options(): delay_hidden_share = delayed.rate().rows_per_second / direct.rate().rows_per_second.
+// The losses after the same steps say that nothing else was given up.
 //
 // Both kinds of options go with make_rule_task(). Measures what is there: starting hosts is the caller's.
 // One thread.
@@ -20,34 +20,19 @@
 
 namespace agora::train {
 
-struct SwarmRate {
-  double rows_per_second = 0;       // of the median step
-  double rows_per_second_best = 0;  // of the fastest
-  double loss = 0;        // mean of the last quarter of the steps: after the same number of tokens it is
-                          // comparable
-  double lost_share = 0;  // of the choices
-  int64_t steps = 0;      // measured
-};
-
-struct SwarmBenchSteps {
-  int64_t warm = 2;
-  int64_t steps = 8;
-};
-
 // The engine's model (step_bench.h), a batch in 2 micro-batches: the fewest that let trainer and hosts work
 // at the same time, and the largest messages.
 TrainOptions swarm_bench_options();
-// 16 micro-batches of 2,048 rows, of which 8 are in flight: while one is on its way (two delays for each of 4
-// layers, forward and back) the trainer and the hosts have seven others to work on. At the end of a step the
-// last call has nobody to hide behind; with as many more micro-batches it is half as large a share.
+// 16 micro-batches of 4,096 rows, of which 8 are in flight: while one is on its way (two delays for each of 4
+// layers, forward and back) the trainer and the hosts have seven others to work on. That must take them
+// longer than the way, 100 ms, in the forward pass too, in which all eight are at first: for micro-batches of
+// 2,048 rows two cores need about 90. At the end of a step the last call has nobody to hide behind.
 TrainOptions delay_bench_options();
-
-StatusOr<SwarmRate> measure_swarm_steps(SwarmTrainer& trainer, const Clock& clock,
-                                        const SwarmBenchSteps& steps);
 
 struct SideRate {
   double rows_per_second = 0;  // of the median step
   double cpu_us_per_row = 0;   // of all processes of the side: says more on a machine that others use too
+  double loss = 0;             // mean of the last round's steps: comparable after the same number of steps
 };
 
 // Two sides are measured in rounds that alternate: what else goes on in the machine disturbs both alike.
@@ -59,6 +44,7 @@ struct BenchRounds {
 struct BenchSide {
   std::vector<double> rates;  // rows per second, of each counted step
   int64_t rows = 0, cpu_ns = 0;
+  double loss = 0;  // of the last round
 
   // cpu_so_far: nanoseconds that all processes of the side have spent.
   Status round(const std::function<StatusOr<StepReport>()>& step, const Clock& clock,

@@ -112,10 +112,11 @@ Status show_training(const Interrupt& interrupt, Show show) {
 
 Status show_delay(const Interrupt& interrupt, Show show) {
   AGORA_ASSIGN_OR_RETURN(const DelayBench result, bench_hidden_delay(interrupt));
-  std::fprintf(stderr, "bench: loss after as many tokens: %.4f with delay, %.4f without\n",
-               result.loss_delayed, result.loss_direct);
+  std::fprintf(
+      stderr, "bench: tokens/s %.0f with delay, %.0f without; loss after as many tokens %.4f, %.4f\n",
+      result.delayed.rows_per_second, result.direct.rows_per_second, result.delayed.loss, result.direct.loss);
   show(line_of("delay_hidden_share", "50 ms each way, 8 micro-batches in flight", result.threads,
-               result.delayed_rows_per_s / result.direct_rows_per_s, "", kPromised, kHiddenMin));
+               result.delayed.rows_per_second / result.direct.rows_per_second, "", kPromised, kHiddenMin));
   return absl::OkStatus();
 }
 

@@ -22,6 +22,8 @@ namespace fs = std::filesystem;
 constexpr int kHosts = 4;
 constexpr int kRounds = 6;                             // of each side
 constexpr train::BenchRounds kWarmRound{.steps = 12};  // before them: caches and malloc have what they need
+constexpr train::BenchRounds kDelayRound{.warm = 1, .steps = 2};  // a step takes seconds
+constexpr int kDelayRounds = 4;
 constexpr int64_t kDelayNs = 50 * base::kMillisecondNs;
 constexpr int64_t kJoinNs = 60 * base::kSecondNs;
 constexpr int64_t kEndNs = 5 * base::kSecondNs;
@@ -101,14 +103,6 @@ class BenchSwarm {
   Supervisor supervisor_{{.program = own_program()}, clock_};
 };
 
-StatusOr<train::SwarmRate> measure(const train::TrainOptions& options, const kernels::Compute& compute,
-                                   int64_t delay_ns, const Interrupt& interrupt) {
-  AGORA_ASSIGN_OR_RETURN(const auto swarm, BenchSwarm::start(options, interrupt));
-  return swarm->with_trainer(options, compute, delay_ns, [](train::SwarmTrainer& trainer) {
-    return train::measure_swarm_steps(trainer, RealClock(), {});
-  });
-}
-
 }  // namespace
 
 StatusOr<SwarmBesideProcess> bench_swarm_training(int threads, const Interrupt& interrupt) {
@@ -135,13 +129,23 @@ StatusOr<DelayBench> bench_hidden_delay(const Interrupt& interrupt) {
   Machine machine(0);
   AGORA_ASSIGN_OR_RETURN(const kernels::Compute compute, machine.compute("bf16"));
   const train::TrainOptions options = train::delay_bench_options();
-  AGORA_ASSIGN_OR_RETURN(const train::SwarmRate direct, measure(options, compute, 0, interrupt));
-  AGORA_ASSIGN_OR_RETURN(const train::SwarmRate delayed, measure(options, compute, kDelayNs, interrupt));
-  return DelayBench{.threads = machine.pool().threads(),
-                    .direct_rows_per_s = direct.rows_per_second,
-                    .delayed_rows_per_s = delayed.rows_per_second,
-                    .loss_direct = direct.loss,
-                    .loss_delayed = delayed.loss};
+  AGORA_ASSIGN_OR_RETURN(const auto near, BenchSwarm::start(options, interrupt));
+  AGORA_ASSIGN_OR_RETURN(const auto far, BenchSwarm::start(options, interrupt));
+  train::BenchSide direct, delayed;
+  const auto round = [&](const BenchSwarm& swarm, train::SwarmTrainer& trainer, train::BenchSide& side) {
+    return side.round([&]() -> StatusOr<train::StepReport> { return trainer.step(); }, RealClock(),
+                      [&] { return swarm.cpu_ns(); }, kDelayRound);
+  };
+  AGORA_RETURN_IF_ERROR(near->with_trainer(options, compute, 0, [&](train::SwarmTrainer& here) {
+    return far->with_trainer(options, compute, kDelayNs, [&](train::SwarmTrainer& there) -> Status {
+      for (int i = 0; i < kDelayRounds; ++i) {
+        AGORA_RETURN_IF_ERROR(round(*near, here, direct));
+        AGORA_RETURN_IF_ERROR(round(*far, there, delayed));
+      }
+      return absl::OkStatus();
+    });
+  }));
+  return DelayBench{.threads = machine.pool().threads(), .direct = direct.rate(), .delayed = delayed.rate()};
 }
 
 }  // namespace agora::cli

@@ -15,15 +15,12 @@ namespace agora::cli {
 struct SwarmBesideProcess {
   train::SideRate swarm, process;
 };
-// threads: of the one process, and of the trainer. Hosts have one each, on the same cores.
+// threads: of the one process, and of the trainer. Hosts have all, on the same cores.
 StatusOr<SwarmBesideProcess> bench_swarm_training(int threads, const Interrupt& interrupt);
 
 struct DelayBench {
   int threads = 1;
-  double direct_rows_per_s = 0;
-  double delayed_rows_per_s = 0;
-  double loss_direct = 0;  // after as many tokens
-  double loss_delayed = 0;
+  train::SideRate direct, delayed;
 };
 StatusOr<DelayBench> bench_hidden_delay(const Interrupt& interrupt);
 
