@@ -85,8 +85,8 @@ void experts_forward(const Compute& compute, View<const float> x, std::span<cons
 // dx[entry, D]     = weight(entry) * dE/dx^T . dy[token(entry)]     (the caller adds a token's entries up)
 // dweights[entry]  = dy[token(entry)] . E(x[token(entry)])
 // gradients[g]    += the weight gradients of groups[g]; a view left empty is skipped (frozen).
-// on_rows, if given, is called once on this thread when dx and dweights are whole, in most calls before the
-// weight gradients, half of the work, are begun: somebody may wait for those rows. No result changes by it.
+// on_rows, if given, is called once on this thread when dx and dweights are whole, with much of the work on
+// weight gradients still to do: somebody may wait for those rows. No result changes by it.
 void experts_backward(const Compute& compute, View<const float> x, std::span<const ExpertGroup> groups,
                       const ExpertSaved& saved, View<const float> dy,
                       std::span<const ExpertGradients> gradients, View<float> dx, std::span<float> dweights,

@@ -270,7 +270,7 @@ TEST_P(ExpertFfn, GradientsDoNotDependOnThreads) {
   }
 }
 
-// With 100,000 rows all waves together want too much scratch: then the rows come last.
+// Of 100,000 rows only the last waves' come before their weights.
 TEST_P(ExpertFfn, RowsThatComeFirstChangeNoBit) {
   std::vector<Expert> experts;
   for (int e = 0; e < 2; ++e) experts.emplace_back(rng_, Activation::swiglu, 8, 60, false);

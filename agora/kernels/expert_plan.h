@@ -100,19 +100,25 @@ std::vector<Job> jobs_of(const std::vector<Segment<T>>& wave, Inner inner_of, Pa
   return jobs;
 }
 
-// Runs the stages on one wave after the other, each laid out in scratch: Stages::lay_out(wave, arena) takes
-// what the wave needs, Stages::bytes_per_row(pack) says how much that is, stages.run(wave) works in it.
+// Lays a wave out in scratch and runs the stages on it.
+template <class T, class Stages>
+void run_wave(Workspace& workspace, std::vector<Segment<T>>& wave, Stages& stages) {
+  Arena size;
+  Stages::lay_out(wave, size);
+  const Workspace::Lease lease = workspace.lease(size.used());
+  Arena arena(lease.data());
+  Stages::lay_out(wave, arena);
+  stages.run(wave);
+}
+
+// On one wave after the other: Stages::lay_out(wave, arena) takes what the wave needs,
+// Stages::bytes_per_row(pack) says how much that is, stages.run(wave) works in it.
 template <class T, class Stages>
 void run_waves(const Compute& compute, std::span<const ExpertGroup> groups, Stages& stages) {
   Workspace own;
   Workspace& workspace = compute.workspace == nullptr ? own : *compute.workspace;
   for (std::vector<Segment<T>>& wave : plan_waves<T>(groups, &Stages::bytes_per_row)) {
-    Arena size;
-    Stages::lay_out(wave, size);
-    const Workspace::Lease lease = workspace.lease(size.used());
-    Arena arena(lease.data());
-    Stages::lay_out(wave, arena);
-    stages.run(wave);
+    run_wave(workspace, wave, stages);
   }
 }
 
