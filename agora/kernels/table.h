@@ -23,6 +23,7 @@ namespace agora::kernels {
 
 constexpr int64_t kPanelWidth = 16;  // outputs of one panel: a row of an AMX tile, a register of AVX-512
 constexpr int64_t kGroupPanels = 4;  // panels that a register block spans
+constexpr int64_t kFewRows = 12;     // so few use a weight so seldom that its way from memory is the work
 
 // Inner elements that lie together in a panel, [inner / kStep][16][kStep]: pairs for bf16, as the dot
 // products want them.

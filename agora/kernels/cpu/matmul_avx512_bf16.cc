@@ -16,9 +16,8 @@ namespace {
 // latency 5-6 need at least 12 sums.
 constexpr int kRows = 6;
 constexpr int kPanels = static_cast<int>(kGroupPanels);
-// Up to 12 rows run as one tile over 2 panels: then reading the weights is the work, and memory gives two
-// streams its full bandwidth where four lose a quarter of it (measured on Zen 5).
-constexpr int kFewRows = 12;
+// Few rows run as one tile over 2 panels: memory gives two streams its full bandwidth where four lose a quarter
+// of it (measured on Zen 5).
 constexpr int kFewRowsPanels = 2;
 // Steps from the weights that such a tile uses to those that it fetches: 4 KiB of each stream. (64 beat 16,
 // 32, 128 and a whole panel.)
@@ -99,7 +98,8 @@ constexpr std::array<TileFunction, sizeof...(I)> few_row_tiles_of(std::integer_s
   return {tile<I / kFewRowsPanels + 1, I % kFewRowsPanels + 1>...};
 }
 constexpr auto kTiles = tiles_of(std::make_integer_sequence<int, kRows * kPanels>());
-constexpr auto kFewRowTiles = few_row_tiles_of(std::make_integer_sequence<int, kFewRows * kFewRowsPanels>());
+constexpr auto kFewRowTiles =
+    few_row_tiles_of(std::make_integer_sequence<int, static_cast<int>(kFewRows) * kFewRowsPanels>());
 
 // Tiles of up to `rows` x `panels`.
 struct Shape {
