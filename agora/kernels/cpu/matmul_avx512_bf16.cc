@@ -16,8 +16,8 @@ namespace {
 // latency 5-6 need at least 12 sums.
 constexpr int kRows = 6;
 constexpr int kPanels = static_cast<int>(kGroupPanels);
-// Few rows run as one tile over 2 panels: memory gives two streams its full bandwidth where four lose a quarter
-// of it (measured on Zen 5).
+// Few rows run as one tile over 2 panels: memory gives two streams its full bandwidth where four lose a
+// quarter of it (measured on Zen 5).
 constexpr int kFewRowsPanels = 2;
 // Steps from the weights that such a tile uses to those that it fetches: 4 KiB of each stream. (64 beat 16,
 // 32, 128 and a whole panel.)
