@@ -48,8 +48,7 @@ void Homes::fill(int64_t layer, std::vector<int64_t>& free) {
 
 const peers::PeerId* Homes::of(ExpertName expert) const {
   if (homes_.empty() || expert.layer.value >= layers_ || expert.expert.value >= experts_) return nullptr;
-  const int32_t home =
-      homes_[static_cast<size_t>(expert.layer.value * experts_ + expert.expert.value)];
+  const int32_t home = homes_[static_cast<size_t>(expert.layer.value * experts_ + expert.expert.value)];
   return home == kNobody ? nullptr : &hosts_[static_cast<size_t>(home)].peer;
 }
 

@@ -98,8 +98,8 @@ TEST(Homes, CapacityBinds) {
   std::vector<Homes::Host> hosts = hosts_of(3, 4);
   hosts[0].capacity = 0;
   const Town town(1, 16, hosts);
-  EXPECT_THAT(town.shares(), testing::UnorderedElementsAre(testing::Pair(test_peer(2), 4),
-                                                           testing::Pair(test_peer(3), 4)));
+  EXPECT_THAT(town.shares(),
+              testing::UnorderedElementsAre(testing::Pair(test_peer(2), 4), testing::Pair(test_peer(3), 4)));
   EXPECT_EQ(town.homes.of(expert_name(0, 15)), nullptr);
 }
 

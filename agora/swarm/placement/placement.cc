@@ -127,7 +127,9 @@ PlacementRound Placement::decide(const std::vector<OwnReplica>& own, int32_t roo
     }
   }
   std::sort(wishes.begin(), wishes.end());
-  if (!wishes.empty() && wishes.front().urgency == kOrphan && room <= 0) make_room(own, round);
+  if (!wishes.empty() && room <= 0) {
+    wishes.front().urgency == kOrphan ? make_room(own, round) : exchange(own, wishes, now_ns, round);
+  }
   bool moved = false;
   for (const Wish& wish : wishes) {
     if (static_cast<int32_t>(round.adopt.size()) >= room || round.adopt.size() >= config_.adopt_max) break;
@@ -162,6 +164,45 @@ void Placement::make_room(const std::vector<OwnReplica>& own, PlacementRound& ro
     return !replica.leads && holders_.leader_of(replica.name) != nullptr;
   });
   if (spare != own.end()) round.drop.push_back(spare->name);
+}
+
+// Never for one that has fewer replicas than the one that it is given up for.
+void Placement::exchange(const std::vector<OwnReplica>& own, const std::vector<Wish>& wishes, int64_t now_ns,
+                         PlacementRound& round) const {
+  if (large() || !round.drop.empty()) return;
+  for (const Wish& wish : wishes) {
+    if (wish.urgency != kTooFew) continue;
+    const int64_t full_ns = now_ns - missing_since_.at(wish.expert) - config_.full_ns;
+    if (full_ns < 0 || !best_without(wish.expert, full_ns)) continue;
+    const auto spare = std::find_if(own.begin(), own.end(), [&](const OwnReplica& replica) {
+      return !replica.leads && holders_.leader_of(replica.name) != nullptr && !retired(replica.name) &&
+             holders_.of(replica.name).size() >= holders_.of(wish.expert).size() &&
+             another_can_take(replica.name);
+    });
+    if (spare == own.end()) continue;
+    round.drop.push_back(spare->name);
+    round.adopt.push_back(wish.expert);
+    return;
+  }
+}
+
+// Of the hosts that do not hold it; each patience_ns one more may.
+bool Placement::best_without(ExpertName expert, int64_t full_ns) const {
+  const std::span<const Holder> holders = holders_.of(expert);
+  const uint64_t our_rank = rank_of(self_, expert);
+  const auto better = std::ranges::count_if(holders_.hosts(), [&](const auto& entry) {
+    const auto is_it = [&](const Holder& h) { return h.peer == entry.first; };
+    return rank_of(entry.first, expert) > our_rank && std::ranges::none_of(holders, is_it);
+  });
+  return better <= full_ns / config_.patience_ns;
+}
+
+bool Placement::another_can_take(ExpertName expert) const {
+  const std::span<const Holder> holders = holders_.of(expert);
+  return std::ranges::any_of(holders_.hosts(), [&](const auto& entry) {
+    const auto is_it = [&](const Holder& h) { return h.peer == entry.first; };
+    return entry.second.state.room > 0 && std::ranges::none_of(holders, is_it);
+  });
 }
 
 void Placement::look_at_missing(ExpertName expert, int64_t now_ns, std::vector<Wish>& wishes) {

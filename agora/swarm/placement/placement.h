@@ -10,7 +10,8 @@
 // spread: when that host fails, all take a part of its work. In order:
 //   1. experts that nobody holds, and those with fewer replicas than wanted: the best-ranked hosts with room;
 //      each patience_ns that it stays so, one more may. For an expert that nobody holds a full host gives up
-//      a replica that others lead;
+//      a replica that others lead. Where those without it stay full for full_ns, who has room holds it
+//      already: then the best-ranked of them takes it in place of a replica that a host with room can take;
 //   2. hot experts (hot_factor times their layer's mean load): one replica more;
 //   3. a host that ranks among an expert's best adopts it even if others hold it; the worst-ranked holder,
 //      seeing `wanted` better ones hold it, lets go: so experts move towards newcomers, one a round;
@@ -47,6 +48,7 @@ struct PlacementConfig {
   int64_t settle_ns = 2'000'000'000;    // after the start: others become known. Up to a half more, at random
   int64_t patience_ns = 3'000'000'000;  // how long the best-ranked hosts have before the next may
   int64_t tidy_ns = 10'000'000'000;     // held for less, an expert is neither let go nor its leadership moved
+  int64_t full_ns = 12'000'000'000;     // how long those with room are waited for
   int64_t wider_ns = 5'000'000'000;
   // Who came into the reserve waits so long: by then the others know, and it knows who else came.
   int64_t heard_ns = 3'000'000'000;
@@ -104,6 +106,10 @@ class Placement {
   int32_t wanted(ExpertName expert, double own_rows_per_s) const;
   void look_at_held(const OwnReplica& own, int64_t now_ns, PlacementRound& round);
   void make_room(const std::vector<OwnReplica>& own, PlacementRound& round) const;
+  void exchange(const std::vector<OwnReplica>& own, const std::vector<Wish>& wishes, int64_t now_ns,
+                PlacementRound& round) const;
+  bool best_without(ExpertName expert, int64_t full_ns) const;
+  bool another_can_take(ExpertName expert) const;
   void look_at_missing(ExpertName expert, int64_t now_ns, std::vector<Wish>& wishes);
   void measure_loads(const std::vector<OwnReplica>& own);
 

@@ -187,6 +187,23 @@ TEST(Placement, NeverBeyondItsRoom) {
     EXPECT_GE(replicas, 1);  // orphans before second replicas
 }
 
+// Who has room may hold what is missing, and who does not may be full.
+TEST(Placement, HostsThatAreAllFullInTheEndHoldWhatIsWanted) {
+  for (size_t dies = 0; dies < 6; ++dies) {
+    for (int64_t experts = 4; experts < 9; ++experts) {
+      Town town(2, experts, 3);
+      for (int i = 0; i < 6; ++i) town.join(static_cast<int32_t>(3 * 2 * experts + 4) / 5);
+      town.seconds(30);
+      town.die(dies);
+      town.seconds(120);
+      expect_replicas(town, 3);
+      const int settled = town.adopted;
+      town.seconds(60);
+      EXPECT_LE(town.adopted, settled);
+    }
+  }
+}
+
 TEST(Placement, OrphansAreAdoptedWhenAHostDies) {
   Town town(2, 16, 2);
   for (int i = 0; i < 5; ++i) town.join();
