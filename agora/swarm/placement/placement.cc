@@ -68,11 +68,14 @@ int64_t Placement::better_hosts(ExpertName expert, int64_t enough) const {
   return better;
 }
 
+bool Placement::holds(const peers::PeerId& peer, ExpertName expert) const {
+  return std::ranges::any_of(holders_.of(expert), [&](const Holder& h) { return h.peer == peer; });
+}
+
 bool Placement::ranks(const peers::PeerId& peer, const OtherHost& host, ExpertName expert) const {
-  const std::span<const Holder> holders = holders_.of(expert);
-  const bool holds = std::ranges::any_of(holders, [&](const Holder& h) { return h.peer == peer; });
-  if (!large()) return holds || host.state.room > 0;
-  return !holds && host.state.room > 0 && (!host.state.held.empty() || in_reserve(peer));
+  const bool has = holds(peer, expert);
+  if (!large()) return has || host.state.room > 0;
+  return !has && host.state.room > 0 && (!host.state.held.empty() || in_reserve(peer));
 }
 
 bool Placement::our_turn(int64_t missing_ns) const {
@@ -188,20 +191,16 @@ void Placement::exchange(const std::vector<OwnReplica>& own, const std::vector<W
 
 // Of the hosts that do not hold it; each patience_ns one more may.
 bool Placement::best_without(ExpertName expert, int64_t full_ns) const {
-  const std::span<const Holder> holders = holders_.of(expert);
   const uint64_t our_rank = rank_of(self_, expert);
-  const auto better = std::ranges::count_if(holders_.hosts(), [&](const auto& entry) {
-    const auto is_it = [&](const Holder& h) { return h.peer == entry.first; };
-    return rank_of(entry.first, expert) > our_rank && std::ranges::none_of(holders, is_it);
+  const auto better = std::ranges::count_if(holders_.hosts(), [&](const auto& other) {
+    return rank_of(other.first, expert) > our_rank && !holds(other.first, expert);
   });
   return better <= full_ns / config_.patience_ns;
 }
 
 bool Placement::another_can_take(ExpertName expert) const {
-  const std::span<const Holder> holders = holders_.of(expert);
-  return std::ranges::any_of(holders_.hosts(), [&](const auto& entry) {
-    const auto is_it = [&](const Holder& h) { return h.peer == entry.first; };
-    return entry.second.state.room > 0 && std::ranges::none_of(holders, is_it);
+  return std::ranges::any_of(holders_.hosts(), [&](const auto& other) {
+    return other.second.state.room > 0 && !holds(other.first, expert);
   });
 }
 
