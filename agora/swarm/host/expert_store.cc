@@ -63,11 +63,11 @@ HeldMix ExpertStore::told(LayerId layer, const moe::Route& route, moe::MixResult
   HeldMix answer{.arrived = std::move(mixed.arrived),
                  .version = std::vector<uint64_t>(static_cast<size_t>(route.choices()), 0),
                  .ticket = mixed.ticket};
-  std::vector<Held*> held(static_cast<size_t>(spec_.experts_max), nullptr);  // each is looked up once
+  std::map<ExpertId, Held*> held;  // those that were asked: each is looked up once among all
   for (size_t i = 0; i < answer.arrived.size(); ++i) {
     if (answer.arrived[i] == 0) continue;
     const ExpertName name{layer, ExpertId{route.expert[i]}};
-    Held*& its = held[name.expert.value];
+    Held*& its = held[name.expert];
     if (its == nullptr) its = &held_.at(name);
     answer.version[i] = expert(name).version();
     ++its->rows_served;

@@ -130,7 +130,7 @@ PlacementRound Placement::decide(const std::vector<OwnReplica>& own, int32_t roo
     }
   }
   std::sort(wishes.begin(), wishes.end());
-  if (!wishes.empty() && room <= 0) {
+  if (!wishes.empty() && room <= 0 && round.drop.empty()) {
     wishes.front().urgency == kOrphan ? make_room(own, round) : exchange(own, wishes, now_ns, round);
   }
   bool moved = false;
@@ -160,26 +160,27 @@ void Placement::look_at_held(const OwnReplica& own, int64_t now_ns, PlacementRou
   }
 }
 
+bool Placement::others_lead(const OwnReplica& replica) const {
+  return !replica.leads && holders_.leader_of(replica.name) != nullptr;
+}
+
 // For an expert that nobody has: a second replica of another is worth less.
 void Placement::make_room(const std::vector<OwnReplica>& own, PlacementRound& round) const {
-  if (!round.drop.empty()) return;
-  const auto spare = std::find_if(own.begin(), own.end(), [&](const OwnReplica& replica) {
-    return !replica.leads && holders_.leader_of(replica.name) != nullptr;
-  });
+  const auto spare =
+      std::ranges::find_if(own, [&](const OwnReplica& replica) { return others_lead(replica); });
   if (spare != own.end()) round.drop.push_back(spare->name);
 }
 
 // Never for one that has fewer replicas than the one that it is given up for.
 void Placement::exchange(const std::vector<OwnReplica>& own, const std::vector<Wish>& wishes, int64_t now_ns,
                          PlacementRound& round) const {
-  if (large() || !round.drop.empty()) return;
+  if (large()) return;
   for (const Wish& wish : wishes) {
     if (wish.urgency != kTooFew) continue;
     const int64_t full_ns = now_ns - missing_since_.at(wish.expert) - config_.full_ns;
     if (full_ns < 0 || !best_without(wish.expert, full_ns)) continue;
-    const auto spare = std::find_if(own.begin(), own.end(), [&](const OwnReplica& replica) {
-      return !replica.leads && holders_.leader_of(replica.name) != nullptr && !retired(replica.name) &&
-             holders_.of(replica.name).size() >= holders_.of(wish.expert).size() &&
+    const auto spare = std::ranges::find_if(own, [&](const OwnReplica& replica) {
+      return others_lead(replica) && holders_.of(replica.name).size() >= holders_.of(wish.expert).size() &&
              another_can_take(replica.name);
     });
     if (spare == own.end()) continue;

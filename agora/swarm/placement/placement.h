@@ -106,6 +106,8 @@ class Placement {
   int64_t better_holders(ExpertName expert, peers::PeerId* best) const;
   int32_t wanted(ExpertName expert, double own_rows_per_s) const;
   void look_at_held(const OwnReplica& own, int64_t now_ns, PlacementRound& round);
+  bool others_lead(const OwnReplica& replica) const;
+  // Both for a host without room that lets go of nothing in this round.
   void make_room(const std::vector<OwnReplica>& own, PlacementRound& round) const;
   void exchange(const std::vector<OwnReplica>& own, const std::vector<Wish>& wishes, int64_t now_ns,
                 PlacementRound& round) const;
