@@ -44,7 +44,8 @@ Status AnswerRows::hold(const RowBlock& block, const peers::Payload& message) {
 peers::Payload ForwardExchange::message(const MixSend& send, bool) {
   Answer& answer = answers_[send.send];
   answer.part = part_of(route_, send.choices, send.experts);
-  return encode(head_, answer.part.route, x_, answer.part.token);
+  answer.sent = encode(head_, answer.part.route, x_, answer.part.token);
+  return answer.sent;
 }
 
 StatusOr<std::vector<uint8_t>> ForwardExchange::take(const MixSend& send, const peers::Reply& reply) {
@@ -99,7 +100,8 @@ std::vector<KeptPiece> ForwardExchange::pieces(const MixCall& call) {
   for (const uint32_t send : call.summands()) {
     Answer& answer = answers_.at(send);
     const MixSend& plan = call.send(send);
-    pieces.push_back({plan.to, plan.at, answer.reply.ticket, std::move(answer.part), answer.reply.arrived});
+    pieces.push_back({plan.to, plan.at, answer.reply.ticket, std::move(answer.part), answer.reply.arrived,
+                      std::move(answer.sent)});
   }
   return pieces;
 }
@@ -147,7 +149,22 @@ peers::Payload BackwardExchange::message(const MixSend& send, bool again) {
   }
   answer.part = part_of(forward_.route, send.choices, send.experts);
   head.choices = answer.part.route.choices();
-  return encode(head, dy_, answer.part.token, RowsAgain{answer.part.route, forward_.x});
+  return encode(head, dy_, answer.part.token, RowsAgain{answer.part.route, rows_again()});
+}
+
+// Rows that nobody was sent stay undefined: nobody is asked for them.
+tensor::View<const float> BackwardExchange::rows_again() {
+  if (x_.size() > 0) return x_.view();
+  x_ = tensor::Buffer<float>::uninitialised(dy_.rows, dy_.cols, tensor::Purpose::scratch);
+  for (const KeptPiece& piece : forward_.pieces) {
+    const StatusOr<MixRequest> sent = read_mix_request(piece.sent.bytes());
+    AGORA_CHECK(sent.ok());
+    auto rows = tensor::Buffer<float>::uninitialised(sent->x.rows, sent->x.cols, tensor::Purpose::scratch);
+    AGORA_CHECK(sent->x.unpack(rows.view()).ok());
+    for (int64_t r = 0; r < rows.rows(); ++r)
+      std::copy_n(rows.row(r), x_.cols(), x_.row(piece.part.token[r]));
+  }
+  return x_.view();
 }
 
 StatusOr<std::vector<uint8_t>> BackwardExchange::take(const MixSend& send, const peers::Reply& reply) {

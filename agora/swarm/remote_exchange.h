@@ -42,6 +42,7 @@ struct KeptPiece {
   moe::Ticket ticket;
   moe::RoutePart part;           // as it was sent
   std::vector<uint8_t> arrived;  // [choices of the part]
+  peers::Payload sent;           // the message: it holds the part's rows, should the host lose them
 };
 
 class ForwardExchange final : public Exchange {
@@ -64,6 +65,7 @@ class ForwardExchange final : public Exchange {
  private:
   struct Answer {
     moe::RoutePart part;
+    peers::Payload sent;
     MixReply reply;  // its rows are in `rows`
     AnswerRows rows;
     bool came = false;
@@ -80,7 +82,6 @@ class BackwardExchange final : public Exchange {
  public:
   struct Forward {
     const moe::Route& route;
-    tensor::View<const float> x;
     const std::vector<KeptPiece>& pieces;  // their places are the numbers of the first sends
   };
   BackwardExchange(const BackwardHead& head, const Forward& forward, tensor::View<const float> dy)
@@ -101,10 +102,12 @@ class BackwardExchange final : public Exchange {
     std::vector<float> dweights;
     AnswerRows dx;
   };
+  tensor::View<const float> rows_again();
 
   BackwardHead head_;
   Forward forward_;
   tensor::View<const float> dy_;
+  tensor::Buffer<float> x_;  // [T, D] as they were sent; empty until a host asks for them again
   std::map<uint32_t, Answer> answers_;
   uint64_t updates_refused_ = 0;
 };

@@ -69,7 +69,6 @@ struct RemoteExperts::State final : CallBudget {
   struct Kept {
     LayerId layer;
     moe::Route route;
-    tensor::Buffer<float> x;
     std::vector<KeptPiece> pieces;
   };
 
@@ -84,8 +83,7 @@ struct RemoteExperts::State final : CallBudget {
   MixCall::Patience patience() const {
     return [this](const peers::PeerId& host) { return hosts.finder.patience_ns(host); };
   }
-  moe::Ticket keep(LayerId layer, tensor::View<const float> x, const moe::Route& route,
-                   std::vector<KeptPiece> pieces);
+  moe::Ticket keep(LayerId layer, const moe::Route& route, std::vector<KeptPiece> pieces);
   StatusOr<std::shared_ptr<const Kept>> find(moe::Ticket ticket) const;
   std::shared_ptr<const Kept> take(moe::Ticket ticket);
   void release(const Kept& kept) const;
@@ -230,7 +228,7 @@ StatusOr<moe::MixResult> RemoteExperts::State::mix(LayerId layer, tensor::View<c
   if (config.observer != nullptr) observe(layer, call, route, forward);
   release_unused(call, forward);
   moe::MixResult result{.arrived = call.arrived(), .ticket = {}};
-  if (keeping == moe::Keep::for_backward) result.ticket = keep(layer, x, route, forward.pieces(call));
+  if (keeping == moe::Keep::for_backward) result.ticket = keep(layer, route, forward.pieces(call));
   return result;
 }
 
@@ -256,7 +254,7 @@ Status RemoteExperts::State::mix_backward(moe::Ticket ticket, tensor::View<const
                                   .layer = forward->layer},
                           .rows = rows,
                           .answer = rows};
-  BackwardExchange backward(head, {forward->route, forward->x.view(), forward->pieces}, dy);
+  BackwardExchange backward(head, {forward->route, forward->pieces}, dy);
   Rng draws(ticket.value);
   MixCall call(forward->route, settings(choices, moe::Keep::for_backward, deadline),
                candidates(forward->layer), *this, draws, patience());
@@ -275,13 +273,11 @@ Status RemoteExperts::State::mix_backward(moe::Ticket ticket, tensor::View<const
   return absl::OkStatus();
 }
 
-moe::Ticket RemoteExperts::State::keep(LayerId layer, tensor::View<const float> x, const moe::Route& route,
+moe::Ticket RemoteExperts::State::keep(LayerId layer, const moe::Route& route,
                                        std::vector<KeptPiece> pieces) {
   auto forward = std::make_shared<Kept>();
   forward->layer = layer;
   forward->route = route;
-  forward->x = tensor::Buffer<float>::uninitialised(x.rows, x.cols, tensor::Purpose::activation);
-  for (int64_t r = 0; r < x.rows; ++r) std::copy_n(x.row(r), x.cols, forward->x.row(r));
   forward->pieces = std::move(pieces);
 
   std::shared_ptr<const Kept> forgotten;

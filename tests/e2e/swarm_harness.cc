@@ -3,8 +3,10 @@
 #include <signal.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <chrono>
 #include <cstdio>
+#include <filesystem>
 #include <sstream>
 
 #include <gtest/gtest.h>
@@ -19,6 +21,7 @@ using Seconds = std::chrono::duration<double>;
 
 constexpr useconds_t kLookUs = 50'000;
 constexpr int64_t kFewSteps = 3;
+constexpr size_t kToldBytes = 2000;  // of each file: its end
 
 std::vector<std::string> up_arguments(const std::string& data, const std::string& dir,
                                       const SwarmSetup& setup) {
@@ -37,8 +40,7 @@ std::vector<std::string> up_arguments(const std::string& data, const std::string
 SwarmUnderTest::SwarmUnderTest(const SwarmSetup& setup)
     : process_([&] {
         write_two_domains(scratch_ / "data");
-        return Process::start(up_arguments(scratch_.path("data"), scratch_.path("run"), setup),
-                              scratch_);
+        return Process::start(up_arguments(scratch_.path("data"), scratch_.path("run"), setup), scratch_);
       }()),
       processes_(setup.hosts + setup.trainers + setup.servers) {}
 
@@ -114,12 +116,28 @@ double SwarmUnderTest::wait_until(const std::string& what, const std::function<b
       return seconds();
     }
     if (seconds() > kSecondsMax) {
-      ADD_FAILURE() << "not within " << kSecondsMax << " s: " << what << "\n" << process_.errors();
+      ADD_FAILURE() << "not within " << kSecondsMax << " s: " << what << "\n" << process_.errors() << told();
       return seconds();
     }
     usleep(kLookUs);
   }
   return seconds();
+}
+
+std::string SwarmUnderTest::told() const {
+  std::ostringstream text;
+  for (const json& line : lines()) {
+    if (line.value("event", "") != "step" && line.value("event", "") != "swarm") text << line << "\n";
+  }
+  text << last("swarm").value_or(json("nothing of the swarm")) << "\n";
+  std::error_code no_folder;
+  for (const auto& file : std::filesystem::recursive_directory_iterator(dir(), no_folder)) {
+    if (file.path().extension() != ".err" && file.path().filename() != "log") continue;
+    const std::string all = read_file(file.path());
+    text << file.path().string() << ":\n"
+         << all.substr(all.size() - std::min(all.size(), kToldBytes)) << "\n";
+  }
+  return text.str();
 }
 
 void SwarmUnderTest::wait_until_up() {

@@ -63,6 +63,7 @@ class SwarmUnderTest {
 
  private:
   std::vector<nlohmann::json> lines() const;
+  std::string told() const;  // what `agora up` said and every process wrote down, for a failure
 
   base::TestFolder scratch_;
   Process process_;

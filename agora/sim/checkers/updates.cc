@@ -31,7 +31,9 @@ void LossWindowKept::on_life(const LifeFact& fact) {
     leader.end_ns = fact.at_ns;
     if (const Line* line = lines_.of(fact.peer, expert)) leader.line = *line;
   }
-  std::erase_if(rivals_, [&](const auto& rival) { return rival.second.peer == fact.peer; });
+  for (auto& [expert, rivals] : rivals_) {
+    std::erase_if(rivals, [&](const Leader& rival) { return rival.peer == fact.peer; });
+  }
 }
 
 void LossWindowKept::on_role(const RoleFact& fact) {
@@ -41,18 +43,19 @@ void LossWindowKept::on_role(const RoleFact& fact) {
   if (fact.kind == RoleFact::Kind::led) {
     if (known != leaders_.end() && !leads) {
       if (fact.epoch <= known->second.epoch) {  // two claims: one will step down
-        rivals_[fact.expert] = now;
+        rivals_[fact.expert].push_back(now);
         return;
       }
       succeed(fact, known->second);
     }
     leaders_[fact.expert] = now;
     rivals_.erase(fact.expert);
-  } else if (fact.kind == RoleFact::Kind::followed && leads) {
-    if (const auto rival = rivals_.find(fact.expert); rival != rivals_.end()) {
-      known->second = rival->second;
-      rivals_.erase(rival);
-    }
+  } else if (fact.kind == RoleFact::Kind::followed) {
+    std::vector<Leader>& rivals = rivals_[fact.expert];
+    std::erase_if(rivals, [&](const Leader& rival) { return rival.peer == fact.peer; });
+    if (!leads || rivals.empty()) return;
+    known->second = rivals.front();
+    rivals.erase(rivals.begin());
   } else if (fact.kind == RoleFact::Kind::dropped && leads && known->second.end == End::leads) {
     known->second.end = End::dropped;
   }

@@ -6,6 +6,7 @@
 #pragma once
 
 #include <map>
+#include <vector>
 
 #include "agora/sim/checkers/checker.h"
 #include "agora/sim/checkers/lines.h"
@@ -59,9 +60,9 @@ class LossWindowKept final : public Checker {
 
   const Lines& lines_;
   const int64_t loss_window_ns_;
-  std::map<swarm::ExpertName, Leader> leaders_;  // of the greatest epoch
-  std::map<swarm::ExpertName, Leader> before_;   // who led before those
-  std::map<swarm::ExpertName, Leader> rivals_;   // who claimed the same epoch
+  std::map<swarm::ExpertName, Leader> leaders_;              // of the greatest epoch
+  std::map<swarm::ExpertName, Leader> before_;               // who led before those
+  std::map<swarm::ExpertName, std::vector<Leader>> rivals_;  // who claimed the same epoch, and lead still
 };
 
 // An expert is never begun anew while a trained replica of it lives in reach, for long enough to be heard of.

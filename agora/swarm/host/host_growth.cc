@@ -18,48 +18,53 @@ void Host::State::add_experts(const std::shared_ptr<peers::IncomingCall>& call) 
         absl::FailedPreconditionError("this host takes no new experts (it leaves, holds a fixed list, or "
                                       "there is no such layer); ask another"));
   }
+  const StatusOr<std::vector<ExpertName>> names = take_names(request->layer);
+  if (!names.ok()) return call->reply(names.status());
   struct Added {
     std::vector<ExpertName> names;
     Status status;
-    int64_t waiting = 0;
+    size_t waiting = 0;
   };
-  const auto added = std::make_shared<Added>();
-  const int64_t first = std::max(request->layer, 0);
-  const int64_t end = request->layer < 0 ? spec.layers : first + 1;
-  added->waiting = end - first;
-  for (int64_t l = first; l < end; ++l) {
-    add_one(*request, LayerId{l}, [call, added](const StatusOr<ExpertName>& name) {
-      if (name.ok()) added->names.push_back(*name);
-      added->status.Update(name.status());
+  const auto added = std::make_shared<Added>(Added{*names, absl::OkStatus(), names->size()});
+  for (const ExpertName name : *names) {
+    add_one(*request, name, [call, added](const Status& made) {
+      added->status.Update(made);
       if (--added->waiting > 0) return;
-      std::sort(added->names.begin(), added->names.end());
       call->reply(added->status, added->status.ok() ? encode_experts(added->names) : peers::Payload{});
     });
   }
 }
 
-void Host::State::add_one(const AddExpert& request, LayerId layer,
-                          const std::function<void(StatusOr<ExpertName>)>& done) {
-  const StatusOr<ExpertName> name = free_name(layer);
-  if (!name.ok()) return done(name.status());
-  if (room() == 0) return done(absl::ResourceExhaustedError("this host has no room; ask another"));
-  own[*name].since_ns = loop.now_ns();  // the number is taken
-  const Done begun = [name = *name, done](const Status& status) {
-    if (status.ok()) return done(name);
-    done(status);
-  };
+// One in the layer, or, below 0, in every layer: all of them or none.
+StatusOr<std::vector<ExpertName>> Host::State::take_names(int32_t layer) {
+  const int64_t first = std::max(layer, 0);
+  const int64_t end = layer < 0 ? spec.layers : first + 1;
+  if (room() < end - first) {
+    return absl::ResourceExhaustedError(base::concat(
+        "expected room for ", end - first, " more, this host has room for ", room(), "; ask another"));
+  }
+  std::vector<ExpertName> names;
+  for (int64_t l = first; l < end; ++l) {
+    AGORA_ASSIGN_OR_RETURN(const ExpertName name, free_name(LayerId{l}));
+    names.push_back(name);
+  }
+  for (const ExpertName name : names) own[name].since_ns = loop.now_ns();
+  return names;
+}
+
+void Host::State::add_one(const AddExpert& request, ExpertName name, const Done& done) {
   if (request.from == AddExpert::From::nothing) {
     in_executor(
-        [this, name = *name] {
+        [this, name] {
           held.adopt(name);
           return absl::OkStatus();
         },
-        [name = *name, begun](State& self, const Status& made) { self.begin_new(name, made, begun); });
+        [name, done](State& self, const Status& made) { self.begin_new(name, made, done); });
     return;
   }
-  const StatusOr<ExpertName> source = source_of(request, layer);
-  if (!source.ok()) return begin_new(*name, source.status(), begun);
-  add_copy(*source, *name, request.deviation, begun);
+  const StatusOr<ExpertName> source = source_of(request, name.layer);
+  if (!source.ok()) return begin_new(name, source.status(), done);
+  add_copy(*source, name, request.deviation, done);
 }
 
 StatusOr<ExpertName> Host::State::source_of(const AddExpert& request, LayerId layer) const {

@@ -31,7 +31,7 @@ struct OwnExpert {
   Role role = Role::follower;
   uint32_t epoch = 0;  // of its weights; while it leads, of its leadership
   uint64_t version = 0;
-  bool ready = false;  // it has weights
+  bool ready = false;      // it has weights
   uint64_t last_pull = 0;  // its number
   int pulls_waiting = 0;
   int64_t pulled_ns = 0;         // when the last pull began
@@ -130,8 +130,8 @@ struct Host::State : std::enable_shared_from_this<Host::State> {
   StatusOr<ExpertName> free_name(LayerId layer) const;
   StatusOr<ExpertName> source_of(const AddExpert& request, LayerId layer) const;
   StatusOr<ExpertName> busiest(LayerId layer, bool only_here) const;
-  void add_one(const AddExpert& request, LayerId layer,
-               const std::function<void(StatusOr<ExpertName>)>& done);
+  StatusOr<std::vector<ExpertName>> take_names(int32_t layer);
+  void add_one(const AddExpert& request, ExpertName name, const Done& done);
   void add_copy(ExpertName from, ExpertName to, float deviation, const Done& done);
   void begin_new(ExpertName name, const Status& made, const Done& done);
   void say_source(ExpertName name, ExpertId source);

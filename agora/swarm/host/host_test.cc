@@ -301,6 +301,8 @@ TEST_F(HostTest, ExpertsAreAddedCopiedAndRetired) {
       ask(kAddExpert, encode(AddExpert{.layer = 1, .from = AddExpert::From::given, .source = ExpertId{3}}));
   ASSERT_TRUE(warm.status.ok()) << warm.status;
   EXPECT_EQ(*read_experts(warm.payload.bytes()), (std::vector<ExpertName>{expert_name(1, 9)}));
+  EXPECT_EQ(ask(kAddExpert, encode(AddExpert{})).status.code(), absl::StatusCode::kResourceExhausted)
+      << "one layer has room for one more, the other has not: both or none";
   EXPECT_TRUE(
       ask(kAddExpert, encode(AddExpert{.layer = 0, .from = AddExpert::From::most_loaded})).status.ok());
   EXPECT_EQ(ask(kAddExpert, encode(AddExpert{.layer = 0})).status.code(),

@@ -1,7 +1,10 @@
 // agora expert add, agora expert retire: a swarm's experts come and go while it runs.
+#include <algorithm>
+#include <functional>
 #include <iostream>
 
 #include "absl/strings/str_cat.h"
+#include "agora/swarm/host/holders.h"
 #include "agora/swarm/host/host_messages.h"
 #include "agora/swarm/wire/method.h"
 #include <CLI/CLI.hpp>
@@ -20,6 +23,8 @@ struct GrowthFlags {
   std::string from = "nothing";
   bool json = false;
 };
+
+constexpr uint64_t kNumbersOfExperts = 0;  // the thing by which hosts are ranked here
 
 bool is_host(const swarm::PeerState& state) { return state.host; }
 
@@ -49,16 +54,37 @@ StatusOr<swarm::AddExpert> request_of(const GrowthFlags& flags) {
   return request;
 }
 
+// All hosts, in an order on which everybody agrees. Who adds asks the first: it knows the numbers that it has
+// given, others hear of them a second later and would give them again.
+StatusOr<std::vector<dashboard::PeerEntry>> hosts_to_ask(SwarmClient& client) {
+  AGORA_ASSIGN_OR_RETURN(std::vector<dashboard::PeerEntry> hosts, client.all_that(is_host, "host"));
+  std::ranges::sort(hosts, std::greater<>(), [](const dashboard::PeerEntry& host) {
+    return swarm::rendezvous(host.peer, kNumbersOfExperts);
+  });
+  return hosts;
+}
+
+bool may_ask_another(const Status& refused) {
+  return absl::IsFailedPrecondition(refused) || absl::IsResourceExhausted(refused);
+}
+
 Status add(const GrowthFlags& flags, const Interrupt& interrupt) {
   AGORA_ASSIGN_OR_RETURN(const swarm::AddExpert request, request_of(flags));
   AGORA_ASSIGN_OR_RETURN(const auto client, SwarmClient::open(flags.place, interrupt));
-  AGORA_ASSIGN_OR_RETURN(const dashboard::PeerEntry host, client->someone(is_host, "host"));
-  const peers::Reply reply = client->ask(host, swarm::kAddExpert, swarm::encode(request));
-  if (!reply.status.ok()) return failure(reply, host.at);
-  AGORA_ASSIGN_OR_RETURN(const std::vector<swarm::ExpertName> added,
-                         swarm::read_experts(reply.payload.bytes()));
-  print(added, "added", flags.json);
-  return absl::OkStatus();
+  AGORA_ASSIGN_OR_RETURN(const std::vector<dashboard::PeerEntry> hosts, hosts_to_ask(*client));
+  Status refused;
+  for (const dashboard::PeerEntry& host : hosts) {
+    const peers::Reply reply = client->ask(host, swarm::kAddExpert, swarm::encode(request));
+    if (reply.status.ok()) {
+      AGORA_ASSIGN_OR_RETURN(const std::vector<swarm::ExpertName> added,
+                             swarm::read_experts(reply.payload.bytes()));
+      print(added, "added", flags.json);
+      return absl::OkStatus();
+    }
+    refused = failure(reply, host.at);
+    if (!may_ask_another(refused)) break;
+  }
+  return refused;
 }
 
 Status retire(const GrowthFlags& flags, const Interrupt& interrupt) {

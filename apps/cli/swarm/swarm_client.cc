@@ -111,18 +111,24 @@ StatusOr<std::vector<dashboard::PeerStatus>> SwarmClient::everyone() {
   return all;
 }
 
-StatusOr<dashboard::PeerEntry> SwarmClient::someone(const std::function<bool(const swarm::PeerState&)>& fits,
-                                                    const char* role) {
+StatusOr<std::vector<dashboard::PeerEntry>> SwarmClient::all_that(
+    const std::function<bool(const swarm::PeerState&)>& fits, const char* role) {
   AGORA_ASSIGN_OR_RETURN(const std::vector<dashboard::PeerStatus> all, everyone());
-  const dashboard::PeerEntry* best = nullptr;
+  std::vector<dashboard::PeerEntry> those;
   for (const dashboard::PeerStatus& status : all) {
-    const bool better = best == nullptr || status.self.state.load_us < best->state.load_us;
-    if (fits(status.self.state) && better) best = &status.self;
+    if (fits(status.self.state)) those.push_back(status.self);
   }
-  if (best != nullptr) return *best;
+  if (!those.empty()) return those;
   return absl::NotFoundError(absl::StrCat("expected a ", role, " in the swarm: none of ", all.size(),
                                           " peers is one; start one with agora ", role, " --join ",
                                           all.front().self.at.text()));
+}
+
+StatusOr<dashboard::PeerEntry> SwarmClient::someone(const std::function<bool(const swarm::PeerState&)>& fits,
+                                                    const char* role) {
+  AGORA_ASSIGN_OR_RETURN(const std::vector<dashboard::PeerEntry> those, all_that(fits, role));
+  return *std::ranges::min_element(those, {},
+                                   [](const dashboard::PeerEntry& peer) { return peer.state.load_us; });
 }
 
 peers::Reply SwarmClient::ask(const dashboard::PeerEntry& peer, peers::Method method, peers::Payload payload,

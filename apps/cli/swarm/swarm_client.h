@@ -30,7 +30,10 @@ class SwarmClient {
   StatusOr<dashboard::PeerStatus> anyone();
   // Those who answer, of all that anybody of them knows, by role and id. One question to each.
   StatusOr<std::vector<dashboard::PeerStatus>> everyone();
-  // The peer for which `fits` is true that has the shortest queue. NotFound: nobody that is known does.
+  // Those of everyone() for which `fits` is true. NotFound: there is none.
+  StatusOr<std::vector<dashboard::PeerEntry>> all_that(
+      const std::function<bool(const swarm::PeerState&)>& fits, const char* role);
+  // The one of these that has the shortest queue.
   StatusOr<dashboard::PeerEntry> someone(const std::function<bool(const swarm::PeerState&)>& fits,
                                          const char* role);
 
