@@ -54,7 +54,7 @@ std::vector<std::string> force_rare(const Scenario& s, Rng rng, HostSettings& ho
   force("few tickets at hosts", [&] { host.service.tickets.tickets_per_peer_max = 1; });
   force("short-lived tickets", [&] { host.service.tickets.age_ns_max = 2 * kMillisecondNs; });
   force("small passes", [&] { host.service.rows_per_pass_max = 1; });
-  force("forgetful ledgers", [&] { host.ledger = {.keys_per_trainer = 16, .reply_bytes = 256}; });
+  force("forgetful ledgers", [&] { host.ledger = {.keys_per_trainer = 16, .answer_bytes = 256}; });
   force("one pull at a time", [&] { host.options.pulls_max = host.options.hand_overs_max = 1; });
   force("few copies", [&] { host.options.copies_max = 1; });
   force("hosts given up at once", [&] { host.options.probe_failures_max = 1; });

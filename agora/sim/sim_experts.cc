@@ -88,7 +88,7 @@ Status SimExperts::mix_backward(const swarm::UpdateKey& key, moe::Ticket ticket,
   UpdateOutcome outcome;
   AGORA_RETURN_IF_ERROR(store_.mix_backward(key, ticket, dy, dx, dweights, [&](UpdateOutcome is) {
     outcome = is;
-    on_rows(is);
+    return on_rows(is);
   }));
   const std::vector<uint64_t> after = gradient_marks(key.layer, served);
   for (size_t i = 0; i < served.size(); ++i) {

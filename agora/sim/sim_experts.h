@@ -59,6 +59,9 @@ class SimExperts final : public swarm::HeldExperts {
                                        moe::View<float> entries) override;
   Status mix_backward(const swarm::UpdateKey& key, moe::Ticket ticket, moe::View<const float> dy,
                       moe::View<float> dx, std::span<float> dweights, const swarm::OnRows& on_rows) override;
+  std::optional<peers::Payload> answered(const swarm::UpdateKey& key) override {
+    return store_.answered(key);
+  }
   void release(moe::Ticket ticket) override { store_.release(ticket); }
   Status end_step(const swarm::UpdateKey& step, const moe::StepSettings& settings) override {
     return store_.end_step(step, settings);

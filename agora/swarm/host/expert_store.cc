@@ -92,7 +92,9 @@ StatusOr<HeldMix> ExpertStore::mix_entries(LayerId layer, moe::View<const float>
 Status ExpertStore::mix_backward(const UpdateKey& key, moe::Ticket ticket, moe::View<const float> dy,
                                  moe::View<float> dx, std::span<float> dweights, const OnRows& on_rows) {
   if (ledger_.seen(key)) {
-    AGORA_RETURN_IF_ERROR(repeat(key, ticket, dy, dx, dweights));
+    AGORA_RETURN_IF_ERROR(experts_->mix_backward(
+        ticket, dy, [](const moe::Served&) { return moe::kNoGradient; }, dx, dweights));
+    count(Kind::repeated);
     on_rows({Kind::repeated});
     return absl::OkStatus();
   }
@@ -106,7 +108,9 @@ Status ExpertStore::mix_backward(const UpdateKey& key, moe::Ticket ticket, moe::
     if (n != moe::kNoGradient) taken.push_back(s);
     return n;
   };
-  const Status done = experts_->mix_backward(ticket, dy, halvings, dx, dweights, [&] { on_rows(outcome); });
+  peers::Payload answer;
+  const Status done =
+      experts_->mix_backward(ticket, dy, halvings, dx, dweights, [&] { answer = on_rows(outcome); });
   if (!done.ok()) {
     ++counters_.refused;
     return done;
@@ -114,30 +118,15 @@ Status ExpertStore::mix_backward(const UpdateKey& key, moe::Ticket ticket, moe::
   remember(key, taken);
   count_rows(key.layer, taken);
   count(outcome.kind);
-  AppliedReply reply{.dx = {}, .dweights = {dweights.begin(), dweights.end()}};
-  reply.dx.reserve(static_cast<size_t>(dx.size()));
-  for (int64_t r = 0; r < dx.rows; ++r) {
-    const std::span<const float> row = dx.row_span(r);
-    reply.dx.insert(reply.dx.end(), row.begin(), row.end());
-  }
-  ledger_.add(key, std::move(reply));
+  ledger_.add(key, std::move(answer));
   return absl::OkStatus();
 }
 
-Status ExpertStore::repeat(const UpdateKey& key, moe::Ticket ticket, moe::View<const float> dy,
-                           moe::View<float> dx, std::span<float> dweights) {
-  const AppliedReply* reply = ledger_.reply(key);
-  if (reply != nullptr && reply->dweights.size() == dweights.size() &&
-      static_cast<int64_t>(reply->dx.size()) == dx.size()) {
-    for (int64_t r = 0; r < dx.rows; ++r) std::copy_n(reply->dx.data() + r * dx.cols, dx.cols, dx.row(r));
-    std::copy(reply->dweights.begin(), reply->dweights.end(), dweights.begin());
-    release(ticket);
-  } else {
-    AGORA_RETURN_IF_ERROR(experts_->mix_backward(
-        ticket, dy, [](const moe::Served&) { return moe::kNoGradient; }, dx, dweights));
-  }
+std::optional<peers::Payload> ExpertStore::answered(const UpdateKey& key) {
+  const peers::Payload* answer = ledger_.answer(key);
+  if (answer == nullptr) return std::nullopt;
   count(Kind::repeated);
-  return absl::OkStatus();
+  return *answer;
 }
 
 // Shapes and finiteness are LocalExperts' to check; nothing is touched before it has.

@@ -52,6 +52,7 @@ class ExpertStore final : public HeldExperts {
                                 moe::View<float> entries) override;
   Status mix_backward(const UpdateKey& key, moe::Ticket ticket, moe::View<const float> dy,
                       moe::View<float> dx, std::span<float> dweights, const OnRows& on_rows) override;
+  std::optional<peers::Payload> answered(const UpdateKey& key) override;
   void release(moe::Ticket ticket) override { experts_->release(ticket); }
   Status end_step(const UpdateKey& step, const moe::StepSettings& settings) override;
   int64_t step_what_is_due(int64_t now_ns) override;
@@ -83,8 +84,6 @@ class ExpertStore final : public HeldExperts {
   ExpertStore(const moe::Compute& compute, const SwarmSpec& spec, const LedgerLimits& limits,
               std::unique_ptr<moe::LocalExperts> experts);
   HeldMix told(LayerId layer, const moe::Route& route, moe::MixResult mixed);
-  Status repeat(const UpdateKey& key, moe::Ticket ticket, moe::View<const float> dy, moe::View<float> dx,
-                std::span<float> dweights);
   Status check_update(LayerId layer, std::span<const moe::Served> served, moe::View<const float> dy);
   int halvings_of(const UpdateKey& key, const moe::Served& served, UpdateOutcome::Kind* outcome);
   void remember(const UpdateKey& key, std::span<const moe::Served> taken);

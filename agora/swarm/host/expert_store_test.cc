@@ -75,8 +75,8 @@ TEST(ExpertStore, SynchronousStepsAreThoseOfOneProcess) {
 
 TEST(ExpertStore, RepeatedUpdatesMoveNothingAndAnswerTheSame) {
   moe::TestCompute machine;
-  for (const size_t reply_bytes : {size_t{0}, size_t{1} << 20}) {
-    const auto store = leading_store(machine, test_spec(), {.reply_bytes = reply_bytes});
+  for (const size_t answer_bytes : {size_t{0}, size_t{1} << 20}) {
+    const auto store = leading_store(machine, test_spec(), {.answer_bytes = answer_bytes});
     const auto once = leading_store(machine, test_spec());
     TestCall call(1), again(1), reference(1);
     ASSERT_EQ(reference.train(*once, update_key(1))->kind, Kind::applied);
@@ -321,7 +321,8 @@ RC_GTEST_PROP(ExpertStoreProperty, ExactlyOnce, ()) {
   moe::TestCompute machine(1);
   SwarmSpec spec = test_spec();
   spec.rows_per_step = 1;
-  const auto store = leading_store(machine, spec, {.reply_bytes = 6000}), once = leading_store(machine, spec);
+  const auto store = leading_store(machine, spec, {.answer_bytes = 6000}),
+             once = leading_store(machine, spec);
   const auto sends = *rc::gen::container<std::vector<std::pair<uint64_t, uint32_t>>>(
       rc::gen::pair(rc::gen::inRange<uint64_t>(0, 4), rc::gen::inRange<uint32_t>(0, 3)));
   std::map<std::pair<uint64_t, uint32_t>, int> seen;

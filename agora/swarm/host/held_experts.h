@@ -12,6 +12,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -19,6 +20,7 @@
 #include "agora/base/bytes.h"
 #include "agora/moe/local_experts.h"
 #include "agora/peers/peer_id.h"
+#include "agora/peers/transport/payload.h"
 #include "agora/swarm/peer_state.h"
 #include "agora/swarm/spec.h"
 
@@ -53,14 +55,15 @@ struct HeldMix {
 struct UpdateOutcome {
   enum class Kind : uint8_t {
     applied,
-    repeated,     // was applied before; the answer is computed or remembered, nothing moved
+    repeated,     // was applied before; only the answer was worked out again
     too_old,      // older than age_max for some experts: dx is right, their gradients were dropped
     not_leading,  // likewise for experts that this host only follows
   };
   Kind kind = Kind::applied;
 };
 
-using OnRows = std::function<void(UpdateOutcome)>;
+// Answers the caller, and gives what it answered.
+using OnRows = std::function<peers::Payload(UpdateOutcome)>;
 
 // What became of updates since the start.
 struct UpdateCounters {
@@ -94,9 +97,11 @@ class HeldExperts {
   // As moe::Experts::mix_backward, once for each key. InvalidArgument also: |dy| beyond the spec's limit.
   // Unavailable: an expert is being handed over to another host; nothing was touched, ask again in a moment.
   // If it does not fail, on_rows is called once when dx and dweights are whole, before what experts take is
-  // worked out: the trainer need not wait for that.
+  // worked out: the trainer need not wait for that. What it gives is remembered for a while.
   virtual Status mix_backward(const UpdateKey& key, moe::Ticket ticket, moe::View<const float> dy,
                               moe::View<float> dx, std::span<float> dweights, const OnRows& on_rows) = 0;
+  // What was answered to this update before; nothing: it is new, or that is forgotten.
+  virtual std::optional<peers::Payload> answered(const UpdateKey& key) = 0;
   virtual void release(moe::Ticket ticket) = 0;
   // Synchronous mode: steps what this host leads. Once for each (trainer, run, step).
   virtual Status end_step(const UpdateKey& step, const moe::StepSettings& settings) = 0;

@@ -42,6 +42,7 @@ struct HostService::State : std::enable_shared_from_this<HostService::State> {
   void run_backward(Work& work);
   Status backward(IncomingCall& call, const BackwardRequest& request);
   StatusOr<moe::Ticket> rows_again(const BackwardRequest& request);
+  void release(moe::Ticket ticket, const peers::PeerId& caller);
   void forget(const std::vector<moe::Ticket>& kept);
   void step_what_is_due();
 
@@ -218,12 +219,7 @@ void HostService::State::run(std::vector<Work> work) {
   } else if (std::holds_alternative<BackwardRequest>(work.front().request)) {
     run_backward(work.front());
   } else if (auto* released = std::get_if<std::vector<moe::Ticket>>(&work.front().request)) {
-    for (const moe::Ticket ticket : *released) {
-      const GivenTicket* given = tickets.find(ticket, work.front().call->from());
-      if (given == nullptr) continue;
-      held.release(given->kept);
-      tickets.remove(ticket);
-    }
+    for (const moe::Ticket ticket : *released) release(ticket, work.front().call->from());
     reply(*work.front().call, absl::OkStatus());
   } else {
     EndStep& step = std::get<EndStep>(work.front().request);
@@ -274,6 +270,13 @@ void HostService::State::run_mix(std::vector<Work>& work) {
   }
 }
 
+void HostService::State::release(moe::Ticket ticket, const peers::PeerId& caller) {
+  const GivenTicket* given = tickets.find(ticket, caller);
+  if (given == nullptr) return;
+  held.release(given->kept);
+  tickets.remove(ticket);
+}
+
 void HostService::State::forget(const std::vector<moe::Ticket>& kept) {
   for (const moe::Ticket ticket : kept) held.release(ticket);
 }
@@ -291,6 +294,11 @@ void HostService::State::run_backward(Work& work) {
 Status HostService::State::backward(IncomingCall& call, const BackwardRequest& request) {
   UpdateKey key = request.head.key;
   key.trainer = call.from();
+  if (const std::optional<peers::Payload> answer = held.answered(key)) {
+    release(request.head.ticket, call.from());
+    reply(call, absl::OkStatus(), *answer);
+    return absl::OkStatus();
+  }
   const tensor::View<float> gradient = dy.shape(request.dy.rows, request.dy.cols);
   AGORA_RETURN_IF_ERROR(request.dy.unpack(gradient));
 
@@ -314,7 +322,9 @@ Status HostService::State::backward(IncomingCall& call, const BackwardRequest& r
   const tensor::View<float> back = dx.shape(request.dy.rows, request.dy.cols);
   std::vector<float> dweights(static_cast<size_t>(request.head.choices));
   const Status done = held.mix_backward(key, kept, gradient, back, dweights, [&](UpdateOutcome outcome) {
-    reply(call, absl::OkStatus(), encode_backward_reply(outcome.kind, dweights, request.head.answer, back));
+    peers::Payload answer = encode_backward_reply(outcome.kind, dweights, request.head.answer, back);
+    reply(call, absl::OkStatus(), answer);
+    return answer;
   });
   if (request.again) {
     if (!done.ok()) held.release(kept);

@@ -177,9 +177,24 @@ TEST_F(HostServiceTest, TicketsAreTheirOwnersAndUsedOnce) {
   loop_.run_for(0);
   EXPECT_EQ(stranger->status()->code(), absl::StatusCode::kNotFound);
   EXPECT_EQ(code_of(gradient(ticket, m), kMixBackward), absl::StatusCode::kOk);
-  EXPECT_EQ(code_of(gradient(ticket, m), kMixBackward), absl::StatusCode::kNotFound);
+  EXPECT_EQ(code_of(gradient(ticket, m, 2), kMixBackward), absl::StatusCode::kNotFound);
   EXPECT_EQ(service_.counters().unknown_tickets, 2u);
   EXPECT_EQ(store_->counters().applied, 1u);
+}
+
+TEST_F(HostServiceTest, AnUpdateSentAgainIsAnsweredAsTheFirstTime) {
+  Message m = message(3);
+  const moe::Ticket ticket = keep(m), unused = keep(m);
+  const auto first = ask(gradient(ticket, m), kMixBackward);
+  loop_.run_for(0);
+  for (const moe::Ticket again : {ticket, unused}) {
+    const auto second = ask(gradient(again, m), kMixBackward);
+    loop_.run_for(0);
+    EXPECT_TRUE(std::ranges::equal(first->answer().bytes(), second->answer().bytes()));
+  }
+  EXPECT_EQ(store_->counters().applied, 1u);
+  EXPECT_EQ(store_->counters().repeated, 2u);
+  EXPECT_EQ(store_->experts().tickets_held(), 0);
 }
 
 TEST_F(HostServiceTest, AReleasedTicketIsGone) {

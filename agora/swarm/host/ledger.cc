@@ -5,34 +5,32 @@
 namespace agora::swarm {
 namespace {
 
-size_t bytes_of(const AppliedReply& reply) {
-  return sizeof(UpdateKey) + (reply.dx.size() + reply.dweights.size()) * sizeof(float);
-}
+size_t bytes_of(const peers::Payload& answer) { return sizeof(UpdateKey) + answer.size(); }
 
 }  // namespace
 
-void Ledger::add(const UpdateKey& key, AppliedReply reply) {
+void Ledger::add(const UpdateKey& key, peers::Payload answer) {
   applied_.add(key, {limits_.keys_per_trainer, limits_.trainers});
-  remember(key, std::move(reply));
+  remember(key, std::move(answer));
 }
 
-void Ledger::remember(const UpdateKey& key, AppliedReply reply) {
-  const size_t bytes = bytes_of(reply);
-  if (bytes > limits_.reply_bytes) return;
-  while (reply_bytes_ + bytes > limits_.reply_bytes) {
-    const auto oldest = replies_.find(reply_order_.front());
-    reply_order_.pop_front();
-    reply_bytes_ -= bytes_of(oldest->second);
-    replies_.erase(oldest);
+void Ledger::remember(const UpdateKey& key, peers::Payload answer) {
+  const size_t bytes = bytes_of(answer);
+  if (bytes > limits_.answer_bytes) return;
+  while (answer_bytes_ + bytes > limits_.answer_bytes) {
+    const auto oldest = answers_.find(answer_order_.front());
+    answer_order_.pop_front();
+    answer_bytes_ -= bytes_of(oldest->second);
+    answers_.erase(oldest);
   }
-  if (!replies_.emplace(key, std::move(reply)).second) return;  // a forgotten trainer sent it again
-  reply_order_.push_back(key);
-  reply_bytes_ += bytes;
+  if (!answers_.emplace(key, std::move(answer)).second) return;  // a forgotten trainer sent it again
+  answer_order_.push_back(key);
+  answer_bytes_ += bytes;
 }
 
-const AppliedReply* Ledger::reply(const UpdateKey& key) const {
-  const auto found = replies_.find(key);
-  return found == replies_.end() ? nullptr : &found->second;
+const peers::Payload* Ledger::answer(const UpdateKey& key) const {
+  const auto found = answers_.find(key);
+  return found == answers_.end() ? nullptr : &found->second;
 }
 
 bool Ledger::end_step(const UpdateKey& step) {

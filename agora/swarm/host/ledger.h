@@ -1,7 +1,7 @@
 // What a host has applied in its life, and what it answered.
 //
-//   if (ledger.seen(key)) { if (const AppliedReply* reply = ledger.reply(key)) answer(*reply); ... }
-//   else { apply(); ledger.add(key, std::move(reply)); }
+//   if (const peers::Payload* answer = ledger.answer(key)) call.reply(*answer);     // once more
+//   else if (!ledger.seen(key)) { apply(); ledger.add(key, std::move(answer)); }
 //
 // Of calls: an expert knows its own updates besides, those of its earlier leaders too (expert_store.h). See
 // applied_updates.h for what is remembered. Pure: no clock. One thread at a time.
@@ -10,8 +10,8 @@
 #include <cstdint>
 #include <deque>
 #include <map>
-#include <vector>
 
+#include "agora/peers/transport/payload.h"
 #include "agora/swarm/host/applied_updates.h"
 #include "agora/swarm/host/held_experts.h"
 
@@ -20,12 +20,7 @@ namespace agora::swarm {
 struct LedgerLimits {
   size_t keys_per_trainer = 4096;
   size_t trainers = 256;
-  size_t reply_bytes = size_t{16} << 20;  // remembered answers, the oldest go first
-};
-
-struct AppliedReply {
-  std::vector<float> dx;  // [T * D]
-  std::vector<float> dweights;
+  size_t answer_bytes = size_t{16} << 20;  // remembered answers, the oldest go first
 };
 
 class Ledger {
@@ -34,20 +29,20 @@ class Ledger {
 
   bool seen(const UpdateKey& key) const { return applied_.seen(key); }
   // Not seen before.
-  void add(const UpdateKey& key, AppliedReply reply);
-  const AppliedReply* reply(const UpdateKey& key) const;  // null: forgotten
+  void add(const UpdateKey& key, peers::Payload answer);
+  const peers::Payload* answer(const UpdateKey& key) const;  // null: forgotten, or not seen
 
   // True the first time that this (trainer, run, step) or a later one ends.
   bool end_step(const UpdateKey& step);
 
  private:
-  void remember(const UpdateKey& key, AppliedReply reply);
+  void remember(const UpdateKey& key, peers::Payload answer);
 
   LedgerLimits limits_;
   AppliedUpdates applied_, ended_;
-  std::map<UpdateKey, AppliedReply> replies_;
-  std::deque<UpdateKey> reply_order_;
-  size_t reply_bytes_ = 0;
+  std::map<UpdateKey, peers::Payload> answers_;
+  std::deque<UpdateKey> answer_order_;
+  size_t answer_bytes_ = 0;
 };
 
 }  // namespace agora::swarm

@@ -15,6 +15,10 @@ UpdateKey key(uint64_t step, uint32_t micro_batch = 0, int64_t layer = 0, uint64
   return k;
 }
 
+peers::Payload answer_of(size_t bytes, uint8_t value) {
+  return peers::Payload::own(std::vector<std::byte>(bytes, std::byte{value}));
+}
+
 TEST(Ledger, EachOnce) {
   Ledger ledger;
   EXPECT_FALSE(ledger.seen(key(1)));
@@ -54,17 +58,15 @@ TEST(Ledger, ForgetsTheTrainerUnheardOfForLongest) {
   EXPECT_TRUE(ledger.seen(key(1, 0, 0, 1, 3)));
 }
 
-TEST(Ledger, RemembersRepliesWithinItsBytes) {
-  Ledger ledger({.reply_bytes = 2 * (sizeof(UpdateKey) + 12)});
-  for (uint64_t step = 1; step <= 3; ++step) {
-    ledger.add(key(step), {.dx = {static_cast<float>(step), 0}, .dweights = {5}});
-  }
-  EXPECT_EQ(ledger.reply(key(1)), nullptr);
-  ASSERT_NE(ledger.reply(key(3)), nullptr);
-  EXPECT_EQ(ledger.reply(key(3))->dx[0], 3.0f);
-  ledger.add(key(4), {.dx = std::vector<float>(100), .dweights = {}});
-  EXPECT_EQ(ledger.reply(key(4)), nullptr);
-  EXPECT_NE(ledger.reply(key(3)), nullptr);
+TEST(Ledger, RemembersAnswersWithinItsBytes) {
+  Ledger ledger({.answer_bytes = 2 * (sizeof(UpdateKey) + 12)});
+  for (uint8_t step = 1; step <= 3; ++step) ledger.add(key(step), answer_of(12, step));
+  EXPECT_EQ(ledger.answer(key(1)), nullptr);
+  ASSERT_NE(ledger.answer(key(3)), nullptr);
+  EXPECT_EQ(ledger.answer(key(3))->bytes()[0], std::byte{3});
+  ledger.add(key(4), answer_of(400, 4));
+  EXPECT_EQ(ledger.answer(key(4)), nullptr);
+  EXPECT_NE(ledger.answer(key(3)), nullptr);
 }
 
 TEST(Ledger, AStepEndsOnce) {
@@ -83,7 +85,7 @@ TEST(Ledger, AStepEndsOnce) {
 // comes within the window is applied.
 RC_GTEST_PROP(LedgerProperty, NothingTwice, ()) {
   const size_t window = *rc::gen::inRange<size_t>(4, 20);
-  Ledger ledger({.keys_per_trainer = window, .trainers = 4, .reply_bytes = 4096});
+  Ledger ledger({.keys_per_trainer = window, .trainers = 4, .answer_bytes = 4096});
   std::set<UpdateKey> applied;
   const auto sends = *rc::gen::container<std::vector<UpdateKey>>(rc::gen::map(
       rc::gen::tuple(rc::gen::inRange<uint64_t>(0, 40), rc::gen::inRange<uint32_t>(0, 3),
@@ -96,10 +98,10 @@ RC_GTEST_PROP(LedgerProperty, NothingTwice, ()) {
     const bool seen = ledger.seen(k);
     RC_ASSERT(seen || !applied.contains(k));
     if (seen) continue;
-    ledger.add(k, {.dx = {1.0f}, .dweights = {}});
+    ledger.add(k, answer_of(4, 1));
     applied.insert(k);
     RC_ASSERT(ledger.seen(k));
-    RC_ASSERT(ledger.reply(k) != nullptr);
+    RC_ASSERT(ledger.answer(k) != nullptr);
   }
 }
 

@@ -9,6 +9,7 @@
 
 #include "agora/moe/test_support.h"
 #include "agora/swarm/host/expert_store.h"
+#include "agora/swarm/wire/backward_message.h"
 
 namespace agora::swarm {
 
@@ -81,13 +82,20 @@ struct TestCall {
   }
   StatusOr<UpdateOutcome> backward(HeldExperts& held, const UpdateKey& key, moe::Ticket ticket) {
     StatusOr<UpdateOutcome> outcome = absl::InternalError("on_rows was not called");
-    const Status done = held.mix_backward(key, ticket, dy.view(), dx.view(), dweights,
-                                          [&](UpdateOutcome is) { outcome = is; });
+    const Status done = held.mix_backward(key, ticket, dy.view(), dx.view(), dweights, [&](UpdateOutcome is) {
+      outcome = is;
+      return encode_backward_reply(is.kind, dweights, RowDtype::f32, dx.view());
+    });
     return done.ok() ? outcome : done;
   }
-  // Both.
+  // Both, or what was answered before.
   StatusOr<UpdateOutcome> train(HeldExperts& held, const UpdateKey& key) {
-    return backward(held, key, forward(held, key.layer.value).ticket);
+    const std::optional<peers::Payload> before = held.answered(key);
+    if (!before) return backward(held, key, forward(held, key.layer.value).ticket);
+    const StatusOr<BackwardReply> reply = read_backward_reply(before->bytes());
+    AGORA_CHECK(reply.ok() && reply->dx.unpack(dx.view()).ok());
+    dweights = reply->dweights;
+    return UpdateOutcome{UpdateOutcome::Kind::repeated};
   }
 
   tensor::Buffer<float> x, dy, y, dx;
