@@ -2,6 +2,7 @@
 
 #include <cstdio>
 #include <iostream>
+#include <optional>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
@@ -20,8 +21,7 @@ namespace agora::cli {
 namespace {
 
 struct AskFlags {
-  std::string model;
-  std::string text;
+  std::optional<std::string> first, second;  // MODEL and text; with --swarm the text alone
   int64_t tokens = 200;
   serve::SamplerSettings sampler;
   std::vector<std::string> stop;
@@ -90,12 +90,13 @@ Status ask(const AskFlags& flags, const Interrupt& interrupt) {
   AGORA_RETURN_IF_ERROR(validate(flags.sampler));
   Machine machine(flags.threads);
   AGORA_ASSIGN_OR_RETURN(const kernels::Compute compute, machine.compute(flags.precision));
-  AGORA_ASSIGN_OR_RETURN(model::LocalModel model, model::load_model(flags.model, compute, tensor::Train::no));
+  AGORA_ASSIGN_OR_RETURN(model::LocalModel model,
+                         model::load_model(*flags.first, compute, tensor::Train::no));
   if (model.tokenizer == nullptr) {
     return absl::InvalidArgumentError(
-        absl::StrCat(flags.model, ": expected a model of text, found one of images"));
+        absl::StrCat(*flags.first, ": expected a model of text, found one of images"));
   }
-  const std::string prompt = prompt_of(flags.text);
+  const std::string prompt = prompt_of(*flags.second);
   AGORA_ASSIGN_OR_RETURN(std::vector<int32_t> ids, model.tokenizer->encode(prompt));
   if (ids.empty())
     ids.push_back(std::max(model.tokenizer->eos_id(), 0));  // an empty prompt: the start of a text
@@ -107,13 +108,13 @@ Status ask(const AskFlags& flags, const Interrupt& interrupt) {
 
 // The servers of a swarm answer; there is no model here.
 Status ask_elsewhere(const AskFlags& flags, const Interrupt& interrupt) {
-  if (!flags.text.empty()) {
+  if (!flags.first || flags.second) {
     return absl::InvalidArgumentError(
         "expected agora ask --swarm \"text\": with --swarm no model is named, --run or --join says which "
         "swarm");
   }
   return ask_swarm(flags.place,
-                   {.prompt = prompt_of(flags.model),
+                   {.prompt = prompt_of(*flags.first),
                     .tokens_max = flags.tokens,
                     .sampler = flags.sampler,
                     .stops = flags.stop},
@@ -121,7 +122,7 @@ Status ask_elsewhere(const AskFlags& flags, const Interrupt& interrupt) {
 }
 
 Status ask_here(const AskFlags& flags, const Interrupt& interrupt) {
-  if (!flags.text.empty()) return ask(flags, interrupt);
+  if (flags.second) return ask(flags, interrupt);
   return absl::InvalidArgumentError("expected agora ask MODEL \"text\", or agora ask --swarm \"text\"");
 }
 
@@ -132,8 +133,8 @@ void add_ask_command(CLI::App& app, const Interrupt& interrupt, CommandResult& r
   CLI::App* command =
       app.add_subcommand("ask", "Let a model go on with a text: agora ask MODEL|--swarm \"text\"");
   command->option_defaults()->always_capture_default();
-  command->add_option("model", flags->model, "folder of a model; not with --swarm")->required();
-  command->add_option("text", flags->text, "what to go on from; - reads standard input");
+  command->add_option("model", flags->first, "folder of a model; not with --swarm");
+  command->add_option("text", flags->second, "what to go on from; - reads standard input");
   command->add_flag("--swarm", flags->swarm, "ask the servers of a running swarm");
   add_place_flags(*command, flags->place);
   command->add_option("--tokens", flags->tokens, "answer at most this many")->check(above_zero());

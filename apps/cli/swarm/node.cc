@@ -10,13 +10,13 @@
 #include "agora/peers/directory/libtorrent_dht.h"
 #include "agora/peers/directory/swarm_directory.h"
 #include "agora/peers/transport/grpc/grpc_transport.h"
-#include "agora/peers/transport/swarm_key.h"
 #include "agora/swarm/wire/method.h"
 
 #include "apps/cli/flag_checks.h"
 #include "apps/cli/swarm/own_address.h"
 #include "apps/cli/swarm/peer_process.h"
 #include "apps/cli/swarm/spec_exchange.h"
+#include "apps/cli/swarm/swarm_place.h"
 #include "apps/cli/swarm/swarm_recipe.h"
 #include "apps/dashboard/page.h"
 
@@ -84,9 +84,7 @@ Node::~Node() {
 Status Node::open_transport() {
   peers::GrpcTransportConfig config;
   AGORA_ASSIGN_OR_RETURN(config.listen, parse_listen("--listen", flags_.listen));
-  if (!flags_.swarm_key_file.empty()) {
-    AGORA_ASSIGN_OR_RETURN(config.swarm_key, peers::load_swarm_key(flags_.swarm_key_file));
-  }
+  AGORA_ASSIGN_OR_RETURN(config.swarm_key, swarm_key_in(flags_.swarm_key_file));
   AGORA_ASSIGN_OR_RETURN(transport_, peers::GrpcTransport::start(identity_, config));
   listen_ = {config.listen.host, transport_->endpoint().port};
   endpoint_ = listen_;

@@ -8,7 +8,6 @@
 #include "absl/strings/str_cat.h"
 #include "agora/peers/identity/identity.h"
 #include "agora/peers/transport/grpc/grpc_transport.h"
-#include "agora/peers/transport/swarm_key.h"
 #include "agora/swarm/wire/method.h"
 
 namespace agora::cli {
@@ -41,9 +40,7 @@ StatusOr<std::unique_ptr<SwarmClient>> SwarmClient::open(const PlaceFlags& flags
   AGORA_ASSIGN_OR_RETURN(SwarmPlace place, find_place(flags));
   peers::GrpcTransportConfig config;
   config.listen = {"127.0.0.1", 0};  // nobody is told of it
-  if (!place.swarm_key_file.empty()) {
-    AGORA_ASSIGN_OR_RETURN(config.swarm_key, peers::load_swarm_key(place.swarm_key_file));
-  }
+  AGORA_ASSIGN_OR_RETURN(config.swarm_key, swarm_key_in(place.swarm_key_file));
   std::unique_ptr<SwarmClient> client(new SwarmClient(std::move(place), flags.seconds, interrupt));
   AGORA_ASSIGN_OR_RETURN(client->transport_,
                          peers::GrpcTransport::start(peers::Identity::generate(), config));

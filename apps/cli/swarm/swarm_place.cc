@@ -65,6 +65,13 @@ void add_place_flags(CLI::App& command, PlaceFlags& flags) {
   command.add_option("--wait", flags.seconds, "seconds to wait for an answer")->check(above_zero());
 }
 
+StatusOr<std::optional<peers::SwarmKey>> swarm_key_in(const std::string& file) {
+  if (file.empty()) return std::nullopt;
+  const StatusOr<peers::SwarmKey> key = peers::load_swarm_key(file);
+  if (key.ok()) return *key;
+  return Status(key.status().code(), absl::StrCat("--swarm-key ", std::string(key.status().message())));
+}
+
 Status write_place(const std::string& dir, const SwarmPlace& place) {
   Json list = Json::array();
   for (const PlacedPeer& peer : place.peers) {

@@ -6,11 +6,13 @@
 // Any living peer of it will do. A value type; any thread.
 #pragma once
 
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "agora/base/result.h"
 #include "agora/peers/endpoint.h"
+#include "agora/peers/transport/swarm_key.h"
 
 namespace CLI {
 class App;
@@ -41,6 +43,9 @@ struct PlaceFlags {
 };
 
 void add_place_flags(CLI::App& command, PlaceFlags& flags);
+
+// Of --swarm-key FILE. Nothing: no file is named, the swarm is open.
+StatusOr<std::optional<peers::SwarmKey>> swarm_key_in(const std::string& file);
 
 Status write_place(const std::string& dir, const SwarmPlace& place);
 

@@ -9,7 +9,6 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "agora/model/model_folder.h"
-#include "agora/peers/transport/swarm_key.h"
 #include "agora/train/evaluate.h"
 
 #include "apps/cli/swarm/own_address.h"
@@ -97,9 +96,7 @@ Status UpRun::prepare() {
 Status UpRun::check_flags() const {
   AGORA_RETURN_IF_ERROR(parse_listen("--listen", flags_.listen).status());
   if (flags_.http != "off") AGORA_RETURN_IF_ERROR(parse_listen("--http", flags_.http).status());
-  if (!flags_.swarm_key_file.empty()) {
-    AGORA_RETURN_IF_ERROR(peers::load_swarm_key(flags_.swarm_key_file).status());
-  }
+  AGORA_RETURN_IF_ERROR(swarm_key_in(flags_.swarm_key_file).status());
   if (flags_.resume.empty() || fs::exists(flags_.resume + kSpecFile)) return absl::OkStatus();
   return absl::InvalidArgumentError(
       absl::StrCat("--resume ", flags_.resume,
