@@ -9,8 +9,8 @@
 #include "agora/base/run_on.h"
 #include "agora/base/text.h"
 #include "agora/base/thread_loop.h"
-#include "agora/peers/directory/libtorrent_dht.h"
 #include "agora/peers/directory/swarm_directory.h"
+#include "agora/peers/ports.h"
 
 namespace agora::peers {
 namespace {
@@ -65,17 +65,13 @@ Status Crowd::start(const TransportMaker& make_transport) {
 }
 
 Status Crowd::start_peer(int number, const TransportMaker& make_transport) {
-  constexpr int kTriesMax = 5;  // the transport's port may be another program's in UDP
   const Identity identity = Identity::generate();
   auto peer = std::make_unique<Peer>();
   peer->loop = loops_[static_cast<size_t>(number) % loops_.size()].get();
-  StatusOr<std::unique_ptr<Dht>> dht = absl::UnavailableError("");
-  for (int tries = 0; tries < kTriesMax && !dht.ok(); ++tries) {
-    AGORA_ASSIGN_OR_RETURN(peer->transport, make_transport(identity));
-    dht = start_libtorrent_dht(*peer->loop, peer->transport->endpoint());
-  }
-  AGORA_RETURN_IF_ERROR(dht.status());
-  peer->dht = *std::move(dht);
+  AGORA_ASSIGN_OR_RETURN(Ports ports,
+                         open_ports(*peer->loop, {"127.0.0.1", 0}, [&] { return make_transport(identity); }));
+  peer->transport = std::move(ports.transport);
+  peer->dht = std::move(ports.dht);
   const SwarmDirectorySettings settings{.swarm = {},
                                         .endpoint = {},
                                         .first_sequence = 1,

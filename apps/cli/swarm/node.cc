@@ -7,8 +7,8 @@
 
 #include "absl/strings/str_cat.h"
 #include "agora/base/run_on.h"
-#include "agora/peers/directory/libtorrent_dht.h"
 #include "agora/peers/directory/swarm_directory.h"
+#include "agora/peers/ports.h"
 #include "agora/peers/transport/grpc/grpc_transport.h"
 #include "agora/swarm/wire/method.h"
 
@@ -67,9 +67,9 @@ StatusOr<std::unique_ptr<Node>> Node::open(const NodeFlags& flags, const Interru
   node->loop_ = std::make_unique<base::ThreadLoop>("agora-loop");
   node->begun_ns_ = node->loop_->now_ns();
   node->trace_ = std::make_unique<swarm::Trace>(*node->loop_);
-  AGORA_RETURN_IF_ERROR(node->open_transport());
+  AGORA_RETURN_IF_ERROR(node->open_ports());
   AGORA_RETURN_IF_ERROR(node->find_spec(interrupt));
-  AGORA_RETURN_IF_ERROR(node->open_directory());
+  node->open_directory();
   node->serve();
   return node;
 }
@@ -81,29 +81,27 @@ Node::~Node() {
   if (loop_ != nullptr) loop_->stop();
 }
 
-Status Node::open_transport() {
+Status Node::open_ports() {
   peers::GrpcTransportConfig config;
   AGORA_ASSIGN_OR_RETURN(config.listen, parse_listen("--listen", flags_.listen));
   AGORA_ASSIGN_OR_RETURN(config.swarm_key, swarm_key_in(flags_.swarm_key_file));
-  AGORA_ASSIGN_OR_RETURN(transport_, peers::GrpcTransport::start(identity_, config));
-  listen_ = {config.listen.host, transport_->endpoint().port};
-  endpoint_ = listen_;
+  StatusOr<peers::Ports> ports = peers::open_ports(
+      *loop_, config.listen, [&] { return peers::GrpcTransport::start(identity_, config); });
+  if (!ports.ok()) {
+    return Status(ports.status().code(), absl::StrCat("--listen: ", std::string(ports.status().message())));
+  }
+  transport_ = std::move(ports->transport);
+  dht_ = std::move(ports->dht);
+  endpoint_ = {config.listen.host, transport_->endpoint().port};
   if (!flags_.advertise.empty()) {
     AGORA_ASSIGN_OR_RETURN(endpoint_, peers::parse_endpoint(flags_.advertise));
-  } else if (is_wildcard(listen_.host)) {
+  } else if (is_wildcard(config.listen.host)) {
     endpoint_.host = own_address(join_.empty() ? peers::Endpoint{} : join_.front());
   }
   return absl::OkStatus();
 }
 
-Status Node::open_directory() {
-  StatusOr<std::unique_ptr<peers::Dht>> dht = peers::start_libtorrent_dht(*loop_, listen_);
-  if (!dht.ok()) {
-    return Status(dht.status().code(),
-                  absl::StrCat("--listen ", listen_.text(), ": the directory's port is ",
-                               peers::dht_port(listen_.port), ": ", std::string(dht.status().message())));
-  }
-  dht_ = *std::move(dht);
+void Node::open_directory() {
   peers::SwarmDirectorySettings settings;
   settings.swarm = spec_.id();
   settings.endpoint = endpoint_;
@@ -115,7 +113,6 @@ Status Node::open_directory() {
     directory_->subscribe([this](const peers::DirectoryEvent& event) { log_event(event); });
     for (const peers::Endpoint& at : join_) directory_->join(at);
   });
-  return absl::OkStatus();
 }
 
 Status Node::find_spec(const Interrupt& interrupt) {

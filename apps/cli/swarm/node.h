@@ -87,8 +87,8 @@ class Node {
 
  private:
   explicit Node(NodeFlags flags) : flags_(std::move(flags)) {}
-  Status open_transport();
-  Status open_directory();
+  Status open_ports();
+  void open_directory();
   Status find_spec(const Interrupt& interrupt);
   void serve();
   std::vector<HttpPage> pages();
@@ -100,7 +100,6 @@ class Node {
   StateFolder folder_;
   peers::Identity identity_ = peers::Identity::generate();  // until the state's is read
   std::vector<peers::Endpoint> join_;
-  peers::Endpoint listen_;
   peers::Endpoint endpoint_;  // where others reach us
   swarm::SwarmSpec spec_;
   std::string spec_id_;
