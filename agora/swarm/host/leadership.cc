@@ -23,6 +23,7 @@ LeadershipChange Leadership::take(ExpertName expert) {
   set_claim(expert, own, 0);
   own.epoch = next_epoch(expert, own);
   own.role = Role::leader;
+  own.alone_ns = 0;
   own.not_before_ns = 0;
   own.followed = {};
   own.succeeded = false;
@@ -33,6 +34,7 @@ LeadershipChange Leadership::release(ExpertName expert, const peers::PeerId& to,
   Own& own = own_.at(expert);
   own.role = Role::follower;
   own.successor = to;
+  own.alone_ns = now_ns;
   own.not_before_ns = now_ns + config_.hand_over_ns;
   set_claim(expert, own, own.not_before_ns);
   return {expert, own.role, own.epoch};
@@ -40,10 +42,8 @@ LeadershipChange Leadership::release(ExpertName expert, const peers::PeerId& to,
 
 void Leadership::rest(int64_t until_ns) {
   rest_until_ns_ = until_ns;
-  while (next_ns() < until_ns) {
-    const ExpertName expert = claims_.begin()->second;
-    Own& own = own_.at(expert);
-    set_claim(expert, own, until_ns + config_.claim_ns + fresher(expert, own) * config_.claim_step_ns);
+  for (auto& [expert, own] : own_) {
+    if (own.claim_ns != 0) set_claim(expert, own, claim_time_ns(expert, own));
   }
 }
 
@@ -60,13 +60,13 @@ std::vector<LeadershipChange> Leadership::on_timer(int64_t now_ns) {
     const ExpertName expert = claims_.begin()->second;
     Own& own = own_.at(expert);
     set_claim(expert, own, 0);
-    if (holders_.leader_of(expert) == nullptr) changes.push_back(take(expert));
+    if (leader_of(expert, own) == nullptr) changes.push_back(take(expert));
   }
   return changes;
 }
 
 void Leadership::decide(ExpertName expert, Own& own, int64_t now_ns, std::vector<LeadershipChange>& changes) {
-  const Holder* leader = holders_.leader_of(expert);
+  const Holder* leader = leader_of(expert, own);
   if (own.role == Role::leader) {
     if (leader == nullptr) return;
     const bool theirs = leader->epoch > own.epoch ||
@@ -79,23 +79,36 @@ void Leadership::decide(ExpertName expert, Own& own, int64_t now_ns, std::vector
     return;
   }
   if (leader != nullptr) return follow(expert, own, leader->peer);
-  if (holders_.host(own.successor) == nullptr) own.not_before_ns = 0;  // it died before it was heard to lead
+  if (own.not_before_ns != 0 && holders_.host(own.successor) == nullptr) {
+    own.not_before_ns = 0;  // it died before it was heard to lead
+    own.alone_ns = now_ns;
+  }
   // For good: its successor may be slower to be heard than it is to leave.
   if (holds(own.followed, expert)) own.succeeded = true;
+  if (own.alone_ns == 0) own.alone_ns = now_ns;
+  const int64_t soonest_ns = own.claim_ns == 0 ? now_ns : std::min(own.claim_ns, now_ns);
+  set_claim(expert, own, std::max(soonest_ns, claim_time_ns(expert, own)));
+}
+
+// From when it has known, and the others could be known: records that change nothing put no claim off.
+int64_t Leadership::claim_time_ns(ExpertName expert, const Own& own) const {
   const int64_t ahead = std::max<int64_t>(fresher(expert, own), own.succeeded ? 1 : 0);
-  const int64_t wait_ns = config_.claim_ns + ahead * config_.claim_step_ns;
-  const int64_t known_ns = std::max(config_.claims_from_ns, rest_until_ns_);
-  const int64_t when_ns = std::max(std::max(now_ns, known_ns) + wait_ns, own.not_before_ns);
-  // Records that change nothing must not put the claim off for ever; until the others are known, all count.
-  const bool learning = now_ns < known_ns;
-  if (own.claim_ns == 0 || when_ns < own.claim_ns || learning) set_claim(expert, own, when_ns);
+  const int64_t known_ns = std::max({own.alone_ns, config_.claims_from_ns, rest_until_ns_});
+  return std::max(known_ns + config_.claim_ns + ahead * config_.claim_step_ns, own.not_before_ns);
 }
 
 void Leadership::follow(ExpertName expert, Own& own, const peers::PeerId& leader) {
+  own.alone_ns = 0;
   own.not_before_ns = 0;
   own.followed = leader;
   own.succeeded = false;
   set_claim(expert, own, 0);
+}
+
+// A leader of an epoch before our weights' has been followed by another: its record is an old one.
+const Holder* Leadership::leader_of(ExpertName expert, const Own& own) const {
+  const Holder* leader = holders_.leader_of(expert);
+  return leader == nullptr || leader->epoch < own.epoch ? nullptr : leader;
 }
 
 bool Leadership::holds(const peers::PeerId& peer, ExpertName expert) const {

@@ -9,9 +9,9 @@
 //   leadership.on_timer(now);   leadership.next_ns();
 //
 // - Nobody leads (the leader's record expired, went, or never was): a follower waits and then leads with an
-//   epoch above all it has seen. How long it waits depends on how many other followers are fresher - a
-//   greater (epoch, version) or, of equals, the better rank (Holders::rank_of) -, so that the freshest claims
-//   first and the others see its claim.
+//   epoch above all it has seen. How long it waits, from when it knew, depends on how many other followers
+//   are fresher - a greater (epoch, version) or, of equals, the better rank (Holders::rank_of) -, so that the
+//   freshest claims first and the others see its claim. A fresher one that is heard of meanwhile counts too.
 // - Who led says, alive, that it follows: it has handed over or heard of another that leads. That one's
 //   record is on its way, so all wait as for one that is fresher.
 // - Two lead: the one with the lesser epoch follows; of one epoch, the one ranked worse.
@@ -80,6 +80,7 @@ class Leadership {
     Role role = Role::follower;
     uint32_t epoch = 0;
     uint64_t version = 0;
+    int64_t alone_ns = 0;       // since when nobody leads, as far as is known; 0: somebody does
     int64_t claim_ns = 0;       // when it leads unless somebody else does; 0: no claim
     int64_t not_before_ns = 0;  // of claims, after a hand-over
     peers::PeerId successor;    // after a hand-over: for whom it waits until then
@@ -87,8 +88,10 @@ class Leadership {
     bool succeeded = false;     // that one follows now: somebody else leads, and is not heard yet
   };
   void decide(ExpertName expert, Own& own, int64_t now_ns, std::vector<LeadershipChange>& changes);
+  int64_t claim_time_ns(ExpertName expert, const Own& own) const;
   void set_claim(ExpertName expert, Own& own, int64_t when_ns);
   void follow(ExpertName expert, Own& own, const peers::PeerId& leader);
+  const Holder* leader_of(ExpertName expert, const Own& own) const;
   bool holds(const peers::PeerId& peer, ExpertName expert) const;
   int64_t fresher(ExpertName expert, const Own& own) const;
   uint32_t next_epoch(ExpertName expert, const Own& own) const;

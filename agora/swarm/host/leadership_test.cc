@@ -131,6 +131,34 @@ TEST_F(LeadershipTest, RecordsThatChangeNothingDoNotPutTheClaimOff) {
   EXPECT_EQ(leadership.next_ns(), claim);
 }
 
+// Found by `agora sim random --seed 636`: who had come back with what its disk had went on with its claim when
+// it heard that somebody had the last leader's weights.
+TEST_F(LeadershipTest, WhoHearsOfAFresherOneLetsItGoFirst) {
+  leadership.hold(kExpert, 4, 95);
+  leadership.on_change(kExpert, now);
+  const int64_t claim = leadership.next_ns();
+  now += 200'000'000;
+  hear(7, says(false, 4, 99));
+  EXPECT_EQ(leadership.next_ns(), claim + LeadershipConfig{}.claim_step_ns);
+  lose(7);
+  EXPECT_EQ(leadership.next_ns(), claim);
+  hear(7, says(false, 4, 99));
+  now = claim + kSecond;
+  lose(7);
+  EXPECT_EQ(leadership.next_ns(), now) << "never in the past: a timer that is late says that we stood still";
+}
+
+// Found by `agora sim random --seed 4156`: the leader and the one before it had died; who had the last weights
+// believed the older record, which had come once more, and an older replica led.
+TEST_F(LeadershipTest, WhoLedBeforeOurWeightsDoesNotLead) {
+  hear(9, says(true, 4, 100));
+  hear(7, says(true, 5, 120));
+  leadership.hold(kExpert, 5, 120);
+  lose(7);
+  EXPECT_EQ(leadership.next_ns(), now + LeadershipConfig{}.claim_ns);
+  EXPECT_EQ(leadership.on_timer(now + kSecond).size(), 1u);
+}
+
 TEST_F(LeadershipTest, WhoStoodStillClaimsNothingBeforeItHasHeardTheOthers) {
   hear(9, says(true, 4, 100));
   leadership.hold(kExpert, 4, 95);
