@@ -131,8 +131,8 @@ TEST_F(LeadershipTest, RecordsThatChangeNothingDoNotPutTheClaimOff) {
   EXPECT_EQ(leadership.next_ns(), claim);
 }
 
-// Found by `agora sim random --seed 636`: who had come back with what its disk had went on with its claim when
-// it heard that somebody had the last leader's weights.
+// Found by `agora sim random --seed 636`: who was back from its disk went on with its claim when it heard
+// that somebody had the last leader's weights.
 TEST_F(LeadershipTest, WhoHearsOfAFresherOneLetsItGoFirst) {
   leadership.hold(kExpert, 4, 95);
   leadership.on_change(kExpert, now);
@@ -148,7 +148,7 @@ TEST_F(LeadershipTest, WhoHearsOfAFresherOneLetsItGoFirst) {
   EXPECT_EQ(leadership.next_ns(), now) << "never in the past: a timer that is late says that we stood still";
 }
 
-// Found by `agora sim random --seed 4156`: the leader and the one before it had died; who had the last weights
+// Found by `agora sim random --seed 4156`: the leader and the one before had died; who had the last weights
 // believed the older record, which had come once more, and an older replica led.
 TEST_F(LeadershipTest, WhoLedBeforeOurWeightsDoesNotLead) {
   hear(9, says(true, 4, 100));
