@@ -2,8 +2,12 @@
 
 #include <unistd.h>
 
+#include <algorithm>
+
+#include "agora/base/check.h"
 #include "agora/base/thread_loop.h"
-#include "agora/peers/transport/grpc/grpc_transport.h"
+#include "agora/peers/identity/identity.h"
+#include "agora/peers/transport/loopback.h"
 #include <gmock/gmock.h>
 #include <netinet/in.h>
 #include <sys/socket.h>
@@ -14,56 +18,58 @@ namespace {
 // Another program that listens at a port of this machine, until it goes.
 class OtherProgram {
  public:
-  explicit OtherProgram(uint16_t port) : socket_(socket(AF_INET, SOCK_STREAM, 0)) {
+  OtherProgram() : socket_(socket(AF_INET, SOCK_STREAM, 0)) {
     sockaddr_in at{};
     at.sin_family = AF_INET;
-    at.sin_port = htons(port);
     at.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    bind(socket_, reinterpret_cast<const sockaddr*>(&at), sizeof at);
-    listen(socket_, 1);
+    socklen_t size = sizeof at;
+    AGORA_CHECK(bind(socket_, reinterpret_cast<const sockaddr*>(&at), size) == 0 && listen(socket_, 1) == 0);
+    AGORA_CHECK(getsockname(socket_, reinterpret_cast<sockaddr*>(&at), &size) == 0);
+    port_ = ntohs(at.sin_port);
   }
   ~OtherProgram() { close(socket_); }
   OtherProgram(const OtherProgram&) = delete;
   OtherProgram& operator=(const OtherProgram&) = delete;
 
+  // Of a transport whose directory's port this program has.
+  uint16_t transport_port() const { return static_cast<uint16_t>(port_ - (dht_port(1) - 1)); }
+
  private:
   int socket_;
+  uint16_t port_ = 0;
 };
 
-StatusOr<std::unique_ptr<Transport>> any_transport() {
-  GrpcTransportConfig config;
-  config.listen = {"127.0.0.1", 0};
-  return GrpcTransport::start(Identity::generate(), config);
-}
+class PortsTest : public testing::Test {
+ protected:
+  StatusOr<std::unique_ptr<Transport>> transport_at(uint16_t port) {
+    made_.push_back(port);
+    return std::make_unique<LoopbackTransport>(network_, Identity::generate().id(),
+                                               Endpoint{"127.0.0.1", port});
+  }
 
-TEST(Ports, AnyPortIsOneWhoseDirectoryPortIsFree) {
-  base::ThreadLoop loop("test");
-  std::vector<std::unique_ptr<OtherProgram>> others;
-  std::vector<uint16_t> made;
-  const auto ports = open_ports(loop, {"127.0.0.1", 0}, [&]() -> StatusOr<std::unique_ptr<Transport>> {
-    AGORA_ASSIGN_OR_RETURN(auto transport, any_transport());
-    made.push_back(transport->endpoint().port);
-    if (made.size() <= 2) others.push_back(std::make_unique<OtherProgram>(dht_port(made.back())));
-    return transport;
+  base::ThreadLoop loop_{"test"};
+  std::shared_ptr<LoopbackNetwork> network_ = std::make_shared<LoopbackNetwork>(loop_);
+  std::vector<uint16_t> made_;
+};
+
+TEST_F(PortsTest, AnyPortIsOneWhoseDirectoryPortIsFree) {
+  const OtherProgram first, second;
+  const uint16_t free = OtherProgram().transport_port();
+  const auto ports = open_ports(loop_, {"127.0.0.1", 0}, [&] {
+    const uint16_t next[] = {first.transport_port(), second.transport_port(), free};
+    return transport_at(next[std::min<size_t>(made_.size(), 2)]);
   });
   ASSERT_TRUE(ports.ok()) << ports.status();
-  EXPECT_GE(made.size(), 3u);
-  EXPECT_EQ(ports->transport->endpoint().port, made.back());
+  EXPECT_EQ(made_.size(), 3u);
+  EXPECT_EQ(ports->transport->endpoint().port, free);
 }
 
-TEST(Ports, APortThatWasAskedForIsThatOrAnError) {
-  base::ThreadLoop loop("test");
-  StatusOr<std::unique_ptr<Transport>> transport = any_transport();
-  ASSERT_TRUE(transport.ok()) << transport.status();
-  const uint16_t port = (*transport)->endpoint().port;
-  const OtherProgram other(dht_port(port));
-  int made = 0;
-  const auto ports = open_ports(loop, {"127.0.0.1", port}, [&] {
-    ++made;
-    return std::move(transport);
-  });
+TEST_F(PortsTest, APortThatWasAskedForIsThatOrAnError) {
+  const OtherProgram other;
+  const uint16_t port = other.transport_port();
+  const auto ports = open_ports(loop_, {"127.0.0.1", port}, [&] { return transport_at(port); });
   EXPECT_TRUE(absl::IsUnavailable(ports.status())) << ports.status();
-  EXPECT_EQ(made, 1);
+  EXPECT_EQ(made_.size(), 1u);
   EXPECT_THAT(std::string(ports.status().message()),
               testing::AllOf(testing::HasSubstr(std::to_string(port)),
                              testing::HasSubstr(std::to_string(dht_port(port)))));
