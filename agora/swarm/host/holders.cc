@@ -71,6 +71,10 @@ std::span<const Holder> Holders::of(ExpertName expert) const {
   return found->second.holders;
 }
 
+bool Holders::holds(const peers::PeerId& peer, ExpertName expert) const {
+  return std::ranges::any_of(of(expert), [&](const Holder& holder) { return holder.peer == peer; });
+}
+
 const Holder* Holders::leader_of(ExpertName expert) const {
   const Holder* leader = nullptr;
   for (const Holder& holder : of(expert)) {

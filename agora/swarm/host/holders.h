@@ -53,6 +53,7 @@ class Holders {
   std::vector<ExpertName> remove(const peers::PeerId& peer);
 
   std::span<const Holder> of(ExpertName expert) const;
+  bool holds(const peers::PeerId& peer, ExpertName expert) const;
   // The one that leads: of several the greatest epoch's, of one epoch the best ranked. Null: nobody.
   const Holder* leader_of(ExpertName expert) const;
   // Who of several hosts should hold and lead an expert: by rendezvous(). Neighbours share their ranking

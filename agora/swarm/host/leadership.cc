@@ -20,13 +20,9 @@ void Leadership::drop(ExpertName expert) {
 
 LeadershipChange Leadership::take(ExpertName expert) {
   Own& own = own_.at(expert);
-  set_claim(expert, own, 0);
   own.epoch = next_epoch(expert, own);
   own.role = Role::leader;
-  own.alone_ns = 0;
-  own.not_before_ns = 0;
-  own.followed = {};
-  own.succeeded = false;
+  led_by(expert, own, {});
   return {expert, own.role, own.epoch};
 }
 
@@ -74,17 +70,17 @@ void Leadership::decide(ExpertName expert, Own& own, int64_t now_ns, std::vector
                          holders_.rank_of(leader->peer, expert) > holders_.rank_of(self_, expert));
     if (!theirs) return;
     own.role = Role::follower;  // its weights stay of the old epoch until it has pulled
-    follow(expert, own, leader->peer);
+    led_by(expert, own, leader->peer);
     changes.push_back({expert, own.role, own.epoch});
     return;
   }
-  if (leader != nullptr) return follow(expert, own, leader->peer);
+  if (leader != nullptr) return led_by(expert, own, leader->peer);
   if (own.not_before_ns != 0 && holders_.host(own.successor) == nullptr) {
     own.not_before_ns = 0;  // it died before it was heard to lead
     own.alone_ns = now_ns;
   }
   // For good: its successor may be slower to be heard than it is to leave.
-  if (holds(own.followed, expert)) own.succeeded = true;
+  if (holders_.holds(own.followed, expert)) own.succeeded = true;
   if (own.alone_ns == 0) own.alone_ns = now_ns;
   const int64_t soonest_ns = own.claim_ns == 0 ? now_ns : std::min(own.claim_ns, now_ns);
   set_claim(expert, own, std::max(soonest_ns, claim_time_ns(expert, own)));
@@ -97,7 +93,8 @@ int64_t Leadership::claim_time_ns(ExpertName expert, const Own& own) const {
   return std::max(known_ns + config_.claim_ns + ahead * config_.claim_step_ns, own.not_before_ns);
 }
 
-void Leadership::follow(ExpertName expert, Own& own, const peers::PeerId& leader) {
+// Nobody needs to claim it. Empty: this host leads.
+void Leadership::led_by(ExpertName expert, Own& own, const peers::PeerId& leader) {
   own.alone_ns = 0;
   own.not_before_ns = 0;
   own.followed = leader;
@@ -109,10 +106,6 @@ void Leadership::follow(ExpertName expert, Own& own, const peers::PeerId& leader
 const Holder* Leadership::leader_of(ExpertName expert, const Own& own) const {
   const Holder* leader = holders_.leader_of(expert);
   return leader == nullptr || leader->epoch < own.epoch ? nullptr : leader;
-}
-
-bool Leadership::holds(const peers::PeerId& peer, ExpertName expert) const {
-  return std::ranges::any_of(holders_.of(expert), [&](const Holder& h) { return h.peer == peer; });
 }
 
 void Leadership::set_claim(ExpertName expert, Own& own, int64_t when_ns) {

@@ -90,9 +90,8 @@ class Leadership {
   void decide(ExpertName expert, Own& own, int64_t now_ns, std::vector<LeadershipChange>& changes);
   int64_t claim_time_ns(ExpertName expert, const Own& own) const;
   void set_claim(ExpertName expert, Own& own, int64_t when_ns);
-  void follow(ExpertName expert, Own& own, const peers::PeerId& leader);
+  void led_by(ExpertName expert, Own& own, const peers::PeerId& leader);
   const Holder* leader_of(ExpertName expert, const Own& own) const;
-  bool holds(const peers::PeerId& peer, ExpertName expert) const;
   int64_t fresher(ExpertName expert, const Own& own) const;
   uint32_t next_epoch(ExpertName expert, const Own& own) const;
 

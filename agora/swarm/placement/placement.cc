@@ -68,12 +68,8 @@ int64_t Placement::better_hosts(ExpertName expert, int64_t enough) const {
   return better;
 }
 
-bool Placement::holds(const peers::PeerId& peer, ExpertName expert) const {
-  return std::ranges::any_of(holders_.of(expert), [&](const Holder& h) { return h.peer == peer; });
-}
-
 bool Placement::ranks(const peers::PeerId& peer, const OtherHost& host, ExpertName expert) const {
-  const bool has = holds(peer, expert);
+  const bool has = holders_.holds(peer, expert);
   if (!large()) return has || host.state.room > 0;
   return !has && host.state.room > 0 && (!host.state.held.empty() || in_reserve(peer));
 }
@@ -194,14 +190,14 @@ void Placement::exchange(const std::vector<OwnReplica>& own, const std::vector<W
 bool Placement::best_without(ExpertName expert, int64_t full_ns) const {
   const uint64_t our_rank = rank_of(self_, expert);
   const auto better = std::ranges::count_if(holders_.hosts(), [&](const auto& other) {
-    return rank_of(other.first, expert) > our_rank && !holds(other.first, expert);
+    return rank_of(other.first, expert) > our_rank && !holders_.holds(other.first, expert);
   });
   return better <= full_ns / config_.patience_ns;
 }
 
 bool Placement::another_can_take(ExpertName expert) const {
   return std::ranges::any_of(holders_.hosts(), [&](const auto& other) {
-    return other.second.state.room > 0 && !holds(other.first, expert);
+    return other.second.state.room > 0 && !holders_.holds(other.first, expert);
   });
 }
 

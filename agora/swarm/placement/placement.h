@@ -99,7 +99,6 @@ class Placement {
   // Of hosts that hold the expert or could - in a large swarm: that do not, could and are known to all -, how
   // many rank before this one: counted up to `enough`.
   int64_t better_hosts(ExpertName expert, int64_t enough) const;
-  bool holds(const peers::PeerId& peer, ExpertName expert) const;
   bool ranks(const peers::PeerId& peer, const OtherHost& host, ExpertName expert) const;
   // Whether this host is asked about what has been missing for so long.
   bool our_turn(int64_t missing_ns) const;
