@@ -1,6 +1,7 @@
 #include <unistd.h>
 
 #include <iostream>
+#include <optional>
 
 #include "absl/strings/str_cat.h"
 #include "agora/weights/atomic_file.h"
@@ -19,7 +20,7 @@ namespace agora::cli {
 namespace {
 
 struct ExplainFlags {
-  std::string model;
+  std::optional<std::string> first;  // MODEL; with --swarm the text
   std::string text;
   std::string data;
   bool domains = false;
@@ -37,9 +38,10 @@ struct ExplainFlags {
 StatusOr<ExplainReport> gather(const ExplainFlags& flags) {
   Machine machine(flags.threads);
   AGORA_ASSIGN_OR_RETURN(const kernels::Compute compute, machine.compute(flags.precision));
-  AGORA_ASSIGN_OR_RETURN(model::LocalModel model, model::load_model(flags.model, compute, tensor::Train::no));
+  AGORA_ASSIGN_OR_RETURN(model::LocalModel model,
+                         model::load_model(*flags.first, compute, tensor::Train::no));
   ExplainReport report;
-  report.model = flags.model;
+  report.model = *flags.first;
   report.summary = model_summary(model.config());
   if (model.tokenizer != nullptr) {
     report.token_text = [tokenizer = model.tokenizer](int32_t id) {
@@ -51,7 +53,7 @@ StatusOr<ExplainReport> gather(const ExplainFlags& flags) {
   }
   // Without a text there is only the data to explain.
   if (!flags.data.empty() || flags.domains || flags.text.empty()) {
-    AGORA_ASSIGN_OR_RETURN(const auto task, data_for(flags.model, model, flags.data, machine.pool()));
+    AGORA_ASSIGN_OR_RETURN(const auto task, data_for(*flags.first, model, flags.data, machine.pool()));
     for (const train::DomainSummary& d : task->domains()) report.domains.push_back(d.name);
     AGORA_ASSIGN_OR_RETURN(report.specialisation, specialisation_of(model, compute, *task, flags.rows, 1));
     if (flags.ablate) {
@@ -76,10 +78,18 @@ Status explain(const ExplainFlags& flags) {
 
 // A server of a swarm explains; there is no model here.
 Status explain_elsewhere(const ExplainFlags& flags, const Interrupt& interrupt) {
-  if (flags.text.empty()) return explain_swarm(flags.place, flags.model, flags.json, interrupt);
+  if (flags.first && flags.text.empty()) {
+    return explain_swarm(flags.place, *flags.first, flags.json, interrupt);
+  }
   return absl::InvalidArgumentError(
       "expected agora explain --swarm \"text\": with --swarm no model is named, --run or --join says which "
       "swarm");
+}
+
+Status explain_here(const ExplainFlags& flags) {
+  if (flags.first) return explain(flags);
+  return absl::InvalidArgumentError(
+      "expected agora explain MODEL, agora explain MODEL \"text\", or agora explain --swarm \"text\"");
 }
 
 }  // namespace
@@ -89,7 +99,7 @@ void add_explain_command(CLI::App& app, const Interrupt& interrupt, CommandResul
   CLI::App* command =
       app.add_subcommand("explain", "Show which experts handled what, and why: agora explain MODEL \"text\"");
   command->option_defaults()->always_capture_default();
-  command->add_option("model", flags->model, "folder of a model; not with --swarm")->required();
+  command->add_option("model", flags->first, "folder of a model; not with --swarm");
   command->add_option("text", flags->text, "token by token: the experts chosen, their weights, and why");
   command->add_option("--data", flags->data,
                       "what the experts are for on this folder; empty: the model's own data");
@@ -108,7 +118,7 @@ void add_explain_command(CLI::App& app, const Interrupt& interrupt, CommandResul
   add_place_flags(*command, flags->place);
   command->add_flag("--json", flags->json, "one JSON object instead of text");
   command->callback([flags, &interrupt, &result] {
-    result.exit_code = report(flags->swarm ? explain_elsewhere(*flags, interrupt) : explain(*flags));
+    result.exit_code = report(flags->swarm ? explain_elsewhere(*flags, interrupt) : explain_here(*flags));
   });
 }
 

@@ -146,5 +146,13 @@ TEST_F(BadInput, AskingForTheImpossible) {
                  "page.html");
 }
 
+TEST_F(BadInput, AskingWithoutSayingWhomOrWhat) {
+  for (const std::string command : {"ask", "explain"}) {
+    expect_refused({command}, "expected agora " + command + " MODEL");
+    expect_refused({command, "--swarm"}, "expected agora " + command + " --swarm \"text\"");
+    expect_refused({command, "--swarm", "a model", "x"}, "with --swarm no model is named");
+  }
+}
+
 }  // namespace
 }  // namespace agora::e2e
