@@ -182,15 +182,7 @@ double CompetitiveMixture::loss(const Examples& examples, std::span<const double
 
 StatusOr<MinimiseReport> CompetitiveMixture::fit(const Examples& examples, const GradientSettings& settings,
                                                  const Examples* held_out) {
-  for (const Examples* e : {&examples, held_out}) {
-    if (e == nullptr) continue;
-    AGORA_RETURN_IF_ERROR(validate(*e));
-    if (e->width() != expert_.inputs || e->outputs() != expert_.outputs || e->task() != task_) {
-      return absl::InvalidArgumentError(
-          absl::StrFormat("the mixture takes %d columns to %d outputs; got %d to %d", expert_.inputs,
-                          expert_.outputs, e->width(), e->outputs()));
-    }
-  }
+  AGORA_RETURN_IF_ERROR(validate(examples, held_out, {expert_.inputs, task_, expert_.outputs}));
   if (!(settings.expert_decay >= 0.0) || !(settings.gate_decay >= 0.0)) {
     return absl::InvalidArgumentError(
         absl::StrFormat("decay must be >= 0, got %g and %g", settings.expert_decay, settings.gate_decay));

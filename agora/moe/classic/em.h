@@ -59,4 +59,20 @@ struct EmSteps {
 };
 EmReport run_em(const EmSettings& settings, const EmSteps& steps);
 
+// The same for a mixture that copies: held_out may be null.
+template <class Mixture, class Iterate>
+EmReport run_em(Mixture& mixture, const Examples& examples, const Examples* held_out,
+                const EmSettings& settings, const Iterate& iterate) {
+  Mixture best = mixture;
+  EmSteps steps;
+  steps.iterate = iterate;
+  steps.objective = [&] { return mixture.penalised(examples, settings); };
+  if (held_out != nullptr) {
+    steps.held_out = [&] { return mixture.log_likelihood(*held_out); };
+    steps.keep = [&] { best = mixture; };
+    steps.restore = [&] { mixture = best; };
+  }
+  return run_em(settings, steps);
+}
+
 }  // namespace agora::moe::classic

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <string>
 
 #include "absl/strings/str_format.h"
 #include "agora/base/check.h"
@@ -44,6 +45,11 @@ Status check_targets(const Examples& e) {
   return absl::OkStatus();
 }
 
+std::string text_of(const ExampleShape& shape) {
+  return absl::StrFormat("%d columns to %d %s", shape.width, shape.outputs,
+                         shape.task == Task::regression ? "numbers" : "classes");
+}
+
 }  // namespace
 
 Status validate(const Examples& examples) {
@@ -53,6 +59,18 @@ Status validate(const Examples& examples) {
   }
   AGORA_RETURN_IF_ERROR(check_finite(examples.x, "inputs"));
   return check_targets(examples);
+}
+
+Status validate(const Examples& examples, const Examples* held_out, const ExampleShape& shape) {
+  for (const Examples* each : {&examples, held_out}) {
+    if (each == nullptr) continue;
+    AGORA_RETURN_IF_ERROR(validate(*each));
+    if (each->shape() != shape) {
+      return absl::InvalidArgumentError(
+          absl::StrFormat("the mixture takes %s; got %s", text_of(shape), text_of(each->shape())));
+    }
+  }
+  return absl::OkStatus();
 }
 
 Examples select(const Examples& examples, std::span<const int64_t> which) {

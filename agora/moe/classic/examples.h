@@ -18,6 +18,15 @@ namespace agora::moe::classic {
 
 enum class Task : uint8_t { regression, classification };
 
+// What a mixture was made for.
+struct ExampleShape {
+  int64_t width = 0;  // D
+  Task task = Task::regression;
+  int64_t outputs = 0;  // O
+
+  bool operator==(const ExampleShape&) const = default;
+};
+
 struct Examples {
   Matrix x{};                    // [N, D]
   Matrix d{};                    // [N, O] in regression, empty in classification
@@ -29,11 +38,15 @@ struct Examples {
   Task task() const { return classes > 0 ? Task::classification : Task::regression; }
   // Numbers an expert answers with: O in regression, the number of classes in classification.
   int64_t outputs() const { return classes > 0 ? classes : d.cols; }
+  ExampleShape shape() const { return {width(), task(), outputs()}; }
 };
 
 // InvalidArgument for no rows, no columns, sizes that disagree, a value that is not finite, or a label out of
 // range; it names the row.
 Status validate(const Examples& examples);
+
+// Both sets are valid and of this shape; held_out may be null.
+Status validate(const Examples& examples, const Examples* held_out, const ExampleShape& shape);
 
 // The rows named by `which`, in its order. Every number must be in [0, rows).
 Examples select(const Examples& examples, std::span<const int64_t> which);

@@ -33,12 +33,6 @@ Matrix branch_responsibility(const Matrix& leaf, int64_t gate, int64_t branches,
   return sum;
 }
 
-std::vector<double> column(const Matrix& m, int64_t c) {
-  std::vector<double> out(m.rows);
-  for (int64_t n = 0; n < m.rows; ++n) out[n] = m(n, c);
-  return out;
-}
-
 Status validate_shape(const TreeShape& shape) {
   if (shape.branching.empty()) return absl::InvalidArgumentError("a tree needs at least one level of gates");
   int64_t leaves = 1;
@@ -67,22 +61,20 @@ StatusOr<HierarchicalMixture> HierarchicalMixture::make(const Examples& examples
   AGORA_RETURN_IF_ERROR(validate(examples));
   AGORA_RETURN_IF_ERROR(validate_shape(shape));
   HierarchicalMixture tree;
-  tree.width_ = examples.width();
-  tree.outputs_ = examples.outputs();
   int64_t nodes = 1;
   for (const int branches : shape.branching) {
-    Level level{branches, std::vector<Matrix>(nodes, Matrix(branches, tree.width_ + 1))};
+    Level level{branches, std::vector<Matrix>(nodes, Matrix(branches, examples.width() + 1))};
     for (Matrix& gate : level.gates) fill_normal(shape.spread, rng, gate);
     tree.levels_.push_back(std::move(level));
     nodes *= branches;
   }
-  tree.experts_.assign(nodes, LinearExpert(tree.width_, examples.task(), tree.outputs_));
-  for (LinearExpert& expert : tree.experts_) fill_normal(kExpertNoise, rng, expert.weights);
+  tree.experts_ = LinearExperts(nodes, examples.shape());
+  for (LinearExpert& expert : tree.experts_.all()) fill_normal(kExpertNoise, rng, expert.weights);
   return tree;
 }
 
 Matrix HierarchicalMixture::log_gates(const Matrix& x) const {
-  AGORA_CHECK_EQ(x.cols, width_);
+  AGORA_CHECK_EQ(x.cols, experts_.shape().width);
   Matrix nodes(x.rows, 1);  // log of the gate product down to each node of the level reached
   for (const Level& level : levels_) {
     Matrix next(x.rows, nodes.cols * level.branches);
@@ -100,11 +92,7 @@ Matrix HierarchicalMixture::log_gates(const Matrix& x) const {
 
 Matrix HierarchicalMixture::log_joint(const Examples& examples) const {
   Matrix joint = log_gates(examples.x);
-  std::vector<double> density(examples.rows());
-  for (int64_t e = 0; e < experts(); ++e) {
-    experts_[e].log_densities(examples, density);
-    for (int64_t n = 0; n < examples.rows(); ++n) joint(n, e) += density[n];
-  }
+  experts_.add_log_densities(examples, joint);
   return joint;
 }
 
@@ -119,51 +107,24 @@ void HierarchicalMixture::maximise(const Examples& examples, const Matrix& respo
       fit_softmax(examples.x, target, settings.gate, level.gates[i]);
     }
   }
-  for (int64_t e = 0; e < experts(); ++e) {
-    experts_[e].fit(examples, column(responsibility, e), settings.expert);
-  }
+  experts_.fit(examples, responsibility, settings.expert);
 }
 
 StatusOr<EmReport> HierarchicalMixture::fit(const Examples& examples, const EmSettings& settings,
                                             const Examples* held_out) {
   AGORA_RETURN_IF_ERROR(classic::validate(settings));
-  for (const Examples* e : {&examples, held_out}) {
-    if (e == nullptr) continue;
-    AGORA_RETURN_IF_ERROR(validate(*e));
-    if (e->width() != width_ || e->outputs() != outputs_) {
-      return absl::InvalidArgumentError(
-          absl::StrFormat("the mixture takes %d columns to %d outputs; got %d to %d", width_, outputs_,
-                          e->width(), e->outputs()));
-    }
-  }
-  HierarchicalMixture best;
-  EmSteps steps;
-  steps.iterate = [&](double temperature) {
+  AGORA_RETURN_IF_ERROR(validate(examples, held_out, experts_.shape()));
+  return run_em(*this, examples, held_out, settings, [&](double temperature) {
     Matrix joint = log_joint(examples);
     responsibilities(joint, temperature);
     maximise(examples, joint, settings);
-  };
-  steps.objective = [&] { return penalised(examples, settings); };
-  if (held_out != nullptr) {
-    steps.held_out = [&] { return log_likelihood(*held_out); };
-    steps.keep = [&] { best = *this; };
-    steps.restore = [&] { *this = best; };
-  }
-  return run_em(settings, steps);
+  });
 }
 
 Matrix HierarchicalMixture::predict(const Matrix& x) const {
   Matrix gate = log_gates(x);
   exponentiate(gate.values);
-  Matrix out(x.rows, outputs_);
-  std::vector<double> answer(outputs_);
-  for (int64_t n = 0; n < x.rows; ++n) {
-    for (int64_t e = 0; e < experts(); ++e) {
-      experts_[e].predict(x.row(n), answer);
-      add_scaled(gate(n, e), answer, out.row(n));
-    }
-  }
-  return out;
+  return experts_.mix(gate, x);
 }
 
 Explanation HierarchicalMixture::explain(const Examples& examples) const {
@@ -183,16 +144,14 @@ double HierarchicalMixture::penalised(const Examples& examples, const EmSettings
   for (const Level& level : levels_) {
     for (const Matrix& gate : level.gates) sum += ridge_log_prior(settings.gate.ridge, gate);
   }
-  for (const LinearExpert& expert : experts_) sum += expert.log_prior(settings.expert.ridge);
-  return sum;
+  return sum + experts_.log_prior(settings.expert.ridge);
 }
 
 int64_t HierarchicalMixture::parameters() const {
-  int64_t count = 0;
+  int64_t count = experts_.parameters();
   for (const Level& level : levels_) {
     for (const Matrix& gate : level.gates) count += gate.rows * gate.cols;
   }
-  for (const LinearExpert& expert : experts_) count += expert.parameters();
   return count;
 }
 

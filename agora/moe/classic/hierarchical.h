@@ -19,7 +19,7 @@
 #include "agora/base/rng.h"
 #include "agora/moe/classic/em.h"
 #include "agora/moe/classic/examples.h"
-#include "agora/moe/classic/linear_expert.h"
+#include "agora/moe/classic/linear_experts.h"
 
 namespace agora::moe::classic {
 
@@ -52,7 +52,7 @@ class HierarchicalMixture {
   double log_likelihood(const Examples& examples) const;
   double penalised(const Examples& examples, const EmSettings& settings) const;
 
-  int64_t experts() const { return static_cast<int64_t>(experts_.size()); }
+  int64_t experts() const { return experts_.count(); }
   int64_t parameters() const;
 
  private:
@@ -70,9 +70,7 @@ class HierarchicalMixture {
     std::vector<Matrix> gates;  // each [branches, D + 1]
   };
   std::vector<Level> levels_;
-  std::vector<LinearExpert> experts_;
-  int64_t width_ = 0;
-  int64_t outputs_ = 0;
+  LinearExperts experts_;
 };
 
 }  // namespace agora::moe::classic

@@ -101,6 +101,11 @@ TEST(HierarchicalMixture, RefusesBadInput) {
   const Examples wider = random_examples(Task::classification, 10, 3, 3, rng);
   EXPECT_FALSE(tree->fit(wider, {}).ok());
   EXPECT_FALSE(tree->fit(good, {}, &wider).ok());
+  auto local = LocalisedMixture::make(good, {}, Rng(1));
+  ASSERT_TRUE(local.ok());
+  const Examples numbers = random_examples(Task::regression, 10, 2, 3, rng);  // as many, and no labels
+  EXPECT_THAT(std::string(tree->fit(numbers, {}).status().message()), testing::HasSubstr("3 classes"));
+  EXPECT_THAT(std::string(local->fit(numbers, {}).status().message()), testing::HasSubstr("3 numbers"));
 }
 
 }  // namespace

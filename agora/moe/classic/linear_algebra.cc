@@ -45,6 +45,12 @@ double off_diagonal(const Matrix& a) {
 
 }  // namespace
 
+std::vector<double> column(const Matrix& m, int64_t c) {
+  std::vector<double> out(m.rows);
+  for (int64_t r = 0; r < m.rows; ++r) out[r] = m(r, c);
+  return out;
+}
+
 double dot(std::span<const double> a, std::span<const double> b) {
   double sum = 0.0;
   for (size_t i = 0; i < a.size(); ++i) sum += a[i] * b[i];

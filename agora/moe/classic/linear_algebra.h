@@ -30,6 +30,8 @@ struct Matrix {
   friend bool operator==(const Matrix&, const Matrix&) = default;
 };
 
+std::vector<double> column(const Matrix& m, int64_t c);
+
 double dot(std::span<const double> a, std::span<const double> b);
 
 // y += scale * x

@@ -63,27 +63,26 @@ StatusOr<LocalisedMixture> LocalisedMixture::make(const Examples& examples, cons
   AGORA_RETURN_IF_ERROR(validate_shape(shape));
   LocalisedMixture m;
   m.shape_ = shape;
-  m.width_ = examples.width();
-  m.outputs_ = examples.outputs();
+  const int64_t width = examples.width();
   for (const int64_t row : spread_rows(examples.x, shape.experts, rng)) {
     const auto at = examples.x.row(row);
-    Region region{-std::log(shape.experts), {at.begin(), at.end()}, Matrix(m.width_, m.width_)};
-    for (int64_t i = 0; i < m.width_; ++i) region.factor(i, i) = shape.region_width;
+    Region region{-std::log(shape.experts), {at.begin(), at.end()}, Matrix(width, width)};
+    for (int64_t i = 0; i < width; ++i) region.factor(i, i) = shape.region_width;
     m.regions_.push_back(std::move(region));
   }
-  m.experts_.assign(shape.experts, LinearExpert(m.width_, examples.task(), m.outputs_));
+  m.experts_ = LinearExperts(shape.experts, examples.shape());
   return m;
 }
 
 Matrix LocalisedMixture::log_regions(const Matrix& x) const {
-  AGORA_CHECK_EQ(x.cols, width_);
+  AGORA_CHECK_EQ(x.cols, width());
   Matrix out(x.rows, experts());
-  std::vector<double> offset(width_);
+  std::vector<double> offset(width());
   for (int64_t e = 0; e < experts(); ++e) {
     const Region& region = regions_[e];
     const double scale =
         region.log_share - 0.5 * (cholesky_log_determinant(region.factor) +
-                                  static_cast<double>(width_) * std::log(2.0 * std::numbers::pi));
+                                  static_cast<double>(width()) * std::log(2.0 * std::numbers::pi));
     for (int64_t n = 0; n < x.rows; ++n) {
       std::ranges::transform(x.row(n), region.centre, offset.begin(), std::minus<>());
       cholesky_solve_lower(region.factor, offset);
@@ -95,11 +94,7 @@ Matrix LocalisedMixture::log_regions(const Matrix& x) const {
 
 Matrix LocalisedMixture::log_joint(const Examples& examples) const {
   Matrix joint = log_regions(examples.x);
-  std::vector<double> density(examples.rows());
-  for (int64_t e = 0; e < experts(); ++e) {
-    experts_[e].log_densities(examples, density);
-    for (int64_t n = 0; n < examples.rows(); ++n) joint(n, e) += density[n];
-  }
+  experts_.add_log_densities(examples, joint);
   return joint;
 }
 
@@ -113,62 +108,40 @@ void LocalisedMixture::fit_region(const Matrix& x, std::span<const double> weigh
     for (int64_t n = 0; n < x.rows; ++n) add_scaled(weight[n] / total, x.row(n), region.centre);
   }
   const double rows = total + shape_.region_strength;
-  Matrix covariance(width_, width_);
-  std::vector<double> offset(width_);
+  Matrix covariance(width(), width());
+  std::vector<double> offset(width());
   for (int64_t n = 0; n < x.rows; ++n) {
     std::ranges::transform(x.row(n), region.centre, offset.begin(), std::minus<>());
-    for (int64_t i = 0; i < width_; ++i) add_scaled(weight[n] / rows * offset[i], offset, covariance.row(i));
+    for (int64_t i = 0; i < width(); ++i) add_scaled(weight[n] / rows * offset[i], offset, covariance.row(i));
   }
   const double prior = shape_.region_strength / rows * shape_.region_width * shape_.region_width;
-  for (int64_t i = 0; i < width_; ++i) covariance(i, i) += prior;
+  for (int64_t i = 0; i < width(); ++i) covariance(i, i) += prior;
   if (cholesky_factor(covariance)) region.factor = std::move(covariance);
+}
+
+void LocalisedMixture::maximise(const Examples& examples, const Matrix& responsibility,
+                                const EmSettings& settings) {
+  for (int64_t e = 0; e < experts(); ++e) {
+    fit_region(examples.x, column(responsibility, e), regions_[e]);
+  }
+  experts_.fit(examples, responsibility, settings.expert);
 }
 
 StatusOr<EmReport> LocalisedMixture::fit(const Examples& examples, const EmSettings& settings,
                                          const Examples* held_out) {
   AGORA_RETURN_IF_ERROR(classic::validate(settings));
-  for (const Examples* e : {&examples, held_out}) {
-    if (e == nullptr) continue;
-    AGORA_RETURN_IF_ERROR(validate(*e));
-    if (e->width() != width_ || e->outputs() != outputs_) {
-      return absl::InvalidArgumentError(
-          absl::StrFormat("the mixture takes %d columns to %d outputs; got %d to %d", width_, outputs_,
-                          e->width(), e->outputs()));
-    }
-  }
-  LocalisedMixture best;
-  EmSteps steps;
-  steps.iterate = [&](double temperature) {
+  AGORA_RETURN_IF_ERROR(validate(examples, held_out, experts_.shape()));
+  return run_em(*this, examples, held_out, settings, [&](double temperature) {
     Matrix joint = log_joint(examples);
     responsibilities(joint, temperature);
-    std::vector<double> weight(examples.rows());
-    for (int64_t e = 0; e < experts(); ++e) {
-      for (int64_t n = 0; n < examples.rows(); ++n) weight[n] = joint(n, e);
-      fit_region(examples.x, weight, regions_[e]);
-      experts_[e].fit(examples, weight, settings.expert);
-    }
-  };
-  steps.objective = [&] { return penalised(examples, settings); };
-  if (held_out != nullptr) {
-    steps.held_out = [&] { return log_likelihood(*held_out); };
-    steps.keep = [&] { best = *this; };
-    steps.restore = [&] { *this = best; };
-  }
-  return run_em(settings, steps);
+    maximise(examples, joint, settings);
+  });
 }
 
 Matrix LocalisedMixture::predict(const Matrix& x) const {
   Matrix gate = log_regions(x);
   responsibilities(gate);
-  Matrix out(x.rows, outputs_);
-  std::vector<double> answer(outputs_);
-  for (int64_t n = 0; n < x.rows; ++n) {
-    for (int64_t e = 0; e < experts(); ++e) {
-      experts_[e].predict(x.row(n), answer);
-      add_scaled(gate(n, e), answer, out.row(n));
-    }
-  }
-  return out;
+  return experts_.mix(gate, x);
 }
 
 Explanation LocalisedMixture::explain(const Examples& examples) const {
@@ -188,10 +161,10 @@ double LocalisedMixture::penalised(const Examples& examples, const EmSettings& s
   Matrix joint = log_joint(examples);
   double sum = responsibilities(joint);
   const double scatter = shape_.region_width * shape_.region_width;
-  std::vector<double> unit(width_);
+  std::vector<double> unit(width());
   for (const Region& region : regions_) {
     double trace = 0.0;  // of the covariance's inverse
-    for (int64_t i = 0; i < width_; ++i) {
+    for (int64_t i = 0; i < width(); ++i) {
       std::ranges::fill(unit, 0.0);
       unit[i] = 1.0;
       cholesky_solve_lower(region.factor, unit);
@@ -199,14 +172,11 @@ double LocalisedMixture::penalised(const Examples& examples, const EmSettings& s
     }
     sum -= 0.5 * shape_.region_strength * (cholesky_log_determinant(region.factor) + scatter * trace);
   }
-  for (const LinearExpert& expert : experts_) sum += expert.log_prior(settings.expert.ridge);
-  return sum;
+  return sum + experts_.log_prior(settings.expert.ridge);
 }
 
 int64_t LocalisedMixture::parameters() const {
-  int64_t count = experts() * (1 + width_ + width_ * (width_ + 1) / 2);
-  for (const LinearExpert& expert : experts_) count += expert.parameters();
-  return count;
+  return experts() * (1 + width() + width() * (width() + 1) / 2) + experts_.parameters();
 }
 
 }  // namespace agora::moe::classic

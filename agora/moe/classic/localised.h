@@ -18,7 +18,7 @@
 #include "agora/base/rng.h"
 #include "agora/moe/classic/em.h"
 #include "agora/moe/classic/examples.h"
-#include "agora/moe/classic/linear_expert.h"
+#include "agora/moe/classic/linear_experts.h"
 
 namespace agora::moe::classic {
 
@@ -50,7 +50,7 @@ class LocalisedMixture {
   // sum over rows of log p(x, d) and the priors: what EM climbs.
   double penalised(const Examples& examples, const EmSettings& settings) const;
 
-  int64_t experts() const { return static_cast<int64_t>(experts_.size()); }
+  int64_t experts() const { return experts_.count(); }
   int64_t parameters() const;
 
  private:
@@ -61,16 +61,16 @@ class LocalisedMixture {
   };
 
   LocalisedMixture() = default;
+  int64_t width() const { return experts_.shape().width; }
   // log (share_e N(x_n; centre_e, covariance_e)), [N, E].
   Matrix log_regions(const Matrix& x) const;
   Matrix log_joint(const Examples& examples) const;
+  void maximise(const Examples& examples, const Matrix& responsibility, const EmSettings& settings);
   void fit_region(const Matrix& x, std::span<const double> weight, Region& region) const;
 
   RegionShape shape_;
   std::vector<Region> regions_;
-  std::vector<LinearExpert> experts_;
-  int64_t width_ = 0;
-  int64_t outputs_ = 0;
+  LinearExperts experts_;
 };
 
 }  // namespace agora::moe::classic

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <iostream>
 #include <random>
+#include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
@@ -78,21 +79,23 @@ Status ask_swarm(const PlaceFlags& place, const serve::AskRequest& request, bool
   AGORA_RETURN_IF_ERROR(serve::validate(request));
   AGORA_ASSIGN_OR_RETURN(const auto client, SwarmClient::open(place, interrupt));
   AGORA_RETURN_IF_ERROR(client->anyone().status());
-  if (!json) std::cout << request.prompt << std::flush;
   const RealClock clock;
   const int64_t begin_ns = clock.now_ns();
   serve::AskSettings settings;
   settings.trace = random_number();
   settings.interrupted = [&] { return interrupt.load(); };
   std::string text;
-  const StatusOr<serve::SwarmAnswer> answer =
-      serve::ask_swarm({client->transport(), clock, [&] { return servers_of(*client); }}, request, settings,
-                       [&](std::string_view piece) {
-                         text += piece;
-                         if (!json) std::cout << piece << std::flush;
-                       });
+  bool begun = false;  // the prompt is shown before the first piece, not before an error
+  const auto show = [&](std::string_view piece) {
+    text += piece;
+    if (json) return;
+    if (!std::exchange(begun, true)) std::cout << request.prompt;
+    std::cout << piece << std::flush;
+  };
+  const StatusOr<serve::SwarmAnswer> answer = serve::ask_swarm(
+      {client->transport(), clock, [&] { return servers_of(*client); }}, request, settings, show);
   if (!answer.ok()) {
-    if (!json) std::cout << std::endl;
+    if (begun) std::cout << std::endl;
     return interrupt.load() ? absl::OkStatus() : answer.status();
   }
   const double seconds = static_cast<double>(clock.now_ns() - begin_ns) * 1e-9;
@@ -102,6 +105,7 @@ Status ask_swarm(const PlaceFlags& place, const serve::AskRequest& request, bool
                      .dump(-1, ' ', false, Json::error_handler_t::replace)
               << std::endl;
   } else {
+    if (!begun) show("");
     print_end(*answer, rate, settings.trace);
   }
   return absl::OkStatus();
