@@ -156,10 +156,10 @@ void Host::State::on_changed(const std::vector<ExpertName>& experts) {
 void Host::State::set_claim_timer() {
   loop.cancel(claim_timer);
   claim_timer = {};
-  if (leaving || leadership.next_ns() == INT64_MAX) return;
+  if (leave_saved || leadership.next_ns() == INT64_MAX) return;
   claim_timer = loop.at(leadership.next_ns(), [weak = weak_from_this(), due_ns = leadership.next_ns()] {
     const std::shared_ptr<State> self = weak.lock();
-    if (self == nullptr || self->leaving) return;  // who leaves claims nothing any more
+    if (self == nullptr || self->leave_saved) return;  // who is as good as gone claims nothing any more
     if (!self->stood_still(due_ns)) self->apply(self->leadership.on_timer(self->loop.now_ns()));
     self->set_claim_timer();
   });

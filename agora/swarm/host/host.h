@@ -119,7 +119,8 @@ class Host {
 
   // Fills in what a host says: host, held, retired, newcomers, room, step.
   void describe(PeerState& state) const;
-  // done runs on the loop when nothing is led here any more, or after leave_ns_max.
+  // done runs on the loop when nothing is led here any more and nothing waits for this host to lead it, or
+  // after leave_ns_max.
   void leave(std::function<void()> done);
 
   HostStatus status() const;

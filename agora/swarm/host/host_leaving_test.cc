@@ -54,5 +54,38 @@ TEST(LeavingHost, IsSucceededWithoutDispute) {
   EXPECT_EQ(stepped_down(), before);
 }
 
+// Seed 6381 of random scenarios: who led had died, the leaving host alone had the last weights, and left with
+// them.
+TEST(LeavingHost, HandsOverWhatOnlyItHas) {
+  SwarmSpec spec = test_spec();
+  spec.replicas = 2;
+  base::VirtualLoop loop;
+  auto network = std::make_shared<peers::LoopbackNetwork>(loop);
+  Gossip gossip(loop);
+  moe::TestCompute machine{1};
+  std::vector<std::unique_ptr<TestNode>> nodes;
+  for (int i = 1; i <= 3; ++i) {
+    nodes.push_back(std::make_unique<TestNode>(loop, network, gossip, machine, spec, i, HostOptions{}));
+    loop.run_for(350 * kMillisecondNs);
+  }
+  loop.run_for(60 * kSecondNs);
+  const auto holds = [&](int node, ExpertName name) {
+    return std::ranges::any_of(nodes[node]->store->holdings(),
+                               [&](const Holding& h) { return h.name == name; });
+  };
+  std::vector<ExpertName> orphans;
+  for (const Holding& held : nodes[1]->store->holdings()) {
+    if (nodes[0]->leads(held.name) && !holds(2, held.name)) orphans.push_back(held.name);
+  }
+  ASSERT_FALSE(orphans.empty());
+  nodes[0]->directory.expire(kToldAfterNs);
+  nodes[0].reset();
+  loop.run_for(200 * kMillisecondNs);  // all know it, and nobody has claimed yet
+  bool done = false;
+  nodes[1]->host->leave([&] { done = true; });
+  while (!done) ASSERT_TRUE(loop.step());
+  for (const ExpertName name : orphans) EXPECT_TRUE(nodes[2]->leads(name)) << name.expert.value;
+}
+
 }  // namespace
 }  // namespace agora::swarm

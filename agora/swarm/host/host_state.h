@@ -219,7 +219,7 @@ struct Host::State : std::enable_shared_from_this<Host::State> {
   bool leaving = false;
   int64_t leave_until_ns = 0;
   base::TimerId leave_timer;
-  bool leave_saved = false;
+  bool leave_saved = false;  // or it is being saved: nothing more is claimed
   std::function<void()> left;
 
   HostStatus counts;  // published as status

@@ -353,10 +353,12 @@ void Host::State::take_over(const std::shared_ptr<peers::IncomingCall>& call) {
 // ---- leaving
 
 // A successor leads without dispute only when it is known to: who has gone before that seems to have died.
+// What nobody leads may be at its freshest here, or only here: it is claimed, then handed over.
 void Host::State::leave_next() {
   if (!left) return;
-  bool led = false, may = false, unheard = false;
   const bool in_time = loop.now_ns() < leave_until_ns;
+  const bool claims = in_time && leadership.next_ns() != INT64_MAX;
+  bool led = false, may = false, unheard = false;
   for (const auto& [name, mine] : own) {
     if (in_time && leadership.awaits_successor(name, loop.now_ns())) unheard = true;
     if (mine.role != Role::leader || !mine.ready) continue;
@@ -366,7 +368,7 @@ void Host::State::leave_next() {
     may = true;
     hand_over(name, to);
   }
-  const bool waits = unheard || (led && (hand_overs_running > 0 || may));
+  const bool waits = claims || unheard || (led && (hand_overs_running > 0 || may));
   loop.cancel(leave_timer);
   if (waits) {
     leave_timer = loop.after(kLeaveAgainNs, [weak = weak_from_this()] {
