@@ -1,6 +1,7 @@
 // Putting messages together, and showing foreign names in them.
 //
 //   absl::InvalidArgumentError(concat(file, ": tensor ", in_quotes(name), " has shape ", listed(shape)));
+//   return about(file, status);
 //
 // In place of absl::StrCat, which does not take std::string_view where absl was built for older C++ (Debian's
 // is). Any thread.
@@ -12,6 +13,7 @@
 #include <type_traits>
 
 #include "absl/strings/escaping.h"
+#include "agora/base/result.h"
 
 namespace agora::base {
 
@@ -53,6 +55,11 @@ std::string listed(const List& list) {
   std::string text = "[";
   for (const auto& item : list) text += concat(text.size() > 1 ? ", " : "", item);
   return text + "]";
+}
+
+// The same error, its message begun with what it is about: "--listen: ...".
+inline Status about(std::string_view what, const Status& error) {
+  return Status(error.code(), concat(what, ": ", error.message()));
 }
 
 }  // namespace agora::base

@@ -24,9 +24,9 @@ StatusOr<Ports> open_ports(base::Loop& loop, const Endpoint& listen,
     if (dht.ok()) return Ports{std::move(transport), *std::move(dht)};
     refused.push_back(std::move(transport));
     if (absl::IsUnavailable(dht.status()) && refused.size() < tries) continue;
-    return Status(dht.status().code(),
-                  base::concat(Endpoint{listen.host, port}.text(), ": the directory's port is ",
-                               dht_port(port), ": ", std::string(dht.status().message())));
+    return base::about(
+        base::concat(Endpoint{listen.host, port}.text(), ": the directory's port is ", dht_port(port)),
+        dht.status());
   }
 }
 

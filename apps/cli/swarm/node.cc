@@ -5,8 +5,8 @@
 #include <ctime>
 #include <random>
 
-#include "absl/strings/str_cat.h"
 #include "agora/base/run_on.h"
+#include "agora/base/text.h"
 #include "agora/peers/directory/swarm_directory.h"
 #include "agora/peers/ports.h"
 #include "agora/peers/transport/grpc/grpc_transport.h"
@@ -87,9 +87,7 @@ Status Node::open_ports() {
   AGORA_ASSIGN_OR_RETURN(config.swarm_key, swarm_key_in(flags_.swarm_key_file));
   StatusOr<peers::Ports> ports = peers::open_ports(
       *loop_, config.listen, [&] { return peers::GrpcTransport::start(identity_, config); });
-  if (!ports.ok()) {
-    return Status(ports.status().code(), absl::StrCat("--listen: ", std::string(ports.status().message())));
-  }
+  if (!ports.ok()) return base::about("--listen", ports.status());
   transport_ = std::move(ports->transport);
   dht_ = std::move(ports->dht);
   endpoint_ = {config.listen.host, transport_->endpoint().port};

@@ -6,6 +6,7 @@
 #include <tuple>
 
 #include "absl/strings/str_cat.h"
+#include "agora/base/text.h"
 #include "agora/peers/identity/identity.h"
 #include "agora/peers/transport/grpc/grpc_transport.h"
 #include "agora/swarm/wire/method.h"
@@ -138,7 +139,7 @@ peers::Reply SwarmClient::ask(const dashboard::PeerEntry& peer, peers::Method me
 }
 
 Status failure(const peers::Reply& reply, const peers::Endpoint& at) {
-  return Status(reply.status.code(), absl::StrCat(at.text(), ": ", std::string(reply.status.message())));
+  return base::about(at.text(), reply.status);
 }
 
 }  // namespace agora::cli

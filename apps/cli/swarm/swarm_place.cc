@@ -3,6 +3,7 @@
 #include <filesystem>
 
 #include "absl/strings/str_cat.h"
+#include "agora/base/text.h"
 #include "agora/weights/atomic_file.h"
 #include "agora/weights/strict_json.h"
 #include <nlohmann/json.hpp>
@@ -69,7 +70,7 @@ StatusOr<std::optional<peers::SwarmKey>> swarm_key_in(const std::string& file) {
   if (file.empty()) return std::nullopt;
   const StatusOr<peers::SwarmKey> key = peers::load_swarm_key(file);
   if (key.ok()) return *key;
-  return Status(key.status().code(), absl::StrCat("--swarm-key ", std::string(key.status().message())));
+  return base::about("--swarm-key", key.status());
 }
 
 Status write_place(const std::string& dir, const SwarmPlace& place) {

@@ -6,6 +6,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "agora/base/text.h"
 #include "agora/train/swarm_spec.h"
 #include "agora/weights/atomic_file.h"
 
@@ -167,8 +168,7 @@ StatusOr<swarm::SwarmSpec> read_spec_file(const std::string& file) {
   };
   StatusOr<swarm::SwarmSpec> spec = read();
   if (spec.ok()) return spec;
-  return Status(spec.status().code(),
-                absl::StrCat("--spec ", file, ": ", std::string(spec.status().message())));
+  return base::about(absl::StrCat("--spec ", file), spec.status());
 }
 
 }  // namespace agora::cli
