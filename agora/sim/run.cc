@@ -103,6 +103,7 @@ Run::Run(const Scenario& scenario, uint64_t seed) : scenario_(scenario), seed_(s
   HostSettings host = host_settings(scenario_);
   GateSettings gate = gate_settings(scenario_);
   rare_ = force_rare(scenario_, world_->rng().fork("rare"), host, gate);
+  gives_up_at_once_ = host.options.probe_failures_max == 1;
   for (int64_t i = 0; i < scenario_.hosts; ++i) world_->add_host(host);
   for (int64_t i = 0; i < scenario_.gates; ++i) world_->add_gate(gate);
   for (int64_t i = 0; i < scenario_.trainers; ++i) {

@@ -49,6 +49,8 @@ class Run {
   // Called every sample_ns of virtual time, and at the end: for checkers that look at state.
   void each_sample(std::function<void(World&, bool calm)> look) { looks_.push_back(std::move(look)); }
   int64_t sample_ns() const { return sample_ns_; }
+  // A limit that was set very low: one probe that comes late, and a host that lives is taken for dead.
+  bool gives_up_at_once() const { return gives_up_at_once_; }
 
   RunReport go();
 
@@ -59,6 +61,7 @@ class Run {
   const Scenario scenario_;
   const uint64_t seed_;
   std::vector<std::string> rare_;
+  bool gives_up_at_once_ = false;
   int64_t sample_ns_;
   Histories histories_;
   Tally tally_;

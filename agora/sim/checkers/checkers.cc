@@ -28,7 +28,8 @@ void Checkers::watch(Run& run, const Scenario& scenario) {
   add(std::make_unique<AnswersAddUp>(world, verdict_));
   add(std::make_unique<UpdatesAppliedOnce>(lines_, verdict_));
   if (arrive) {
-    add(std::make_unique<LossWindowKept>(lines_, ns_of(scenario.loss_window_s), verdict_));
+    add(std::make_unique<LossWindowKept>(lines_, ns_of(scenario.loss_window_s), run.gives_up_at_once(),
+                                         verdict_));
     add(std::make_unique<ExpertsSurvive>(world, lines_, verdict_));
   }
   add(std::make_unique<LeadersAgree>(arrive, verdict_));

@@ -83,9 +83,9 @@ void LossWindowKept::judge(const RoleFact& fact, const Leader& before) {
   if (theirs == nullptr || ours == nullptr) return;
   const int64_t end_ns = lives ? fact.at_ns : before.end_ns;
   const bool unseen = fact.at_ns - before.since_ns < kSeenNs;
-  const bool asked = before.end != End::crashed && !unseen;
-  const int64_t kept_ns = asked ? end_ns : end_ns - loss_window_ns_;
-  if (!lives && !followed_since(fact.expert, before.peer, kept_ns)) return;
+  const bool dead = lives ? doubted_ : before.end == End::crashed;  // as far as the others know
+  const int64_t kept_ns = dead || unseen ? end_ns - loss_window_ns_ : end_ns;
+  if ((dead || !lives) && !followed_since(fact.expert, before.peer, kept_ns)) return;
   const auto missing = theirs->beyond(*ours);
   const auto lost = std::ranges::count_if(missing, [&](const auto* u) { return u->at_ns < kept_ns; });
   if (lost == 0) return;

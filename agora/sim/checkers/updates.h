@@ -1,6 +1,6 @@
 // Updates are applied once, kept, and come from somewhere.
 //
-//   UpdatesAppliedOnce once(lines, verdict);   LossWindowKept kept(lines, loss_window_ns, verdict);
+//   UpdatesAppliedOnce once(lines, verdict);   LossWindowKept kept(lines, loss_window_ns, false, verdict);
 //
 // Tell them of a fact before Lines. One thread.
 #pragma once
@@ -31,15 +31,19 @@ class UpdatesAppliedOnce final : public Checker {
 };
 
 // Where messages arrive in time: who leads after another has all that it took until loss_window before it
-// died, and everything if it lives or left: then it was asked to.
+// died, and everything if it lives or left: then it was asked to. Where one that lives may be taken for dead
+// (doubted), it counts as that.
 //
 // What died is kept by those who followed: it is judged where at least one of them was a replica a window
 // before the death and has been since. If all went within a record's life (nobody knows until then that the
 // last follower is dead, so nobody takes its place), the weights come from a disk, as old as its last save.
 class LossWindowKept final : public Checker {
  public:
-  LossWindowKept(const Lines& lines, int64_t loss_window_ns, Verdict& verdict)
-      : Checker("loss window kept", verdict), lines_(lines), loss_window_ns_(loss_window_ns) {}
+  LossWindowKept(const Lines& lines, int64_t loss_window_ns, bool doubted, Verdict& verdict)
+      : Checker("loss window kept", verdict),
+        lines_(lines),
+        loss_window_ns_(loss_window_ns),
+        doubted_(doubted) {}
 
   void on_life(const LifeFact& fact) override;
   void on_role(const RoleFact& fact) override;
@@ -60,6 +64,7 @@ class LossWindowKept final : public Checker {
 
   const Lines& lines_;
   const int64_t loss_window_ns_;
+  const bool doubted_;
   std::map<swarm::ExpertName, Leader> leaders_;              // of the greatest epoch
   std::map<swarm::ExpertName, Leader> before_;               // who led before those
   std::map<swarm::ExpertName, std::vector<Leader>> rivals_;  // who claimed the same epoch, and lead still
