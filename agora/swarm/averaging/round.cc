@@ -203,7 +203,8 @@ bool Round::others_are_checked() {
   for (auto& [peer, member] : members_) {
     if (member.standing != Standing::ready || member.answered > *lost_after_) continue;
     all = false;
-    if (member.number <= *lost_after_) ask(peer, member);
+    // No question waits: one was lost with its peer, of which a late message came since.
+    if (member.asked_ns == 0 || member.number <= *lost_after_) ask(peer, member);
   }
   return all;
 }
