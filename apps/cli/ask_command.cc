@@ -109,9 +109,7 @@ Status ask(const AskFlags& flags, const Interrupt& interrupt) {
 // The servers of a swarm answer; there is no model here.
 Status ask_elsewhere(const AskFlags& flags, const Interrupt& interrupt) {
   if (!flags.first || flags.second) {
-    return absl::InvalidArgumentError(
-        "expected agora ask --swarm \"text\": with --swarm no model is named, --run or --join says which "
-        "swarm");
+    return text_of_swarm_expected("ask");
   }
   return ask_swarm(flags.place,
                    {.prompt = prompt_of(*flags.first),

@@ -81,9 +81,7 @@ Status explain_elsewhere(const ExplainFlags& flags, const Interrupt& interrupt) 
   if (flags.first && flags.text.empty()) {
     return explain_swarm(flags.place, *flags.first, flags.json, interrupt);
   }
-  return absl::InvalidArgumentError(
-      "expected agora explain --swarm \"text\": with --swarm no model is named, --run or --join says which "
-      "swarm");
+  return text_of_swarm_expected("explain");
 }
 
 Status explain_here(const ExplainFlags& flags) {

@@ -10,6 +10,7 @@
 #pragma once
 
 #include <functional>
+#include <optional>
 #include <vector>
 
 #include "agora/moe/classic/linear_expert.h"
@@ -63,14 +64,14 @@ EmReport run_em(const EmSettings& settings, const EmSteps& steps);
 template <class Mixture, class Iterate>
 EmReport run_em(Mixture& mixture, const Examples& examples, const Examples* held_out,
                 const EmSettings& settings, const Iterate& iterate) {
-  Mixture best = mixture;
+  std::optional<Mixture> best;
   EmSteps steps;
   steps.iterate = iterate;
   steps.objective = [&] { return mixture.penalised(examples, settings); };
   if (held_out != nullptr) {
     steps.held_out = [&] { return mixture.log_likelihood(*held_out); };
     steps.keep = [&] { best = mixture; };
-    steps.restore = [&] { mixture = best; };
+    steps.restore = [&] { mixture = *best; };
   }
   return run_em(settings, steps);
 }

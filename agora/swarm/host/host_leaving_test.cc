@@ -5,13 +5,29 @@
 namespace agora::swarm {
 namespace {
 
-// Seed 3 of the simulator's chaos: its timer came again and again, at once, for a minute.
-TEST(LeavingHost, DoesNotSpinOnAClaimThatItWillNotMake) {
-  constexpr int kTasksMax = 10'000;
+class LeavingHost : public testing::Test {
+ protected:
+  // Three hosts that have shared the experts out.
+  void settle(int32_t replicas) {
+    SwarmSpec spec = test_spec();
+    spec.replicas = replicas;
+    for (int i = 1; i <= 3; ++i) {
+      nodes.push_back(std::make_unique<TestNode>(loop, network, gossip, machine, spec, i, HostOptions{}));
+      loop.run_for(350 * kMillisecondNs);  // so they publish one after the other
+    }
+    loop.run_for(60 * kSecondNs);
+  }
+
   base::VirtualLoop loop;
-  auto network = std::make_shared<peers::LoopbackNetwork>(loop);
-  Gossip gossip(loop);
+  std::shared_ptr<peers::LoopbackNetwork> network = std::make_shared<peers::LoopbackNetwork>(loop);
+  Gossip gossip{loop};
   moe::TestCompute machine{1};
+  std::vector<std::unique_ptr<TestNode>> nodes;
+};
+
+// Seed 3 of the simulator's chaos: its timer came again and again, at once, for a minute.
+TEST_F(LeavingHost, DoesNotSpinOnAClaimThatItWillNotMake) {
+  constexpr int kTasksMax = 10'000;
   TestNode node(loop, network, gossip, machine, test_spec(), 1, {});
   while (node.store->holdings().empty()) ASSERT_TRUE(loop.step());
   loop.run_for(200 * kMillisecondNs);  // it holds them and is about to claim that it leads
@@ -27,19 +43,8 @@ TEST(LeavingHost, DoesNotSpinOnAClaimThatItWillNotMake) {
 
 // It left as soon as it had handed over: the third replica heard of that before it heard who leads now, and
 // claimed too.
-TEST(LeavingHost, IsSucceededWithoutDispute) {
-  SwarmSpec spec = test_spec();
-  spec.replicas = 3;
-  base::VirtualLoop loop;
-  auto network = std::make_shared<peers::LoopbackNetwork>(loop);
-  Gossip gossip(loop);
-  moe::TestCompute machine{1};
-  std::vector<std::unique_ptr<TestNode>> nodes;
-  for (int i = 1; i <= 3; ++i) {
-    nodes.push_back(std::make_unique<TestNode>(loop, network, gossip, machine, spec, i, HostOptions{}));
-    loop.run_for(350 * kMillisecondNs);  // so they publish one after the other
-  }
-  loop.run_for(60 * kSecondNs);
+TEST_F(LeavingHost, IsSucceededWithoutDispute) {
+  settle(/*replicas=*/3);
   const auto stepped_down = [&] {
     return nodes[1]->host->status().stepped_down + nodes[2]->host->status().stepped_down;
   };
@@ -56,19 +61,8 @@ TEST(LeavingHost, IsSucceededWithoutDispute) {
 
 // Seed 6381 of random scenarios: who led had died, the leaving host alone had the last weights, and left with
 // them.
-TEST(LeavingHost, HandsOverWhatOnlyItHas) {
-  SwarmSpec spec = test_spec();
-  spec.replicas = 2;
-  base::VirtualLoop loop;
-  auto network = std::make_shared<peers::LoopbackNetwork>(loop);
-  Gossip gossip(loop);
-  moe::TestCompute machine{1};
-  std::vector<std::unique_ptr<TestNode>> nodes;
-  for (int i = 1; i <= 3; ++i) {
-    nodes.push_back(std::make_unique<TestNode>(loop, network, gossip, machine, spec, i, HostOptions{}));
-    loop.run_for(350 * kMillisecondNs);
-  }
-  loop.run_for(60 * kSecondNs);
+TEST_F(LeavingHost, HandsOverWhatOnlyItHas) {
+  settle(/*replicas=*/2);
   const auto holds = [&](int node, ExpertName name) {
     return std::ranges::any_of(nodes[node]->store->holdings(),
                                [&](const Holding& h) { return h.name == name; });

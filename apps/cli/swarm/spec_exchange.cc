@@ -5,6 +5,7 @@
 #include "absl/strings/str_cat.h"
 #include "agora/base/loop.h"
 #include "agora/base/mutex.h"
+#include "agora/base/text.h"
 #include "agora/swarm/wire/blob.h"
 #include "agora/swarm/wire/method.h"
 
@@ -85,9 +86,9 @@ StatusOr<swarm::SwarmSpec> fetch_spec(peers::Transport& transport, const std::ve
           fetch_from(transport, at, seconds / static_cast<double>(from.size()), interrupt);
       if (spec.ok()) return spec;
       if (interrupt.load()) return absl::CancelledError("interrupted while looking for the swarm");
-      const std::string text = absl::StrCat("--join ", at.text(), ": ", std::string(spec.status().message()));
-      if (!may_come(spec.status())) return Status(spec.status().code(), text);
-      if (first.ok()) first = absl::NotFoundError(text);
+      const Status told = base::about(absl::StrCat("--join ", at.text()), spec.status());
+      if (!may_come(told)) return told;
+      if (first.ok()) first = told;
     }
     if (RealClock().now_ns() + kLookAgainNs > until_ns) break;
     rest(kLookAgainNs);

@@ -66,6 +66,12 @@ void add_place_flags(CLI::App& command, PlaceFlags& flags) {
   command.add_option("--wait", flags.seconds, "seconds to wait for an answer")->check(above_zero());
 }
 
+Status text_of_swarm_expected(const std::string& command) {
+  return absl::InvalidArgumentError(
+      absl::StrCat("expected agora ", command,
+                   " --swarm \"text\": with --swarm no model is named, --run or --join says which swarm"));
+}
+
 StatusOr<std::optional<peers::SwarmKey>> swarm_key_in(const std::string& file) {
   if (file.empty()) return std::nullopt;
   const StatusOr<peers::SwarmKey> key = peers::load_swarm_key(file);

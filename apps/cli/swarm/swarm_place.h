@@ -44,6 +44,9 @@ struct PlaceFlags {
 
 void add_place_flags(CLI::App& command, PlaceFlags& flags);
 
+// InvalidArgument of a command that takes MODEL "text", or with --swarm the text alone.
+Status text_of_swarm_expected(const std::string& command);
+
 // Of --swarm-key FILE. Nothing: no file is named, the swarm is open.
 StatusOr<std::optional<peers::SwarmKey>> swarm_key_in(const std::string& file);
 
