@@ -21,10 +21,14 @@ namespace agora::kernels {
 // operations.
 constexpr int64_t kBlockRows = 128;
 constexpr int64_t kTileWidth = kGroupPanels * kPanelWidth;
-// Inner steps at a time: a group's weights are then 64 KiB. Sums continue in the tile, so the cut is not
-// visible in results. Few rows take all steps: nothing has to stay in a cache for them, and memory gives long
-// runs faster (by 12 % for K = 2048 on Zen 5).
+// Inner steps at a time: a group's weights are then 64 KiB. Sums continue in the tile, so a cut between whole
+// sums is not visible in results. Few rows take all steps: nothing has to stay in a cache for them, and
+// memory gives long runs faster (by 12 % for K = 2048 on Zen 5).
 constexpr int64_t kBlockSteps = 256;
+// AMX adds the products of so many steps up by themselves and then to the sum: a cut within them would round
+// otherwise.
+constexpr int64_t kWholeSteps = 16;
+static_assert(kBlockSteps % kWholeSteps == 0);
 
 template <class T>
 struct RowsOf {
@@ -50,10 +54,10 @@ PanelsOf<T> panels_of(const PackedMatrix& matrix) {
   return {matrix.panel<T>(0), panel_size<T>(matrix.inner()), steps_of<T>(matrix.inner())};
 }
 
-// Steps per block when `steps` are cut as evenly as can be.
+// Steps per block when `steps` are cut as evenly as whole sums can be.
 inline int64_t block_steps(int64_t steps) {
   const int64_t blocks = std::max<int64_t>(1, (steps + kBlockSteps - 1) / kBlockSteps);
-  return std::max<int64_t>(1, (steps + blocks - 1) / blocks);
+  return std::max(kWholeSteps, round_up((steps + blocks - 1) / blocks, kWholeSteps));
 }
 
 // `out` says where finish will write its columns (for panel p from column 16 p on), so that they are fetched

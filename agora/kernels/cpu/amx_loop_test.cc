@@ -1,5 +1,8 @@
 #include "agora/kernels/cpu/amx_loop.h"
 
+#include <cmath>
+
+#include "agora/kernels/product.h"
 #include "agora/kernels/reference/table.h"
 #include "agora/kernels/test_numbers.h"
 #include <gtest/gtest.h>
@@ -30,17 +33,20 @@ class EmulatedTiles {
   void store(void* at, int64_t row_bytes) {
     for (int64_t r = 0; r < 16; ++r) std::memcpy(static_cast<char*>(at) + r * row_bytes, tiles_[N][r], 64);
   }
+  // TDPBF16PS as Intel's manual has it: the even and the odd products are sums of their own, from 0; both
+  // together are added to C.
   template <int C, int A, int B>
   void multiply() {
     for (int r = 0; r < 16; ++r) {
       for (int n = 0; n < 16; ++n) {
-        float sum = number<float>(C, r, n);
+        float sums[2] = {0.0f, 0.0f};
         for (int s = 0; s < 16; ++s) {
           for (int i = 0; i < 2; ++i) {
-            sum += tensor::to_float(number<bf16>(A, r, 2 * s + i)) *
-                   tensor::to_float(number<bf16>(B, s, 2 * n + i));
+            sums[i] = std::fma(tensor::to_float(number<bf16>(A, r, 2 * s + i)),
+                               tensor::to_float(number<bf16>(B, s, 2 * n + i)), sums[i]);
           }
         }
+        const float sum = number<float>(C, r, n) + (sums[0] + sums[1]);
         std::memcpy(tiles_[C][r] + 4 * n, &sum, 4);
       }
     }
@@ -155,6 +161,39 @@ TEST(AmxLoop, RowsDoNotDependOnOtherRows) {
   const Buffer<float> all = product(0, kRows);
   for (int64_t row = 0; row < kRows; ++row) {
     expect_same_bits(product(row, 1).view(), all.view().rows_from(row, 1));
+  }
+}
+
+void product_on_emulated_tiles(const Block<bf16>& block) {
+  EmulatedTiles tiles;
+  product_on_tiles(block, tiles);
+}
+
+// Many rows take the steps in blocks, few take all at once: the same bits, wherever the blocks end.
+TEST(AmxLoop, RowsDoNotDependOnTheCutOfTheSteps) {
+  Rng rng(7);
+  constexpr int64_t kRows = kFewRows + 1;
+  constexpr int64_t kPanels = 3;
+  Loops<bf16> loops = reference::table().bf16_loops;
+  loops.product = &product_on_emulated_tiles;
+  for (const int64_t steps : {16, 256, 257, 265, 512, 704, 2432}) {  // K = 530, 1408, 4864 are among them
+    SCOPED_TRACE(testing::Message() << steps << " steps");
+    const std::vector<bf16> a = random_numbers(rng, kRows * steps * 2);
+    const std::vector<bf16> b = random_numbers(rng, kPanels * steps * 32);
+    const auto product = [&](int64_t row, int64_t rows) {
+      Buffer<float> c(rows, kPanels * kPanelWidth, Purpose::scratch);
+      product_tiles(loops, rows_of(a.data() + row * steps * 2, steps * 2, rows),
+                    PanelsOf<bf16>{b.data(), steps * 32, steps}, 0, kPanels, RowsOf<float>{},
+                    [&](int64_t, int64_t, const float* tile) {
+                      for (int64_t r = 0; r < rows; ++r)
+                        std::copy_n(tile + r * kTileWidth, c.cols(), c.row(r));
+                    });
+      return c;
+    };
+    const Buffer<float> all = product(0, kRows);
+    for (int64_t row = 0; row < kRows; ++row) {
+      expect_same_bits(product(row, 1).view(), all.view().rows_from(row, 1));
+    }
   }
 }
 
