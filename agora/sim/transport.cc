@@ -68,6 +68,7 @@ struct SimNode : std::enable_shared_from_this<SimNode> {
   uint64_t last_served = 0;
   std::unordered_map<uint64_t, std::weak_ptr<SimCall>> served;
   bool gone = false;
+  bool silent = false;                // nothing leaves here any more
   int64_t known_gone_ns = INT64_MAX;  // of the world: then those that it called know
 };
 
@@ -78,8 +79,9 @@ struct SimLink final : peers::CallLink {
   SimLink(NodePtr caller, const CallSettings& its_settings)
       : from(std::move(caller)), settings(its_settings) {}
 
-  // The peer is told, a little later.
+  // The peer is told, a little later; not by a machine that went.
   void cancel(CallId) override {
+    if (from->silent) return;
     const Fate fate = from->send_to(place, peers::kFrameHeaderBytes, MessageKind::answer);
     if (fate.copies == 0) return;
     from->world().at(fate.at_ns[0], [weak = weak_self] {
@@ -301,6 +303,7 @@ void SimTransport::end(Death death, bool breaks) {
   std::ranges::sort(served, {}, [](const auto& call) { return call->number(); });
   for (const auto& call : served) breaks ? call->break_off() : call->fall_silent();
   node_->gone = true;
+  node_->silent = !breaks;
   node_->known_gone_ns = node_->world().now_ns() + (breaks ? kMillisecondNs : kSilenceNs);
   node_->handlers.stop();
   node_->calls->stop();
