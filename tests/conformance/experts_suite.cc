@@ -77,8 +77,10 @@ TEST_P(ExpertsSuite, ATokensAnswerDoesNotDependOnItsBatch) {
     for (const int64_t tokens : {2, 33, 300}) {
       const Batch batch = random_batch(rng, shape, tokens, 2);
       const Mixed together = mix(*experts, kLayer, batch, Keep::nothing);
+      ASSERT_TRUE(together.status.ok()) << together.status;
       for (int64_t t = 0; t < tokens; t += 1 + tokens / 7) {
         const Mixed alone = mix(*experts, kLayer, one_token(batch, t), Keep::nothing);
+        ASSERT_TRUE(alone.status.ok()) << alone.status;
         ASSERT_TRUE(same_bits(alone.y.data(), together.y.row(t), alone.y.cols())) << t << " of " << tokens;
       }
     }
@@ -92,6 +94,7 @@ TEST_P(ExpertsSuite, KeepingForBackwardDoesNotChangeTheAnswer) {
   const Batch batch = random_batch(rng, shape, 50, 2);
   const Mixed kept = mix(*experts, kLayer, batch, Keep::for_backward);
   const Mixed not_kept = mix(*experts, kLayer, batch, Keep::nothing);
+  ASSERT_TRUE(kept.status.ok() && not_kept.status.ok()) << kept.status << not_kept.status;
   EXPECT_NE(kept.result.ticket, Ticket{});
   EXPECT_TRUE(same_bits(kept.y.data(), not_kept.y.data(), kept.y.size()));
 }
@@ -143,7 +146,9 @@ TEST_P(ExpertsSuite, GradientsAreTheSlopesOfTheSum) {
       const Buffer<float> direction = random_rows(rng, 1, static_cast<int64_t>(values.size()));
       auto at = [&](float step) {
         for (size_t i = 0; i < start.size(); ++i) values[i] = start[i] + step * direction.data()[i];
-        return dot(mix(*experts, kLayer, batch, Keep::nothing).y.flat(), dy.flat());
+        const Mixed moved = mix(*experts, kLayer, batch, Keep::nothing);
+        EXPECT_TRUE(moved.status.ok()) << moved.status;
+        return dot(moved.y.flat(), dy.flat());
       };
       const float h = 0.004f;
       const double slope = (8.0 * (at(h) - at(-h)) - (at(2 * h) - at(-2 * h))) / (12.0 * h);
@@ -166,12 +171,14 @@ TEST_P(ExpertsSuite, ATokensGradientDoesNotDependOnItsBatch) {
     const Buffer<float> dy = random_rows(rng, 70, shape.expert.d);
     const Mixed mixed = mix(*experts, kLayer, batch, Keep::for_backward);
     const Gradients together = mix_backward(*experts, mixed.result.ticket, batch, dy);
+    ASSERT_TRUE(together.status.ok()) << together.status;
     for (const int64_t t : {0, 31, 69}) {
       const Batch one = one_token(batch, t);
       Buffer<float> dy_one(1, shape.expert.d, Purpose::scratch);
       std::copy_n(dy.row(t), shape.expert.d, dy_one.data());
       const Mixed mixed_one = mix(*experts, kLayer, one, Keep::for_backward);
       const Gradients alone = mix_backward(*experts, mixed_one.result.ticket, one, dy_one);
+      ASSERT_TRUE(alone.status.ok()) << alone.status;
       EXPECT_TRUE(same_bits(alone.dx.data(), together.dx.row(t), shape.expert.d)) << t;
       EXPECT_TRUE(same_bits(alone.dweights.data(), together.dweights.data() + batch.route.first[t],
                             static_cast<int64_t>(alone.dweights.size())))
@@ -200,6 +207,7 @@ TEST_P(ExpertsSuite, AStepWithoutGradientsChangesNothing) {
   const Mixed before = mix(*experts, kLayer, batch, Keep::nothing);
   ASSERT_TRUE(experts->end_step({.step = 2}).ok());
   const Mixed after = mix(*experts, kLayer, batch, Keep::nothing);
+  ASSERT_TRUE(before.status.ok() && after.status.ok()) << before.status << after.status;
   EXPECT_TRUE(same_bits(before.y.data(), after.y.data(), before.y.size()));
 }
 
@@ -225,6 +233,7 @@ TEST_P(ExpertsSuite, GradientsOfMicroBatchesAddUp) {
   ASSERT_TRUE(in_two->end_step({.step = 1, .learning_rate = 0.01f}).ok());
 
   const Mixed a = mix(*whole, kLayer, both, Keep::nothing), b = mix(*in_two, kLayer, both, Keep::nothing);
+  ASSERT_TRUE(a.status.ok() && b.status.ok()) << a.status << b.status;
   for (int64_t i = 0; i < a.y.size(); ++i) ASSERT_NEAR(a.y.data()[i], b.y.data()[i], 2e-3) << "element " << i;
 }
 
