@@ -8,6 +8,7 @@
 #include <fstream>
 #include <sstream>
 
+#include "agora/base/check.h"
 #include <sys/resource.h>
 #include <sys/wait.h>
 
@@ -30,6 +31,7 @@ Process Process::start(const std::vector<std::string>& arguments, const base::Te
   process.out_ = scratch.path("stdout");
   process.err_ = scratch.path("stderr");
   process.child_ = fork();
+  AGORA_CHECK_GE(process.child_, 0);  // kill(-1) would end every process of this user
   if (process.child_ != 0) return process;
   redirect(process.out_, STDOUT_FILENO);
   redirect(process.err_, STDERR_FILENO);
