@@ -13,20 +13,21 @@
 #include <cstdint>
 #include <cstdio>
 #include <cstring>
-#include <fstream>
-#include <sstream>
 #include <string>
 
 #include "agora/base/text.h"
 #include "agora/sim/checkers/checkers.h"
 #include "agora/sim/random_scenario.h"
 #include "agora/sim/run.h"
+#include "agora/weights/atomic_file.h"
 
 namespace {
 
 using namespace agora::sim;
 using agora::base::concat;
 using agora::base::listed;
+
+constexpr int64_t kScenarioBytesMax = 1 << 20;
 
 // What to say of the run that goes on if a check of ours ends it: a signal's handler finds nothing else.
 char if_aborted[512];
@@ -72,9 +73,8 @@ int run_random(uint64_t first, uint64_t last, bool stops) {
 }
 
 int run_file(const std::string& path, uint64_t seed) {
-  std::ostringstream toml;
-  toml << std::ifstream(path).rdbuf();
-  const auto scenario = parse_scenario(toml.str(), path);
+  const auto toml = agora::weights::read_file(path, kScenarioBytesMax);
+  const auto scenario = toml.ok() ? parse_scenario(*toml, path) : toml.status();
   if (!scenario.ok()) {
     std::fprintf(stderr, "%s\n", scenario.status().ToString().c_str());
     return 2;
@@ -91,7 +91,7 @@ int main(int argc, char** argv) {
   uint64_t first = 0, last = 0;
   const bool stops = argc == 4 && std::string(argv[3]) == "--first-failure";
   if ((argc == 3 || stops) && read_number(argv[2], &last)) {
-    if (read_number(argv[1], &first)) return run_random(first, last, stops);
+    if (read_number(argv[1], &first) && first <= last) return run_random(first, last, stops);
     if (std::string(argv[1]) == "--write") {
       std::fputs(scenario_text(random_scenario(last)).c_str(), stdout);
       return 0;
