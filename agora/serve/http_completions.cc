@@ -19,6 +19,7 @@ namespace {
 constexpr int64_t kSignOfLifeNs = 2 * base::kSecondNs;  // a stream that is silent longer says so
 constexpr int kKeptS = 2;
 constexpr char kJson[] = "application/json";
+constexpr int kTooLarge = 413, kUnsupportedType = 415;
 
 // A client that asked: text piles up here, at most an answer's, until its thread has written it.
 class HttpAsker final : public Asker {
@@ -70,11 +71,34 @@ int64_t seconds_since_1970() {
   return std::chrono::duration_cast<std::chrono::seconds>(now).count();
 }
 
-void refuse(const Status& status, httplib::Response& response) {
+// code 0: the one that goes with the status.
+void refuse(const Status& status, httplib::Response& response, int code = 0) {
   const HttpError error = http_error(status);
-  response.status = error.code;
+  response.status = code > 0 ? code : error.code;
   if (error.code == 429) response.set_header("Retry-After", "1");
   response.set_content(error.body, kJson);
+}
+
+// JSON whatever the client calls it: curl -d calls all that it sends a form. False: refused.
+bool read_body(const httplib::Request& request, const httplib::ContentReader& reader, std::string* body,
+               httplib::Response& response) {
+  if (request.has_header("Content-Encoding") || request.is_multipart_form_data()) {
+    refuse(absl::InvalidArgumentError("expected JSON as it is, neither compressed nor in parts"), response,
+           kUnsupportedType);
+    return false;
+  }
+  bool fits = true;
+  const bool whole = reader([&](const char* bytes, size_t count) {
+    fits = count <= kCompletionBytesMax - body->size();
+    if (fits) body->append(bytes, count);
+    return fits;
+  });
+  if (whole) return true;
+  fits = fits && response.status != kTooLarge;  // what the library saw by the length that was announced
+  refuse(absl::InvalidArgumentError(
+             base::concat("expected a whole request, of at most ", kCompletionBytesMax, " bytes")),
+         response, fits ? 0 : kTooLarge);
+  return false;
 }
 
 bool write_event(httplib::DataSink& sink, const std::string& data) {
@@ -87,7 +111,7 @@ bool write_event(httplib::DataSink& sink, const std::string& data) {
 struct HttpCompletions::Front {
   HttpAnswers answers;
   HttpLimits limits;
-  httplib::Server server;
+  std::unique_ptr<httplib::Server> server;
   peers::Endpoint endpoint;
   std::atomic<bool> stopping{false};
   std::atomic<uint64_t> requests{0};
@@ -95,37 +119,37 @@ struct HttpCompletions::Front {
   std::thread thread;
 
   void set_ways();
-  void complete(const httplib::Request& request, httplib::Response& response);
+  void complete(std::string_view body, httplib::Response& response);
   void stream(std::shared_ptr<HttpAsker> asker, const CompletionHead& head, httplib::Response& response);
   bool write_some(HttpAsker& asker, const CompletionHead& head, httplib::DataSink& sink);
 };
 
 void HttpCompletions::Front::set_ways() {
-  server.Get("/v1/models", [this](const httplib::Request&, httplib::Response& response) {
+  server->Get("/v1/models", [this](const httplib::Request&, httplib::Response& response) {
     response.set_content(models_json(answers.model, created_s), kJson);
   });
-  server.Get("/healthz", [this](const httplib::Request&, httplib::Response& response) {
+  server->Get("/healthz", [this](const httplib::Request&, httplib::Response& response) {
     if (!answers.ready()) return refuse(no_trunk_yet(), response);
     response.set_content(R"({"status":"ok"})", kJson);
   });
-  server.Post("/v1/completions", [this](const httplib::Request& request, httplib::Response& response) {
-    complete(request, response);
+  server->Post("/v1/completions", [this](const httplib::Request& request, httplib::Response& response,
+                                         const httplib::ContentReader& reader) {
+    std::string body;
+    if (read_body(request, reader, &body, response)) complete(body, response);
   });
-  server.set_error_handler([](const httplib::Request& request, httplib::Response& response) {
+  server->set_error_handler([](const httplib::Request& request, httplib::Response& response) {
     if (!response.body.empty()) return;
     const int code = response.status;
-    const char* const what = code == 413   ? "the request is larger than a prompt may be"
-                             : code == 404 ? "there is only /v1/completions, /v1/models and /healthz"
-                                           : "this is not a request that can be answered";
+    const char* const what = code == 404 ? "there is only /v1/completions, /v1/models and /healthz"
+                                         : "this is not a request that can be answered";
     refuse(absl::InvalidArgumentError(
                base::concat(request.method, " ", base::in_quotes(request.path), ": ", what)),
-           response);
-    response.status = code;
+           response, code);
   });
 }
 
-void HttpCompletions::Front::complete(const httplib::Request& request, httplib::Response& response) {
-  auto completion = parse_completion(request.body, answers.model);
+void HttpCompletions::Front::complete(std::string_view body, httplib::Response& response) {
+  auto completion = parse_completion(body, answers.model);
   if (!completion.ok()) return refuse(completion.status(), response);
   const uint64_t number = requests.fetch_add(1) + 1;
   const uint64_t id = mix_bits(answers.seed + number);
@@ -177,14 +201,14 @@ StatusOr<std::unique_ptr<HttpCompletions>> HttpCompletions::start(const peers::E
   auto front = std::make_unique<Front>();
   front->answers = std::move(answers);
   front->limits = limits;
-  set_door(front->server, {.threads = limits.threads,
-                           .waiting_max = limits.connections_waiting_max,
-                           .silence_s = limits.silence_s,
-                           .kept_s = kKeptS,
-                           .body_bytes_max = kCompletionBytesMax});
+  front->server = make_door({.threads = limits.threads,
+                             .waiting_max = limits.connections_waiting_max,
+                             .silence_s = limits.silence_s,
+                             .kept_s = kKeptS,
+                             .body_bytes_max = kCompletionBytesMax});
   front->set_ways();
-  AGORA_ASSIGN_OR_RETURN(front->endpoint, open_door(front->server, listen));
-  front->thread = serve_at_door(front->server);
+  AGORA_ASSIGN_OR_RETURN(front->endpoint, open_door(*front->server, listen));
+  front->thread = serve_at_door(*front->server);
   return std::unique_ptr<HttpCompletions>(new HttpCompletions(std::move(front)));
 }
 
@@ -192,7 +216,7 @@ HttpCompletions::HttpCompletions(std::unique_ptr<Front> front) : front_(std::mov
 
 HttpCompletions::~HttpCompletions() {
   front_->stopping.store(true);
-  front_->server.stop();
+  front_->server->stop();
   front_->thread.join();
 }
 

@@ -3,10 +3,10 @@
 //   AGORA_ASSIGN_OR_RETURN(auto http, HttpCompletions::start({"127.0.0.1", 8080}, answers, {}));
 //   curl -N localhost:8080/v1/completions -d '{"prompt": "Once", "max_tokens": 40, "stream": true}'
 //
-// A subset of OpenAI's completions: see completions.h. It asks nobody who they are: for loopback, or behind
-// something that does. Each request under way has one of `threads` threads, which wait; connections beyond
-// wait in a queue, and beyond that at the door. What is given outlives it; the destructor ends what is under
-// way.
+// A subset of OpenAI's completions: see completions.h. A body is read as JSON whatever its Content-Type says,
+// curl's included. It asks nobody who they are: for loopback, or behind something that does. Each request
+// under way has one of `threads` threads, which wait; connections beyond wait in a queue, and beyond that at
+// the door. What is given outlives it; the destructor ends what is under way.
 #pragma once
 
 #include <functional>

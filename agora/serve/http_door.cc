@@ -9,6 +9,7 @@
 
 #include "agora/base/mutex.h"
 #include "agora/base/text.h"
+#include "agora/serve/http_connection.h"
 
 namespace agora::serve {
 namespace {
@@ -58,20 +59,47 @@ class BoundedThreads final : public httplib::TaskQueue {
   std::vector<std::thread> threads_;
 };
 
+class DoorServer final : public httplib::Server {
+ public:
+  explicit DoorServer(const HttpDoor& door) : door_(door) {
+    new_task_queue = [door] { return new BoundedThreads(door.threads, door.waiting_max); };
+    set_payload_max_length(door.body_bytes_max);
+    // The library's own choice would let two servers share a port.
+    set_socket_options([](socket_t socket) {
+      const int yes = 1;
+      setsockopt(socket, SOL_SOCKET, SO_REUSEADDR, &yes, sizeof yes);
+    });
+  }
+
+ private:
+  bool process_and_close_socket(socket_t socket) override {
+    HttpConnection connection(socket, door_.kept_s, door_.silence_s);
+    if (!connection.has_begun()) return false;
+    bool closed = false;
+    const bool well = process_request(connection, /*close_connection=*/true, closed,
+                                      [&](httplib::Request& request) { admit(connection, request); });
+    connection.end();
+    return well;
+  }
+  // Between the head of a request and its body.
+  void admit(HttpConnection& connection, httplib::Request& request) const {
+    request.ranges.clear();
+    // The library has this for its clients alone: so a request of ours knows of its connection.
+    request.progress = [&connection](uint64_t, uint64_t) { return connection.is_there(); };
+    const bool compressed = request.has_header("Content-Encoding");
+    connection.begin_body(compressed ? 0 : door_.body_bytes_max);
+  }
+
+  const HttpDoor door_;
+};
+
 }  // namespace
 
-void set_door(httplib::Server& server, const HttpDoor& door) {
-  server.new_task_queue = [door] { return new BoundedThreads(door.threads, door.waiting_max); };
-  server.set_read_timeout(door.silence_s);
-  server.set_write_timeout(door.silence_s);
-  server.set_keep_alive_timeout(door.kept_s);
-  server.set_payload_max_length(door.body_bytes_max);
-  // The library's own choice would let two servers share a port.
-  server.set_socket_options([](socket_t socket) {
-    const int yes = 1;
-    setsockopt(socket, SOL_SOCKET, SO_REUSEADDR, &yes, sizeof yes);
-  });
+std::unique_ptr<httplib::Server> make_door(const HttpDoor& door) {
+  return std::make_unique<DoorServer>(door);
 }
+
+bool still_waits(const httplib::Request& request) { return request.progress(0, 0); }
 
 StatusOr<peers::Endpoint> open_door(httplib::Server& server, const peers::Endpoint& listen) {
   const int port = listen.port == 0 ? server.bind_to_any_port(listen.host)

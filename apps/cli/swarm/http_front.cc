@@ -33,7 +33,12 @@ bool is_own_host(const std::string& host_header, const std::string& listen_host)
   return host.empty() || host == listen_host || is_loopback(host);
 }
 
-HttpFront::HttpFront() : server_(std::make_unique<httplib::Server>()) {}
+HttpFront::HttpFront()
+    : server_(serve::make_door({.threads = kThreads,
+                                .waiting_max = kWaitingMax,
+                                .silence_s = kSilenceS,
+                                .kept_s = kSilenceS,
+                                .body_bytes_max = 0})) {}
 
 HttpFront::~HttpFront() {
   server_->stop();
@@ -45,12 +50,6 @@ StatusOr<std::unique_ptr<HttpFront>> HttpFront::start(const peers::Endpoint& lis
                                                       const std::string& policy) {
   std::unique_ptr<HttpFront> front(new HttpFront());
   httplib::Server& server = *front->server_;
-  serve::set_door(server, {.threads = kThreads,
-                           .waiting_max = kWaitingMax,
-                           .silence_s = kSilenceS,
-                           .kept_s = kSilenceS,
-                           .body_bytes_max = 0});
-  server.set_keep_alive_max_count(1);  // a page that looks every second would keep a thread for itself
   std::string paths;
   for (const HttpPage& page : pages) {
     absl::StrAppend(&paths, " ", page.path);
