@@ -107,7 +107,7 @@ Status write_run_state(const TrainState& state, const std::string& dir) {
 }
 
 Status save_run(const TrainState& state, model::LocalModel& model, const std::string& dir) {
-  AGORA_ASSIGN_OR_RETURN(auto folder, weights::AtomicFolder::create(dir));
+  AGORA_ASSIGN_OR_RETURN(auto folder, weights::AtomicFolder::create(dir, kStateFile));
   AGORA_RETURN_IF_ERROR(model::save_model(model, folder->path()));
   AGORA_RETURN_IF_ERROR(save_optimizer(model, folder->path()));
   AGORA_RETURN_IF_ERROR(write_run_state(state, folder->path()));

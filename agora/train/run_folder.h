@@ -14,8 +14,8 @@
 
 namespace agora::train {
 
-// ResourceExhausted, PermissionDenied, ...: what the disk said; the folder's earlier content is then
-// untouched.
+// Only over a run that was saved there, or where nothing is. ResourceExhausted, PermissionDenied, ...: what
+// the disk said; the folder's earlier content is then untouched.
 Status save_run(const TrainState& state, model::LocalModel& model, const std::string& dir);
 
 // What training_state.json holds. `name` is for messages.

@@ -211,7 +211,7 @@ StatusOr<std::vector<swarm::ManifestExpert>> write_tensors(const SwarmToSave& sw
 }  // namespace
 
 Status save_swarm(const SwarmToSave& swarm, const std::string& dir) {
-  AGORA_ASSIGN_OR_RETURN(auto folder, weights::AtomicFolder::create(dir));
+  AGORA_ASSIGN_OR_RETURN(auto folder, weights::AtomicFolder::create(dir, swarm::kManifestFile));
   swarm::Manifest manifest;
   manifest.swarm = swarm.spec.id().text();
   manifest.trunk = swarm.version;

@@ -32,8 +32,8 @@ struct SwarmToSave {
   swarm::TrunkVersion version;
 };
 
-// Unavailable: an expert that nobody could give, named with the last reason; or what the disk said. The
-// folder's earlier content is then untouched.
+// Only over a swarm that was saved there, or where nothing is. Unavailable: an expert that nobody could give,
+// named with the last reason; or what the disk said. The folder's earlier content is then untouched.
 Status save_swarm(const SwarmToSave& swarm, const std::string& dir);
 
 // Serves kGetCursor: `cursor` is called on a thread of the transport.

@@ -6,7 +6,7 @@
 //   AGORA_RETURN_IF_ERROR(file->append(bytes));        // any number of times
 //   AGORA_RETURN_IF_ERROR(file->commit());             // flush, fsync, rename, fsync of the folder
 //
-//   AGORA_ASSIGN_OR_RETURN(auto folder, AtomicFolder::create("runs/7/step-100"));
+//   AGORA_ASSIGN_OR_RETURN(auto folder, AtomicFolder::create("runs/7", "/training_state.json"));
 //   ... write files into folder->path() ...
 //   AGORA_RETURN_IF_ERROR(folder->commit());   // the folder appears, or replaces the old one, in one step
 //
@@ -52,24 +52,32 @@ class AtomicFile {
 };
 
 // A folder that appears whole. Files are written under path() (a sibling named DIR.tmp; one left by a crash
-// is removed). One process at a time may write a given folder.
+// is removed). What is at the target is replaced only if it is free, or the caller's own: a folder that holds
+// the file `mark`. One process at a time may write a given folder.
 class AtomicFolder {
  public:
-  static StatusOr<std::unique_ptr<AtomicFolder>> create(const std::string& target);  // parents are made
+  // Parents are made. InvalidArgument: the target is somebody else's.
+  static StatusOr<std::unique_ptr<AtomicFolder>> create(const std::string& target, const std::string& mark);
   ~AtomicFolder();
   AtomicFolder(const AtomicFolder&) = delete;
   AtomicFolder& operator=(const AtomicFolder&) = delete;
 
   const std::string& path() const { return temporary_; }
-  Status commit();  // exchanges with an existing target (which is then removed), or renames
+  // Exchanges with an existing target (which is then removed), or renames. InvalidArgument, as above: it
+  // became somebody else's meanwhile.
+  Status commit();
 
  private:
-  AtomicFolder(std::string target, std::string temporary);
+  AtomicFolder(std::string target, std::string mark, std::string temporary);
 
   std::string target_;
+  std::string mark_;
   std::string temporary_;
   bool committed_ = false;
 };
+
+// A folder may be written there without a loss: nothing is there by this name, or an empty folder.
+bool is_free(const std::string& dir);
 
 Status write_file_atomic(const std::string& path, std::string_view content);
 

@@ -119,7 +119,7 @@ TEST(MappedFile, HasTheBytes) {
 TEST(AtomicFolder, ReplacesTheOldOneInOneStep) {
   TestFolder folder;
   write_text(folder.path("runs/model/only_old"), "1");
-  auto fresh = AtomicFolder::create(folder.path("runs/model/"));
+  auto fresh = AtomicFolder::create(folder.path("runs/model/"), "/only_old");
   ASSERT_TRUE(fresh.ok());
   write_text((*fresh)->path() + "/only_new", "2");
   EXPECT_TRUE(fs::exists(folder.path("runs/model/only_old")));
@@ -134,15 +134,43 @@ TEST(AtomicFolder, MakesParentsAndRemovesWhatACrashLeft) {
   TestFolder folder;
   write_text(folder.path("a/b/model.tmp/half"), "left by a crash");
   {
-    auto fresh = AtomicFolder::create(folder.path("a/b/model"));
+    auto fresh = AtomicFolder::create(folder.path("a/b/model"), "/x");
     ASSERT_TRUE(fresh.ok());
     EXPECT_EQ(folder.files(), 0);
     write_text((*fresh)->path() + "/x", "1");
     ASSERT_TRUE((*fresh)->commit().ok());
   }
   EXPECT_TRUE(fs::exists(folder.path("a/b/model/x")));
-  { auto abandoned = AtomicFolder::create(folder.path("c/model")); }
+  { auto abandoned = AtomicFolder::create(folder.path("c/model"), "/x"); }
   EXPECT_TRUE(fs::is_empty(folder.path("c")));
+}
+
+TEST(AtomicFolder, FollowsALink) {
+  TestFolder folder;
+  write_text(folder.path("disk/model/x"), "old");
+  fs::create_directory_symlink(folder.path("disk/model"), folder.path("link"));
+  auto fresh = AtomicFolder::create(folder.path("link"), "/x");
+  ASSERT_TRUE(fresh.ok());
+  write_text((*fresh)->path() + "/x", "new");
+  ASSERT_TRUE((*fresh)->commit().ok());
+  EXPECT_EQ(read_file(folder.path("disk/model/x"), kEnough).value(), "new");
+}
+
+TEST(AtomicFolder, LeavesWhatIsNotItsOwn) {
+  TestFolder folder;
+  write_text(folder.path("results/notes.txt"), "a year's work");
+  write_text(folder.path("file"), "");
+  fs::create_directories(folder.path("empty"));
+  EXPECT_THAT(message(AtomicFolder::create(folder.path("results/"), "/x").status()), HasSubstr("lost"));
+  EXPECT_FALSE(AtomicFolder::create(folder.path("file"), "/x").ok());
+  auto fresh = AtomicFolder::create(folder.path("empty"), "/x");
+  ASSERT_TRUE(fresh.ok());
+  write_text(folder.path("empty/notes.txt"), "put there meanwhile");
+  EXPECT_FALSE((*fresh)->commit().ok());
+  fresh->reset();
+  EXPECT_TRUE(fs::exists(folder.path("results/notes.txt")));
+  EXPECT_TRUE(fs::exists(folder.path("empty/notes.txt")));
+  EXPECT_EQ(folder.files(), 3);
 }
 
 }  // namespace

@@ -6,6 +6,7 @@
 #include <filesystem>
 
 #include "agora/base/check.h"
+#include "agora/base/text.h"
 #include "agora/weights/atomic_file.h"
 #include "agora/weights/file_error.h"
 #include <sys/stat.h>
@@ -15,27 +16,47 @@ namespace {
 
 namespace fs = std::filesystem;
 
-// "runs/7/" names the same folder as "runs/7", but "runs/7/.tmp" would lie inside it.
-std::string without_trailing_slash(std::string path) {
+// "runs/7/" names the same folder as "runs/7", but "runs/7/.tmp" would lie inside it; and a rename meets a
+// link itself, not the folder that it leads to.
+std::string plain_path(std::string path) {
+  std::error_code missing;
+  const fs::path found = fs::canonical(path, missing);
+  if (!missing) return found.string();
   while (path.size() > 1 && path.back() == '/') path.pop_back();
   return path;
 }
 
+Status check_replaceable(const std::string& target, const std::string& mark) {
+  if (is_free(target) || file_exists(target + mark)) return absl::OkStatus();
+  return absl::InvalidArgumentError(
+      base::concat(target, ": expected nothing there, an empty folder, or one with ", mark.substr(1),
+                   " in it; found something else, which would be lost: name another folder"));
+}
+
 }  // namespace
 
-StatusOr<std::unique_ptr<AtomicFolder>> AtomicFolder::create(const std::string& target) {
-  std::string path = without_trailing_slash(target);
+bool is_free(const std::string& dir) {
+  std::error_code error;
+  const fs::file_status found = fs::status(dir, error);
+  if (found.type() == fs::file_type::not_found) return true;
+  return fs::is_directory(found) && fs::is_empty(dir, error) && !error;
+}
+
+StatusOr<std::unique_ptr<AtomicFolder>> AtomicFolder::create(const std::string& target,
+                                                             const std::string& mark) {
+  AGORA_RETURN_IF_ERROR(check_replaceable(target, mark));
+  std::string path = plain_path(target);
   std::string temporary = path + ".tmp";
   std::error_code error;
   fs::remove_all(temporary, error);
   if (error) return file_error("remove", temporary, error.value());
   fs::create_directories(temporary, error);
   if (error) return file_error("create folder", temporary, error.value());
-  return std::unique_ptr<AtomicFolder>(new AtomicFolder(std::move(path), std::move(temporary)));
+  return std::unique_ptr<AtomicFolder>(new AtomicFolder(std::move(path), mark, std::move(temporary)));
 }
 
-AtomicFolder::AtomicFolder(std::string target, std::string temporary)
-    : target_(std::move(target)), temporary_(std::move(temporary)) {}
+AtomicFolder::AtomicFolder(std::string target, std::string mark, std::string temporary)
+    : target_(std::move(target)), mark_(std::move(mark)), temporary_(std::move(temporary)) {}
 
 // Removes what was not committed, or after an exchange the old folder.
 AtomicFolder::~AtomicFolder() {
@@ -46,6 +67,7 @@ AtomicFolder::~AtomicFolder() {
 Status AtomicFolder::commit() {
   AGORA_CHECK(!committed_);
   committed_ = true;
+  AGORA_RETURN_IF_ERROR(check_replaceable(target_, mark_));
   AGORA_RETURN_IF_ERROR(sync_folder_of(temporary_ + "/."));
   if (::rename(temporary_.c_str(), target_.c_str()) == 0) return sync_folder_of(target_);
   if (errno != ENOTEMPTY && errno != EEXIST) return file_error("replace", target_, errno);

@@ -8,6 +8,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "agora/base/clock.h"
+#include "agora/weights/atomic_file.h"
 #include <nlohmann/json.hpp>
 
 #include "apps/cli/terminal_progress.h"
@@ -32,6 +33,11 @@ StatusOr<std::string> new_folder(const train::TrainOptions& options) {
                                                      ": a run is there already; go on with it by "
                                                      "--resume ",
                                                      options.out, ", or name another folder"));
+    }
+    if (!weights::is_free(options.out)) {
+      return absl::InvalidArgumentError(absl::StrCat("--out ", options.out,
+                                                     ": expected nothing there, or an empty folder; the run "
+                                                     "would replace what was found: name another"));
     }
     return options.out;
   }

@@ -32,7 +32,7 @@ struct RunResult {
   double rows_per_second = 0;
 };
 
-// Trains from the first step. The folder is options.out, or a new one under runs/.
+// Trains from the first step. The folder is options.out, where nothing may be yet, or a new one under runs/.
 StatusOr<RunResult> start_run(train::TrainOptions options, Machine& machine, train::Task& task,
                               const RunView& view, const Interrupt& interrupt);
 

@@ -100,6 +100,16 @@ TEST_F(BadInput, ASwarmThatCanNotStart) {
   EXPECT_FALSE(std::filesystem::exists(path("run")));
 }
 
+TEST_F(BadInput, AFolderWithOtherThingsIsNotReplaced) {
+  write_two_domains(scratch_ / "data");
+  base::write_text(scratch_ / "results" / "notes.txt", "a year's work");
+  expect_refused(small_train(path("data"), path("results")), "--out");
+  EXPECT_EQ(read_file(path("results") + "/notes.txt"), "a year's work");
+  std::filesystem::create_directories(scratch_ / "empty");
+  EXPECT_EQ(run_agora(small_train(path("data"), path("empty"))).exit_code, 0);
+  expect_refused(small_train(path("data"), path("empty")), "--resume");
+}
+
 TEST_F(BadInput, ModelsThatAreTornAlteredOrWrong) {
   train();
   expect_refused({"ask", path("nowhere"), "x"}, "expected a model folder");
