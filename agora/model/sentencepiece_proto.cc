@@ -17,9 +17,15 @@ namespace {
 
 constexpr size_t kPieceBytesMax = 1024;
 
-// One field of a message: number(s) or bytes, by its wire type.
+// How a field's value is written, in the three low bits of its tag.
+enum Wire : uint32_t { kVarint = 0, kFixed64 = 1, kBytes = 2, kFixed32 = 5 };
+
+constexpr uint32_t tag_of(uint32_t number, Wire wire) { return number << 3 | wire; }
+
+// One field of a message. A number that comes with another wire type than its own is another field: SentencePiece
+// passes over it.
 struct Field {
-  uint64_t number = 0;
+  uint32_t tag = 0;
   uint64_t value = 0;  // of varint and fixed fields
   Bytes bytes;         // of length-delimited fields
 };
@@ -37,18 +43,18 @@ bool read_varint(ByteReader& in, uint64_t* value) {
 
 bool read_field(ByteReader& in, Field* field) {
   uint64_t tag = 0;
-  if (!read_varint(in, &tag)) return false;
+  if (!read_varint(in, &tag) || tag > UINT32_MAX) return false;  // SentencePiece would read its low 32 bits
   *field = {};
-  field->number = tag >> 3;
+  field->tag = static_cast<uint32_t>(tag);
   uint32_t fixed = 0;
-  switch (tag & 7) {
-    case 0:
+  switch (field->tag & 7) {
+    case kVarint:
       return read_varint(in, &field->value);
-    case 1:
+    case kFixed64:
       return in.read_le(&field->value);
-    case 2:
+    case kBytes:
       return read_varint(in, &field->value) && in.take(field->value, &field->bytes);
-    case 5:
+    case kFixed32:
       if (!in.read_le(&fixed)) return false;
       field->value = fixed;
       return true;
@@ -63,13 +69,13 @@ class OutlineReader {
 
   Status read(std::string_view model) {
     return each_field(base::as_bytes(model), [this](const Field& field) {
-      switch (field.number) {
-        case 1:
+      switch (field.tag) {
+        case tag_of(1, kBytes):
           return read_piece(field.bytes);
-        case 2:
+        case tag_of(2, kBytes):
           return read_trainer(field.bytes);
-        case 3:
-        case 5:
+        case tag_of(3, kBytes):
+        case tag_of(5, kBytes):
           return read_normaliser(field.bytes);
         default:
           return absl::OkStatus();
@@ -94,9 +100,9 @@ class OutlineReader {
     ModelOutline::Piece piece;
     float score = 0;
     AGORA_RETURN_IF_ERROR(each_field(message, [&](const Field& field) {
-      if (field.number == 1) piece.text = base::as_text(field.bytes);
-      if (field.number == 2) score = std::bit_cast<float>(static_cast<uint32_t>(field.value));
-      if (field.number == 3) piece.type = static_cast<int32_t>(field.value);
+      if (field.tag == tag_of(1, kBytes)) piece.text = base::as_text(field.bytes);
+      if (field.tag == tag_of(2, kFixed32)) score = std::bit_cast<float>(static_cast<uint32_t>(field.value));
+      if (field.tag == tag_of(3, kVarint)) piece.type = static_cast<int32_t>(field.value);
       return absl::OkStatus();
     }));
     const bool text_ok = !piece.text.empty() && piece.text.size() <= kPieceBytesMax &&
@@ -111,8 +117,9 @@ class OutlineReader {
 
   Status read_trainer(Bytes message) {
     return each_field(message, [this](const Field& field) {
-      constexpr uint64_t kModelType = 3, kUnigram = 1, kBpe = 2;
-      if (field.number != kModelType) return absl::OkStatus();
+      constexpr uint64_t kUnigram = 1, kBpe = 2;
+      constexpr uint32_t kModelType = tag_of(3, kVarint);
+      if (field.tag != kModelType) return absl::OkStatus();
       if (field.value != kUnigram && field.value != kBpe) return bad("its type is not unigram or BPE");
       outline_.kind = field.value == kBpe ? TokenizerKind::bpe : TokenizerKind::unigram;
       return absl::OkStatus();
@@ -121,8 +128,8 @@ class OutlineReader {
 
   Status read_normaliser(Bytes message) {
     return each_field(message, [this](const Field& field) {
-      constexpr uint64_t kCharacterMap = 2;
-      if (field.number != kCharacterMap || field.bytes.empty()) return absl::OkStatus();
+      constexpr uint32_t kCharacterMap = tag_of(2, kBytes);
+      if (field.tag != kCharacterMap || field.bytes.empty()) return absl::OkStatus();
       return bad(
           "it normalises characters, so text would not come back as it was; train with the rule identity");
     });

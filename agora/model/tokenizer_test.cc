@@ -15,10 +15,10 @@
 namespace agora::model {
 namespace {
 
-using ::testing::ElementsAre;
-using ::testing::HasSubstr;
 using base::TestFolder;
 using base::write_text;
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
 
 std::string message(const Status& status) { return std::string(status.message()); }
 
@@ -212,6 +212,23 @@ TEST(StreamDecoder, HoldsBackUnfinishedCharacters) {
   EXPECT_EQ(stream.push(0xc3), "");
   EXPECT_EQ(stream.finish(), "\xc3");
   EXPECT_EQ(stream.finish(), "");
+}
+
+TEST(TokenizerFiles, ANormaliserIsSeenHoweverItIsTagged) {
+  const std::string model = *train_sentencepiece(sample_text(), TokenizerKind::bpe, 500);
+  const std::string map("\x12\x01x", 3);  // field 2: precompiled_charsmap
+  ASSERT_TRUE(read_outline(model, "m").ok());
+  EXPECT_THAT(message(read_outline(model + "\x1a\x03" + map, "m").status()), HasSubstr("normalises"));
+  // The same field 3 with a bit more than SentencePiece reads of a tag.
+  EXPECT_THAT(message(read_outline(model + "\x9a\x80\x80\x80\x10\x03" + map, "m").status()),
+              HasSubstr("damaged"));
+}
+
+TEST(TokenizerFiles, AFieldOfAnotherTypeHidesNothing) {
+  const std::string score_nan("\x15\x00\x00\xc0\x7f", 5), score_varint("\x10\x01", 2);
+  const std::string piece = std::string("\x0a\x01x", 3) + score_nan + score_varint;
+  const std::string model = std::string("\x0a", 1) + static_cast<char>(piece.size()) + piece;
+  EXPECT_THAT(message(read_outline(model, "m").status()), HasSubstr("not usable"));
 }
 
 TEST(TokenizerFiles, WhatIsNotUsableIsRefusedByName) {
