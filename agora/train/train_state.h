@@ -23,7 +23,7 @@ struct TrainState {
   double seconds = 0;       // spent so far
 };
 
-// Steps that are taken before plan_steps() may look at the rate.
+// Steps that a process takes before plan_steps() may look at their rate.
 constexpr int64_t kStepsBeforePlan = 25;
 
 // The learning rate of the step after the last one. Without a plan: still warming up.

@@ -16,6 +16,7 @@ Trainer::Trainer(const TrainOptions& options, const kernels::Compute& compute, T
 
 void Trainer::restore(const TrainState& state) {
   state_ = state;
+  step_began_ = state.step;
   task_.restore(state.cursor);
 }
 

@@ -34,7 +34,8 @@ class Trainer {
   int64_t steps() const { return state_.steps; }
   int64_t steps_done() const { return state_.step; }
   bool done() const { return state_.steps > 0 && state_.step >= state_.steps; }
-  bool needs_plan() const { return state_.steps == 0 && state_.step >= kStepsBeforePlan; }
+  // Of steps that this process took: it has the times of no others.
+  bool needs_plan() const { return state_.steps == 0 && state_.step - step_began_ >= kStepsBeforePlan; }
   void plan_steps(double seconds_left, double seconds_per_step) {
     train::plan_steps(state_, seconds_left, seconds_per_step);
   }
@@ -53,6 +54,7 @@ class Trainer {
   Task& task_;
   model::LocalModel& model_;
   TrainState state_;
+  int64_t step_began_ = 0;  // where this process went on
   Stepper stepper_;
 };
 
