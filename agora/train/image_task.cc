@@ -43,6 +43,21 @@ StatusOr<LabelledImages> read_part(const std::string& dir, const std::string& pa
   return data;
 }
 
+// Test images of the training images' kind: what the model has no class for has no loss.
+Status check_alike(const std::string& dir, const LabelledImages& train, const LabelledImages& test) {
+  for (const size_t axis : {1, 2}) {
+    if (train.images.shape[axis] == test.images.shape[axis]) continue;
+    return absl::InvalidArgumentError(
+        absl::StrCat(dir, ": expected test images of the training images' size, ", train.images.shape[axis],
+                     ", found ", test.images.shape[axis]));
+  }
+  const int most = *std::ranges::max_element(train.labels.values);
+  const int found = *std::ranges::max_element(test.labels.values);
+  if (found <= most) return absl::OkStatus();
+  return absl::InvalidArgumentError(absl::StrCat(dir, ": expected test labels from 0 to ", most,
+                                                 ", the training labels' largest, found ", found));
+}
+
 // Mean and deviation of all pixels: inputs are brought to 0 and 1.
 struct Scale {
   float mean = 0;
@@ -177,12 +192,7 @@ StatusOr<std::unique_ptr<Task>> make_image_task(const TrainOptions& options) {
     return absl::InvalidArgumentError("--data: expected a folder with IDX files (MNIST)");
   AGORA_ASSIGN_OR_RETURN(LabelledImages train, read_part(options.data, "train"));
   AGORA_ASSIGN_OR_RETURN(LabelledImages test, read_part(options.data, "t10k"));
-  for (const int axis : {1, 2}) {
-    if (train.images.shape[axis] == test.images.shape[axis]) continue;
-    return absl::InvalidArgumentError(
-        absl::StrCat(options.data, ": expected test images of the training images' size, ",
-                     train.images.shape[axis], ", found ", test.images.shape[axis]));
-  }
+  AGORA_RETURN_IF_ERROR(check_alike(options.data, train, test));
   return std::make_unique<ImageTask>(options, std::move(train), std::move(test));
 }
 

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "absl/strings/str_cat.h"
 #include "agora/train/run_folder.h"
 
 namespace agora::cli {
@@ -31,7 +32,13 @@ StatusOr<std::unique_ptr<train::Task>> data_for(const std::string& dir, const mo
     return run.status();
   }
   if (!data.empty()) options.data = data;
-  return train::make_task(options, model.tokenizer, pool);
+  AGORA_ASSIGN_OR_RETURN(auto task, train::make_task(options, model.tokenizer, pool));
+  const int64_t known = model.config().vocab_size;
+  const int64_t found = task->shape(model.config()).vocab_size;
+  if (found <= known) return task;
+  return absl::InvalidArgumentError(absl::StrCat(options.data, ": expected at most ", known,
+                                                 " pieces or classes, as the model in ", dir, " has, found ",
+                                                 found));
 }
 
 }  // namespace agora::cli
