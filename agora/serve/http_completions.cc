@@ -16,7 +16,8 @@
 namespace agora::serve {
 namespace {
 
-constexpr int64_t kSignOfLifeNs = 2 * base::kSecondNs;  // a stream that is silent longer says so
+// How long a stream is silent without saying so, and how long nobody looks whether its client is there.
+constexpr int64_t kSignOfLifeNs = 2 * base::kSecondNs;
 constexpr int kKeptS = 2;
 constexpr char kJson[] = "application/json";
 constexpr int kTooLarge = 413, kUnsupportedType = 415;
@@ -49,12 +50,6 @@ class HttpAsker final : public Asker {
     if (text_.empty() && !end_) changed_.wait_until(mutex_, until_ns);
     *end = end_;
     return std::exchange(text_, {});
-  }
-  End wait_for_end(std::string* text) {
-    const base::MutexLock lock(mutex_);
-    while (!end_) changed_.wait(mutex_);
-    *text = std::move(text_);
-    return *end_;
   }
 
  private:
@@ -119,7 +114,7 @@ struct HttpCompletions::Front {
   std::thread thread;
 
   void set_ways();
-  void complete(std::string_view body, httplib::Response& response);
+  void complete(const httplib::Request& request, std::string_view body, httplib::Response& response);
   void stream(std::shared_ptr<HttpAsker> asker, const CompletionHead& head, httplib::Response& response);
   bool write_some(HttpAsker& asker, const CompletionHead& head, httplib::DataSink& sink);
 };
@@ -135,7 +130,7 @@ void HttpCompletions::Front::set_ways() {
   server->Post("/v1/completions", [this](const httplib::Request& request, httplib::Response& response,
                                          const httplib::ContentReader& reader) {
     std::string body;
-    if (read_body(request, reader, &body, response)) complete(body, response);
+    if (read_body(request, reader, &body, response)) complete(request, body, response);
   });
   server->set_error_handler([](const httplib::Request& request, httplib::Response& response) {
     if (!response.body.empty()) return;
@@ -148,7 +143,8 @@ void HttpCompletions::Front::set_ways() {
   });
 }
 
-void HttpCompletions::Front::complete(std::string_view body, httplib::Response& response) {
+void HttpCompletions::Front::complete(const httplib::Request& request, std::string_view body,
+                                      httplib::Response& response) {
   auto completion = parse_completion(body, answers.model);
   if (!completion.ok()) return refuse(completion.status(), response);
   const uint64_t number = requests.fetch_add(1) + 1;
@@ -163,9 +159,13 @@ void HttpCompletions::Front::complete(std::string_view body, httplib::Response& 
               asker);
   if (completion->stream) return stream(std::move(asker), head, response);
   std::string text;
-  const HttpAsker::End end = asker->wait_for_end(&text);
-  if (!end.status.ok()) return refuse(end.status, response);
-  response.set_content(completion_json(head, text, end.summary), kJson);
+  std::optional<HttpAsker::End> end;
+  while (!end) {
+    text += asker->wait(RealClock().now_ns() + kSignOfLifeNs, &end);
+    if (!end && !still_waits(request)) return asker->leave();
+  }
+  if (!end->status.ok()) return refuse(end->status, response);
+  response.set_content(completion_json(head, text, end->summary), kJson);
 }
 
 void HttpCompletions::Front::stream(std::shared_ptr<HttpAsker> asker, const CompletionHead& head,

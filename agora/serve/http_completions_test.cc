@@ -45,6 +45,17 @@ class HttpTest : public ::testing::Test, protected TestModel {
   static std::string as_json(const std::string& text) {
     return json::parse(json(text).dump(-1, ' ', false, json::error_handler_t::replace)).get<std::string>();
   }
+  // Waits for so many that left.
+  uint64_t abandoned(uint64_t expected) {
+    base::Mutex mutex;
+    base::Condition nothing;
+    const base::MutexLock lock(mutex);
+    const int64_t limit_ns = clock_.now_ns() + 20 * base::kSecondNs;
+    while (answerer_.counters().abandoned < expected && clock_.now_ns() < limit_ns) {
+      nothing.wait_until(mutex, clock_.now_ns() + 10 * base::kMillisecondNs);
+    }
+    return answerer_.counters().abandoned;
+  }
   static std::string body(bool stream, int64_t tokens = 30) {
     return json{{"prompt", "once"}, {"max_tokens", tokens}, {"seed", 3}, {"stream", stream}}.dump();
   }
@@ -137,14 +148,24 @@ TEST_F(HttpTest, AnAbandonedStreamEnds) {
   request.content_receiver = [&](const char*, size_t, uint64_t, uint64_t) { return ++pieces < 3; };
   EXPECT_FALSE(client_->send(request));
   client_->stop();
-  base::Mutex mutex;
-  base::Condition nothing;
-  const base::MutexLock lock(mutex);
-  const int64_t limit_ns = clock_.now_ns() + 20 * base::kSecondNs;
-  while (answerer_.counters().abandoned == 0 && clock_.now_ns() < limit_ns) {
-    nothing.wait_until(mutex, clock_.now_ns() + 10 * base::kMillisecondNs);
-  }
-  EXPECT_EQ(answerer_.counters().abandoned, 1u);
+  EXPECT_EQ(abandoned(1), 1u);
+}
+
+// So does one that waits for the whole and thinks better of it.
+TEST_F(HttpTest, AnAbandonedAnswerEnds) {
+  give_trunk();
+  const int client = socket(AF_INET, SOCK_STREAM, 0);
+  sockaddr_in to{};
+  to.sin_family = AF_INET;
+  to.sin_port = htons(front_->endpoint().port);
+  to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  ASSERT_EQ(connect(client, reinterpret_cast<const sockaddr*>(&to), sizeof to), 0);
+  const std::string asked = body(false, kAnswerTokensMax);
+  const std::string request = base::concat(
+      "POST /v1/completions HTTP/1.1\r\nHost: a\r\nContent-Length: ", asked.size(), "\r\n\r\n", asked);
+  ASSERT_EQ(send(client, request.data(), request.size(), 0), static_cast<ssize_t>(request.size()));
+  close(client);
+  EXPECT_EQ(abandoned(1), 1u);
 }
 
 TEST_F(HttpTest, TheEndEndsStreams) {
