@@ -268,6 +268,13 @@ Status validate(const ModelConfig& config) {
         expect_divides("patch", config.patches.patch, "image_height", config.patches.height));
     AGORA_RETURN_IF_ERROR(expect_divides("patch", config.patches.patch, "image_width", config.patches.width));
   }
+  if (config.gate.selection == moe::Selection::expert_choice &&
+      (config.causal || config.head == HeadKind::next_token)) {
+    return absl::InvalidArgumentError(
+        "config key \"selection\": found expert_choice, expected top_k, grouped_top_k or all where "
+        "\"causal\" is "
+        "true or the head next_token: a token's experts would depend on later tokens and on other sequences");
+  }
   return moe::validate(config.gate);
 }
 

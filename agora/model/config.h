@@ -67,7 +67,8 @@ struct ModelConfig {
   float residual_deviation() const;
 };
 
-// InvalidArgument that names the key, what was expected and what came.
+// InvalidArgument that names the key, what was expected and what came. No expert_choice in a model that is
+// causal or says the next token: its answers would depend on the batch (moe/gate/descriptor.h).
 Status validate(const ModelConfig& config);
 
 // The same model with room for `experts` in every gate, where some may be closed (moe::kClosed): what runs in

@@ -84,5 +84,21 @@ TEST(Config, SaysWhichKeyIsWrongAndWhatWasExpected) {
               HasSubstr("expected a JSON object"));
 }
 
+// An expert that chooses among the batch's tokens sees those that come later, and those of others.
+TEST(Config, ExpertChoiceIsForModelsThatSayNothingWordByWord) {
+  ModelConfig config = example();
+  config.gate = {.selection = moe::Selection::expert_choice, .experts = 8, .chosen = 2};
+  config.head = HeadKind::classes;
+  config.causal = false;
+  EXPECT_TRUE(validate(config).ok()) << validate(config);
+  for (const auto& [head, causal] :
+       {std::pair(HeadKind::next_token, true), {HeadKind::next_token, false}, {HeadKind::classes, true}}) {
+    config.head = head;
+    config.causal = causal;
+    EXPECT_EQ(validate(config).code(), absl::StatusCode::kInvalidArgument);
+    EXPECT_THAT(std::string(validate(config).message()), HasSubstr("expert_choice"));
+  }
+}
+
 }  // namespace
 }  // namespace agora::model

@@ -93,7 +93,7 @@ void for_each_option(Options& o, Visit&& visit) {
   visit("shared-hidden", o.shared_hidden, "hidden width of an expert that serves every token; 0: none");
   visit("patch", o.patch, "images: side of a patch in pixels");
   visit("score", o.score, "the gate's scores: softmax or sigmoid");
-  visit("selection", o.selection, "top_k, grouped_top_k, expert_choice or all");
+  visit("selection", o.selection, "top_k, grouped_top_k, all, or (images only) expert_choice");
   visit("renormalise", o.renormalise, "weights of the chosen experts sum to 1");
   visit("qk-norm", o.qk_norm, "norms of queries and keys");
   visit("tie", o.tie, "the head shares the embedding's weights");

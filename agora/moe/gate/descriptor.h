@@ -22,8 +22,8 @@ enum class Selection : uint8_t {
   grouped_top_k,  // the best groups first, by the sum of each group's top 2 (DeepSeek-V3) or its best (V2),
                   // then K in them
   expert_choice,  // each expert takes its best T * K / E tokens (Zhou 2022); a token may get none. Not
-                  // causal: its choice depends on the batch, so it is refused where answers must not
-                  // (serving)
+                  // causal: its choice depends on the batch, so models whose answers must not (causal
+                  // ones, and those of text) refuse it
   all,            // the dense mixture of Jacobs 1991
 };
 
