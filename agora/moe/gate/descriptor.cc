@@ -23,6 +23,11 @@ Status validate_counts(const GateDescriptor& gate) {
       return refuse(name, absl::StrFormat("0 to %d", kGateCandidatesMax), static_cast<double>(count));
     }
   }
+  if (gate.candidates() > kGateCandidatesMax) {
+    return refuse("candidates",
+                  absl::StrFormat("at most %d, those without a call included", kGateCandidatesMax),
+                  static_cast<double>(gate.candidates()));
+  }
   if (gate.chosen < 1 || gate.chosen > gate.candidates()) {
     return refuse("chosen", absl::StrFormat("1 to %d, the number of candidates", gate.candidates()),
                   static_cast<double>(gate.chosen));

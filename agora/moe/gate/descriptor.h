@@ -59,7 +59,8 @@ struct GateDescriptor {
 // selection alone. Softmax and sigmoid scores lie within 0 and 1, so one that opens begins with no token.
 constexpr float kClosed = -1.0f;
 
-// Far above any published model; bounds what a config file can make us allocate.
+// Experts and those without a call together. Far above any published model; bounds what a config file can
+// make us allocate.
 constexpr int64_t kGateCandidatesMax = 65536;
 
 // InvalidArgument that names the field, what was expected and what came.

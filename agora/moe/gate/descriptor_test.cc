@@ -23,6 +23,7 @@ TEST(GateDescriptor, EveryPublishedGateIsValid) {
 TEST(GateDescriptor, RefusalsNameTheField) {
   expect_refused({.experts = 0, .chosen = 1}, "experts");
   expect_refused({.experts = kGateCandidatesMax + 1, .chosen = 1}, "experts");
+  expect_refused({.experts = kGateCandidatesMax, .chosen = 1, .zero_experts = 1}, "candidates");
   expect_refused({.experts = 4, .chosen = 0}, "chosen");
   expect_refused({.experts = 4, .chosen = 5}, "chosen");
   expect_refused({.experts = 4, .chosen = 1, .zero_experts = -1}, "zero_experts");

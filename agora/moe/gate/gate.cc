@@ -101,9 +101,13 @@ void Gate::append_parameters(std::vector<Parameter*>& to) {
 Status Gate::route(const Compute& compute, View<const float> x, GateMode mode, const Rng& rng, Route& route,
                    GateSaved& saved) const {
   AGORA_CHECK_EQ(x.cols, width());
-  AGORA_CHECK_LT(x.rows * descriptor_.candidates(), int64_t{INT32_MAX});
-  name_columns(saved);
   const auto columns = static_cast<int64_t>(open_.size());
+  if (x.rows * columns >= kGateScoresMax) {
+    return absl::InvalidArgumentError(absl::StrFormat(
+        "%s: expected less than %d scores in one batch, found %d tokens for %d candidates; take fewer tokens",
+        router_->whole().weight().name, kGateScoresMax, x.rows, columns));
+  }
+  name_columns(saved);
   router_->forward(exact(compute), x, saved.logits.shape(x.rows, columns));
   const bool noisy = noise_ != nullptr && mode == GateMode::train;
   saved.noise_scale.shape(noisy ? x.rows : 0, columns);

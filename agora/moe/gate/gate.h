@@ -55,6 +55,9 @@ struct GateSaved {
   BatchRows<float> noise_drawn{Purpose::activation};  // [T, C] standard normal; likewise
 };
 
+// T * C of one call: each of the matrices in GateSaved takes 8 GiB then.
+constexpr int64_t kGateScoresMax = int64_t{1} << 31;
+
 class Gate {
  public:
   // InvalidArgument: see validate(); or D < 1.
@@ -73,7 +76,7 @@ class Gate {
   std::span<const int32_t> open() const { return open_; }
 
   // x [T, D] -> route of T tokens. rng is used for noise alone. 2 T C D operations.
-  // InvalidArgument naming the token whose scores are not finite.
+  // InvalidArgument: kGateScoresMax scores or more; a token, which is named, whose scores are not finite.
   Status route(const Compute& compute, View<const float> x, GateMode mode, const Rng& rng, Route& route,
                GateSaved& saved) const;
 

@@ -99,6 +99,17 @@ RC_GTEST_PROP(Gate, ATokensRouteDoesNotDependOnItsBatch, (uint16_t seed)) {
   }
 }
 
+TEST(Gate, ABatchWithTooManyScoresIsRefused) {
+  TestCompute machine;
+  const Gate gate = make_gate({.experts = kGateCandidatesMax, .chosen = 1}, 1, machine);
+  const Buffer<float> x(32768, 1, tensor::Purpose::scratch);
+  Route route;
+  GateSaved saved;
+  const Status status = gate.route(machine.compute, x.view(), GateMode::infer, Rng(1), route, saved);
+  EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_THAT(std::string(status.message()), HasSubstr("32768 tokens"));
+}
+
 TEST(Gate, ExpertChoiceGivesEveryExpertItsTokens) {
   TestCompute machine;
   const Gate gate = make_gate(expert_choice_gate(), 5, machine);
