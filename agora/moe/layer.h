@@ -105,7 +105,8 @@ class MoeLayer {
                              View<float> y, MoeSaved& saved);
 
   // x as in forward. dx [T, D] is written whole; parameters' gradients are added to, the losses' included.
-  // Errors: of the seam; the layer's own gradients have not been touched then.
+  // Errors: of the seam; the layer's own gradients have not been touched then, and the ticket, which may be
+  // open still, waits for another backward() or release().
   Status backward(const Compute& compute, View<const float> x, MoeSaved& saved, View<const float> dy,
                   View<float> dx, Deadline deadline = kNoDeadline);
 

@@ -1,5 +1,3 @@
-#include <utility>
-
 #include "agora/base/check.h"
 #include "agora/moe/called.h"
 #include "agora/moe/layer.h"
@@ -19,8 +17,8 @@ Status MoeLayer::backward(const Compute& compute, View<const float> x, MoeSaved&
   }
 
   std::vector<float> dcalled(static_cast<size_t>(count_called(config_.gate, saved.route)));
-  const Ticket ticket = std::exchange(saved.ticket, {});
-  AGORA_RETURN_IF_ERROR(experts_->mix_backward(ticket, dsum, deadline, dx, dcalled));
+  AGORA_RETURN_IF_ERROR(experts_->mix_backward(saved.ticket, dsum, deadline, dx, dcalled));
+  saved.ticket = {};
 
   std::vector<float> dweights(static_cast<size_t>(saved.route.choices()), 0.0f);
   spread_dweights(config_.gate, saved.route, dcalled, dweights);

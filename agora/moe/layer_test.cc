@@ -318,17 +318,21 @@ TEST(MoeLayer, LoadsAddUpInTrainingOnly) {
   EXPECT_EQ(total(), 0);
 }
 
-TEST(MoeLayer, ReleaseGivesTheTicketBack) {
+TEST(MoeLayer, ReleaseGivesTheTicketBackThatARefusedBackwardLeaves) {
   Bench bench(config_of({.experts = kExperts, .chosen = 2}));
   Rng rng(6);
   const Buffer<float> x = random_rows(rng, 5, kWidth);
   Buffer<float> y(5, kWidth, Purpose::scratch), dx(5, kWidth, Purpose::scratch);
+  const auto backward = [&] {
+    return bench.layer->backward(bench.machine.compute, x.view(), bench.saved, y.view(), dx.view()).code();
+  };
   bench.forward(x.view(), y.view(), {}, Keep::for_backward);
+  y.row(3)[1] = std::numeric_limits<float>::quiet_NaN();
+  EXPECT_EQ(backward(), absl::StatusCode::kInvalidArgument);
   EXPECT_EQ(bench.local->tickets_held(), 1);
   bench.layer->release(bench.saved);
   EXPECT_EQ(bench.local->tickets_held(), 0);
-  EXPECT_EQ(bench.layer->backward(bench.machine.compute, x.view(), bench.saved, y.view(), dx.view()).code(),
-            absl::StatusCode::kNotFound);
+  EXPECT_EQ(backward(), absl::StatusCode::kNotFound);
 }
 
 TEST(MoeLayer, EmptyBatch) {
