@@ -1,9 +1,15 @@
 #include "agora/moe/missing.h"
 
+#include <cmath>
+
 #include "agora/base/check.h"
 
 namespace agora::moe {
 namespace {
+
+// An arrived share of the weights below this is none: scaled up, its sum would be mostly rounding errors, and
+// the factor overflows where a weight is denormal.
+constexpr float kArrivedShareMin = 1e-6f;
 
 struct Weights {
   float all = 0.0f;
@@ -34,7 +40,8 @@ std::vector<float> missing_scale(const Route& route, std::span<const uint8_t> ar
   std::vector<float> scale(static_cast<size_t>(route.tokens()), 1.0f);
   for (int64_t t = 0; t < route.tokens(); ++t) {
     const Weights sum = weights_of(route, arrived, t);
-    if (sum.arrived != 0.0f && sum.arrived != sum.all) scale[t] = sum.all / sum.arrived;
+    const bool some = std::abs(sum.arrived) > kArrivedShareMin * std::abs(sum.all);
+    if (some && sum.arrived != sum.all) scale[t] = sum.all / sum.arrived;
   }
   return scale;
 }
@@ -60,7 +67,7 @@ void missing_backward(const Route& route, std::span<const uint8_t> arrived, std:
       if (arrived[i] == 0) dweights[i] = 0.0f;
       dot += route.weight[i] * dweights[i];
     }
-    if (scale[t] == 1.0f || sum.arrived == 0.0f) continue;
+    if (scale[t] == 1.0f) continue;
     const float dscale = dot / scale[t] / sum.arrived;
     for (int32_t i = route.first[t]; i < route.first[t + 1]; ++i) {
       dweights[i] += dscale * (arrived[i] != 0 ? 1.0f - scale[t] : 1.0f);

@@ -18,7 +18,8 @@
 namespace agora::moe {
 
 // Factors for each token; empty where nothing is missing or the gate does not normalise: then sums stay as
-// they are. A token with no arrived weight at all keeps factor 1 (its sum is 0, and stays it).
+// they are. A token with next to no arrived weight (a millionth of all) keeps factor 1: its sum is as good as
+// 0, and stays it.
 std::vector<float> missing_scale(const Route& route, std::span<const uint8_t> arrived);
 
 // to[t] = scale[t] * from[t]; may be the same rows.
