@@ -44,5 +44,26 @@ TEST(AbsentExperts, ItsSummandsDoNotArriveAndTheOthersDo) {
   EXPECT_FALSE(without.mix_backward({}, {}, kNoDeadline, {}, {}).ok());
 }
 
+TEST(AbsentExperts, WhatElseDoesNotArriveIsSaidInTheRoutesOrder) {
+  TestCompute machine;
+  auto made = LocalExperts::create(machine.compute, {.layers = 1, .experts = 5, .shape = {.d = 6, .h = 8}});
+  ASSERT_TRUE(made.ok()) << made.status();
+  (*made)->initialise(Rng(1));
+  AbsentExperts without_two(**made);
+  AbsentExperts without_both(static_cast<Experts&>(without_two));
+  without_two.remove(LayerId{0}, ExpertId{2});
+  without_both.remove(LayerId{0}, ExpertId{3});
+  Rng rng(2);
+  const Buffer<float> x = random_rows(rng, 40, 6);
+  const Route route = random_route(rng, 40, 5, 3);
+  Buffer<float> y(40, 6, tensor::Purpose::scratch);
+  const auto result = without_both.mix(LayerId{0}, x.view(), route, Keep::nothing, kNoDeadline, y.view());
+  ASSERT_TRUE(result.ok()) << result.status();
+  ASSERT_EQ(result->arrived.size(), route.expert.size());
+  for (size_t i = 0; i < route.expert.size(); ++i) {
+    EXPECT_EQ(result->arrived[i], route.expert[i] == 2 || route.expert[i] == 3 ? 0 : 1);
+  }
+}
+
 }  // namespace
 }  // namespace agora::moe
