@@ -7,11 +7,19 @@
 namespace agora::nn {
 namespace {
 
-// Saved buffers are kept from step to step: only a change of shape takes memory.
-void reshape(Buffer<float>& buffer, int64_t rows, int64_t cols, Purpose purpose) {
-  if (buffer.rows() == rows && buffer.cols() == cols) return;
-  buffer = {};
-  buffer = Buffer<float>::uninitialised(rows, cols, purpose);
+// Saved buffers are kept from step to step: only what does not fit takes memory.
+View<float> fit(Buffer<float>& buffer, int64_t rows, int64_t cols, Purpose purpose) {
+  if (rows * cols > buffer.size()) {
+    buffer = {};
+    buffer = Buffer<float>::uninitialised(rows, cols, purpose);
+  }
+  return {buffer.data(), rows, cols};
+}
+
+// What fit() made room for.
+View<const float> rows_in(const Buffer<float>& buffer, int64_t rows, int64_t cols) {
+  AGORA_CHECK_LE(rows * cols, buffer.size());
+  return {buffer.data(), rows, cols};
 }
 
 Buffer<float> scratch(int64_t rows, int64_t cols) {
@@ -103,16 +111,14 @@ void Attention::forward(const Compute& compute, View<const float> x, const Atten
   AttentionSaved own;
   AttentionSaved& s = saved == nullptr ? own : *saved;
   const Purpose purpose = saved == nullptr ? Purpose::scratch : Purpose::activation;
-  reshape(s.q, x.rows, queries_width, purpose);
-  reshape(s.k, x.rows, keys_width, purpose);
-  reshape(s.v, x.rows, keys_width, purpose);
-  reshape(s.mixed, x.rows, queries_width, purpose);
-  if (saved != nullptr) {
-    reshape(s.log_sum, x.rows, config_.heads, purpose);
-    reshape(s.q_inverse, config_.qk_norm ? x.rows : 0, config_.heads, purpose);
-    reshape(s.k_inverse, config_.qk_norm ? x.rows : 0, config_.kv_heads, purpose);
-  }
-  const Linear::Output projected[] = {{&q_, s.q.view()}, {&k_, s.k.view()}, {&v_, s.v.view()}};
+  const int64_t kept = saved == nullptr ? 0 : x.rows, normed = config_.qk_norm ? kept : 0;
+  const View<float> q_raw = fit(s.q, x.rows, queries_width, purpose),
+                    k_raw = fit(s.k, x.rows, keys_width, purpose), v = fit(s.v, x.rows, keys_width, purpose),
+                    mixed = fit(s.mixed, x.rows, queries_width, purpose),
+                    log_sum = fit(s.log_sum, kept, config_.heads, purpose),
+                    q_inverse = fit(s.q_inverse, normed, config_.heads, purpose),
+                    k_inverse = fit(s.k_inverse, normed, config_.kv_heads, purpose);
+  const Linear::Output projected[] = {{&q_, q_raw}, {&k_, k_raw}, {&v_, v}};
   Linear::forward_each(compute, x, projected);
   // With norms the numbers before them are what backward needs, so the placed ones live only here.
   const bool apart = saved != nullptr && config_.qk_norm;
@@ -121,12 +127,11 @@ void Attention::forward(const Compute& compute, View<const float> x, const Atten
     q_placed = scratch(x.rows, queries_width);
     k_placed = scratch(x.rows, keys_width);
   }
-  const View<float> q = apart ? q_placed.view() : s.q.view(), k = apart ? k_placed.view() : s.k.view();
-  place(compute, q_norm_.get(), batch.positions, s.q.view(), q, s.q_inverse.flat());
-  place(compute, k_norm_.get(), batch.positions, s.k.view(), k, s.k_inverse.flat());
-  kernels::attention_forward(compute, shape(), batch.sequences, q, k, s.v.view(), s.mixed.view(),
-                             s.log_sum.view());
-  o_.forward(compute, s.mixed.view(), y, write);
+  const View<float> q = apart ? q_placed.view() : q_raw, k = apart ? k_placed.view() : k_raw;
+  place(compute, q_norm_.get(), batch.positions, q_raw, q, q_inverse.flat());
+  place(compute, k_norm_.get(), batch.positions, k_raw, k, k_inverse.flat());
+  kernels::attention_forward(compute, shape(), batch.sequences, q, k, v, mixed, log_sum);
+  o_.forward(compute, mixed, y, write);
 }
 
 void Attention::forward_cached(const Compute& compute, View<const float> x, const AttentionBatch& batch,
@@ -161,24 +166,32 @@ void Attention::forward_cached(const Compute& compute, View<const float> x, cons
 void Attention::backward(const Compute& compute, View<const float> x, const AttentionBatch& batch,
                          const AttentionSaved& saved, View<const float> dy, View<float> dx, Write write) {
   check_batch(x, batch);
-  const int64_t rows = x.rows;
+  const int64_t rows = x.rows, normed = config_.qk_norm ? rows : 0;
+  const int64_t queries_width = config_.heads * config_.head_width,
+                keys_width = config_.kv_heads * config_.head_width;
+  const View<const float> q_raw = rows_in(saved.q, rows, queries_width),
+                          k_raw = rows_in(saved.k, rows, keys_width), v = rows_in(saved.v, rows, keys_width),
+                          mixed = rows_in(saved.mixed, rows, queries_width),
+                          log_sum = rows_in(saved.log_sum, rows, config_.heads);
   Buffer<float> dq =
-      scratch(rows, saved.q.cols());  // first the gradient of what o_proj was given, then that of the queries
-  o_.backward(compute, saved.mixed.view(), dy, dq.view());
+      scratch(rows, queries_width);  // first the gradient of what o_proj was given, then that of the queries
+  o_.backward(compute, mixed, dy, dq.view());
   Buffer<float> q_placed, k_placed;
   if (config_.qk_norm) {
-    q_placed = scratch(rows, saved.q.cols());
-    k_placed = scratch(rows, saved.k.cols());
-    place(compute, q_norm_.get(), batch.positions, saved.q.view(), q_placed.view(), {});
-    place(compute, k_norm_.get(), batch.positions, saved.k.view(), k_placed.view(), {});
+    q_placed = scratch(rows, queries_width);
+    k_placed = scratch(rows, keys_width);
+    place(compute, q_norm_.get(), batch.positions, q_raw, q_placed.view(), {});
+    place(compute, k_norm_.get(), batch.positions, k_raw, k_placed.view(), {});
   }
-  const View<const float> q = config_.qk_norm ? View<const float>(q_placed.view()) : saved.q.view();
-  const View<const float> k = config_.qk_norm ? View<const float>(k_placed.view()) : saved.k.view();
-  Buffer<float> dk = scratch(rows, saved.k.cols()), dv = scratch(rows, saved.k.cols());
-  kernels::attention_backward(compute, shape(), batch.sequences, q, k, saved.v.view(), saved.mixed.view(),
-                              saved.log_sum.view(), dq.view(), dq.view(), dk.view(), dv.view());
-  place_backward(compute, q_norm_.get(), batch.positions, saved.q.view(), saved.q_inverse.flat(), dq.view());
-  place_backward(compute, k_norm_.get(), batch.positions, saved.k.view(), saved.k_inverse.flat(), dk.view());
+  const View<const float> q = config_.qk_norm ? View<const float>(q_placed.view()) : q_raw;
+  const View<const float> k = config_.qk_norm ? View<const float>(k_placed.view()) : k_raw;
+  Buffer<float> dk = scratch(rows, keys_width), dv = scratch(rows, keys_width);
+  kernels::attention_backward(compute, shape(), batch.sequences, q, k, v, mixed, log_sum, dq.view(),
+                              dq.view(), dk.view(), dv.view());
+  place_backward(compute, q_norm_.get(), batch.positions, q_raw,
+                 rows_in(saved.q_inverse, normed, config_.heads).flat(), dq.view());
+  place_backward(compute, k_norm_.get(), batch.positions, k_raw,
+                 rows_in(saved.k_inverse, normed, config_.kv_heads).flat(), dk.view());
   const Linear::OutputGradient projected[] = {{&q_, dq.view()}, {&k_, dk.view()}, {&v_, dv.view()}};
   Linear::backward_each(compute, x, projected, dx, write);
 }

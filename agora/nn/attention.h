@@ -52,7 +52,8 @@ struct KeyCache {
   View<float> v;
 };
 
-// What backward needs besides x. Reused from step to step: memory is taken when T grows.
+// What backward needs besides x, in the first rows of each buffer. Reused from step to step: memory is taken
+// when T grows, and kept.
 // T (2 heads + 2 kv_heads) A + T heads floats, and T (heads + kv_heads) more with qk_norm. backward() takes
 // scratch of T (heads + 2 kv_heads) A floats, with qk_norm T (heads + kv_heads) A more.
 struct AttentionSaved {

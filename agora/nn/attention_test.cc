@@ -85,6 +85,46 @@ TEST_F(AttentionBlock, GradientByFiniteDifferences) {
   }
 }
 
+// A longer batch before a shorter one: its memory stays, and nothing of it is in the shorter one's results.
+TEST_F(AttentionBlock, MemoryIsKeptWhileTheBatchFits) {
+  const kernels::Compute exact = compute(Precision::f32);
+  for (const AttentionConfig& config : configs()) {
+    const Buffer<float> x = random_matrix(rng_, 9, config.width), dy = random_matrix(rng_, 9, config.width);
+    Buffer<float> y(9, config.width, Purpose::scratch);
+    AttentionSaved reused;
+    const auto pass = [&](int64_t rows, AttentionSaved& saved) {
+      const int64_t lengths[] = {rows};
+      const Sequences sequences(lengths);
+      Rng weights(5);
+      std::swap(rng_, weights);
+      Attention attention = make(config, Train::yes, exact);
+      std::swap(rng_, weights);
+      std::vector<float> result;
+      Buffer<float> dx(rows, config.width, Purpose::scratch);
+      attention.forward(exact, x.view().rows_from(0, rows), sequences.batch(), y.view().rows_from(0, rows),
+                        Write::replace, &saved);
+      attention.backward(exact, x.view().rows_from(0, rows), sequences.batch(), saved,
+                         dy.view().rows_from(0, rows), dx.view(), Write::replace);
+      std::vector<Parameter*> parameters;
+      attention.append_parameters(parameters);
+      std::ranges::copy(y.flat().first(static_cast<size_t>(rows * config.width)), std::back_inserter(result));
+      std::ranges::copy(dx.flat(), std::back_inserter(result));
+      for (Parameter* p : parameters) std::ranges::copy(p->gradient.flat(), std::back_inserter(result));
+      return result;
+    };
+    for (const int64_t rows : {4, 9, 5, 1, 9}) {
+      AttentionSaved fresh;
+      EXPECT_EQ(pass(rows, reused), pass(rows, fresh)) << rows << " rows";
+    }
+    pass(9, reused);
+    const float* memory = reused.q.data();
+    const int64_t size = reused.q.size();
+    pass(5, reused);
+    EXPECT_EQ(reused.q.data(), memory);
+    EXPECT_EQ(reused.q.size(), size);
+  }
+}
+
 TEST_F(AttentionBlock, ParametersHaveHuggingFaceNames) {
   Attention attention("model.layers.3.self_attn", configs()[1], Train::no);
   std::vector<Parameter*> parameters;
