@@ -40,8 +40,8 @@ void update(weights::Sha256& hash, const tensor::Parameter& p) {
 }  // namespace
 
 peers::Payload encode(const TrunkSnapshot& snapshot) {
-  AGORA_CHECK_LE(snapshot.contributors.size(), kContributorsMax);
-  const size_t head = 1 + 8 + 4 + 32 + 8 + 32 + 4 + 32 * snapshot.contributors.size() + 8 + 1;
+  AGORA_CHECK_LE(snapshot.contributions.size(), kContributorsMax);
+  const size_t head = 1 + 8 + 4 + 32 + 8 + 32 + 4 + 32 * snapshot.contributions.size() + 8 + 1;
   MessageWriter out(head + bytes_of(snapshot.values).size() + bytes_of(snapshot.momentum).size());
   out.put(kWireVersion);
   out.put(snapshot.version.round);
@@ -49,8 +49,8 @@ peers::Payload encode(const TrunkSnapshot& snapshot) {
   out.put_bytes(snapshot.version.decider.bytes);
   out.put(snapshot.step);
   out.put_bytes(std::as_bytes(std::span(snapshot.layout)));
-  out.put(static_cast<uint32_t>(snapshot.contributors.size()));
-  for (const peers::PeerId& peer : snapshot.contributors) out.put_bytes(peer.bytes);
+  out.put(static_cast<uint32_t>(snapshot.contributions.size()));
+  for (const weights::Digest& hash : snapshot.contributions) out.put_bytes(std::as_bytes(std::span(hash)));
   out.put(static_cast<uint64_t>(snapshot.values.size()));
   out.put(static_cast<uint8_t>(snapshot.momentum.empty() ? 0 : 1));
   out.put_bytes(bytes_of(snapshot.values));
@@ -62,16 +62,16 @@ StatusOr<TrunkSnapshot> read_trunk(base::Bytes bytes) {
   base::ByteReader in(bytes);
   AGORA_RETURN_IF_ERROR(read_version(in, kName));
   TrunkSnapshot snapshot;
-  uint32_t contributors = 0;
+  uint32_t contributions = 0;
   if (!in.read_le(&snapshot.version.round) || !in.read_le(&snapshot.version.contributors) ||
       !read_array(in, &snapshot.version.decider.bytes) || !in.read_le(&snapshot.step) ||
-      !read_array(in, &snapshot.layout) || !in.read_le(&contributors)) {
+      !read_array(in, &snapshot.layout) || !in.read_le(&contributions)) {
     return too_short(kName);
   }
-  if (contributors > kContributorsMax) return malformed(kName, "it has more than 64 contributors");
-  snapshot.contributors.resize(contributors);
-  for (peers::PeerId& peer : snapshot.contributors) {
-    if (!read_array(in, &peer.bytes)) return too_short(kName);
+  if (contributions > kContributorsMax) return malformed(kName, "it has more than 64 contributions");
+  snapshot.contributions.resize(contributions);
+  for (weights::Digest& hash : snapshot.contributions) {
+    if (!read_array(in, &hash)) return too_short(kName);
   }
   uint64_t count = 0;
   uint8_t momentum = 0;

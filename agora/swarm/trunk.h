@@ -37,13 +37,13 @@ struct TrunkVersion {
   }
 };
 
-constexpr size_t kContributorsMax = 64;
+constexpr size_t kContributorsMax = 64;  // to a round
 constexpr uint64_t kTrunkNumbersMax = uint64_t{1} << 31;
 
 struct TrunkSnapshot {
   TrunkVersion version;
-  uint64_t step = 0;                        // of the trainer that made it: where its schedule is
-  std::vector<peers::PeerId> contributors;  // of the last round, ascending
+  uint64_t step = 0;                           // of the trainer that made it: where its schedule is
+  std::vector<weights::Digest> contributions;  // hashes of the last round's deltas, by their owners
   weights::Digest layout{};
   std::vector<float> values;
   std::vector<float> momentum;  // of the outer optimizer; as long as values, or empty

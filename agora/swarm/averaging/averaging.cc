@@ -1,5 +1,6 @@
 #include "agora/swarm/averaging/averaging.h"
 
+#include <algorithm>
 #include <cstring>
 #include <utility>
 
@@ -60,35 +61,47 @@ bool Averaging::State::step_done(uint64_t rows, uint64_t step, TrunkLayout& trun
     wanted_ = false;
     base = anchor_;
   }
-  share_ = {trunk.values(), rows_, steps_};
+  if (shares_.size() == kSharesMax) shares_.erase(shares_.begin());
+  const Share& share = shares_.emplace_back(Share{++last_share_, trunk.values(), rows_, steps_});
   std::vector<std::byte> bytes(trunk.size() * sizeof(float));
   for (size_t n = 0; n < trunk.size(); ++n) {
-    const float delta = base->values[n] - share_.trunk[n];
+    const float delta = base->values[n] - share.trunk[n];
     std::memcpy(bytes.data() + n * sizeof delta, &delta, sizeof delta);
   }
-  loop_.post([self = shared_from_this(), base, delta = peers::Payload::own(std::move(bytes)), rows = rows_,
-              step] { self->begin(base, delta, rows, step); });
+  loop_.post([self = shared_from_this(), base, delta = peers::Payload::own(std::move(bytes)),
+              number = share.number, rows = rows_, step] { self->begin(base, delta, number, rows, step); });
   return changed;
 }
 
-// What the trainer learned since its share was made, or since the last round that counted it, goes on top.
+// What the trainer learned since the share that counts was made, or since the last round that counted one,
+// goes on top. A share that does not count yet moves along: it may count in a later trunk.
 bool Averaging::State::take_latest(TrunkLayout& trunk) {
   std::shared_ptr<const TrunkSnapshot> old, latest;
-  bool counted = false;
+  uint64_t counted = 0;
   {
     base::MutexLock lock(mutex_);
     if (latest_ == anchor_) return false;
     old = std::exchange(anchor_, latest_);
     latest = latest_;
-    counted = std::exchange(counted_, false);
+    counted = std::exchange(counted_, 0);
   }
-  const std::vector<float>& then = counted ? share_.trunk : old->values;
+  Share in{.number = 0, .trunk = old->values, .rows = 0, .steps = 0};
+  if (const auto share = std::ranges::find(shares_, counted, &Share::number); share != shares_.end()) {
+    in = std::move(*share);
+    shares_.erase(shares_.begin(), share + 1);
+  }
+  const auto move_on = [&](std::vector<float>& values) {
+    for (size_t n = 0; n < values.size(); ++n) values[n] = latest->values[n] + (values[n] - in.trunk[n]);
+  };
   std::vector<float> values = trunk.values();
-  for (size_t n = 0; n < values.size(); ++n) values[n] = latest->values[n] + (values[n] - then[n]);
+  move_on(values);
   trunk.set_values(values);
-  if (counted) {
-    rows_ -= share_.rows;
-    steps_ -= share_.steps;
+  rows_ -= in.rows;
+  steps_ -= in.steps;
+  for (Share& share : shares_) {
+    move_on(share.trunk);
+    share.rows -= in.rows;
+    share.steps -= in.steps;
   }
   return true;
 }

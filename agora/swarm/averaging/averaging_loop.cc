@@ -10,6 +10,8 @@ namespace agora::swarm {
 namespace {
 
 constexpr int64_t kCatchUpNs = 60 * base::kSecondNs;  // to pull a trunk
+// Whoever's trunk could not be had ends no round for so long by saying that it is fresher.
+constexpr int64_t kOutOfReachNs = 2 * kCatchUpNs;
 
 bool all_finite(std::span<const float> numbers) {
   return std::ranges::all_of(numbers, [](float number) { return std::isfinite(number); });
@@ -19,10 +21,6 @@ std::vector<float> floats_of(base::Bytes bytes) {
   std::vector<float> numbers(bytes.size() / sizeof(float));
   std::memcpy(numbers.data(), bytes.data(), numbers.size() * sizeof(float));
   return numbers;
-}
-
-bool counts(const std::vector<peers::PeerId>& contributors, const peers::PeerId& peer) {
-  return std::ranges::find(contributors, peer) != contributors.end();
 }
 
 }  // namespace
@@ -41,11 +39,13 @@ TrunkVersion Averaging::State::version() const {
   return latest_ == nullptr ? TrunkVersion{} : latest_->version;
 }
 
-void Averaging::State::begin(std::shared_ptr<const TrunkSnapshot> base, peers::Payload delta, uint64_t rows,
-                             uint64_t step) {
+void Averaging::State::begin(std::shared_ptr<const TrunkSnapshot> base, peers::Payload delta, uint64_t share,
+                             uint64_t rows, uint64_t step) {
   if (stopped()) return;
   if (catching_up_ || base->version != version()) return end_round();  // a fresher trunk came between
   const Contribution own{transport_.self(), weights::sha256(delta.bytes()), rows};
+  own_[share] = own.hash;
+  if (own_.size() > kSharesMax) own_.erase(own_.begin());
   std::vector<weights::Digest> kept{own.hash};
   for (size_t i = 0; last_ && i < last_->counted.size(); ++i) kept.push_back(last_->counted[i].hash);
   shelf_.keep_deltas(kept);  // those of the last round: a member may still be fetching them
@@ -76,10 +76,11 @@ void Averaging::State::on_call(peers::IncomingCall& call) {
     refuse();
     return call.reply(heard.status());
   }
-  if (round_ != nullptr) {
+  const bool heeded = trainers().contains(call.from()) && !is_out_of_reach(call.from(), *heard);
+  if (heeded && round_ != nullptr) {
     round_->on_news(call.from(), *heard, loop_.now_ns());
     act();
-  } else {
+  } else if (heeded) {
     on_idle_news(call.from(), *heard);
   }
   call.reply(absl::OkStatus(), encode(news()));
@@ -148,7 +149,9 @@ void Averaging::State::tell(const peers::PeerId& peer, uint64_t number) {
     self->loop_.post([self, peer, number, reply = std::move(reply)] {
       if (self->stopped() || self->round_ == nullptr) return;
       const auto heard = reply.status.ok() ? read_news(reply.payload.bytes()) : StatusOr<News>(reply.status);
-      if (heard.ok()) {
+      if (heard.ok() && self->is_out_of_reach(peer, *heard)) {
+        self->round_->on_lost(peer, self->loop_.now_ns());
+      } else if (heard.ok()) {
         self->round_->on_answer(peer, number, *heard, self->loop_.now_ns());
       } else if (!absl::IsDeadlineExceeded(heard.status())) {  // silence is the round's to judge
         self->round_->on_lost(peer, self->loop_.now_ns());
@@ -192,10 +195,10 @@ bool Averaging::State::take_delta(const weights::Digest& hash, const peers::Payl
 void Averaging::State::finish(const Decision& decision) {
   TrunkSnapshot next = *base_;
   std::vector<std::vector<float>> numbers;
-  next.contributors.clear();
+  next.contributions.clear();
   for (const Contribution& contribution : decision.counted) {
     numbers.push_back(floats_of(deltas_.at(contribution.hash).bytes()));
-    next.contributors.push_back(contribution.owner);
+    next.contributions.push_back(contribution.hash);
   }
   std::vector<Delta> deltas;
   for (size_t i = 0; i < numbers.size(); ++i) deltas.push_back({numbers[i], decision.counted[i].rows});
@@ -204,10 +207,10 @@ void Averaging::State::finish(const Decision& decision) {
   next.step = step_;
   last_ = decision;
   last_base_ = base_->version;
-  const bool counted = counts(next.contributors, transport_.self());
+  const uint64_t counted = share_in(next);
   {
     base::MutexLock lock(mutex_);
-    ++(counted ? counters_.rounds : counters_.rounds_missed);
+    ++(counted != 0 ? counters_.rounds : counters_.rounds_missed);
     counters_.members = next.version.contributors;
   }
   arrive(std::move(next), counted);
@@ -219,39 +222,65 @@ void Averaging::State::catch_up(const peers::PeerId& from) {
   if (catching_up_ || at == known.end()) return;
   catching_up_ = true;
   fetch_trunk(transport_, loop_, {from, at->second, 0, true}, TrunkPart::values_with_momentum,
-              loop_.now_ns() + kCatchUpNs, [self = shared_from_this()](StatusOr<TrunkSnapshot> trunk) {
-                self->loop_.post([self, trunk = std::move(trunk)] { self->take_trunk(trunk); });
+              loop_.now_ns() + kCatchUpNs,
+              [self = shared_from_this(), from, mine = version()](StatusOr<TrunkSnapshot> trunk) {
+                self->loop_.post(
+                    [self, from, mine, trunk = std::move(trunk)] { self->take_trunk(from, mine, trunk); });
               });
 }
 
-void Averaging::State::take_trunk(StatusOr<TrunkSnapshot> trunk) {
+void Averaging::State::take_trunk(const peers::PeerId& from, const TrunkVersion& instead_of,
+                                  StatusOr<TrunkSnapshot> trunk) {
   catching_up_ = false;
   if (round_ == nullptr) end_round();
-  if (stopped() || !trunk.ok()) return;
-  const TrunkVersion mine = version();
-  if (trunk->version <= mine) return;
+  if (stopped()) return;
+  if (!trunk.ok() || trunk->version <= instead_of) return out_of_reach(from);
+  if (trunk->version <= version()) return;
   if (trunk->layout != config_.layout || trunk->momentum.size() != trunk->values.size() ||
       !all_finite(trunk->values) || !all_finite(trunk->momentum)) {
+    out_of_reach(from);
     return refuse();
   }
-  const bool next_one = trunk->version.round <= mine.round + 1;
-  const bool counted = next_one && counts(trunk->contributors, transport_.self());
+  const uint64_t counted = share_in(*trunk);
   {
     base::MutexLock lock(mutex_);
     ++counters_.caught_up;
-    if (!counted) ++counters_.rounds_missed;
+    if (counted == 0) ++counters_.rounds_missed;
     counters_.members = trunk->version.contributors;
   }
   last_.reset();
   arrive(*std::move(trunk), counted);
 }
 
+void Averaging::State::out_of_reach(const peers::PeerId& from) {
+  std::erase_if(out_until_ns_, [&](const auto& other) { return other.second <= loop_.now_ns(); });
+  out_until_ns_[from] = loop_.now_ns() + kOutOfReachNs;
+}
+
+// What it says of the round that runs here is heard all the same.
+bool Averaging::State::is_out_of_reach(const peers::PeerId& from, const News& news) const {
+  if (news.version <= version() || (round_ != nullptr && news.last && news.last_base == base_->version)) {
+    return false;
+  }
+  const auto out = out_until_ns_.find(from);
+  return out != out_until_ns_.end() && loop_.now_ns() < out->second;
+}
+
+// The newest of this process's shares that is in it; 0: none.
+uint64_t Averaging::State::share_in(const TrunkSnapshot& trunk) const {
+  uint64_t newest = 0;
+  for (const auto& [share, hash] : own_) {
+    if (std::ranges::find(trunk.contributions, hash) != trunk.contributions.end()) newest = share;
+  }
+  return newest;
+}
+
 // The trainer takes it at the end of its step. Once its share is in, it stays in whatever is built on that.
-void Averaging::State::arrive(TrunkSnapshot trunk, bool counted) {
+void Averaging::State::arrive(TrunkSnapshot trunk, uint64_t counted) {
   auto shared = std::make_shared<const TrunkSnapshot>(std::move(trunk));
   {
     base::MutexLock lock(mutex_);
-    counted_ = counted_ || counted;
+    counted_ = std::max(counted_, counted);
     latest_ = shared;
     counters_.version = shared->version;
   }

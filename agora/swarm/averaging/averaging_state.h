@@ -32,15 +32,19 @@ class Averaging::State : public std::enable_shared_from_this<Averaging::State> {
   std::shared_ptr<const TrunkSnapshot> latest() const { return shelf_.latest(); }
 
  private:
-  // What the trainer learned from since the last round that counted it.
+  // What the trainer learned since the last round that counted it, as it went into a round.
   struct Share {
+    uint64_t number = 0;       // from 1 on; another process of this trainer numbers anew
     std::vector<float> trunk;  // as it was when the share was made
     uint64_t rows = 0;
     uint64_t steps = 0;
   };
+  // A round that was given up here may still be ended by others, while the next one is under way.
+  static constexpr size_t kSharesMax = 2;
 
   // The loop's part.
-  void begin(std::shared_ptr<const TrunkSnapshot> base, peers::Payload delta, uint64_t rows, uint64_t step);
+  void begin(std::shared_ptr<const TrunkSnapshot> base, peers::Payload delta, uint64_t share, uint64_t rows,
+             uint64_t step);
   void on_call(peers::IncomingCall& call);
   void on_idle_news(const peers::PeerId& from, const News& news);
   void act();
@@ -50,8 +54,11 @@ class Averaging::State : public std::enable_shared_from_this<Averaging::State> {
   bool take_delta(const weights::Digest& hash, const peers::Payload& bytes);
   void finish(const Decision& decision);
   void catch_up(const peers::PeerId& from);
-  void take_trunk(StatusOr<TrunkSnapshot> trunk);
-  void arrive(TrunkSnapshot trunk, bool counted);
+  void take_trunk(const peers::PeerId& from, const TrunkVersion& instead_of, StatusOr<TrunkSnapshot> trunk);
+  void out_of_reach(const peers::PeerId& from);
+  bool is_out_of_reach(const peers::PeerId& from, const News& news) const;
+  uint64_t share_in(const TrunkSnapshot& trunk) const;
+  void arrive(TrunkSnapshot trunk, uint64_t counted);
   void end_round();
   void refuse();
   News news() const;
@@ -69,13 +76,14 @@ class Averaging::State : public std::enable_shared_from_this<Averaging::State> {
   bool stopped_ ABSL_GUARDED_BY(mutex_) = false;
   std::shared_ptr<const TrunkSnapshot> anchor_ ABSL_GUARDED_BY(mutex_);  // what the trainer's trunk grew from
   std::shared_ptr<const TrunkSnapshot> latest_ ABSL_GUARDED_BY(mutex_);  // fresher: waits for step_done()
-  bool counted_ ABSL_GUARDED_BY(mutex_) = false;  // latest_ has the trainer's share in it
+  uint64_t counted_ ABSL_GUARDED_BY(mutex_) = 0;  // latest_ has the share of this number in it; 0: none
   bool in_round_ ABSL_GUARDED_BY(mutex_) = false;
   bool wanted_ ABSL_GUARDED_BY(mutex_) = false;  // another trainer is ready
   AveragingCounters counters_ ABSL_GUARDED_BY(mutex_);
 
   // The trainer's thread's.
-  Share share_;
+  std::vector<Share> shares_;  // not known to count, the last kSharesMax
+  uint64_t last_share_ = 0;
   uint64_t rows_ = 0;
   uint64_t steps_ = 0;
 
@@ -84,9 +92,11 @@ class Averaging::State : public std::enable_shared_from_this<Averaging::State> {
   std::shared_ptr<const TrunkSnapshot> base_;  // of the round
   uint64_t step_ = 0;
   std::map<weights::Digest, peers::Payload> deltas_;  // of the round
+  std::map<uint64_t, weights::Digest> own_;           // what others know the shares by, the last kSharesMax
   std::optional<Decision> last_;
   TrunkVersion last_base_;
   bool catching_up_ = false;
+  std::map<peers::PeerId, int64_t> out_until_ns_;  // trainers whose fresher trunk could not be had
   base::TimerId timer_;
 };
 

@@ -7,6 +7,7 @@
 #include "agora/peers/transport/loopback.h"
 #include "agora/swarm/peer_state.h"
 #include "agora/swarm/trunk_exchange.h"
+#include "agora/swarm/wire/method.h"
 #include <gtest/gtest.h>
 
 namespace agora::swarm {
@@ -59,9 +60,35 @@ TrunkSnapshot first_trunk() {
   return first;
 }
 
+peers::Payload delta_of(float number) {
+  const std::vector<float> numbers(kNumbers, number);
+  return peers::Payload::copy(std::as_bytes(std::span(numbers)));
+}
+
 // Trainers whose step adds their own number to every number of the trunk.
 class AveragingTest : public ::testing::Test {
  protected:
+  // What another trainer says, as the test says it.
+  struct ByHand {
+    std::unique_ptr<peers::LoopbackTransport> transport;
+    std::shared_ptr<News> news = std::make_shared<News>();
+    std::vector<News> heard;
+    TrunkShelf shelf;
+  };
+
+  ByHand& add_by_hand(size_t i) {
+    ByHand& peer = by_hand_[i];
+    const peers::Endpoint at{"loop", static_cast<uint16_t>(100 + i)};
+    peer.transport = std::make_unique<peers::LoopbackTransport>(network_, peer_of(i), at);
+    peer.shelf.serve(*peer.transport);
+    peer.transport->serve(kAverage, [&peer](const std::shared_ptr<peers::IncomingCall>& call) {
+      peer.heard.push_back(*read_news(call->payload().bytes()));
+      call->reply(absl::OkStatus(), encode(*peer.news));
+    });
+    board_.add_trainer(peer_of(i), at);
+    return peer;
+  }
+
   struct Trainer {
     std::unique_ptr<peers::LoopbackTransport> transport;
     std::unique_ptr<Averaging> averaging;
@@ -123,6 +150,7 @@ class AveragingTest : public ::testing::Test {
   std::shared_ptr<peers::LoopbackNetwork> network_ = std::make_shared<peers::LoopbackNetwork>(loop_);
   Board board_;
   std::map<size_t, Trainer> trainers_;
+  std::map<size_t, ByHand> by_hand_;
 };
 
 TEST_F(AveragingTest, OneAloneKeepsWhatItLearned) {
@@ -155,7 +183,7 @@ TEST_F(AveragingTest, AllHaveTheSameTrunk) {
     EXPECT_EQ(other->version, first->version);
     EXPECT_EQ(other->values, first->values);
     EXPECT_EQ(other->momentum, first->momentum);
-    EXPECT_EQ(other->contributors, first->contributors);
+    EXPECT_EQ(other->contributions, first->contributions);
   }
   EXPECT_EQ(first->momentum[kLearned], 0.0f);
   EXPECT_NE(first->momentum[0], 0.0f);
@@ -203,6 +231,68 @@ TEST_F(AveragingTest, OneThatWasAwayCatchesUpAndLosesNothing) {
   EXPECT_GT(counters(1).version.round, before);
 }
 
+TEST_F(AveragingTest, WhoBeginsAnewHasNoShareInWhatItGaveBefore) {
+  for (size_t i = 0; i < 2; ++i) add(i, 700 * kMillisecondNs);
+  add(2, 30 * kSecondNs);  // in a long step: the round stays open
+  loop_.run_for(7'500 * kMillisecondNs);
+  kill(1);
+  loop_.run_for(2 * kSecondNs);
+  ASSERT_EQ(counters(0).version.round, 0u);
+  add(1, 8 * kSecondNs);
+  const auto since = [&] { return trainers_[1].averaging->since_round(); };
+  while (since().base->version.round == 0 && loop_.now_ns() < 60 * kSecondNs) loop_.run_for(kMillisecondNs);
+  ASSERT_EQ(since().base->version.round, 1u);
+  EXPECT_EQ(since().base->contributions.size(), 2u);
+  EXPECT_EQ(counters(1).rounds_missed, 1u);
+  const float learned = 2.0f * static_cast<float>(trainers_[1].step);  // by the process that goes on
+  EXPECT_EQ(trainers_[1].layout->values()[0], since().base->values[0] + learned);
+}
+
+// A round is given up for a fresher trunk that cannot be had; the others end it while the next one runs.
+TEST_F(AveragingTest, AShareCountsThoughAnotherWasMadeSince) {
+  ByHand& decider = add_by_hand(0);
+  add_by_hand(2).news->version = {5, 1, peer_of(2)};
+  add(1, 100 * kMillisecondNs);
+  loop_.run_for(950 * kMillisecondNs);
+  ASSERT_FALSE(decider.heard.empty());  // ten steps: the first share
+  const auto share = decider.heard[0].ready;
+  ASSERT_TRUE(share);
+  while (decider.heard.back().ready == share) loop_.run_for(kMillisecondNs);  // the second one
+  const peers::Payload own = delta_of(-2.0f * 10), other = delta_of(-1);
+  ASSERT_EQ(weights::sha256(own.bytes()), share->hash);
+  const Contribution others{peer_of(0), weights::sha256(other.bytes()), 100};
+  decider.shelf.hold_delta(share->hash, own);
+  decider.shelf.hold_delta(others.hash, other);
+  decider.news->ready = others;
+  decider.news->decided = Decision{peer_of(0), {others, *share}};
+  loop_.run_for(500 * kMillisecondNs);
+  const SinceRound since = trainers_[1].averaging->since_round();
+  EXPECT_EQ(since.base->version, (TrunkVersion{1, 2, peer_of(0)}));
+  EXPECT_EQ(since.steps, trainers_[1].step - 10);
+  const float learned = 2.0f * static_cast<float>(since.steps);
+  EXPECT_EQ(trainers_[1].layout->values()[0], since.base->values[0] + learned);
+}
+
+TEST_F(AveragingTest, WhoseTrunkCannotBeHadEndsNoRound) {
+  for (size_t i = 0; i < 2; ++i) add(i, 90 * kMillisecondNs);
+  add_by_hand(2).news->version = {5, 1, peer_of(2)};
+  peers::LoopbackTransport stranger(network_, peer_of(90), {"loop", 90});
+  News claim;
+  claim.version = {9, 1, peer_of(90)};
+  for (int i = 0; i < 100; ++i) {
+    const peers::CallSettings settings{.to = peer_of(0),
+                                       .at = trainers_[0].transport->endpoint(),
+                                       .method = kAverage,
+                                       .deadline_ns = loop_.now_ns() + kSecondNs};
+    stranger.call(settings, encode(claim), [](peers::Reply) {});
+    loop_.run_for(100 * kMillisecondNs);
+  }
+  EXPECT_GE(counters(0).version.round, 5u);
+  EXPECT_EQ(counters(0).version, counters(1).version);
+  EXPECT_EQ(counters(0).members, 2u);
+  EXPECT_EQ(counters(0).caught_up, 0u);
+}
+
 TEST(OuterStep, IsNesterovOverTheWeighedMean) {
   const std::vector<float> a{1, 1, 1}, b{4, 4, 4};
   std::vector<float> values{10, 10, 10}, momentum{1, 0, 0};
@@ -242,14 +332,14 @@ TEST(News, ComesBackAsItWas) {
 TEST(Trunk, ComesBackAsItWasAndNeverHalf) {
   TrunkSnapshot trunk = first_trunk();
   trunk.version = {3, 1, peer_of(2)};
-  trunk.contributors = {peer_of(2)};
+  trunk.contributions = {weights::sha256(base::as_bytes("a delta"))};
   trunk.momentum.assign(kNumbers, 0.5f);
   const peers::Payload bytes = encode(trunk);
   const auto found = read_trunk(bytes.bytes());
   ASSERT_TRUE(found.ok()) << found.status();
   EXPECT_EQ(found->values, trunk.values);
   EXPECT_EQ(found->momentum, trunk.momentum);
-  EXPECT_EQ(found->contributors, trunk.contributors);
+  EXPECT_EQ(found->contributions, trunk.contributions);
   for (size_t size = 0; size < bytes.size(); size += 7)
     EXPECT_FALSE(read_trunk(bytes.bytes().first(size)).ok());
 }
