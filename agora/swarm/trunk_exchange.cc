@@ -14,6 +14,8 @@ namespace {
 
 constexpr const char* kValues = "values";
 constexpr const char* kWithMomentum = "values+momentum";
+// Of 4 or 8 bytes a number. More fetches of different rounds at once than that, and one begins again.
+constexpr size_t kTrunksHeldMax = 4;
 
 uint64_t bytes_max(TrunkPart part) {
   constexpr uint64_t kHead = 4 << 10;
@@ -22,61 +24,74 @@ uint64_t bytes_max(TrunkPart part) {
 
 }  // namespace
 
-// Encoded when first asked for: between two questions there may be many rounds.
-struct TrunkShelf::Latest {
+// A trunk is encoded when it is first asked for: between two questions there may be many rounds. Who asks for
+// the newest is told its name, and fetches it by that, so that rounds may go by meanwhile.
+struct TrunkShelf::Held {
   base::Mutex mutex;
   std::shared_ptr<const TrunkSnapshot> snapshot ABSL_GUARDED_BY(mutex);
-  std::optional<Blob> values ABSL_GUARDED_BY(mutex);
-  std::optional<Blob> with_momentum ABSL_GUARDED_BY(mutex);
-
-  std::map<std::string, Blob, std::less<>> deltas ABSL_GUARDED_BY(mutex);  // at most two rounds' of them
+  std::map<std::string, std::string, std::less<>> newest ABSL_GUARDED_BY(mutex);  // snapshot's parts' names
+  std::vector<std::pair<std::string, Blob>> trunks ABSL_GUARDED_BY(mutex);  // by name; asked for last: last
+  std::map<std::string, Blob, std::less<>> deltas ABSL_GUARDED_BY(mutex);   // at most two rounds' of them
 
   StatusOr<Blob> find(std::string_view key) {
     base::MutexLock lock(mutex);
-    if (key != kValues && key != kWithMomentum) {
-      if (const auto delta = deltas.find(key); delta != deltas.end()) return delta->second;
+    if (key == kValues || key == kWithMomentum) return name_of(key);
+    if (const auto delta = deltas.find(key); delta != deltas.end()) return delta->second;
+    const auto trunk = at(key);
+    if (trunk == trunks.end())
       return absl::NotFoundError("trunk: this peer does not hold what was asked for");
-    }
+    std::rotate(trunk, trunk + 1, trunks.end());
+    return trunks.back().second;
+  }
+
+  std::vector<std::pair<std::string, Blob>>::iterator at(std::string_view name)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex) {
+    return std::ranges::find_if(trunks, [&](const auto& trunk) { return trunk.first == name; });
+  }
+
+  StatusOr<Blob> name_of(std::string_view part) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex) {
     if (snapshot == nullptr) return absl::NotFoundError("trunk: this peer has none yet; ask another one");
-    std::optional<Blob>& blob = key == kValues ? values : with_momentum;
-    if (!blob) {
-      TrunkSnapshot part = *snapshot;
-      if (key == kValues) part.momentum.clear();
-      blob = blob_of(encode(part));
+    std::string& name = newest[std::string(part)];
+    if (at(name) == trunks.end()) {
+      TrunkSnapshot whole = *snapshot;
+      if (part == kValues) whole.momentum.clear();
+      Blob blob = blob_of(encode(whole));
+      name = "trunk/" + weights::to_hex(blob.hash);
+      if (trunks.size() == kTrunksHeldMax) trunks.erase(trunks.begin());
+      if (at(name) == trunks.end()) trunks.emplace_back(name, std::move(blob));
     }
-    return *blob;
+    return blob_of(peers::Payload::copy(base::as_bytes(name)));
   }
 };
 
-TrunkShelf::TrunkShelf() : latest_(std::make_shared<Latest>()) {}
+TrunkShelf::TrunkShelf() : held_(std::make_shared<Held>()) {}
 
 void TrunkShelf::serve(peers::Transport& transport) {
-  transport.serve(kGetTrunk, [latest = latest_](const std::shared_ptr<peers::IncomingCall>& call) {
-    serve_blob(*call, [&](std::string_view key) { return latest->find(key); });
+  transport.serve(kGetTrunk, [held = held_](const std::shared_ptr<peers::IncomingCall>& call) {
+    serve_blob(*call, [&](std::string_view key) { return held->find(key); });
   });
 }
 
 void TrunkShelf::put(TrunkSnapshot snapshot) {
   auto shared = std::make_shared<const TrunkSnapshot>(std::move(snapshot));
-  base::MutexLock lock(latest_->mutex);
-  latest_->snapshot = std::move(shared);
-  latest_->values.reset();
-  latest_->with_momentum.reset();
+  base::MutexLock lock(held_->mutex);
+  held_->snapshot = std::move(shared);
+  held_->newest.clear();
 }
 
 std::shared_ptr<const TrunkSnapshot> TrunkShelf::latest() const {
-  base::MutexLock lock(latest_->mutex);
-  return latest_->snapshot;
+  base::MutexLock lock(held_->mutex);
+  return held_->snapshot;
 }
 
 void TrunkShelf::hold_delta(const weights::Digest& hash, peers::Payload bytes) {
-  base::MutexLock lock(latest_->mutex);
-  latest_->deltas.insert_or_assign(delta_key(hash), Blob{std::move(bytes), hash});
+  base::MutexLock lock(held_->mutex);
+  held_->deltas.insert_or_assign(delta_key(hash), Blob{std::move(bytes), hash});
 }
 
 void TrunkShelf::keep_deltas(const std::vector<weights::Digest>& which) {
-  base::MutexLock lock(latest_->mutex);
-  std::erase_if(latest_->deltas, [&](const auto& delta) {
+  base::MutexLock lock(held_->mutex);
+  std::erase_if(held_->deltas, [&](const auto& delta) {
     return std::ranges::find(which, delta.second.hash) == which.end();
   });
 }
@@ -103,12 +118,17 @@ void fetch_trunk(peers::Transport& transport, const Clock& clock, const TrunkSou
                                      .method = kGetTrunk,
                                      .priority = peers::Priority::background,
                                      .deadline_ns = deadline_ns};
-  const char* key = part == TrunkPart::values ? kValues : kWithMomentum;
-  fetch_blob(transport, clock, settings, key, bytes_max(part),
-             [done = std::move(done)](StatusOr<peers::Payload> bytes) {
-               if (!bytes.ok()) return done(bytes.status());
-               done(read_trunk(bytes->bytes()));
-             });
+  const auto take = [&transport, &clock, settings, part,
+                     done = std::move(done)](StatusOr<peers::Payload> name) {
+    if (!name.ok()) return done(name.status());
+    fetch_blob(transport, clock, settings, std::string(base::as_text(name->bytes())), bytes_max(part),
+               [done](StatusOr<peers::Payload> bytes) {
+                 if (!bytes.ok()) return done(bytes.status());
+                 done(read_trunk(bytes->bytes()));
+               });
+  };
+  fetch_blob(transport, clock, settings, part == TrunkPart::values ? kValues : kWithMomentum,
+             kBlobKeyBytesMax, take);
 }
 
 StatusOr<TrunkSnapshot> fetch_trunk_now(peers::Transport& transport, const std::vector<TrunkSource>& sources,

@@ -9,8 +9,9 @@
 //   AGORA_ASSIGN_OR_RETURN(TrunkSnapshot trunk, fetch_trunk_now(...));                   // the same, waiting
 //   AGORA_RETURN_IF_ERROR(TrunkLayout(model.parameters(), model.selection_biases()).load(trunk));
 //
-// ceil(4 N / kBlobChunkBytes) round trips for N numbers, twice that with the momentum. Any thread, but
-// fetch_trunk_now() not on the transport's own threads or the loop.
+// 1 + ceil(4 N / kBlobChunkBytes) round trips for N numbers, twice as many chunks with the momentum; the
+// trunk that was the newest at the first comes, whatever rounds go by. Any thread, but fetch_trunk_now() not
+// on the transport's own threads or the loop.
 #pragma once
 
 #include <functional>
@@ -44,8 +45,8 @@ class TrunkShelf {
   void keep_deltas(const std::vector<weights::Digest>& which);  // and no other
 
  private:
-  struct Latest;
-  std::shared_ptr<Latest> latest_;  // shared with the transport's handler
+  struct Held;
+  std::shared_ptr<Held> held_;  // shared with the transport's handler
 };
 
 std::string delta_key(const weights::Digest& hash);
