@@ -59,9 +59,9 @@
 namespace agora::swarm {
 
 struct HostOptions {
-  int32_t experts_max = 1000;         // that it holds: its room
-  std::vector<ExpertName> hold = {};  // not empty: these, led from the start, and no others ever
-  std::string folder = {};            // of snapshots; empty: nothing is kept
+  int32_t experts_max = 1000;                  // that it holds: its room
+  std::vector<ExpertName> hold = {};           // not empty: these, led from the start, and no others ever
+  std::string folder = {};                     // of snapshots; empty: nothing is kept
   std::shared_ptr<weights::Files> files = {};  // where the folder is; null: on the machine's disk
   // What an expert begins with where nobody has it: a saved swarm's snapshot (SwarmFolder). NotFound, or no
   // function: its first weights. Runs on the disk's loop.
@@ -119,8 +119,8 @@ class Host {
 
   // Fills in what a host says: host, held, retired, newcomers, room, step.
   void describe(PeerState& state) const;
-  // done runs on the loop when nothing is led here any more and nothing waits for this host to lead it, or
-  // after leave_ns_max.
+  // done runs on the loop when nothing is led here any more that another takes and nothing waits for this host
+  // to lead it, or after leave_ns_max. Who refuses an expert, as one does that leaves too, is not asked again.
   void leave(std::function<void()> done);
 
   HostStatus status() const;

@@ -1,5 +1,7 @@
 // What the simulator found about hosts that leave.
+#include "agora/swarm/host/host_messages.h"
 #include "agora/swarm/host/test_node.h"
+#include "agora/swarm/wire/method.h"
 #include <gmock/gmock.h>
 
 namespace agora::swarm {
@@ -16,6 +18,32 @@ class LeavingHost : public testing::Test {
       loop.run_for(350 * kMillisecondNs);  // so they publish one after the other
     }
     loop.run_for(60 * kSecondNs);
+  }
+  bool holds(int node, ExpertName name) const {
+    return std::ranges::any_of(nodes[node]->store->holdings(),
+                               [&](const Holding& h) { return h.name == name; });
+  }
+  // What `leader` leads and of the three only `follower` holds besides.
+  std::vector<ExpertName> only_with(int leader, int follower) const {
+    std::vector<ExpertName> names;
+    for (const Holding& held : nodes[follower]->store->holdings()) {
+      if (nodes[leader]->leads(held.name) && !holds(3 - leader - follower, held.name))
+        names.push_back(held.name);
+    }
+    return names;
+  }
+  // Both at once; how long until the last has gone.
+  int64_t leave_together(int a, int b) {
+    int left = 0;
+    const int64_t begin_ns = loop.now_ns();
+    for (const int node : {a, b}) {
+      nodes[node]->host->leave([&, node] {
+        ++left;
+        nodes[node]->directory.leave();
+      });
+    }
+    while (left < 2) AGORA_CHECK(loop.step());
+    return loop.now_ns() - begin_ns;
   }
 
   base::VirtualLoop loop;
@@ -63,14 +91,7 @@ TEST_F(LeavingHost, IsSucceededWithoutDispute) {
 // them.
 TEST_F(LeavingHost, HandsOverWhatOnlyItHas) {
   settle(/*replicas=*/2);
-  const auto holds = [&](int node, ExpertName name) {
-    return std::ranges::any_of(nodes[node]->store->holdings(),
-                               [&](const Holding& h) { return h.name == name; });
-  };
-  std::vector<ExpertName> orphans;
-  for (const Holding& held : nodes[1]->store->holdings()) {
-    if (nodes[0]->leads(held.name) && !holds(2, held.name)) orphans.push_back(held.name);
-  }
+  const std::vector<ExpertName> orphans = only_with(0, 1);
   ASSERT_FALSE(orphans.empty());
   nodes[0]->directory.expire(kToldAfterNs);
   nodes[0].reset();
@@ -79,6 +100,47 @@ TEST_F(LeavingHost, HandsOverWhatOnlyItHas) {
   nodes[1]->host->leave([&] { done = true; });
   while (!done) ASSERT_TRUE(loop.step());
   for (const ExpertName name : orphans) EXPECT_TRUE(nodes[2]->leads(name)) << name.expert.value;
+}
+
+// Each wanted the other, which follows, to lead in its place, for a minute; then both went, and the third
+// began anew what they alone had.
+TEST_F(LeavingHost, AsksAThirdWhereItsFollowerLeavesToo) {
+  settle(/*replicas=*/2);
+  int a = 0, b = 1;
+  if (only_with(a, b).empty() || only_with(b, a).empty()) b = 2;
+  std::vector<ExpertName> orphans = only_with(a, b), others = only_with(b, a);
+  ASSERT_FALSE(orphans.empty() || others.empty());
+  orphans.insert(orphans.end(), others.begin(), others.end());
+  EXPECT_LT(leave_together(a, b), 10 * kSecondNs);
+  for (const ExpertName name : orphans) EXPECT_TRUE(nodes[3 - a - b]->leads(name)) << name.expert.value;
+}
+
+TEST_F(LeavingHost, DoesNotWaitForTheLastOtherThatLeavesToo) {
+  settle(/*replicas=*/2);
+  bool done = false;
+  nodes[2]->host->leave([&] { done = true; });
+  while (!done) ASSERT_TRUE(loop.step());
+  nodes[2]->directory.leave();
+  nodes.pop_back();
+  loop.run_for(20 * kSecondNs);
+  EXPECT_LT(leave_together(0, 1), 10 * kSecondNs);
+}
+
+TEST_F(LeavingHost, TakesWhatIsRetiredWithIt) {
+  settle(/*replicas=*/2);
+  const ExpertName name = only_with(0, 1).at(0);
+  nodes[1]->transport->call({.to = nodes[0]->transport->self(),
+                             .at = nodes[0]->transport->endpoint(),
+                             .method = kRetireExpert,
+                             .deadline_ns = loop.now_ns() + kSecondNs},
+                            encode_expert(name), [](const peers::Reply&) {});
+  loop.run_for(3 * kSecondNs);  // all have heard, and still answer
+  ASSERT_TRUE(nodes[0]->leads(name));
+  const int64_t begin_ns = loop.now_ns();
+  bool done = false;
+  nodes[0]->host->leave([&] { done = true; });
+  while (!done) ASSERT_TRUE(loop.step());
+  EXPECT_LT(loop.now_ns() - begin_ns, 10 * kSecondNs) << "nobody takes it over";
 }
 
 }  // namespace

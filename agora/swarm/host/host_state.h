@@ -34,9 +34,10 @@ struct OwnExpert {
   bool ready = false;      // it has weights
   uint64_t last_pull = 0;  // its number
   int pulls_waiting = 0;
-  int64_t pulled_ns = 0;         // when the last pull began
-  bool handing = false;          // over
-  peers::PeerId successor = {};  // asked to lead: our last snapshot is for it; empty: nobody
+  int64_t pulled_ns = 0;                 // when the last pull began
+  bool handing = false;                  // over
+  peers::PeerId successor = {};          // asked to lead: our last snapshot is for it; empty: nobody
+  std::set<peers::PeerId> refused = {};  // to lead, while this host leaves: they are not asked again
   int64_t since_ns = 0;
   double rows_per_s = 0;
   uint64_t saved_version = 0;  // on disk
@@ -100,7 +101,7 @@ struct Host::State : std::enable_shared_from_this<Host::State> {
   void save();
   void save_next();
 
-  // ---- host_transfer.cc: snapshots there and back, hand-overs
+  // ---- host_transfer.cc: snapshots there and back
   void serve_snapshots(const std::shared_ptr<peers::IncomingCall>& call);
   peers::Payload heads() const;
   Status may_have(const peers::PeerId& peer, const SnapshotKey& key) const;
@@ -117,6 +118,8 @@ struct Host::State : std::enable_shared_from_this<Host::State> {
   bool pulling(const Own& mine) const;  // now, from a host that is not lost
   void pulled(uint64_t number, StatusOr<peers::Payload> bytes);
   void lose(const peers::PeerId& peer);
+
+  // ---- host_hand_over.cc: leadership that goes to another
   void hand_over(ExpertName name, const peers::PeerId& to);
   void handed_over(ExpertName name, const Status& status);
   peers::PeerId successor(ExpertName name) const;

@@ -1,4 +1,4 @@
-// Snapshots there and back, leaders that do not answer, leadership that is handed over.
+// Snapshots there and back, leaders that do not answer.
 #include <algorithm>
 #include <tuple>
 #include <utility>
@@ -19,8 +19,7 @@ constexpr uint32_t kProbesKnown = 8;
 constexpr int64_t kProbePatience = 4;  // times a slow answer
 constexpr int64_t kProbeAgainNs = 100'000'000;
 constexpr int64_t kProbeLateNs = 250'000'000;  // an end seen so late after its time: we did not look
-constexpr int64_t kLeaveAgainNs = 100'000'000;
-constexpr size_t kPullsMax = 64;  // at once, with those from hosts that seem to have gone
+constexpr size_t kPullsMax = 64;               // at once, with those from hosts that seem to have gone
 
 }  // namespace
 
@@ -252,140 +251,6 @@ void Host::State::pulled(uint64_t number, StatusOr<peers::Payload> bytes) {
     done(bytes.status());
   }
   start_pulls();
-}
-
-// ---- handing over
-
-// Who should lead after us, or has the expert at its freshest: the leader, the freshest follower, else the
-// best-ranked host that has room. Empty: nobody.
-peers::PeerId Host::State::successor(ExpertName name) const {
-  if (const Holder* leader = holders.leader_of(name)) return leader->peer;
-  const std::span<const Holder> followers = holders.of(name);
-  if (!followers.empty()) {
-    return std::max_element(followers.begin(), followers.end(),
-                            [](const Holder& a, const Holder& b) {
-                              return std::tie(a.epoch, a.version) < std::tie(b.epoch, b.version);
-                            })
-        ->peer;
-  }
-  peers::PeerId best;
-  for (const auto& [peer, host] : holders.hosts()) {
-    if (host.state.room > 0 && (best.empty() || holders.rank_of(peer, name) > holders.rank_of(best, name))) {
-      best = peer;
-    }
-  }
-  return best;
-}
-
-void Host::State::hand_over(ExpertName name, const peers::PeerId& to) {
-  const auto found = own.find(name);
-  const OtherHost* host = holders.host(to);
-  if (found == own.end() || found->second.role != Role::leader || found->second.handing ||
-      hand_overs_running >= options.hand_overs_max || host == nullptr) {
-    return;
-  }
-  found->second.handing = true;
-  found->second.successor = to;
-  ++hand_overs_running;
-  const peers::CallSettings settings{.to = to,
-                                     .at = host->endpoint,
-                                     .method = kHandOver,
-                                     .priority = peers::Priority::background,
-                                     .deadline_ns = loop.now_ns() + options.hand_over_ns_max};
-  transport.call(settings, encode_expert(name),
-                 back<peers::Reply>([name](State& self, const peers::Reply& reply) {
-                   self.handed_over(name, reply.status);
-                 }));
-}
-
-void Host::State::handed_over(ExpertName name, const Status& status) {
-  --hand_overs_running;
-  const auto found = own.find(name);
-  if (found != own.end() && found->second.handing) {
-    found->second.handing = false;
-    const peers::PeerId to = std::exchange(found->second.successor, {});
-    if (status.ok()) {
-      ++counts.handed_over;
-      apply({leadership.release(name, to, loop.now_ns())});
-      set_claim_timer();
-    } else {
-      ++counts.hand_overs_failed;
-      trouble(status);
-      in_executor([this, name] { return held.freeze(name, false); }, [](State&, bool) {});
-    }
-  }
-  // After a failure the timer tries again: the other needs time to be ready.
-  if (leaving && status.ok()) leave_next();
-}
-
-// The receiving end. Only the leader itself may ask, and it has to mean it now: a request that comes again,
-// late, is no reason to lead beside it. So the snapshot is one that it gives only to its successor.
-void Host::State::take_over(const std::shared_ptr<peers::IncomingCall>& call) {
-  const StatusOr<ExpertName> name = read_expert(call->payload().bytes());
-  if (!name.ok()) return call->reply(name.status());
-  const Holder* leader = in_spec(*name) ? holders.leader_of(*name) : nullptr;
-  if (leader == nullptr || leader->peer != call->from()) {
-    return call->reply(absl::PermissionDeniedError("only who leads an expert, by its record, hands it over"));
-  }
-  const auto mine = own.find(*name);
-  if (mine != own.end() && mine->second.role == Role::leader) {
-    return call->reply(absl::FailedPreconditionError("two lead this expert; one will step down"));
-  }
-  if (leaving || static_holdings() || retired.contains(*name) || (mine == own.end() && room() == 0)) {
-    return call->reply(absl::ResourceExhaustedError("this host does not take the expert; ask another"));
-  }
-  own.try_emplace(*name, Own{.since_ns = loop.now_ns()});
-  const auto lead = [weak = weak_from_this(), name = *name, call](const Status& status) {
-    const std::shared_ptr<State> self = weak.lock();
-    if (self == nullptr) return;
-    // Whoever asked leads again once its time is over.
-    const bool late = call->abandoned() || self->loop.now_ns() >= call->deadline_ns();
-    if (status.ok() && !late && self->own.contains(name)) {
-      self->apply({self->leadership.take(name)}, [call](const Status& leads) { call->reply(leads); });
-      return;
-    }
-    if (!status.ok()) self->adoption_failed(name, status);
-    call->reply(status.ok() ? absl::DeadlineExceededError("the snapshot came too late") : status);
-  };
-  pull({.name = *name, .from = call->from(), .done = lead, .to_lead = true});
-}
-
-// ---- leaving
-
-// A successor leads without dispute only when it is known to: who has gone before that seems to have died.
-// What nobody leads may be at its freshest here, or only here: it is claimed, then handed over.
-void Host::State::leave_next() {
-  if (!left) return;
-  const bool in_time = loop.now_ns() < leave_until_ns;
-  const bool claims = in_time && leadership.next_ns() != INT64_MAX;
-  bool led = false, may = false, unheard = false;
-  for (const auto& [name, mine] : own) {
-    if (in_time && leadership.awaits_successor(name, loop.now_ns())) unheard = true;
-    if (mine.role != Role::leader || !mine.ready) continue;
-    led = true;
-    const peers::PeerId to = successor(name);
-    if (to.empty() || !in_time) continue;
-    may = true;
-    hand_over(name, to);
-  }
-  const bool waits = claims || unheard || (led && (hand_overs_running > 0 || may));
-  loop.cancel(leave_timer);
-  if (waits) {
-    leave_timer = loop.after(kLeaveAgainNs, [weak = weak_from_this()] {
-      if (const std::shared_ptr<State> self = weak.lock()) self->leave_next();
-    });
-    return;
-  }
-  finish_leaving();
-}
-
-// What nobody took is kept on disk, if there is one.
-void Host::State::finish_leaving() {
-  if (std::exchange(leave_saved, true) || options.folder.empty()) {
-    if (!saving && to_save.empty()) std::exchange(left, nullptr)();
-    return;
-  }
-  save();
 }
 
 }  // namespace agora::swarm
