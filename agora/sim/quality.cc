@@ -54,7 +54,8 @@ swarm::SwarmSpec spec_of(const train::TrainOptions& options, const train::Task& 
   spec.bf16 = false;
   spec.replicas = static_cast<int32_t>(replicas);
   spec.step.learning_rate = options.learning_rate;
-  spec.rows_per_step = options.batch * options.sequence * options.chosen / options.experts;
+  spec.rows_per_step =
+      std::max<int64_t>(1, options.batch * options.sequence * options.chosen / options.experts);
   return spec;
 }
 
@@ -133,13 +134,10 @@ class Learner final : public PeerRole {
 class School {
  public:
   School(const Scenario& scenario, uint64_t seed, const train::TrainOptions& options, train::Task& task,
-         int64_t replicas)
-      : world_({.seed = seed,
-                .latency = *latency_of(scenario.latency),
-                .spec = spec_of(options, task, replicas)},
-               silent_) {
+         const swarm::SwarmSpec& spec)
+      : world_({.seed = seed, .latency = *latency_of(scenario.latency), .spec = spec}, silent_) {
     HostSettings host;
-    const int64_t wanted = scenario.layers * scenario.experts * replicas;
+    const int64_t wanted = scenario.layers * scenario.experts * spec.replicas;
     host.options.experts_max = static_cast<int32_t>(std::max<int64_t>(2, 2 * wanted / scenario.hosts + 1));
     for (int64_t i = 0; i < scenario.hosts; ++i) world_.add_host(host).start();
     world_.run_for(kWarmUpNs);
@@ -152,19 +150,17 @@ class School {
   }
 
   Status train() {
-    Status status;
-    AGORA_RETURN_IF_ERROR(finish(kTrainNsMax, [&] { status = learner_->train(); }));
+    AGORA_RETURN_IF_ERROR(finish(kTrainNsMax, [this] { trained_ = learner_->train(); }));
     // Followers come to the last version.
     world_.run_for(static_cast<int64_t>(2 * world_.spec().loss_window_s) * kSecondNs);
-    return status;
+    return trained_;
   }
   int64_t steps() const { return learner_->steps(); }
 
   StatusOr<QualityPoint> answer(double share) {
-    StatusOr<QualityPoint> point = absl::UnknownError("not asked");
-    AGORA_RETURN_IF_ERROR(finish(kAnswerNsMax, [&] { point = learner_->answer(); }));
-    if (point.ok()) point->share = share;
-    return point;
+    AGORA_RETURN_IF_ERROR(finish(kAnswerNsMax, [this] { answered_ = learner_->answer(); }));
+    if (answered_.ok()) answered_->share = share;
+    return answered_;
   }
 
   void lose(double share) { world_.network().faults.loss_ppm = static_cast<uint32_t>(share * 1e6); }
@@ -194,6 +190,9 @@ class School {
 
   History silent_;
   Learner* learner_ = nullptr;  // the world's
+  // What came of its work; before the world, which sends home who still works when nobody waits any more.
+  Status trained_;
+  StatusOr<QualityPoint> answered_ = absl::UnknownError("not asked");
   World world_;
 };
 
@@ -206,7 +205,9 @@ StatusOr<QualityCurve> measure_quality(const Scenario& scenario, uint64_t seed, 
   const train::TrainOptions options = options_of(scenario, steps);
   AGORA_ASSIGN_OR_RETURN(const std::unique_ptr<train::Task> task,
                          train::make_corpus_task(options, little_text(seed, kTextBytes), nullptr, pool));
-  School school(scenario, seed, options, *task, replicas);
+  const swarm::SwarmSpec spec = spec_of(options, *task, replicas);
+  AGORA_RETURN_IF_ERROR(swarm::validate(spec));
+  School school(scenario, seed, options, *task, spec);
   QualityCurve curve;
   curve.replicas = replicas;
   curve.guess = static_cast<double>(task->tokenizer()->vocab_size());
