@@ -11,9 +11,8 @@ namespace {
 
 constexpr int64_t kSamplesMax = 600;
 constexpr int64_t kLastAnswersNs = 30 * kSecondNs;  // a question's deadline and its gradient's, and some more
-constexpr uint64_t kChain = 7;
-constexpr int64_t kSaveNs = 10 * kSecondNs;                // more often than in production: a run is short
-constexpr int64_t kFlashCrowd = 10;                        // times the load
+constexpr int64_t kSaveNs = 10 * kSecondNs;         // more often than in production: a run is short
+constexpr int64_t kFlashCrowd = 10;                 // times the load
 constexpr int64_t kComputedWithinNs = 5 * kMillisecondNs;  // by a host, a few calls
 
 int64_t ns_of(double seconds) { return static_cast<int64_t>(seconds * 1e3) * kMillisecondNs; }
@@ -22,10 +21,7 @@ WorldSettings world_settings(const Scenario& s, uint64_t seed) {
   WorldSettings settings;
   settings.seed = seed;
   settings.latency = *latency_of(s.latency);
-  const auto replicas = static_cast<int32_t>(s.replicas);
-  settings.spec = s.trainers > 0 ? trained_spec(tiny_options(s.layers, s.experts, s.chosen), kChain, replicas)
-                                 : small_spec(s.layers, s.experts, replicas);
-  settings.spec.loss_window_s = s.loss_window_s;
+  settings.spec = spec_of(s);
   settings.clock_drift_ppm_max = static_cast<int32_t>(s.faults.clock_drift_ppm);
   settings.clock_offset_ns_max = ns_of(s.faults.clock_offset_s);
   return settings;
@@ -108,7 +104,6 @@ Run::Run(const Scenario& scenario, uint64_t seed) : scenario_(scenario), seed_(s
   for (int64_t i = 0; i < scenario_.gates; ++i) world_->add_gate(gate);
   for (int64_t i = 0; i < scenario_.trainers; ++i) {
     world_->add_trainer({.options = tiny_options(scenario_.layers, scenario_.experts, scenario_.chosen),
-                         .chain = kChain,
                          .think_ns = ns_of(scenario_.think_ms / 1e3),
                          .patience_ns = ns_of(scenario_.deadline_s)});
   }

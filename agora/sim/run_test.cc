@@ -75,10 +75,14 @@ TEST(Scenario, IsReadFromToml) {
   for (const auto& [text, named] :
        {std::pair{"hosts = 0", "hosts"}, std::pair{"hostz = 1", "hostz"},
         std::pair{"latency = \"moon\"", "moon"}, std::pair{"hosts = many", "many"},
-        std::pair{"[faults]\nloss = 0.9", "faults.loss"}}) {
+        std::pair{"[faults]\nloss = 0.9", "faults.loss"},
+        std::pair{"layers = 100\nexperts = 60000", "layers * experts_max"},
+        std::pair{"trainers = 1\nlayers = 100\nexperts = 60000", "layers * experts_max"},
+        std::pair{"[faults]\nfreeze_every_s = 0.0005", "faults.freeze_every_s"}}) {
     const auto bad = parse_scenario(text, "x.toml");
     EXPECT_TRUE(absl::IsInvalidArgument(bad.status())) << text;
     EXPECT_THAT(std::string(bad.status().message()), testing::HasSubstr(named));
+    EXPECT_THAT(std::string(bad.status().message()), testing::HasSubstr("x.toml"));
   }
 }
 

@@ -7,6 +7,8 @@
 
 #include "agora/base/text.h"
 #include "agora/sim/network.h"
+#include "agora/sim/trainer_role.h"
+#include "agora/sim/world.h"
 #include <CLI/CLI.hpp>
 
 namespace agora::sim {
@@ -93,6 +95,7 @@ bool set_field(Scenario& scenario, const std::string& name, const std::string& t
 }
 
 constexpr std::string_view kFaults = "faults.";
+constexpr double kPeriodMinS = 0.01;  // of events: their times are drawn in milliseconds
 
 }  // namespace
 
@@ -111,7 +114,7 @@ StatusOr<Scenario> parse_scenario(const std::string& toml, const std::string& wh
   } catch (const CLI::Error& error) {
     return absl::InvalidArgumentError(concat(where, ": expected TOML: ", error.what()));
   }
-  AGORA_RETURN_IF_ERROR(validate(scenario));
+  if (Status valid = validate(scenario); !valid.ok()) return base::about(where, valid);
   return scenario;
 }
 
@@ -133,12 +136,26 @@ std::string scenario_text(const Scenario& scenario) {
   return text + faults;
 }
 
+swarm::SwarmSpec spec_of(const Scenario& s) {
+  const auto replicas = static_cast<int32_t>(s.replicas);
+  swarm::SwarmSpec spec = s.trainers > 0 ? trained_spec(tiny_options(s.layers, s.experts, s.chosen),
+                                                        TrainerSettings{}.chain, replicas)
+                                         : small_spec(s.layers, s.experts, replicas);
+  spec.loss_window_s = s.loss_window_s;
+  return spec;
+}
+
 Status validate(const Scenario& given) {
   Status status = latency_of(given.latency).status();
   Scenario scenario = given;
   fields(scenario, [&](const char* name, auto value, auto low, auto high) {
-    if (!status.ok() || (value >= low && value <= high)) return;
-    status = absl::InvalidArgumentError(concat(name, ": expected ", low, " to ", high, ", got ", value));
+    if (!status.ok()) return;
+    if (value < low || value > high) {
+      status = absl::InvalidArgumentError(concat(name, ": expected ", low, " to ", high, ", got ", value));
+    } else if (std::string_view(name).ends_with("_every_s") && value > 0 && value < kPeriodMinS) {
+      status = absl::InvalidArgumentError(
+          concat(name, ": expected 0 (never) or ", kPeriodMinS, " and more, got ", value));
+    }
   });
   if (!status.ok()) return status;
   if (scenario.chosen >= scenario.experts) {
@@ -147,7 +164,7 @@ Status validate(const Scenario& given) {
   if (scenario.hot_expert >= scenario.experts) {
     return absl::InvalidArgumentError("hot_expert: expected one of the experts");
   }
-  return absl::OkStatus();
+  return swarm::validate(spec_of(scenario));
 }
 
 }  // namespace agora::sim

@@ -11,11 +11,12 @@
 #include <string>
 
 #include "agora/base/result.h"
+#include "agora/swarm/spec.h"
 
 namespace agora::sim {
 
 // Kinds of faults. A kind with 0 never happens. Events come at random, `every_s` apart in the mean, over the
-// whole swarm; shares are in percent of messages.
+// whole swarm, 0.01 s at least; shares are of messages.
 struct FaultPlan {
   // Messages, during bursts that come and go; the loss of a burst is drawn up to this.
   double loss = 0, duplicate = 0, reorder = 0, replay = 0;
@@ -79,6 +80,8 @@ struct Scenario {
 // InvalidArgument naming the file and the field.
 StatusOr<Scenario> parse_scenario(const std::string& toml, const std::string& where);
 Status validate(const Scenario& scenario);
+// The swarm that a run of it is of. Its numbers are in range; that the swarm is too, validate() says.
+swarm::SwarmSpec spec_of(const Scenario& scenario);
 // As parse_scenario reads it: what differs from the values above.
 std::string scenario_text(const Scenario& scenario);
 
