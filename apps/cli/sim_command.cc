@@ -56,9 +56,11 @@ Status compare_quality(const SimFlags& flags, const sim::Scenario& scenario) {
 Status simulate(const SimFlags& flags) {
   AGORA_ASSIGN_OR_RETURN(const sim::Scenario scenario, read_scenario(flags));
   if (flags.quality_steps > 0) return compare_quality(flags, scenario);
+  const bool checks = flags.check || flags.scenario == kRandom;
+  if (checks) AGORA_RETURN_IF_ERROR(sim::long_enough(scenario));
   sim::Checkers checkers;
   sim::Run run(scenario, flags.seed);
-  if (flags.check || flags.scenario == kRandom) checkers.watch(run, scenario);
+  if (checks) checkers.watch(run, scenario);
   sim::Timeline timeline;
   timeline.watch(run);
   const sim::RunReport report = run.go();
@@ -84,7 +86,9 @@ void add_sim_command(CLI::App& app, CommandResult& result) {
   command->add_option("--seed", flags->seed, "the same seed prints the same bytes, on any machine");
   command->add_option("--peers", flags->peers, "hosts, instead of the scenario's");
   command->add_option("--hours", flags->hours, "of faults, instead of the scenario's");
-  command->add_flag("--check", flags->check, "judges what every run must keep, as random runs are");
+  command->add_flag(
+      "--check", flags->check,
+      "judges what every run must keep, as random runs are; calm_s has to be 60 and deadline_s");
   command->add_option("--html", flags->html, "also draws the run as one page, into this file");
   command
       ->add_option(

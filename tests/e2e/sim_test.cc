@@ -76,6 +76,12 @@ TEST_F(Sim, BadScenariosAreNamed) {
   expect_refused({"sim", scenario("chosen = 8\nexperts = 8\n")}, "chosen");
   expect_refused({"sim", scenario("[faults\n")}, "scenario.toml");
   expect_refused({"sim", scenario(kScenario), "--peers", "200000"}, "hosts");
+  expect_refused({"sim", scenario("layers = 100\nexperts = 60000\n")}, "layers * experts_max");
+  expect_refused({"sim", scenario("[faults]\nfreeze_every_s = 0.0005\n")}, "faults.freeze_every_s");
+}
+
+TEST_F(Sim, ChecksNothingInACalmThatIsTooShort) {
+  expect_refused({"sim", scenario(kScenario), "--check"}, "calm_s: expected 70 or more");
 }
 
 }  // namespace

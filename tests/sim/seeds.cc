@@ -75,8 +75,9 @@ int run_random(uint64_t first, uint64_t last, bool stops) {
 int run_file(const std::string& path, uint64_t seed) {
   const auto toml = agora::weights::read_file(path, kScenarioBytesMax);
   const auto scenario = toml.ok() ? parse_scenario(*toml, path) : toml.status();
-  if (!scenario.ok()) {
-    std::fprintf(stderr, "%s\n", scenario.status().ToString().c_str());
+  const auto status = scenario.ok() ? long_enough(*scenario) : scenario.status();
+  if (!status.ok()) {
+    std::fprintf(stderr, "%s\n", status.ToString().c_str());
     return 2;
   }
   const bool well = run_well(*scenario, seed, path);

@@ -50,6 +50,15 @@ void Checkers::judge_end(const RunReport& report) {
       {"nothing waits", report.ended_ns, "nobody to wait when all deadlines are over", "somebody does"});
 }
 
+// With time for a question that is asked when all has settled.
+Status long_enough(const Scenario& scenario) {
+  const double least_s = static_cast<double>(kSettleNs) / 1e9 + scenario.deadline_s;
+  if (scenario.calm_s >= least_s) return absl::OkStatus();
+  return absl::InvalidArgumentError(
+      base::concat("calm_s: expected ", least_s, " or more to be checked, ", kSettleNs / kSecondNs,
+                   " until all has settled and a question's deadline_s; got ", scenario.calm_s));
+}
+
 std::string verdict_text(const Verdict& verdict) {
   std::string text;
   for (const Violation& v : verdict.kept()) {

@@ -1,5 +1,6 @@
 // All checkers of a run together.
 //
+//   AGORA_RETURN_IF_ERROR(long_enough(scenario));
 //   Checkers checkers;   Run run(scenario, seed);   checkers.watch(run, scenario);
 //   checkers.judge_end(run.go());
 //   if (!checkers.verdict().ok()) print(verdict_text(checkers.verdict()));
@@ -30,6 +31,9 @@ class Checkers {
   Lines lines_;
   std::vector<std::unique_ptr<Checker>> checkers_;
 };
+
+// InvalidArgument: the scenario's calm is shorter than it takes to settle, so nothing would be judged in calm.
+Status long_enough(const Scenario& scenario);
 
 // What was expected, what came, and when: a few lines.
 std::string verdict_text(const Verdict& verdict);
