@@ -34,7 +34,7 @@ struct ExpertName {
 
 enum class Role : uint8_t { follower, leader };
 
-// Names a gradient for ever: whatever is sent under one key is applied once.
+// Names a gradient for ever: whatever is sent under one key an expert takes once.
 struct UpdateKey {
   peers::PeerId trainer;
   uint64_t run =
@@ -43,6 +43,9 @@ struct UpdateKey {
   uint32_t micro_batch = 0;
   uint32_t part = 0;  // of the micro-batch's route in this layer: one call to one host
   LayerId layer;
+  // A part whose experts have gone to several hosts since goes on in pieces, and one host may get two of
+  // them: each is answered by itself. Names the piece's route, 0: a whole part. It does not travel.
+  uint32_t piece = 0;
   friend auto operator<=>(const UpdateKey&, const UpdateKey&) = default;
 };
 

@@ -1,9 +1,11 @@
 #include "agora/swarm/host/host_service.h"
 
 #include <algorithm>
+#include <span>
 #include <utility>
 
 #include "absl/strings/str_format.h"
+#include "agora/base/rng.h"
 #include "agora/swarm/host/mix_batch.h"
 #include "agora/swarm/wire/method.h"
 
@@ -16,6 +18,15 @@ using peers::IncomingCall;
 constexpr int64_t kBackwardRows = 3;
 // Until something was measured: a row of an expert of D = 256, H = 1024 on one core.
 constexpr int64_t kRowNsAtFirst = 5'000;
+
+// See UpdateKey.
+uint32_t piece_of(const moe::Route& route) {
+  uint64_t hash = 0;
+  for (const std::vector<int32_t>* numbers : {&route.first, &route.expert}) {
+    for (const int32_t number : *numbers) hash = mix_bits(hash ^ static_cast<uint64_t>(number));
+  }
+  return static_cast<uint32_t>(hash);
+}
 
 }  // namespace
 
@@ -162,17 +173,27 @@ StatusOr<Work> HostService::State::read(const std::shared_ptr<IncomingCall>& cal
 Status HostService::State::check_shape(const Work& work) const {
   LayerId layer;
   int64_t width = spec.shape.d;
+  std::span<const int32_t> experts;
   if (const auto* mix = std::get_if<MixRequest>(&work.request)) {
     layer = mix->head.layer;
     width = mix->x.cols;
+    experts = mix->route.expert;
   } else if (const auto* back = std::get_if<BackwardRequest>(&work.request)) {
     layer = back->head.key.layer;
     width = back->dy.cols;
+    if (back->again) experts = back->again->route.expert;
   }
-  if (layer.value < spec.layers && width == spec.shape.d) return absl::OkStatus();
+  if (layer.value >= spec.layers || width != spec.shape.d) {
+    return absl::InvalidArgumentError(absl::StrFormat(
+        "swarm \"%s\" has layers 0 to %d of width %d; the call is for layer %d with rows of %d", spec.name,
+        spec.layers - 1, spec.shape.d, layer.value, width));
+  }
+  // Here, not in the pass: there it would fail for all who share it.
+  const auto greatest = std::ranges::max_element(experts);
+  if (greatest == experts.end() || *greatest < spec.experts_max) return absl::OkStatus();
   return absl::InvalidArgumentError(
-      absl::StrFormat("swarm \"%s\" has layers 0 to %d of width %d; the call is for layer %d with rows of %d",
-                      spec.name, spec.layers - 1, spec.shape.d, layer.value, width));
+      absl::StrFormat("swarm \"%s\" has at most experts 0 to %d in a layer; the call is for expert %d",
+                      spec.name, spec.experts_max - 1, *greatest));
 }
 
 void HostService::State::enqueue(Work work) {
@@ -294,6 +315,7 @@ void HostService::State::run_backward(Work& work) {
 Status HostService::State::backward(IncomingCall& call, const BackwardRequest& request) {
   UpdateKey key = request.head.key;
   key.trainer = call.from();
+  if (request.again) key.piece = piece_of(request.again->route);
   if (const std::optional<peers::Payload> answer = held.answered(key)) {
     release(request.head.ticket, call.from());
     reply(call, absl::OkStatus(), *answer);

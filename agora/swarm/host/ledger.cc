@@ -10,7 +10,7 @@ size_t bytes_of(const peers::Payload& answer) { return sizeof(UpdateKey) + answe
 }  // namespace
 
 void Ledger::add(const UpdateKey& key, peers::Payload answer) {
-  applied_.add(key, {limits_.keys_per_trainer, limits_.trainers});
+  applied_.add(call_of(key), {limits_.keys_per_trainer, limits_.trainers});
   remember(key, std::move(answer));
 }
 

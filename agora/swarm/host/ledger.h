@@ -3,8 +3,9 @@
 //   if (const peers::Payload* answer = ledger.answer(key)) call.reply(*answer);     // once more
 //   else if (!ledger.seen(key)) { apply(); ledger.add(key, std::move(answer)); }
 //
-// Of calls: an expert knows its own updates besides, those of its earlier leaders too (expert_store.h). See
-// applied_updates.h for what is remembered. Pure: no clock. One thread at a time.
+// Of calls, each piece of a part by itself: an expert knows its own updates besides, those of its earlier
+// leaders too (expert_store.h). See applied_updates.h for what is remembered. Pure: no clock. One thread at a
+// time.
 #pragma once
 
 #include <cstdint>
@@ -27,7 +28,7 @@ class Ledger {
  public:
   explicit Ledger(const LedgerLimits& limits = {}) : limits_(limits) {}
 
-  bool seen(const UpdateKey& key) const { return applied_.seen(key); }
+  bool seen(const UpdateKey& key) const { return applied_.seen(call_of(key)); }
   // Not seen before.
   void add(const UpdateKey& key, peers::Payload answer);
   const peers::Payload* answer(const UpdateKey& key) const;  // null: forgotten, or not seen
@@ -36,6 +37,11 @@ class Ledger {
   bool end_step(const UpdateKey& step);
 
  private:
+  // A piece is a part of its own here.
+  static UpdateKey call_of(UpdateKey key) {
+    key.part ^= key.piece;
+    return key;
+  }
   void remember(const UpdateKey& key, peers::Payload answer);
 
   LedgerLimits limits_;

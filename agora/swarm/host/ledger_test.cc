@@ -30,6 +30,19 @@ TEST(Ledger, EachOnce) {
   EXPECT_FALSE(ledger.seen(key(1, 0, 0, 1, 2)));
 }
 
+TEST(Ledger, PiecesOfAPartAreEachOnce) {
+  Ledger ledger;
+  UpdateKey one = key(1), other = key(1);
+  one.piece = 17;
+  other.piece = 18;
+  ledger.add(one, answer_of(4, 1));
+  EXPECT_FALSE(ledger.seen(other));
+  EXPECT_EQ(ledger.answer(other), nullptr);
+  ledger.add(other, answer_of(4, 2));
+  EXPECT_EQ(ledger.answer(one)->bytes()[0], std::byte{1});
+  EXPECT_EQ(ledger.answer(other)->bytes()[0], std::byte{2});
+}
+
 TEST(Ledger, ALaterRunCountsAnewAndEndsTheEarlier) {
   Ledger ledger;
   ledger.add(key(7), {});
