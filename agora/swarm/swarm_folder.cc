@@ -50,9 +50,13 @@ StatusOr<Manifest> parse_manifest(const nlohmann::json& json) {
   return manifest;
 }
 
-Status read_into(const weights::TensorRef* tensor, const std::string& name, tensor::View<float> to) {
+// From the model's weights or the optimizer's moments, checked against the hash that was written beside it.
+template <class Tensors>
+Status read_into(const Tensors& from, const std::string& name, tensor::View<float> to) {
+  const weights::TensorRef* tensor = from.find(name);
   if (tensor == nullptr)
     return absl::DataLossError(absl::StrCat("expected the tensor ", name, ", found none"));
+  AGORA_RETURN_IF_ERROR(from.verify(*tensor));
   return weights::read_f32(*tensor, to);
 }
 
@@ -127,10 +131,10 @@ StatusOr<std::vector<std::byte>> SwarmFolder::snapshot(ExpertName name) const {
   }
   moe::Expert expert(shape_, tensor::Train::yes);
   for (const tensor::ParameterView& p : expert.parameters(expert_path({name.layer, found->saved_as}))) {
-    AGORA_RETURN_IF_ERROR(read_into(model_->find(p.name), p.name, p.value));
+    AGORA_RETURN_IF_ERROR(read_into(*model_, p.name, p.value));
     for (const auto& [moment, to] :
          {std::pair{first_moment(p.name), p.first}, std::pair{second_moment(p.name), p.second}}) {
-      AGORA_RETURN_IF_ERROR(read_into(optimizer_->find(moment), moment, to));
+      AGORA_RETURN_IF_ERROR(read_into(*optimizer_, moment, to));
     }
   }
   return write_snapshot({.name = name, .epoch = found->epoch, .version = found->version, .applied = {}},

@@ -62,6 +62,7 @@ class SwarmFolder {
 
   const Manifest& manifest() const { return manifest_; }
   // Weights, moments, epoch and version, as host/snapshot.h writes them. NotFound: not in the manifest.
+  // DataLoss: a torn or altered file, with the tensor's name.
   StatusOr<std::vector<std::byte>> snapshot(ExpertName expert) const;
 
  private:

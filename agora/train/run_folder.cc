@@ -74,6 +74,7 @@ Status load_moment(const weights::SafetensorsFile& file, const std::string& name
   if (tensor == nullptr) {
     return absl::DataLossError(absl::StrCat(file.path(), ": expected the tensor ", name, ", found none"));
   }
+  AGORA_RETURN_IF_ERROR(file.verify(*tensor));
   return weights::read_f32(*tensor, moment);
 }
 
@@ -127,7 +128,6 @@ StatusOr<TrainState> read_run_state(const std::string& dir) {
 StatusOr<model::LocalModel> load_run(const std::string& dir, const kernels::Compute& compute) {
   AGORA_ASSIGN_OR_RETURN(model::LocalModel model, model::load_model(dir, compute, tensor::Train::yes));
   AGORA_ASSIGN_OR_RETURN(const auto file, weights::SafetensorsFile::open(dir + kOptimizerFile));
-  AGORA_RETURN_IF_ERROR(file->verify());
   AGORA_RETURN_IF_ERROR(load_moments(*file, model.parameters()));
   return model;
 }
@@ -139,6 +139,7 @@ Status load_tensors(const std::string& dir, const std::vector<tensor::Parameter*
   tensors.insert(tensors.end(), steered.begin(), steered.end());
   for (tensor::Parameter* parameter : tensors) {
     AGORA_ASSIGN_OR_RETURN(const weights::TensorRef* tensor, files->need(parameter->name));
+    AGORA_RETURN_IF_ERROR(files->verify(*tensor));
     AGORA_RETURN_IF_ERROR(weights::read_f32(*tensor, parameter->value.view()));
   }
   AGORA_ASSIGN_OR_RETURN(const auto moments, weights::SafetensorsFile::open(dir + kOptimizerFile));

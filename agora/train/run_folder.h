@@ -32,7 +32,7 @@ StatusOr<TrainState> read_run_state(const std::string& dir);
 StatusOr<model::LocalModel> load_run(const std::string& dir, const kernels::Compute& compute);
 
 // Some of its tensors alone, where experts are elsewhere: parameters with their moments, and what no
-// optimizer moves.
+// optimizer moves. DataLoss as above.
 Status load_tensors(const std::string& dir, const std::vector<tensor::Parameter*>& parameters,
                     const std::vector<tensor::Parameter*>& steered);
 

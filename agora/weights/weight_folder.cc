@@ -1,8 +1,10 @@
 #include "agora/weights/weight_folder.h"
 
+#include <algorithm>
 #include <map>
 #include <utility>
 
+#include "agora/base/check.h"
 #include "agora/base/text.h"
 #include "agora/weights/atomic_file.h"
 #include "agora/weights/safetensors_header.h"
@@ -107,6 +109,12 @@ StatusOr<const TensorRef*> WeightFolder::need(std::string_view name) const {
 Status WeightFolder::verify() const {
   for (const auto& file : files_) AGORA_RETURN_IF_ERROR(file->verify());
   return absl::OkStatus();
+}
+
+Status WeightFolder::verify(const TensorRef& tensor) const {
+  const auto file = std::ranges::find(files_, tensor.file, [](const auto& f) { return f->path(); });
+  AGORA_CHECK(file != files_.end());
+  return (*file)->verify(tensor);
 }
 
 }  // namespace agora::weights

@@ -41,6 +41,7 @@ class WeightFolder {
   const std::vector<const TensorRef*>& tensors() const { return tensors_; }
   const std::vector<std::unique_ptr<SafetensorsFile>>& files() const { return files_; }
   Status verify() const;
+  Status verify(const TensorRef& tensor) const;  // of this folder; its bytes alone
 
  private:
   WeightFolder() = default;

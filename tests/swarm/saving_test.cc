@@ -1,6 +1,7 @@
 // A swarm saved as one folder is a model that every other command opens, and the swarm goes on from it.
 #include <thread>
 
+#include "agora/base/bytes.h"
 #include "agora/base/run_on.h"
 #include "agora/base/test_folder.h"
 #include "agora/base/thread_loop.h"
@@ -17,6 +18,7 @@
 #include "agora/train/swarm_save.h"
 #include "agora/train/swarm_spec.h"
 #include "agora/train/swarm_trainer.h"
+#include "agora/weights/safetensors.h"
 #include <gtest/gtest.h>
 
 #include "tests/small_options.h"
@@ -188,6 +190,7 @@ class WholeSwarm {
   }
   const train::Task& task() const { return *task_; }
 
+
  private:
   base::ThreadLoop loop_{"test-loop"};
   std::shared_ptr<peers::LoopbackNetwork> network_ = std::make_shared<peers::LoopbackNetwork>(loop_);
@@ -228,6 +231,35 @@ TEST_F(SwarmSaving, WaitsForHostsThatItsFinderHasNotHeardOfYet) {
   WholeSwarm swarm(spec_, options_, "");
   const Status saved = swarm.save_by_a_new_finder(spec_, dir_.path("saved"));
   EXPECT_TRUE(saved.ok()) << saved;
+}
+
+TEST_F(SwarmSaving, WhatWasAlteredIsRefusedByName) {
+  const std::string folder = dir_.path("saved");
+  WholeSwarm swarm(spec_, options_, "");
+  ASSERT_TRUE(swarm.trainer().step().ok());
+  ASSERT_TRUE(swarm.trainer().save(folder).ok());
+  const auto alter = [&](const std::string& file, const std::string& tensor) {
+    std::string content = *weights::read_file(folder + file, int64_t{1} << 30);
+    const auto parsed = *weights::SafetensorsFile::parse(base::as_bytes(content), file);
+    const std::byte* first = parsed->find(tensor)->bytes.data();
+    content[static_cast<size_t>(first - base::as_bytes(content).data())] ^= 1;
+    base::write_text(folder + file, content);
+  };
+  const auto message = [](const Status& status) { return std::string(status.message()); };
+  const std::string of_expert = "model.layers.0.mlp.experts.1.up_proj.weight";
+  alter("/model.safetensors", of_expert);
+  alter("/optimizer.safetensors", swarm::second_moment("model.norm.weight"));
+  const auto opened = swarm::SwarmFolder::open(folder, spec_);
+  ASSERT_TRUE(opened.ok()) << opened.status();
+  EXPECT_TRUE((*opened)->snapshot({LayerId(0), ExpertId(0)}).ok());
+  const Status of_host = (*opened)->snapshot({LayerId(0), ExpertId(1)}).status();
+  EXPECT_EQ(of_host.code(), absl::StatusCode::kDataLoss);
+  EXPECT_NE(message(of_host).find(of_expert), std::string::npos) << of_host;
+  const Status of_trainer = swarm.trainer().resume(folder);
+  EXPECT_EQ(of_trainer.code(), absl::StatusCode::kDataLoss);
+  EXPECT_NE(message(of_trainer).find("second:model.norm.weight"), std::string::npos) << of_trainer;
+  alter("/model.safetensors", "model.norm.weight");
+  EXPECT_NE(message(swarm.trainer().resume(folder)).find("tensor \"model.norm.weight\""), std::string::npos);
 }
 
 TEST_F(SwarmSaving, IsAModelAndASwarmAgain) {
