@@ -61,6 +61,7 @@ struct SwarmTrainer::State {
   Status take(swarm::TrunkSnapshot snapshot);
   void begin();
   void balance();
+  void be_at(Rng::State cursor);  // in its data, also for whoever saves the swarm
 
   const SwarmPeer peer;
   const swarm::SwarmSpec spec;
@@ -113,8 +114,7 @@ Status SwarmTrainer::State::make(const TrainOptions& options) {
   state.options = options;
   state.steps = options.steps;
   state.fingerprint = task.fingerprint();
-  if (!synchronous()) task.restore(own_cursor(options, peer.transport.self()));
-  state.cursor = task.cursor();
+  be_at(synchronous() ? task.cursor() : own_cursor(options, peer.transport.self()));
   const Flight flight{.baton = &baton, .in_flight_max = config.in_flight_max};
   stepper = std::make_unique<Stepper>(state.options, compute, *trunk, experts, flight);
   serve_cursor(peer.transport, [shown = shown] {
@@ -123,6 +123,13 @@ Status SwarmTrainer::State::make(const TrainOptions& options) {
   });
   sharing.emplace(peer.loop, peer.transport, peer.directory, options, synchronous(), *layout);
   return absl::OkStatus();
+}
+
+void SwarmTrainer::State::be_at(Rng::State cursor) {
+  task.restore(cursor);
+  state.cursor = cursor;
+  base::MutexLock lock(shown->mutex);
+  shown->cursor = cursor;
 }
 
 StatusOr<std::unique_ptr<SwarmTrainer>> SwarmTrainer::create(const SwarmPeer& peer,
@@ -154,8 +161,7 @@ Status SwarmTrainer::resume(const std::string& dir) {
   s.state.seconds = saved.seconds;
   if (const auto cursor = manifest.cursors.find(s.peer.transport.self().text());
       cursor != manifest.cursors.end()) {
-    s.task.restore(cursor->second);
-    s.state.cursor = cursor->second;
+    s.be_at(cursor->second);
   }
   s.from.base.version = manifest.trunk;
   return absl::OkStatus();
@@ -166,7 +172,7 @@ Status SwarmTrainer::State::load(const std::string& dir, const swarm::Manifest& 
                          model::read_config(absl::StrCat(dir, "/", model::kConfigFile)));
   SavedTrunk::Experts saved(static_cast<size_t>(spec.layers));
   for (const swarm::ManifestExpert& expert : manifest.experts) {
-    if (expert.name.layer.value >= spec.layers) continue;
+    if (expert.name.layer.value < 0 || expert.name.layer.value >= spec.layers) continue;
     saved[static_cast<size_t>(expert.name.layer.value)].push_back(expert.name.expert);
   }
   AGORA_ASSIGN_OR_RETURN(SavedTrunk there, SavedTrunk::like(*trunk, std::move(saved), folder));
@@ -213,8 +219,7 @@ Status SwarmTrainer::State::restore(KeptTrainer kept) {
   if (then.steps == state.options.steps && then.minutes == state.options.minutes) {
     state.steps = kept.state.steps;
   }
-  task.restore(kept.state.cursor);
-  state.cursor = kept.state.cursor;
+  be_at(kept.state.cursor);
   if (kept.base.version.round < from.base.version.round) return absl::OkStatus();
   swarm::TrunkSnapshot own;
   own.layout = kept.base.layout;

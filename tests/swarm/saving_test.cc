@@ -1,6 +1,7 @@
 // A swarm saved as one folder is a model that every other command opens, and the swarm goes on from it.
 #include <thread>
 
+#include "agora/base/awaited.h"
 #include "agora/base/bytes.h"
 #include "agora/base/run_on.h"
 #include "agora/base/test_folder.h"
@@ -13,6 +14,7 @@
 #include "agora/swarm/host/host.h"
 #include "agora/swarm/host/host_service.h"
 #include "agora/swarm/swarm_folder.h"
+#include "agora/swarm/wire/method.h"
 #include "agora/train/counting_text.h"
 #include "agora/train/run_folder.h"
 #include "agora/train/swarm_save.h"
@@ -190,6 +192,22 @@ class WholeSwarm {
   }
   const train::Task& task() const { return *task_; }
 
+  // The trainer's place in its data, as who saves the swarm hears of it.
+  Rng::State cursor_told() {
+    Peer other(network_, directory_, 51);
+    base::Awaited<peers::Reply> told;
+    other.transport.call({.to = me_.transport.self(),
+                          .at = me_.transport.endpoint(),
+                          .method = swarm::kGetCursor,
+                          .priority = peers::Priority::background,
+                          .deadline_ns = loop_.now_ns() + 20 * base::kSecondNs},
+                         {}, [&told](const peers::Reply& reply) { told.bring(reply); });
+    const peers::Reply reply = told.wait();
+    other.transport.stop();
+    EXPECT_TRUE(reply.status.ok()) << reply.status;
+    const std::byte* bytes = reply.payload.bytes().data();
+    return {base::load_le<uint64_t>(bytes), base::load_le<uint64_t>(bytes + 8)};
+  }
 
  private:
   base::ThreadLoop loop_{"test-loop"};
@@ -231,6 +249,18 @@ TEST_F(SwarmSaving, WaitsForHostsThatItsFinderHasNotHeardOfYet) {
   WholeSwarm swarm(spec_, options_, "");
   const Status saved = swarm.save_by_a_new_finder(spec_, dir_.path("saved"));
   EXPECT_TRUE(saved.ok()) << saved;
+}
+
+TEST_F(SwarmSaving, ATrainerTellsItsPlaceInTheDataFromTheBeginning) {
+  WholeSwarm swarm(spec_, options_, "");
+  EXPECT_EQ(swarm.cursor_told(), swarm.trainer().state().cursor);
+  ASSERT_TRUE(swarm.trainer().step().ok());
+  const std::string folder = dir_.path("saved");
+  ASSERT_TRUE(swarm.trainer().save(folder).ok());
+  const Rng::State saved = swarm.trainer().state().cursor;
+  ASSERT_TRUE(swarm.trainer().step().ok());
+  ASSERT_TRUE(swarm.trainer().resume(folder).ok());
+  EXPECT_EQ(swarm.cursor_told(), saved);
 }
 
 TEST_F(SwarmSaving, WhatWasAlteredIsRefusedByName) {
