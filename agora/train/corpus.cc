@@ -18,12 +18,17 @@ int64_t bytes_of(const std::vector<Document>& documents) {
   return bytes;
 }
 
+enum class Follows : uint8_t { nothing, more };
+
 // Where to divide a text near `at`: after the next line end, else after the one before, else right there.
-size_t after_line_end(std::string_view text, size_t at) {
+// Where nothing follows the text its end is no place, nor is a line end that leaves less than half of what
+// was wanted.
+size_t after_line_end(std::string_view text, size_t at, Follows follows) {
   if (at == 0) return 0;
-  if (const size_t next = text.find('\n', at - 1); next != text.npos) return next + 1;
+  const size_t next = text.find('\n', at - 1);
+  if (next != text.npos && (follows == Follows::more || next + 1 < text.size())) return next + 1;
   const size_t before = text.rfind('\n', at - 1);
-  return before == text.npos ? at : before + 1;
+  return before == text.npos || before + 1 < at / 2 ? at : before + 1;
 }
 
 void split_domain(Domain& domain, const Split& split) {
@@ -35,7 +40,8 @@ void split_domain(Domain& domain, const Split& split) {
   if (keep == domain.train.size()) return;
 
   Document& crossing = domain.train[keep];
-  const size_t cut = split.at == SplitAt::byte ? left : after_line_end(crossing.text, left);
+  const Follows follows = keep + 1 < domain.train.size() ? Follows::more : Follows::nothing;
+  const size_t cut = split.at == SplitAt::byte ? left : after_line_end(crossing.text, left, follows);
   if (cut > 0) {
     Document rest{crossing.name, crossing.text.substr(cut)};
     crossing.text.resize(cut);

@@ -47,7 +47,8 @@ struct Split {
   SplitAt at = SplitAt::line;
 };
 
-// Moves the last part of every domain from train to validation. A document that crosses the cut is divided.
+// Moves the last part of every domain from train to validation. A document that crosses the cut is divided,
+// in the middle of a line only where the part would be empty or most of the text otherwise.
 void split_validation(Corpus& corpus, const Split& split);
 
 // Up to bytes_max of training text, the same share from every domain, evenly spread over it.

@@ -35,6 +35,18 @@ TEST(SplitValidation, CutsAtALineAndLosesNothing) {
   EXPECT_EQ(corpus.domains[0].bytes_validation(), 5);
 }
 
+TEST(SplitValidation, ALongLastLineIsDividedLestNothingBeLeft) {
+  const std::string line(1000, 'x');
+  for (const std::string& text : {line + "\n", "head\n" + line + "\n", "head\n" + line}) {
+    Corpus corpus = corpus_of({text});
+    split_validation(corpus, {});
+    EXPECT_NEAR(static_cast<double>(corpus.domains[0].bytes_validation()), 100, 10) << text.substr(0, 5);
+  }
+  Corpus corpus = corpus_of({std::string(880, 'x') + "\n" + std::string(118, 'y') + "\n"});
+  split_validation(corpus, {});
+  EXPECT_EQ(corpus.domains[0].bytes_validation(), 119);
+}
+
 TEST(SplitValidation, CutsExactlyWhereItIsTold) {
   Corpus corpus = corpus_of({std::string(101, 'x')});
   split_validation(corpus, {.validation = 0.1, .at = SplitAt::byte});

@@ -22,11 +22,10 @@ struct Score {
   int64_t wrong = 0;    // best guesses that missed; counted for classes only
   int64_t bytes = 0;    // of the text behind the answers; 0 for images or a part of the data
 
-  double loss() const { return answers == 0 ? 0.0 : loss_sum / static_cast<double>(answers); }
+  // Not a number (null in JSON) where there are no answers.
+  double loss() const { return loss_sum / static_cast<double>(answers); }
   double perplexity() const;
-  double error() const {
-    return answers == 0 ? 0.0 : static_cast<double>(wrong) / static_cast<double>(answers);
-  }
+  double error() const { return static_cast<double>(wrong) / static_cast<double>(answers); }
 };
 
 struct Evaluation {

@@ -321,7 +321,9 @@ StatusOr<Evaluation> SwarmTrainer::validate(int64_t rows_max) {
   State& s = *state_;
   const base::BatonTurn turn(s.baton);
   StatusOr<Evaluation> evaluation = evaluate(*s.trunk, pass(), s.task, rows_max);
-  if (evaluation.ok() && s.growth) s.growth->on_validation(evaluation->total.loss(), s.state.step);
+  if (evaluation.ok() && s.growth && evaluation->total.answers > 0) {
+    s.growth->on_validation(evaluation->total.loss(), s.state.step);
+  }
   return evaluation;
 }
 

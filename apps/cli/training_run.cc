@@ -90,7 +90,7 @@ class RunLoop {
     const train::TrainOptions& options = trainer_.state().options;
     if (report.step % options.validate_every == 0) {
       AGORA_ASSIGN_OR_RETURN(const train::Evaluation evaluation, trainer_.validate(options.validate_rows));
-      loss_validation_ = evaluation.total.loss();
+      if (evaluation.total.answers > 0) loss_validation_ = evaluation.total.loss();
     }
     show(report);
     if (report.step % options.save_every == 0 && !trainer_.done()) AGORA_RETURN_IF_ERROR(save());
@@ -128,7 +128,7 @@ class RunLoop {
               {"gradient_norm", report.gradient_norm},
               {"learning_rate", report.learning_rate},
               {"rows_per_second", progress.rows_per_second}};
-    if (report.step % trainer_.state().options.validate_every == 0)
+    if (report.step % trainer_.state().options.validate_every == 0 && loss_validation_)
       line["loss_validation"] = *loss_validation_;
     std::cout << line.dump() << std::endl;
   }

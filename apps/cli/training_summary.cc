@@ -85,6 +85,7 @@ void print_table(const train::Evaluation& evaluation, bool classes) {
                        {classes ? "" : "bits/byte", Align::right},
                        {classes ? "images" : "tokens", Align::right}});
   const auto add = [&](const train::Score& s) {
+    if (s.answers == 0) return table.add_row({s.name, "-", "-", "", "0"});
     table.add_row(
         {s.name, absl::StrFormat("%.4f", s.loss()),
          classes ? absl::StrFormat("%.2f %%", 100 * s.error()) : absl::StrFormat("%.2f", s.perplexity()),
