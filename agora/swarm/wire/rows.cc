@@ -90,7 +90,7 @@ float scale_of(const RowBlock& block, int64_t r) {
   return scale;
 }
 
-// An int8 row is if the largest value that its scale allows is.
+// An int8 row is if every value that its scale allows is: of -128 too, which nobody of ours writes.
 bool row_is_finite(const RowBlock& block, int64_t r) {
   const std::byte* from = block.bytes.data();
   const int64_t d = block.cols;
@@ -100,7 +100,7 @@ bool row_is_finite(const RowBlock& block, int64_t r) {
     case RowDtype::bf16:
       return finite<uint16_t>(from + r * d * 2, d, 0x7f80u);
     case RowDtype::int8:
-      return std::isfinite(scale_of(block, r) * kByteMax);
+      return std::isfinite(scale_of(block, r) * (kByteMax + 1));
   }
   return false;
 }

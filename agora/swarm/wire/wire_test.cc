@@ -1,6 +1,7 @@
 #include <algorithm>
 #include <bit>
 #include <cmath>
+#include <cstring>
 #include <limits>
 
 #include "agora/swarm/wire/backward_message.h"
@@ -282,6 +283,15 @@ TEST(Wire, TheSmallestRowsSurviveInt8) {
   EXPECT_EQ(got.row(0)[0], 0.0f);
   EXPECT_NEAR(got.row(1)[0] / 3e38f, -1.0f, 1e-6f);
   EXPECT_NEAR(got.row(1)[2] / 3e38f, 1.0f, 1e-6f);
+}
+
+// Nobody of ours writes -128, and with the greatest scales it is an infinity.
+TEST(Wire, AnInt8RowIsFiniteWhateverItsBytes) {
+  const float scale = 3.4e38f / 127.0f;
+  std::vector<std::byte> bytes(row_block_bytes(RowDtype::int8, 1, 3), std::byte{0x80});
+  std::memcpy(bytes.data(), &scale, sizeof scale);
+  const RowBlock block{.dtype = RowDtype::int8, .rows = 1, .cols = 3, .bytes = bytes};
+  EXPECT_EQ(block.check().code(), absl::StatusCode::kInvalidArgument);
 }
 
 }  // namespace
