@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "absl/strings/str_format.h"
+#include "agora/base/rng.h"
 #include "agora/swarm/host/mix_batch.h"
 #include "agora/swarm/wire/method.h"
 
@@ -17,6 +18,15 @@ using peers::IncomingCall;
 constexpr int64_t kBackwardRows = 3;
 // Until something was measured: a row of an expert of D = 256, H = 1024 on one core.
 constexpr int64_t kRowNsAtFirst = 5'000;
+
+// See UpdateKey.
+uint32_t piece_of(const moe::Route& route) {
+  uint64_t hash = 0;
+  for (const std::vector<int32_t>* numbers : {&route.first, &route.expert}) {
+    for (const int32_t number : *numbers) hash = mix_bits(hash ^ static_cast<uint64_t>(number));
+  }
+  return static_cast<uint32_t>(hash);
+}
 
 }  // namespace
 
@@ -305,6 +315,7 @@ void HostService::State::run_backward(Work& work) {
 Status HostService::State::backward(IncomingCall& call, const BackwardRequest& request) {
   UpdateKey key = request.head.key;
   key.trainer = call.from();
+  if (request.again) key.piece = piece_of(request.again->route);
   if (const std::optional<peers::Payload> answer = held.answered(key)) {
     release(request.head.ticket, call.from());
     reply(call, absl::OkStatus(), *answer);

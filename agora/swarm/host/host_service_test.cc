@@ -83,6 +83,34 @@ class HostServiceTest : public testing::Test {
     for (int32_t t = 0; t < m.x.rows(); ++t) all.push_back(t);
     return encode(head, m.x.view(), all);
   }
+  peers::Payload rows_again(const Message& m, uint64_t step = 1) {
+    BackwardHead head;
+    head.key.step = step;
+    head.key.layer = m.head.layer;
+    head.rows = head.answer = RowDtype::f32;
+    head.choices = m.route.choices();
+    std::vector<int32_t> all;
+    for (int32_t t = 0; t < m.x.rows(); ++t) all.push_back(t);
+    return encode(head, m.x.view(), all, RowsAgain{m.route, m.x.view()});
+  }
+  // A choice of the expert for each of the tokens.
+  Message all_of(int32_t expert, int32_t tokens) {
+    Message m = message(tokens);
+    m.route = {.first = {0}, .expert = {}, .weight = {}};
+    for (int32_t t = 1; t <= tokens; ++t) {
+      m.route.first.push_back(t);
+      m.route.expert.push_back(expert);
+      m.route.weight.push_back(0.5f);
+    }
+    return m;
+  }
+  std::vector<float> gradients_of(int64_t expert) {
+    std::vector<float> numbers;
+    for (const moe::ParameterView& p : store_->experts().parameters(LayerId{1}, ExpertId{expert})) {
+      numbers.insert(numbers.end(), p.gradient.flat().begin(), p.gradient.flat().end());
+    }
+    return numbers;
+  }
   moe::Ticket keep(Message& m) {
     m.head.keep = moe::Keep::for_backward;
     const auto call = ask(m.bytes());
@@ -207,6 +235,31 @@ TEST_F(HostServiceTest, AnUpdateSentAgainIsAnsweredAsTheFirstTime) {
   EXPECT_EQ(store_->counters().applied, 1u);
   EXPECT_EQ(store_->counters().repeated, 2u);
   EXPECT_EQ(store_->experts().tickets_held(), 0);
+}
+
+// Two experts' rows were one part of a call to a host that handed over both, one after the other: they came
+// to their new leader by themselves, under one name.
+TEST_F(HostServiceTest, APartThatWasSplitIsTakenPieceByPiece) {
+  const Message first = all_of(1, 2), second = all_of(0, 3);
+  const auto one = ask(rows_again(first), kMixBackward);
+  loop_.run_for(0);
+  const auto other = ask(rows_again(second), kMixBackward);
+  loop_.run_for(0);
+  ASSERT_TRUE(one->status()->ok() && other->status()->ok());
+  EXPECT_EQ(read_backward_reply(other->answer().bytes())->dx.rows, 3);
+  EXPECT_EQ(store_->counters().applied, 2u);
+  EXPECT_TRUE(store_->experts().touched(LayerId{1}, ExpertId{0}));
+
+  const std::vector<float> before = gradients_of(0);
+  const auto repeated = ask(rows_again(second), kMixBackward);
+  loop_.run_for(0);
+  EXPECT_TRUE(std::ranges::equal(other->answer().bytes(), repeated->answer().bytes()));
+  EXPECT_EQ(store_->counters().repeated, 1u);
+  Message both = message(3);
+  both.route = {.first = {0, 2, 3, 4}, .expert = {0, 1, 0, 2}, .weight = {0.5f, 0.5f, 0.5f, 0.5f}};
+  EXPECT_EQ(code_of(rows_again(both), kMixBackward), absl::StatusCode::kOk);
+  EXPECT_EQ(gradients_of(0), before) << "an expert takes what is under one name once, in whatever piece";
+  EXPECT_TRUE(store_->experts().touched(LayerId{1}, ExpertId{2}));
 }
 
 TEST_F(HostServiceTest, AReleasedTicketIsGone) {
