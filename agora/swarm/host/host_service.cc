@@ -362,7 +362,9 @@ StatusOr<moe::Ticket> HostService::State::rows_again(const BackwardRequest& requ
   AGORA_ASSIGN_OR_RETURN(const HeldMix mixed,
                          held.mix(request.head.key.layer, rows, request.again->route, moe::Keep::for_backward,
                                   y.shape(rows.rows, rows.cols)));
-  return mixed.ticket;
+  if (std::ranges::find(mixed.arrived, 0) == mixed.arrived.end()) return mixed.ticket;
+  held.release(mixed.ticket);
+  return absl::UnavailableError("an expert of these rows is held here no more; ask who leads it by now");
 }
 
 // The experts say when they want to be asked again; the timer only brings the executor back here.

@@ -262,6 +262,19 @@ TEST_F(HostServiceTest, APartThatWasSplitIsTakenPieceByPiece) {
   EXPECT_TRUE(store_->experts().touched(LayerId{1}, ExpertId{2}));
 }
 
+// The expert went to another host between the forward and the backward.
+TEST_F(HostServiceTest, RowsAgainForWhatIsHeldNoMoreAreForAnother) {
+  Message m = message(1);
+  m.route = {.first = {0, 2}, .expert = {1, 3}, .weight = {1, 1}};
+  const moe::Ticket ticket = keep(m);
+  store_->drop(expert_name(1, 3));
+  EXPECT_EQ(code_of(gradient(ticket, m), kMixBackward), absl::StatusCode::kNotFound);
+  EXPECT_EQ(code_of(rows_again(m), kMixBackward), absl::StatusCode::kUnavailable);
+  EXPECT_FALSE(store_->experts().touched(LayerId{1}, ExpertId{1}));
+  EXPECT_EQ(store_->experts().tickets_held(), 0);
+  EXPECT_EQ(store_->counters().applied, 0u);
+}
+
 TEST_F(HostServiceTest, AReleasedTicketIsGone) {
   Message m = message(3);
   const std::vector<moe::Ticket> ticket = {keep(m)};
