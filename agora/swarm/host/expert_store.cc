@@ -15,6 +15,12 @@ namespace {
 using base::concat;
 using Kind = UpdateOutcome::Kind;
 
+// Where a gradient follows. Rows come from a norm and weights from a gate: sqrt(D) times a gain, and a few.
+// Far beyond, an expert's gradient would leave f32's numbers, and with it what all others gave since its last
+// step.
+constexpr double kRowNormMax = 1e6;
+constexpr float kGateWeightMax = 1e4f;
+
 // In parts that do not wait for each other, so that it costs no more than reading the rows.
 double norm_of(moe::View<const float> rows) {
   constexpr int64_t kParts = 8;
@@ -28,6 +34,21 @@ double norm_of(moe::View<const float> rows) {
     for (; i < rows.cols; ++i) squares[0] += static_cast<double>(row[i]) * row[i];
   }
   return std::sqrt(std::accumulate(squares.begin(), squares.end(), 0.0));
+}
+
+Status check_sizes(moe::View<const float> x, const moe::Route& route) {
+  for (int64_t t = 0; t < x.rows; ++t) {
+    const double norm = norm_of(x.rows_from(t, 1));
+    if (norm <= kRowNormMax) continue;
+    return absl::InvalidArgumentError(concat("x: a row's norm must be at most ", kRowNormMax,
+                                             " in training, that of row ", t, " is ", norm));
+  }
+  for (const float weight : route.weight) {
+    if (std::abs(weight) <= kGateWeightMax) continue;
+    return absl::InvalidArgumentError(
+        concat("route: a weight must be at most ", kGateWeightMax, " in training, one is ", weight));
+  }
+  return absl::OkStatus();
 }
 
 // 1 / (1 + age), rounded up to a power of two.
@@ -77,6 +98,13 @@ HeldMix ExpertStore::told(LayerId layer, const moe::Route& route, moe::MixResult
 
 StatusOr<HeldMix> ExpertStore::mix(LayerId layer, moe::View<const float> x, const moe::Route& route,
                                    moe::Keep keep, moe::View<float> y) {
+  if (keep == moe::Keep::for_backward) {
+    const Status sizes = check_sizes(x, route);
+    if (!sizes.ok()) {
+      ++counters_.refused;
+      return sizes;
+    }
+  }
   AGORA_ASSIGN_OR_RETURN(moe::MixResult mixed, experts_->mix(layer, x, route, keep, moe::kNoDeadline, y));
   return told(layer, route, std::move(mixed));
 }

@@ -187,6 +187,28 @@ TEST(ExpertStore, RefusesBeforeItTouches) {
   EXPECT_EQ(good.train(*store, update_key(1))->kind, Kind::applied);  // the key was not used up
 }
 
+// An expert's gradients since its last step all go when their sum is not finite: one trainer's rows, or its
+// gate's weights, must not bring that about for the others.
+TEST(ExpertStore, HugeRowsAndWeightsCostNobodyElsesGradients) {
+  moe::TestCompute machine;
+  const auto store = leading_store(machine, test_spec());
+  TestCall good(1), rows(2), weights(3);
+  EXPECT_EQ(good.train(*store, update_key(1))->kind, Kind::applied);
+  for (int64_t d = 0; d < kTestWidth; ++d) rows.x.row(7)[d] *= 1e30f;
+  for (float& weight : weights.route.weight) weight = 1e36f;
+  for (TestCall* bad : {&rows, &weights}) {
+    const auto mixed =
+        store->mix(LayerId{0}, bad->x.view(), bad->route, moe::Keep::for_backward, bad->y.view());
+    EXPECT_EQ(mixed.status().code(), absl::StatusCode::kInvalidArgument);
+    EXPECT_TRUE(store->mix(LayerId{0}, bad->x.view(), bad->route, moe::Keep::nothing, bad->y.view()).ok());
+  }
+  EXPECT_EQ(store->counters().refused, 2u);
+  store->step_what_is_due(0);
+  store->step_what_is_due(int64_t{1} << 60);
+  EXPECT_EQ(store->counters().gradients_dropped, 0u);
+  EXPECT_EQ(store->counters().steps, 8u);
+}
+
 TEST(ExpertStore, FrozenExpertsStepFirstAndThenWait) {
   moe::TestCompute machine;
   const auto store = leading_store(machine, test_spec());

@@ -71,7 +71,7 @@ using OnRows = std::function<peers::Payload(UpdateOutcome)>;
 // What became of updates since the start.
 struct UpdateCounters {
   uint64_t applied = 0, repeated = 0, too_old = 0, not_leading = 0;
-  uint64_t refused = 0;            // wrong shape, not finite, beyond the norm limit
+  uint64_t refused = 0;            // wrong shape, not finite, too large
   uint64_t steps = 0;              // of experts' optimizers
   uint64_t gradients_dropped = 0;  // at a step: they had grown beyond what is finite
 };
@@ -91,6 +91,8 @@ class HeldExperts {
 
   // ---- calls
 
+  // InvalidArgument also, where a backward follows: rows or weights so large that an expert's gradient, with
+  // what other trainers gave it, would not stay finite.
   virtual StatusOr<HeldMix> mix(LayerId layer, moe::View<const float> x, const moe::Route& route,
                                 moe::Keep keep, moe::View<float> y) = 0;
   // Exact mode: every choice's weighted row by itself, entries [choices, D] in the order of the route; those
