@@ -160,6 +160,7 @@ void Host::State::probed(const peers::PeerId& peer, int64_t asked_ns,
     const auto found = own.find(head.name);
     if (!head.leads || found == own.end()) continue;
     const Own& mine = found->second;
+    if (head.epoch < mine.epoch) continue;  // another has led since: what this one has is old
     const bool differs = std::tie(head.epoch, head.version) != std::tie(mine.epoch, mine.version);
     const bool soon = mine.pulled_ns != 0 && loop.now_ns() - mine.pulled_ns < between_ns;
     if (mine.role == Role::follower && mine.ready && differs && !soon && !pulling(mine) &&
