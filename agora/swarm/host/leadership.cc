@@ -126,7 +126,8 @@ int64_t Leadership::fresher(ExpertName expert, const Own& own) const {
 }
 
 uint32_t Leadership::next_epoch(ExpertName expert, const Own& own) const {
-  return std::max(own.epoch, holders_.epoch_seen(expert)) + 1;
+  const uint32_t seen = std::max(own.epoch, holders_.epoch_seen(expert));
+  return seen == UINT32_MAX ? seen : seen + 1;  // a record may say anything: after the last comes no first
 }
 
 bool Leadership::leads(ExpertName expert) const {

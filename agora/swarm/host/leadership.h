@@ -57,8 +57,8 @@ class Leadership {
   // Held from now on, or moved on to another epoch and version (of its weights). A new one follows.
   void hold(ExpertName expert, uint32_t epoch, uint64_t version);
   void drop(ExpertName expert);
-  // Leads at once, with an epoch above all it has seen: it was asked to by the leader, or is told to by a
-  // person.
+  // Leads at once, with an epoch above all it has seen, or the last that there is: it was asked to by the
+  // leader, or is told to by a person.
   LeadershipChange take(ExpertName expert);
   // Follows at once: another host was asked to lead.
   LeadershipChange release(ExpertName expert, const peers::PeerId& to, int64_t now_ns);

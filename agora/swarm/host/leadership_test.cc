@@ -120,6 +120,15 @@ TEST_F(LeadershipTest, StepsDownForAHigherEpochAndForABetterRankOfTheSame) {
   EXPECT_EQ(hear(worse, says(true, 3, 1)).size(), 1u);
 }
 
+TEST_F(LeadershipTest, AfterTheLastEpochThereIsNoFirst) {
+  hear(9, says(true, UINT32_MAX, 100));
+  leadership.hold(kExpert, UINT32_MAX, 100);
+  lose(9);
+  const auto changes = leadership.on_timer(now + kSecond);
+  ASSERT_EQ(changes.size(), 1u);
+  EXPECT_EQ(changes[0].epoch, UINT32_MAX);
+}
+
 TEST_F(LeadershipTest, RecordsThatChangeNothingDoNotPutTheClaimOff) {
   leadership.hold(kExpert, 4, 95);
   leadership.on_change(kExpert, now);
