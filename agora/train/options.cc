@@ -1,6 +1,11 @@
 #include "agora/train/options.h"
 
+#include <type_traits>
+
+#include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
+#include "agora/base/text.h"
+#include "agora/base/utf8.h"
 
 namespace agora::train {
 namespace {
@@ -8,6 +13,28 @@ namespace {
 Status expect(bool holds, const char* flag, const char* expected, double found) {
   if (holds) return absl::OkStatus();
   return absl::InvalidArgumentError(absl::StrCat("--", flag, ": expected ", expected, ", found ", found));
+}
+
+bool is_utf8(std::string_view text) {
+  for (size_t i = 0; i < text.size();) {
+    const int bytes = base::utf8_at(text, i).bytes;
+    if (bytes == 0) return false;
+    i += static_cast<size_t>(bytes);
+  }
+  return true;
+}
+
+// Options are saved as JSON, which is UTF-8.
+Status check_texts(const TrainOptions& options) {
+  Status status;
+  for_each_option(options, [&](const char* flag, const auto& field, const char*) {
+    if constexpr (std::is_same_v<std::decay_t<decltype(field)>, std::string>) {
+      if (!status.ok() || is_utf8(field)) return;
+      status = absl::InvalidArgumentError(base::concat("--", flag, ": expected UTF-8, found \"",
+                                                       absl::CHexEscape(field), "\"; give it another name"));
+    }
+  });
+  return status;
 }
 
 // While the number of steps is still unknown the learning rate must not depend on it.
@@ -18,6 +45,7 @@ constexpr int64_t kMicroBatchesMax = 256;  // each has a thread of its own in a 
 }  // namespace
 
 Status validate(const TrainOptions& o) {
+  AGORA_RETURN_IF_ERROR(check_texts(o));
   AGORA_RETURN_IF_ERROR(expect(o.steps >= 0, "steps", "0 (by time) or more", static_cast<double>(o.steps)));
   AGORA_RETURN_IF_ERROR(expect(o.minutes > 0 || o.steps > 0, "minutes", "a number above 0", o.minutes));
   AGORA_RETURN_IF_ERROR(expect(o.steps > 0 || o.warmup >= kWarmupMin, "warmup",

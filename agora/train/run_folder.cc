@@ -89,7 +89,10 @@ Status load_moments(const weights::SafetensorsFile& file,
 
 }  // namespace
 
-std::string format_run_state(const TrainState& state) { return format_state(state).dump(2) + "\n"; }
+// What is not UTF-8 is replaced: validate() lets no option be so, and a name is not worth a run.
+std::string format_run_state(const TrainState& state) {
+  return format_state(state).dump(2, ' ', false, Json::error_handler_t::replace) + "\n";
+}
 
 StatusOr<TrainState> parse_run_state(const std::string& text, const std::string& name) {
   AGORA_ASSIGN_OR_RETURN(const nlohmann::json json, weights::parse_json(text, name));

@@ -25,6 +25,11 @@ constexpr double kNs = 1e-9;
 constexpr int64_t kWarmSteps = 5;  // not counted when the rate is measured: caches and pages are cold
 constexpr double kShareForTraining = 0.93;  // of the planned time; validation and saving take the rest
 
+// Names of files and folders are any bytes: what is not UTF-8 is replaced.
+void print_line(const Json& line) {
+  std::cout << line.dump(-1, ' ', false, Json::error_handler_t::replace) << std::endl;
+}
+
 // options.out, or the first of runs/NAME, runs/NAME-2, ... that is not there yet.
 StatusOr<std::string> new_folder(const train::TrainOptions& options) {
   if (!options.out.empty()) {
@@ -130,7 +135,7 @@ class RunLoop {
               {"rows_per_second", progress.rows_per_second}};
     if (report.step % trainer_.state().options.validate_every == 0 && loss_validation_)
       line["loss_validation"] = *loss_validation_;
-    std::cout << line.dump() << std::endl;
+    print_line(line);
   }
 
   Status save() {
@@ -166,14 +171,11 @@ class RunLoop {
 void print_model(const train::Trainer& trainer, const model::ModelConfig& config, const std::string& dir,
                  std::string_view kernels, const RunView& view) {
   if (view.json) {
-    std::cout << Json{{"event", "start"},
-                      {"dir", dir},
-                      {"parameters", config.parameters()},
-                      {"parameters_active", config.parameters_active()},
-                      {"step", trainer.steps_done()}}
-                     .dump()
-              << std::endl;
-    return;
+    return print_line({{"event", "start"},
+                       {"dir", dir},
+                       {"parameters", config.parameters()},
+                       {"parameters_active", config.parameters_active()},
+                       {"step", trainer.steps_done()}});
   }
   const train::TrainOptions& o = trainer.state().options;
   std::cout << absl::StrFormat(
@@ -197,15 +199,13 @@ StatusOr<RunResult> run(train::Trainer& trainer, train::Task& task, const std::s
                                                       trainer.state().options.validate_rows, interrupt));
   }
   if (view.json) {
-    std::cout << Json{{"event", result.finished ? "done" : "interrupted"},
-                      {"dir", dir},
-                      {"steps", result.steps},
-                      {"seconds", result.seconds},
-                      {"rows_per_second", result.rows_per_second},
-                      {"validation", evaluation_json(result.evaluation)},
-                      {"memory", memory_json()}}
-                     .dump()
-              << std::endl;
+    print_line({{"event", result.finished ? "done" : "interrupted"},
+                {"dir", dir},
+                {"steps", result.steps},
+                {"seconds", result.seconds},
+                {"rows_per_second", result.rows_per_second},
+                {"validation", evaluation_json(result.evaluation)},
+                {"memory", memory_json()}});
   } else if (!result.finished) {
     std::cout << absl::StrFormat("Interrupted after step %d; saved. Go on with:\n  agora train --resume %s\n",
                                  result.steps, dir);
@@ -237,6 +237,7 @@ StatusOr<RunResult> resume_run(const std::string& dir, const train::TrainOptions
   if (!changed.data.empty()) state.options.data = changed.data;
   if (changed.threads > 0) state.options.threads = changed.threads;
   if (changed.steps > 0) state.steps = changed.steps;
+  AGORA_RETURN_IF_ERROR(train::validate(state.options));
   Machine machine(state.options.threads);
   AGORA_ASSIGN_OR_RETURN(const kernels::Compute compute, machine.compute(state.options.precision));
   AGORA_ASSIGN_OR_RETURN(model::LocalModel model, train::load_run(dir, compute));
@@ -262,8 +263,7 @@ void print_data(const train::Task& task, const RunView& view) {
                          {"rows_train", d.rows_train},
                          {"rows_validation", d.rows_validation}});
     }
-    std::cout << Json{{"event", "data"}, {"domains", domains}, {"notes", task.notes()}}.dump() << std::endl;
-    return;
+    return print_line({{"event", "data"}, {"domains", domains}, {"notes", task.notes()}});
   }
   TerminalTable table({{"domain"},
                        {"bytes to train", Align::right},

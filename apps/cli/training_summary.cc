@@ -201,7 +201,7 @@ Json evaluation_json(const train::Evaluation& evaluation) {
 
 void print_evaluation(const train::Evaluation& evaluation, bool classes, bool json) {
   if (json) {
-    std::cout << evaluation_json(evaluation).dump() << "\n";
+    std::cout << evaluation_json(evaluation).dump(-1, ' ', false, Json::error_handler_t::replace) << "\n";
   } else {
     print_table(evaluation, classes);
   }

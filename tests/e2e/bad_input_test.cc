@@ -85,6 +85,14 @@ TEST_F(BadInput, FlagsAndRecipes) {
   expect_refused(with("--tokenizer", "words"), "bpe");
 }
 
+TEST_F(BadInput, NamesThatAreNotUtf8) {
+  write_two_domains(scratch_ / "caf\xe9");
+  expect_refused(small_train(path("caf\xe9"), path("run")), "--data: expected UTF-8");
+  write_two_domains(scratch_ / "data" / "caf\xe9");  // of a domain: shown, not saved
+  EXPECT_EQ(run_agora(small_train(path("data"), path("run"))).exit_code, 0);
+  expect_refused({"train", "--json", "--resume", path("run"), "--data", path("caf\xe9")}, "--data");
+}
+
 // Before the data is read, and without a folder that the next try would find taken.
 TEST_F(BadInput, ASwarmThatCanNotStart) {
   write_two_domains(scratch_ / "data");
