@@ -1,5 +1,8 @@
 #include "agora/train/options.h"
 
+#include <algorithm>
+#include <cmath>
+#include <initializer_list>
 #include <type_traits>
 
 #include "absl/strings/escaping.h"
@@ -10,9 +13,38 @@
 namespace agora::train {
 namespace {
 
-Status expect(bool holds, const char* flag, const char* expected, double found) {
+// While the number of steps is still unknown the learning rate must not depend on it.
+constexpr int64_t kWarmupMin = 30;
+
+constexpr int64_t kMicroBatchesMax = 256;  // each has a thread of its own in a swarm
+
+constexpr int64_t kSizeMax = int64_t{1}
+                             << 24;  // as in config.json (model/config.h), where the rest is checked
+constexpr int64_t kMegabytesMax = 1'000'000;
+constexpr double kMinutesMax = 1e7;  // twenty years
+
+Status expect(bool holds, const char* flag, std::string_view expected, double found) {
   if (holds) return absl::OkStatus();
-  return absl::InvalidArgumentError(absl::StrCat("--", flag, ": expected ", expected, ", found ", found));
+  return absl::InvalidArgumentError(base::concat("--", flag, ": expected ", expected, ", found ", found));
+}
+
+Status expect_range(const char* flag, int64_t found, int64_t low, int64_t high) {
+  return expect(low <= found && found <= high, flag, base::concat(low, " to ", high),
+                static_cast<double>(found));
+}
+
+Status expect_not_negative(const char* flag, double found) {
+  return expect(std::isfinite(found) && found >= 0, flag, "0 or more", found);
+}
+
+Status expect_one_of(std::initializer_list<const char*> known, const char* flag, const std::string& found) {
+  std::string expected;
+  for (const char* name : known) {
+    if (name == found) return absl::OkStatus();
+    expected += base::concat(expected.empty() ? "" : " or ", name);
+  }
+  return absl::InvalidArgumentError(
+      base::concat("--", flag, ": expected ", expected, ", found ", base::in_quotes(found)));
 }
 
 bool is_utf8(std::string_view text) {
@@ -37,46 +69,69 @@ Status check_texts(const TrainOptions& options) {
   return status;
 }
 
-// While the number of steps is still unknown the learning rate must not depend on it.
-constexpr int64_t kWarmupMin = 30;
+Status validate_model(const TrainOptions& o) {
+  AGORA_RETURN_IF_ERROR(expect_range("vocabulary", o.vocabulary, 2, 1'000'000));
+  AGORA_RETURN_IF_ERROR(expect_range("layers", o.layers, 1, kSizeMax));
+  AGORA_RETURN_IF_ERROR(expect_range("width", o.width, 1, kSizeMax));
+  AGORA_RETURN_IF_ERROR(expect_range("heads", o.heads, 1, kSizeMax));
+  AGORA_RETURN_IF_ERROR(expect_range("kv-heads", o.kv_heads, 0, kSizeMax));
+  AGORA_RETURN_IF_ERROR(expect_range("head-width", o.head_width, 0, kSizeMax));
+  AGORA_RETURN_IF_ERROR(expect_range("experts", o.experts, 1, kSizeMax));
+  AGORA_RETURN_IF_ERROR(expect_range("chosen", o.chosen, 1, kSizeMax));
+  AGORA_RETURN_IF_ERROR(expect_range("hidden", o.hidden, 1, kSizeMax));
+  AGORA_RETURN_IF_ERROR(expect_range("shared-hidden", o.shared_hidden, 0, kSizeMax));
+  AGORA_RETURN_IF_ERROR(expect_range("patch", o.patch, 1, 4096));
+  AGORA_RETURN_IF_ERROR(expect_not_negative("noise", o.noise));
+  AGORA_RETURN_IF_ERROR(expect_not_negative("bias-rate", o.bias_rate));
+  AGORA_RETURN_IF_ERROR(expect_not_negative("aux-loss", o.aux_loss));
+  return expect_not_negative("z-loss", o.z_loss);
+}
 
-constexpr int64_t kMicroBatchesMax = 256;  // each has a thread of its own in a swarm
+Status validate_optimizer(const TrainOptions& o) {
+  AGORA_RETURN_IF_ERROR(expect(o.learning_rate > 0 && o.learning_rate < 10, "learning-rate",
+                               "above 0, below 10", o.learning_rate));
+  AGORA_RETURN_IF_ERROR(expect(o.learning_rate_end >= 0 && o.learning_rate_end <= 1, "learning-rate-end",
+                               "0 to 1", o.learning_rate_end));
+  AGORA_RETURN_IF_ERROR(expect_one_of({"cosine", "constant", "wsd"}, "schedule", o.schedule));
+  AGORA_RETURN_IF_ERROR(expect(o.beta2 >= 0 && o.beta2 < 1, "beta2", "0 or more, below 1", o.beta2));
+  AGORA_RETURN_IF_ERROR(expect_not_negative("weight-decay", o.weight_decay));
+  AGORA_RETURN_IF_ERROR(expect(o.gradient_norm_max > 0, "gradient-norm-max", "above 0", o.gradient_norm_max));
+  AGORA_RETURN_IF_ERROR(expect(o.average_rate > 0 && o.average_rate <= 2, "average-rate",
+                               "above 0, at most 2", o.average_rate));
+  return expect(o.average_momentum >= 0 && o.average_momentum < 1, "average-momentum", "0 or more, below 1",
+                o.average_momentum);
+}
+
+Status validate_steps(const TrainOptions& o) {
+  AGORA_RETURN_IF_ERROR(expect_not_negative("steps", static_cast<double>(o.steps)));
+  AGORA_RETURN_IF_ERROR(expect((o.minutes > 0 && o.minutes <= kMinutesMax) || o.steps > 0, "minutes",
+                               "a number above 0, at most 1e7", o.minutes));
+  AGORA_RETURN_IF_ERROR(expect_not_negative("warmup", static_cast<double>(o.warmup)));
+  AGORA_RETURN_IF_ERROR(expect(o.steps > 0 || o.warmup >= kWarmupMin, "warmup",
+                               "30 steps or more unless --steps is given", static_cast<double>(o.warmup)));
+  AGORA_RETURN_IF_ERROR(expect_range("sequence", o.sequence, 1, 1 << 20));
+  AGORA_RETURN_IF_ERROR(expect_range("batch", o.batch, 1, 65536));
+  AGORA_RETURN_IF_ERROR(
+      expect(o.micro_batches >= 1 && o.micro_batches <= kMicroBatchesMax && o.batch % o.micro_batches == 0,
+             "micro-batches", "1 to 256 that divide --batch", static_cast<double>(o.micro_batches)));
+  AGORA_RETURN_IF_ERROR(expect_range("shift", o.shift, 0, 64));
+  for (const auto& [flag, steps] :
+       {std::pair{"validate-every", o.validate_every}, std::pair{"save-every", o.save_every},
+        std::pair{"average-every", o.average_every}}) {
+    AGORA_RETURN_IF_ERROR(expect(steps >= 1, flag, "1 or more", static_cast<double>(steps)));
+  }
+  return expect_not_negative("validate-rows", static_cast<double>(o.validate_rows));
+}
 
 }  // namespace
 
 Status validate(const TrainOptions& o) {
   AGORA_RETURN_IF_ERROR(check_texts(o));
-  AGORA_RETURN_IF_ERROR(expect(o.steps >= 0, "steps", "0 (by time) or more", static_cast<double>(o.steps)));
-  AGORA_RETURN_IF_ERROR(expect(o.minutes > 0 || o.steps > 0, "minutes", "a number above 0", o.minutes));
-  AGORA_RETURN_IF_ERROR(expect(o.steps > 0 || o.warmup >= kWarmupMin, "warmup",
-                               "30 steps or more unless --steps is given", static_cast<double>(o.warmup)));
-  AGORA_RETURN_IF_ERROR(
-      expect(o.batch >= 1 && o.batch <= 65536, "batch", "1 to 65536", static_cast<double>(o.batch)));
-  AGORA_RETURN_IF_ERROR(
-      expect(o.micro_batches >= 1 && o.micro_batches <= kMicroBatchesMax && o.batch % o.micro_batches == 0,
-             "micro-batches", "1 to 256 that divide --batch", static_cast<double>(o.micro_batches)));
-  AGORA_RETURN_IF_ERROR(expect(o.sequence >= 1 && o.sequence <= (1 << 20), "sequence", "1 to 1048576",
-                               static_cast<double>(o.sequence)));
-  AGORA_RETURN_IF_ERROR(expect(o.learning_rate > 0 && o.learning_rate < 10, "learning-rate",
-                               "above 0, below 10", o.learning_rate));
-  AGORA_RETURN_IF_ERROR(expect(o.learning_rate_end >= 0 && o.learning_rate_end <= 1, "learning-rate-end",
-                               "0 to 1", o.learning_rate_end));
-  AGORA_RETURN_IF_ERROR(expect(o.heads >= 1, "heads", "1 or more", static_cast<double>(o.heads)));
-  AGORA_RETURN_IF_ERROR(expect(o.gradient_norm_max > 0, "gradient-norm-max", "above 0", o.gradient_norm_max));
-  AGORA_RETURN_IF_ERROR(
-      expect(o.validate_every >= 1, "validate-every", "1 or more", static_cast<double>(o.validate_every)));
-  AGORA_RETURN_IF_ERROR(
-      expect(o.save_every >= 1, "save-every", "1 or more", static_cast<double>(o.save_every)));
-  AGORA_RETURN_IF_ERROR(
-      expect(o.average_every >= 1, "average-every", "1 or more", static_cast<double>(o.average_every)));
-  AGORA_RETURN_IF_ERROR(expect(o.average_rate > 0 && o.average_rate <= 2, "average-rate",
-                               "above 0, at most 2", o.average_rate));
-  AGORA_RETURN_IF_ERROR(expect(o.average_momentum >= 0 && o.average_momentum < 1, "average-momentum",
-                               "0 or more, below 1", o.average_momentum));
-  AGORA_RETURN_IF_ERROR(
-      expect(o.shift >= 0 && o.shift <= 64, "shift", "0 to 64", static_cast<double>(o.shift)));
-  AGORA_RETURN_IF_ERROR(expect(o.vocabulary >= 2 && o.vocabulary <= 1'000'000, "vocabulary", "2 to 1000000",
-                               static_cast<double>(o.vocabulary)));
+  AGORA_RETURN_IF_ERROR(expect_range("domain-mb-max", o.domain_mb_max, 0, kMegabytesMax));
+  AGORA_RETURN_IF_ERROR(validate_model(o));
+  AGORA_RETURN_IF_ERROR(validate_optimizer(o));
+  AGORA_RETURN_IF_ERROR(validate_steps(o));
+  AGORA_RETURN_IF_ERROR(expect_one_of({"bf16", "f32"}, "precision", o.precision));
   return expect(o.threads >= 0 && o.threads <= 1024, "threads", "0 (all) to 1024", o.threads);
 }
 

@@ -16,7 +16,7 @@ struct TrainOptions {
   std::string data;               // a folder or file; empty: the text that this machine holds
   std::string tokenizer = "bpe";  // bpe, unigram, char, bytes
   int64_t vocabulary = 2048;
-  int64_t domain_mb_max = 3;  // text read of each domain, in MB
+  int64_t domain_mb_max = 3;  // text read of each domain, in MB; 0: as much as text_files.h says
 
   // The model.
   int64_t layers = 4;
@@ -81,7 +81,8 @@ void for_each_option(Options& o, Visit&& visit) {
         "folder or file to learn from; a sub-folder is a domain. Empty: this machine's own text");
   visit("tokenizer", o.tokenizer, "bpe, unigram, char or bytes");
   visit("vocabulary", o.vocabulary, "pieces of bpe and unigram, at most");
-  visit("domain-mb-max", o.domain_mb_max, "MB of text read of each domain, at most; 0: all of --data");
+  visit("domain-mb-max", o.domain_mb_max,
+        "MB of text read of each domain, at most; 0: 256 of --data, 4 of this machine's own text");
   visit("layers", o.layers, "blocks of attention and mixture");
   visit("width", o.width, "numbers in a row (D)");
   visit("heads", o.heads, "attention heads");

@@ -24,14 +24,9 @@ StatusOr<model::TokenizerKind> tokenizer_kind(const std::string& name) {
 
 StatusOr<Corpus> read_corpus(const TrainOptions& options) {
   const int64_t bytes_max = options.domain_mb_max * 1'000'000;
-  if (options.data.empty()) {
-    TextLimits limits = kMachineLimits;
-    limits.domain_bytes_max = bytes_max;
-    return read_machine_text(limits);
-  }
-  TextLimits limits;
+  TextLimits limits = options.data.empty() ? kMachineLimits : TextLimits();
   if (bytes_max > 0) limits.domain_bytes_max = bytes_max;
-  return read_text_files(options.data, limits);
+  return options.data.empty() ? read_machine_text(limits) : read_text_files(options.data, limits);
 }
 
 Rng data_rng(const TrainOptions& options) { return Rng(options.seed).fork("data"); }

@@ -5,7 +5,6 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
-
 #include <CLI/CLI.hpp>
 
 #include "apps/cli/command.h"
@@ -53,8 +52,8 @@ void print_comparison(const std::vector<Variant>& variants, bool classes) {
 }
 
 Status train_variants(const TrainFlags& flags, const Interrupt& interrupt) {
-  Machine machine(flags.options.threads);
   AGORA_RETURN_IF_ERROR(train::config_of(flags.options).status());
+  Machine machine(flags.options.threads);
   AGORA_ASSIGN_OR_RETURN(const auto task, train::make_task(flags.options, nullptr, machine.pool()));
   const std::vector<std::string> twins = flags.twins.empty() ? std::vector{flags.options.twin} : flags.twins;
   const std::vector<uint64_t> seeds = flags.seeds.empty() ? std::vector{flags.options.seed} : flags.seeds;

@@ -83,6 +83,8 @@ TEST_F(BadInput, FlagsAndRecipes) {
   expect_refused(with("--selection", "best"), "top_k");
   expect_refused(with("--learning-rate", "-1"), "learning-rate");
   expect_refused(with("--tokenizer", "words"), "bpe");
+  expect_refused(with("--threads", "1000000"), "threads");
+  expect_refused({"spec", "make", "--batch", "0", "--file", path("spec")}, "batch");
 }
 
 TEST_F(BadInput, NamesThatAreNotUtf8) {

@@ -20,6 +20,7 @@ struct SpecFlags {
 
 Status make(const SpecFlags& flags) {
   if (flags.file.empty()) return absl::InvalidArgumentError("expected --file FILE to write to");
+  AGORA_RETURN_IF_ERROR(train::config_of(flags.options).status());  // before anything is read
   Machine machine(flags.options.threads);
   AGORA_ASSIGN_OR_RETURN(const auto task, train::make_task(flags.options, nullptr, machine.pool()));
   AGORA_ASSIGN_OR_RETURN(const swarm::SwarmSpec spec, make_spec(flags.options, flags.rules, *task));
