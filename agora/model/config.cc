@@ -16,6 +16,7 @@ using Json = nlohmann::ordered_json;
 // Sizes beyond these are mistakes or attacks; they keep every product of two of them within 64 bits.
 constexpr int64_t kSizeMax = int64_t{1} << 24;
 constexpr int64_t kLayersMax = 4096;
+constexpr double kParametersMax = 1e15;  // a thousand times the largest known
 constexpr int64_t kConfigBytesMax = int64_t{1} << 20;
 
 template <class Enum>
@@ -194,44 +195,44 @@ Status expect_divides(const char* part, int64_t small, const char* whole, int64_
                                                  ": expected the first to be a multiple of the second"));
 }
 
-int64_t expert_parameters(const ModelConfig& config, int64_t hidden) {
-  switch (config.activation) {
-    case kernels::Activation::swiglu:
-      return 3 * config.hidden_size * hidden;
-    case kernels::Activation::gelu:
-    case kernels::Activation::relu:
-      return 2 * config.hidden_size * hidden + hidden + config.hidden_size;
-    case kernels::Activation::linear:
-      return config.hidden_size * config.hidden_size + config.hidden_size;
-  }
-  return 0;
+// Experts have no biases (expert_shape()).
+template <class Count>
+Count expert_parameters(const ModelConfig& config) {
+  const auto d = static_cast<Count>(config.hidden_size);
+  const auto h = static_cast<Count>(config.moe_intermediate_size);
+  if (config.activation == kernels::Activation::linear) return d * d;
+  return (config.activation == kernels::Activation::swiglu ? 3 : 2) * d * h;
 }
 
-int64_t parameters_with(const ModelConfig& config, int64_t experts) {
-  const int64_t d = config.hidden_size;
-  const int64_t q = config.num_attention_heads * config.head_dim;
-  const int64_t kv = config.num_key_value_heads * config.head_dim;
-  int64_t block = 2 * d + 2 * d * q + 2 * d * kv + d * config.gate.candidates();
-  if (config.qk_norm) block += 2 * config.head_dim;
+// Count: double where the sizes may be too large for the 64 bits of a whole number.
+template <class Count>
+Count parameters_with(const ModelConfig& config, int64_t experts) {
+  const auto d = static_cast<Count>(config.hidden_size);
+  const auto vocabulary = static_cast<Count>(config.vocab_size);
+  const auto head = static_cast<Count>(config.head_dim);
+  const auto q = static_cast<Count>(config.num_attention_heads) * head;
+  const auto kv = static_cast<Count>(config.num_key_value_heads) * head;
+  Count block = 2 * d + 2 * d * q + 2 * d * kv + d * static_cast<Count>(config.gate.candidates());
+  if (config.qk_norm) block += 2 * head;
   if (config.attention_bias) block += q + 2 * kv;
-  block += experts * expert_parameters(config, config.moe_intermediate_size);
-  if (config.shared_expert_intermediate_size > 0) block += 3 * d * config.shared_expert_intermediate_size;
-  int64_t total = config.num_hidden_layers * block + d + config.vocab_size * d;
+  block += static_cast<Count>(experts) * expert_parameters<Count>(config);
+  block += 3 * d * static_cast<Count>(config.shared_expert_intermediate_size);
+  Count total = static_cast<Count>(config.num_hidden_layers) * block + d + vocabulary * d;
   if (config.frontend == FrontendKind::patches) {
-    total += d * config.patches.pixels() + d * config.patches.rows();
+    total += d * static_cast<Count>(config.patches.pixels() + config.patches.rows());
   } else if (!config.tie_word_embeddings) {
-    total += config.vocab_size * d;
+    total += vocabulary * d;
   }
   return total;
 }
 
 }  // namespace
 
-int64_t ModelConfig::parameters() const { return parameters_with(*this, gate.experts); }
+int64_t ModelConfig::parameters() const { return parameters_with<int64_t>(*this, gate.experts); }
 
 int64_t ModelConfig::parameters_active() const {
   const bool every = gate.selection == moe::Selection::all;
-  return parameters_with(*this, every ? gate.experts : std::min(gate.chosen, gate.experts));
+  return parameters_with<int64_t>(*this, every ? gate.experts : std::min(gate.chosen, gate.experts));
 }
 
 StatusOr<moe::Score> score_named(const std::string& name) { return value_named(kScores, name); }
@@ -275,7 +276,16 @@ Status validate(const ModelConfig& config) {
         "\"causal\" is "
         "true or the head next_token: a token's experts would depend on later tokens and on other sequences");
   }
-  return moe::validate(config.gate);
+  if ((config.frontend == FrontendKind::text) != (config.head == HeadKind::next_token)) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        "config keys \"frontend\" and \"head\": expected text and next_token, or patches and classes, found ",
+        name_of(kFrontends, config.frontend), " and ", name_of(kHeads, config.head)));
+  }
+  AGORA_RETURN_IF_ERROR(moe::validate(config.gate));
+  const auto parameters = parameters_with<double>(config, config.gate.experts);
+  if (parameters <= kParametersMax) return absl::OkStatus();
+  return absl::InvalidArgumentError(
+      absl::StrCat("config: expected at most ", kParametersMax, " parameters in all, found ", parameters));
 }
 
 StatusOr<ModelConfig> parse_config(std::string_view text, const std::string& where) {

@@ -78,6 +78,8 @@ TEST(Config, SaysWhichKeyIsWrongAndWhatWasExpected) {
   EXPECT_THAT(message("\"head_dim\": 16", "\"head_dim\": 15"), HasSubstr("head_dim"));
   EXPECT_THAT(message("\"vocab_size\": 100", "\"vocab_size\": 99999999999"), HasSubstr("vocab_size"));
   EXPECT_THAT(message("\"num_experts_per_tok\": 2", "\"num_experts_per_tok\": 9"), HasSubstr("9"));
+  EXPECT_THAT(message("\"frontend\": \"text\"", "\"frontend\": \"patches\""), HasSubstr("\"patch\""));
+  EXPECT_THAT(message("\"head\": \"next_token\"", "\"head\": \"classes\""), HasSubstr("text and classes"));
   EXPECT_THAT(message("qwen3_moe", "bert"), HasSubstr("found bert"));
   EXPECT_THAT(message("sigmoid", "tanh"), HasSubstr("softmax, sigmoid"));
   EXPECT_THAT(std::string(parse_config("[1, 2", "c.json").status().message()),
@@ -88,6 +90,8 @@ TEST(Config, SaysWhichKeyIsWrongAndWhatWasExpected) {
 TEST(Config, ExpertChoiceIsForModelsThatSayNothingWordByWord) {
   ModelConfig config = example();
   config.gate = {.selection = moe::Selection::expert_choice, .experts = 8, .chosen = 2};
+  config.frontend = FrontendKind::patches;
+  config.patches = {.height = 4, .width = 4, .patch = 2};
   config.head = HeadKind::classes;
   config.causal = false;
   EXPECT_TRUE(validate(config).ok()) << validate(config);
@@ -98,6 +102,15 @@ TEST(Config, ExpertChoiceIsForModelsThatSayNothingWordByWord) {
     EXPECT_EQ(validate(config).code(), absl::StatusCode::kInvalidArgument);
     EXPECT_THAT(std::string(validate(config).message()), HasSubstr("expert_choice"));
   }
+}
+
+// Each size alone is within its limit.
+TEST(Config, RefusesWhatNoMachineHolds) {
+  ModelConfig config = example();
+  EXPECT_TRUE(validate(config).ok());
+  config.hidden_size = int64_t{1} << 24;
+  config.moe_intermediate_size = int64_t{1} << 24;
+  EXPECT_THAT(std::string(validate(config).message()), HasSubstr("parameters in all"));
 }
 
 }  // namespace

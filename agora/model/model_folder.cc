@@ -83,6 +83,16 @@ StatusOr<LocalModel> make_model(const ModelConfig& config, const Compute& comput
   return model;
 }
 
+// Before memory is taken for what a config of a few lines may claim.
+Status check_size(const ModelConfig& config, const weights::WeightFolder& files, const std::string& dir) {
+  int64_t numbers = 0;
+  for (const weights::TensorRef* tensor : files.tensors()) numbers += tensor->count();
+  if (config.parameters() <= numbers) return absl::OkStatus();
+  return absl::InvalidArgumentError(absl::StrCat(dir, ": expected the ", config.parameters(),
+                                                 " numbers of which its config.json tells, found ", numbers,
+                                                 " in its files"));
+}
+
 StatusOr<LocalModel> load_model(const std::string& dir, const Compute& compute, Train train) {
   if (!std::filesystem::exists(dir + "/" + kConfigFile)) {
     return absl::NotFoundError(
@@ -91,6 +101,7 @@ StatusOr<LocalModel> load_model(const std::string& dir, const Compute& compute, 
   }
   AGORA_ASSIGN_OR_RETURN(const ModelConfig config, read_config(dir + "/" + kConfigFile));
   AGORA_ASSIGN_OR_RETURN(const auto files, weights::WeightFolder::open(dir));
+  AGORA_RETURN_IF_ERROR(check_size(config, *files, dir));
   AGORA_RETURN_IF_ERROR(files->verify());
   AGORA_ASSIGN_OR_RETURN(LocalModel model, make_empty(config, compute, train, 1));
   for (const tensor::ParameterView& parameter : model.tensors()) {

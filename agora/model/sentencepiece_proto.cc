@@ -22,8 +22,8 @@ enum Wire : uint32_t { kVarint = 0, kFixed64 = 1, kBytes = 2, kFixed32 = 5 };
 
 constexpr uint32_t tag_of(uint32_t number, Wire wire) { return number << 3 | wire; }
 
-// One field of a message. A number that comes with another wire type than its own is another field: SentencePiece
-// passes over it.
+// One field of a message. A number that comes with another wire type than its own is another field:
+// SentencePiece passes over it.
 struct Field {
   uint32_t tag = 0;
   uint64_t value = 0;  // of varint and fixed fields
