@@ -119,8 +119,9 @@ class History {
   virtual void on_role(const RoleFact&) {}
   virtual void on_snapshot(const SnapshotFact&) {}
   virtual void on_step(const StepFact&) {}
-  virtual void on_fault(int64_t /*at_ns*/, std::string_view /*what*/) {}  // for people
-  virtual void on_calm(int64_t /*at_ns*/) {}                              // no fault from now on
+  virtual void on_fault(int64_t /*at_ns*/, std::string_view /*what*/) {}   // for people
+  virtual void on_mended(int64_t /*at_ns*/, std::string_view /*what*/) {}  // likewise: a fault is over
+  virtual void on_calm(int64_t /*at_ns*/) {}                               // no fault from now on
 };
 
 // Several of them; borrowed.
@@ -144,6 +145,9 @@ class Histories final : public History {
   void on_step(const StepFact& fact) override { each(&History::on_step, fact); }
   void on_fault(int64_t at_ns, std::string_view what) override {
     for (History* history : all_) history->on_fault(at_ns, what);
+  }
+  void on_mended(int64_t at_ns, std::string_view what) override {
+    for (History* history : all_) history->on_mended(at_ns, what);
   }
   void on_calm(int64_t at_ns) override { each(&History::on_calm, at_ns); }
 

@@ -156,7 +156,7 @@ void Nemesis::crash(Peer& peer) {
   peer.crash(death);
   if (scenario_.faults.restart_after_s <= 0) return;
   later(around(scenario_.faults.restart_after_s), [this, &peer] {
-    say(concat("peer ", peer.number(), ": starts again"));
+    world_.history().on_mended(world_.now_ns(), concat("peer ", peer.number(), ": starts again"));
     peer.start();
   });
 }

@@ -13,9 +13,15 @@ void Timeline::watch(Run& run) {
 }
 
 void Timeline::on_fault(int64_t at_ns, std::string_view what) {
-  ++marks_in_all_;
   struck_ns_ = at_ns;
   recovery_ = {};
+  mark(at_ns, what);
+}
+
+void Timeline::on_mended(int64_t at_ns, std::string_view what) { mark(at_ns, what); }
+
+void Timeline::mark(int64_t at_ns, std::string_view what) {
+  ++marks_in_all_;
   if (marks_.size() < kMarksMax) marks_.push_back({at_ns, std::string(what)});
 }
 

@@ -1,5 +1,5 @@
-// What a run's page draws beside the tally's samples: faults as they came, experts and bytes over time, and
-// how soon the swarm was itself again after a blow.
+// What a run's page draws beside the tally's samples: faults as they came and went, experts and bytes
+// over time, and how soon the swarm was itself again after a blow.
 //
 //   Run run(scenario, seed);   Timeline timeline;   timeline.watch(run);
 //   const RunReport report = run.go();
@@ -44,6 +44,7 @@ class Timeline final : public History {
 
   void on_answer(const AnswerFact& fact) override;
   void on_fault(int64_t at_ns, std::string_view what) override;
+  void on_mended(int64_t at_ns, std::string_view what) override;
 
   int64_t experts() const { return experts_; }  // of all layers
   const std::vector<Mark>& marks() const { return marks_; }
@@ -52,6 +53,7 @@ class Timeline final : public History {
   const Recovery& recovery() const { return recovery_; }
 
  private:
+  void mark(int64_t at_ns, std::string_view what);
   void look(World& world);
   double busiest(World& world, int64_t passed_ns);
 
