@@ -223,7 +223,7 @@ void Nemesis::jump() {
 
 void Nemesis::leave() {
   Peer* host = living_host();
-  if (host == nullptr || host->leaving()) return;
+  if (host == nullptr || host->asked_to_leave()) return;
   say(concat("peer ", host->number(), ": leaves"));
   host->leave();
   later(around(2 * scenario_.faults.restart_after_s + 1), [host] { host->start(); });

@@ -46,7 +46,7 @@ void Peer::tell(LifeFact::Kind kind) {
 void Peer::start() {
   if (alive()) return;
   ++life_;
-  leaving_ = false;
+  asked_to_leave_ = leaving_ = false;
   auto loop = std::make_shared<PeerLoop>(world_.loop(), world_.fibers(), clock);
   Rng rng = world_.rng().fork("peer").fork(number_).fork(life_);
   process_ = std::make_unique<Process>(Process{.loop = loop,
@@ -99,7 +99,7 @@ void Peer::end() {
 }
 
 void Peer::leave() {
-  if (!alive() || leaving_) return;
+  if (!alive() || std::exchange(asked_to_leave_, true)) return;
   const auto gone = [this, life = life_] {
     world_.loop().post([this, life] {
       if (!alive() || life_ != life) return;

@@ -59,7 +59,7 @@ class Peer {
 
   void start();
   void crash(Death death);
-  void leave();  // in the background; crashes if it takes more than kLeaveNsMax
+  void leave();  // in the background, once; crashes if it takes more than kLeaveNsMax
   void freeze(int64_t ns);
 
   PeerNumber number() const { return number_; }
@@ -68,7 +68,8 @@ class Peer {
   peers::PeerId id() const { return peers::peer_id_of(signer_->public_key()); }
   uint32_t life() const { return life_; }
   bool alive() const { return process_ != nullptr; }
-  bool leaving() const { return leaving_; }
+  bool asked_to_leave() const { return asked_to_leave_; }  // in this life
+  bool leaving() const { return leaving_; }                // it has handed over, and says so
 
   PeerClock clock;  // of the next life
 
@@ -93,7 +94,7 @@ class Peer {
   const std::shared_ptr<const peers::Signer> signer_;
   MakeRole make_role_;
   uint32_t life_ = 0;
-  bool leaving_ = false;
+  bool asked_to_leave_ = false, leaving_ = false;
   std::unique_ptr<Process> process_;
   std::unique_ptr<PeerRole> role_;
 };

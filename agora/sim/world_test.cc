@@ -36,5 +36,25 @@ TEST(World, HostsAdoptLeadAndAnswerGates) {
   EXPECT_TRUE(world.stop_gates(20 * kSecondNs));
 }
 
+// A hand-over takes time, in which the same is asked again.
+TEST(World, APeerLeavesOnce) {
+  struct SlowRole final : PeerRole {
+    explicit SlowRole(int& asked) : asked_(asked) {}
+    void describe(swarm::PeerState&) const override {}
+    void leave(std::function<void()>) override { ++asked_; }
+    int& asked_;
+  };
+  History silent;
+  World world({.spec = small_spec(1, 4, 1)}, silent);
+  int asked = 0;
+  Peer& peer = world.add_peer([&](Process&) { return std::make_unique<SlowRole>(asked); });
+  peer.start();
+  for (int i = 0; i < 2; ++i) {
+    peer.leave();
+    world.run_for(kSecondNs);
+  }
+  EXPECT_EQ(asked, 1);
+}
+
 }  // namespace
 }  // namespace agora::sim
