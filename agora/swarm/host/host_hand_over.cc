@@ -18,15 +18,12 @@ constexpr int64_t kLeaveAgainNs = 100'000'000;
 // Who should lead after us, or has the expert at its freshest: the leader, the freshest follower, else the
 // best-ranked host that has room; of those that have not refused. Empty: nobody.
 peers::PeerId Host::State::successor(ExpertName name) const {
-  const auto mine = own.find(name);
-  const auto refused = [&](const peers::PeerId& peer) {
-    return mine != own.end() && mine->second.refused.contains(peer);
-  };
+  const auto has_refused = [&](const peers::PeerId& peer) { return refused.contains({name, peer}); };
   const Holder* leader = holders.leader_of(name);
-  if (leader != nullptr && !refused(leader->peer)) return leader->peer;
+  if (leader != nullptr && !has_refused(leader->peer)) return leader->peer;
   const Holder* freshest = nullptr;
   for (const Holder& follower : holders.of(name)) {
-    if (refused(follower.peer)) continue;
+    if (has_refused(follower.peer)) continue;
     if (freshest == nullptr ||
         std::tie(freshest->epoch, freshest->version) < std::tie(follower.epoch, follower.version)) {
       freshest = &follower;
@@ -35,7 +32,7 @@ peers::PeerId Host::State::successor(ExpertName name) const {
   if (freshest != nullptr) return freshest->peer;
   peers::PeerId best;
   for (const auto& [peer, host] : holders.hosts()) {
-    if (host.state.room <= 0 || refused(peer)) continue;
+    if (host.state.room <= 0 || has_refused(peer)) continue;
     if (best.empty() || holders.rank_of(peer, name) > holders.rank_of(best, name)) best = peer;
   }
   return best;
@@ -64,7 +61,7 @@ void Host::State::hand_over(ExpertName name, const peers::PeerId& to) {
 
 void Host::State::handed_over(ExpertName name, const Status& status) {
   --hand_overs_running;
-  const bool refused = leaving && absl::IsResourceExhausted(status);
+  const bool refuses = leaving && absl::IsResourceExhausted(status);
   const auto found = own.find(name);
   if (found != own.end() && found->second.handing) {
     found->second.handing = false;
@@ -76,12 +73,12 @@ void Host::State::handed_over(ExpertName name, const Status& status) {
     } else {
       ++counts.hand_overs_failed;
       trouble(status);
-      if (refused) found->second.refused.insert(to);
+      if (refuses) refused.insert({name, to});
       in_executor([this, name] { return held.freeze(name, false); }, [](State&, bool) {});
     }
   }
   // After another failure the timer tries again: the other needs time to be ready.
-  if (leaving && (status.ok() || refused)) leave_next();
+  if (leaving && (status.ok() || refuses)) leave_next();
 }
 
 // The receiving end. Only the leader itself may ask, and it has to mean it now: a request that comes again,

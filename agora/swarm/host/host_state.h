@@ -34,10 +34,9 @@ struct OwnExpert {
   bool ready = false;      // it has weights
   uint64_t last_pull = 0;  // its number
   int pulls_waiting = 0;
-  int64_t pulled_ns = 0;                 // when the last pull began
-  bool handing = false;                  // over
-  peers::PeerId successor = {};          // asked to lead: our last snapshot is for it; empty: nobody
-  std::set<peers::PeerId> refused = {};  // to lead, while this host leaves: they are not asked again
+  int64_t pulled_ns = 0;         // when the last pull began
+  bool handing = false;          // over
+  peers::PeerId successor = {};  // asked to lead: our last snapshot is for it; empty: nobody
   int64_t since_ns = 0;
   double rows_per_s = 0;
   uint64_t saved_version = 0;  // on disk
@@ -220,6 +219,7 @@ struct Host::State : std::enable_shared_from_this<Host::State> {
   size_t hand_overs_running = 0;
 
   bool leaving = false;
+  std::set<std::pair<ExpertName, peers::PeerId>> refused;  // to lead it, since: not asked again
   int64_t leave_until_ns = 0;
   base::TimerId leave_timer;
   bool leave_saved = false;  // or it is being saved: nothing more is claimed
