@@ -64,7 +64,8 @@ struct HostOptions {
   std::string folder = {};                     // of snapshots; empty: nothing is kept
   std::shared_ptr<weights::Files> files = {};  // where the folder is; null: on the machine's disk
   // What an expert begins with where nobody has it: a saved swarm's snapshot (SwarmFolder). NotFound, or no
-  // function: its first weights. Runs on the disk's loop.
+  // function: its first weights; another error: it does not begin, and is asked for again. Runs on the disk's
+  // loop.
   std::function<StatusOr<std::vector<std::byte>>(ExpertName)> first = {};
 
   // Of a swarm that goes on from a saved one: experts beyond the first ones, and numbers not given again.
@@ -119,8 +120,8 @@ class Host {
 
   // Fills in what a host says: host, held, retired, newcomers, room, step.
   void describe(PeerState& state) const;
-  // done runs on the loop when nothing is led here any more that another takes and nothing waits for this host
-  // to lead it, or after leave_ns_max. Who refuses an expert, as one does that leaves too, is not asked again.
+  // done runs on the loop when nothing is led here any more that another takes and nothing waits for this
+  // host to lead it, or after leave_ns_max. Who refuses an expert, perhaps leaving too, is not asked again.
   void leave(std::function<void()> done);
 
   HostStatus status() const;

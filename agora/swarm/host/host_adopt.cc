@@ -42,17 +42,12 @@ void Host::State::adopt(ExpertName name) {
                  }});
   }
   if (on_disk_now.contains(name)) return adopt_from_disk(name);
-  const bool trained = holders.version_seen(name) > 0 || unreadable.contains(name);
-  if (trained) {
+  if (was_trained(name)) {
     const int64_t since_ns = orphan_since.try_emplace(name, now_ns).first->second;
     // Placement asks again, but for fixed holdings. Weights that begin anew would lead, in a healed network,
     // over those that others trained on the other side.
     const bool early = now_ns - since_ns < options.orphan_grace_ns || cut_off();
     if (early && !static_holdings()) return;
-    ++counts.lost;
-    trouble(absl::DataLossError(base::concat("layer ", name.layer.value, " expert ", name.expert.value,
-                                             ": no host holds it any more; it begins anew")));
-    orphan_since.erase(name);
   }
   adopt_first_weights(name);
 }
@@ -82,27 +77,44 @@ void Host::State::disk_failed(ExpertName name, const Status& status) {
   if (static_holdings()) adopt(name);
 }
 
-// As the saved swarm has it that this one goes on from, or as the seed says.
+// As the saved swarm has it that this one goes on from, or as the seed says. What the saved swarm has and can
+// not be read begins with nothing: placement asks for it again, here or elsewhere.
 void Host::State::adopt_first_weights(ExpertName name) {
   own[name].since_ns = loop.now_ns();
-  const auto from_seed = [name](State& self) {
-    self.in_executor(
-        [&self, name] {
-          self.held.adopt(name);
-          return true;
-        },
-        [name](State& here, bool) { here.became_ready(name, 0, 0); });
-  };
-  if (!options.first) return from_seed(*this);
+  if (!options.first) return adopt_from_seed(name);
   on_disk([this, name] { return options.first(name); },
-          [name, from_seed](State& self, StatusOr<std::vector<std::byte>> bytes) {
-            if (!bytes.ok()) return from_seed(self);
+          [name](State& self, StatusOr<std::vector<std::byte>> bytes) {
+            if (absl::IsNotFound(bytes.status())) return self.adopt_from_seed(name);
+            if (!bytes.ok()) return self.adoption_failed(name, bytes.status());
+            self.count_lost(name);
             self.restore(name, peers::Payload::own(*std::move(bytes)),
                          [weak = self.weak_from_this(), name](const Status& status) {
                            const std::shared_ptr<State> here = weak.lock();
                            if (here != nullptr && !status.ok()) here->adoption_failed(name, status);
                          });
           });
+}
+
+void Host::State::adopt_from_seed(ExpertName name) {
+  count_lost(name);
+  in_executor(
+      [this, name] {
+        held.adopt(name);
+        return true;
+      },
+      [name](State& self, bool) { self.became_ready(name, 0, 0); });
+}
+
+bool Host::State::was_trained(ExpertName name) const {
+  return holders.version_seen(name) > 0 || unreadable.contains(name);
+}
+
+void Host::State::count_lost(ExpertName name) {
+  orphan_since.erase(name);
+  if (!was_trained(name)) return;
+  ++counts.lost;
+  trouble(absl::DataLossError(base::concat("layer ", name.layer.value, " expert ", name.expert.value,
+                                           ": no host holds it any more; it begins anew")));
 }
 
 // A leader keeps what it has: the snapshot came too late.

@@ -92,6 +92,9 @@ struct Host::State : std::enable_shared_from_this<Host::State> {
   void adopt_from_disk(ExpertName name);
   void disk_failed(ExpertName name, const Status& status);
   void adopt_first_weights(ExpertName name);
+  void adopt_from_seed(ExpertName name);
+  bool was_trained(ExpertName name) const;
+  void count_lost(ExpertName name);
   void restore(ExpertName name, const peers::Payload& snapshot, const Done& done);
   void became_ready(ExpertName name, uint32_t epoch, uint64_t version);
   void adoption_failed(ExpertName name, const Status& status);

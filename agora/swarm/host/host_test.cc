@@ -255,6 +255,21 @@ TEST_F(HostTest, AnOrphanThatNobodyHasBeginsAnewAndIsCounted) {
   EXPECT_THAT(nodes[0]->host->status().trouble, testing::HasSubstr("begins anew"));
 }
 
+TEST_F(HostTest, WhatCanNotBeReadOfASavedSwarmDoesNotBeginAnew) {
+  const ExpertName torn = expert_name(1, 3);
+  bool mended = false;
+  start({.first = [&](ExpertName name) -> StatusOr<std::vector<std::byte>> {
+    if (name == torn && !mended) return absl::DataLossError("expected its tensors, found none");
+    return absl::NotFoundError("not in the manifest");
+  }});
+  loop.run_for(60 * kSecondNs);
+  EXPECT_EQ(nodes[0]->host->status().led, 15);
+  EXPECT_FALSE(nodes[0]->leads(torn));
+  EXPECT_THAT(nodes[0]->host->status().trouble, testing::HasSubstr("found none"));
+  mended = true;
+  EXPECT_TRUE(until([&] { return each_led_once(); }, 10));
+}
+
 TEST_F(HostTest, AFullDiskStopsNothing) {
   base::TestFolder folder;
   base::write_text(folder.path("file"), "not a folder");
