@@ -230,7 +230,8 @@ void Host::State::place() {
     replicas.push_back(
         {name, mine.role == Role::leader, mine.ready && !mine.handing, mine.since_ns, mine.rows_per_s});
   }
-  const PlacementRound decided = placement.decide(replicas, room(), loop.now_ns(), directory.reserve_end());
+  const PlacementRound decided = placement.decide(replicas, room(), loop.now_ns(), directory.reserve_end(),
+                                                  [this](ExpertName name) { return may_begin(name); });
   for (const ExpertName name : decided.drop) {
     if (!retired.contains(name)) drop(name);  // those go in their time
   }

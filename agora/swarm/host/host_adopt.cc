@@ -32,9 +32,8 @@ void Host::State::begin() {
 
 void Host::State::adopt(ExpertName name) {
   if (own.contains(name) || !in_spec(name) || retired.contains(name)) return;
-  const int64_t now_ns = loop.now_ns();
   if (!static_holdings() && !holders.of(name).empty()) {
-    own[name].since_ns = now_ns;
+    own[name].since_ns = loop.now_ns();
     orphan_since.erase(name);
     return pull({name, successor(name), [weak = weak_from_this(), name](const Status& status) {
                    const std::shared_ptr<State> self = weak.lock();
@@ -42,13 +41,6 @@ void Host::State::adopt(ExpertName name) {
                  }});
   }
   if (on_disk_now.contains(name)) return adopt_from_disk(name);
-  if (was_trained(name)) {
-    const int64_t since_ns = orphan_since.try_emplace(name, now_ns).first->second;
-    // Placement asks again, but for fixed holdings. Weights that begin anew would lead, in a healed network,
-    // over those that others trained on the other side.
-    const bool early = now_ns - since_ns < options.orphan_grace_ns || cut_off();
-    if (early && !static_holdings()) return;
-  }
   adopt_first_weights(name);
 }
 
@@ -103,6 +95,14 @@ void Host::State::adopt_from_seed(ExpertName name) {
         return true;
       },
       [name](State& self, bool) { self.became_ready(name, 0, 0); });
+}
+
+// Whether what nobody holds may come from here by now: it may be on somebody's disk, and weights that begin
+// anew would lead, in a healed network, over those that others trained on the other side.
+bool Host::State::may_begin(ExpertName name) {
+  if (on_disk_now.contains(name) || !was_trained(name)) return true;
+  const int64_t since_ns = orphan_since.try_emplace(name, loop.now_ns()).first->second;
+  return loop.now_ns() - since_ns >= options.orphan_grace_ns && !cut_off();
 }
 
 bool Host::State::was_trained(ExpertName name) const {

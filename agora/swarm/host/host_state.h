@@ -93,6 +93,7 @@ struct Host::State : std::enable_shared_from_this<Host::State> {
   void disk_failed(ExpertName name, const Status& status);
   void adopt_first_weights(ExpertName name);
   void adopt_from_seed(ExpertName name);
+  bool may_begin(ExpertName name);
   bool was_trained(ExpertName name) const;
   void count_lost(ExpertName name);
   void restore(ExpertName name, const peers::Payload& snapshot, const Done& done);
