@@ -200,6 +200,7 @@ bool Host::State::cut_off() const { return 2 * (holders.hosts().size() + 1) < ho
 
 void Host::State::round() {
   count_hosts();
+  forget_copies();
   in_executor([this] { return std::pair(held.holdings(), held.counters()); },
               [](State& self, std::pair<std::vector<Holding>, UpdateCounters> taken) {
                 self.take_holdings(taken.first, taken.second);
@@ -282,6 +283,7 @@ void Host::State::trouble(const Status& status) {
 
 void Host::State::publish_status() {
   counts.held = static_cast<int64_t>(own.size());
+  counts.copies = static_cast<int64_t>(copies.size());
   counts.led = counts.not_ready = 0;
   for (const auto& [name, mine] : own) {
     counts.led += mine.role == Role::leader ? 1 : 0;

@@ -85,7 +85,8 @@ struct HostOptions {
   int64_t leave_ns_max = 60'000'000'000;      // of all; what is led then is saved to disk and gone
   size_t pulls_max = 4;                       // at once
   size_t hand_overs_max = 4;                  // likewise
-  int32_t copies_max = 64;                    // of snapshots that are being fetched from here
+  int32_t copies_max = 64;  // of snapshots that are being fetched from here; more fetchers wait
+  size_t copies_bytes_max = size_t{512} << 20;  // likewise; the one that reaches it has room
   LeadershipConfig leadership = {};
   int64_t settle_ns = 2'000'000'000;  // see PlacementConfig, which also has these
   int64_t patience_ns = 3'000'000'000;
@@ -95,6 +96,7 @@ struct HostOptions {
 
 struct HostStatus {
   int64_t held = 0, led = 0, not_ready = 0;
+  int64_t copies = 0;  // of snapshots that are being fetched from here
   uint64_t adopted = 0, dropped = 0;
   uint64_t led_new = 0;  // leaderships that began here
   uint64_t stepped_down = 0;

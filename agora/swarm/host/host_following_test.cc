@@ -31,10 +31,11 @@ class FollowingHost : public testing::Test {
 
 // A peer that says what a test tells it to, and counts the snapshots that it is asked for.
 struct Liar {
-  Liar(base::VirtualLoop& world, const std::shared_ptr<peers::LoopbackNetwork>& network, Gossip& gossip)
+  Liar(base::VirtualLoop& world, const std::shared_ptr<peers::LoopbackNetwork>& network, Gossip& gossip,
+       int number)
       : loop(world),
-        transport(network, test_peer(90), peers::Endpoint{"liar", 1}),
-        directory(gossip, loop, test_peer(90), transport.endpoint()) {
+        transport(network, test_peer(number), peers::Endpoint{"liar", static_cast<uint16_t>(number)}),
+        directory(gossip, loop, test_peer(number), transport.endpoint()) {
     transport.serve(kGetSnapshot, [this](const std::shared_ptr<peers::IncomingCall>& call) {
       const StatusOr<BlobRequest> request = read_blob_request(call->payload().bytes());
       if (request->key == kHeadsKey) {
@@ -63,13 +64,44 @@ TEST_F(FollowingHost, TakesNoSnapshotOfAnEpochBeforeItsOwn) {
   }
   ASSERT_GE(led.size(), 2u);
   const ExpertName newer = led[0], older = led[1];
-  Liar liar(loop, network, gossip);
+  Liar liar(loop, network, gossip, 90);
   liar.heads = {{newer, true, 9, 100}, {older, true, 0, 100}};
   liar.directory.publish(
       encode(PeerState{.host = true, .held = {{newer.layer, newer.expert.value, 1, true, 9, 100, {}}}}));
   loop.run_for(5 * kSecondNs);
   EXPECT_TRUE(liar.asked.contains(snapshot_key(newer)));
   EXPECT_FALSE(liar.asked.contains(snapshot_key(older)));
+}
+
+// Every snapshot that was ever fetched stayed in memory, up to a number; beyond it fetches threw each other's
+// out.
+TEST_F(FollowingHost, CopiesOfSnapshotsAreKeptWhileTheyAreFetched) {
+  spec.shape = {.d = 128, .h = 256};  // two chunks
+  start_hosts(1, {.copies_max = 1});
+  loop.run_for(20 * kSecondNs);
+  TestNode& host = *nodes[0];
+  Liar one(loop, network, gossip, 90), other(loop, network, gossip, 91);
+  const auto ask = [&](Liar& peer, uint64_t offset) {
+    std::optional<Status> status;
+    peer.transport.call({.to = host.transport->self(),
+                         .at = host.transport->endpoint(),
+                         .method = kGetSnapshot,
+                         .deadline_ns = loop.now_ns() + kSecondNs},
+                        encode(BlobRequest{.key = snapshot_key(expert_name(0, 0)), .offset = offset}),
+                        [&](const peers::Reply& reply) { status = reply.status; });
+    loop.run_for(2 * kSecondNs);  // and a round
+    return status->code();
+  };
+  EXPECT_EQ(ask(one, 0), absl::StatusCode::kOk);
+  EXPECT_EQ(host.host->status().copies, 1);
+  EXPECT_EQ(ask(other, 0), absl::StatusCode::kResourceExhausted);
+  EXPECT_EQ(ask(one, kBlobChunkBytes), absl::StatusCode::kOk);
+  EXPECT_EQ(host.host->status().copies, 0) << "it has all of it";
+  EXPECT_EQ(ask(other, 0), absl::StatusCode::kOk);
+  EXPECT_EQ(ask(one, 0), absl::StatusCode::kResourceExhausted);
+  loop.run_for(60 * kSecondNs);
+  EXPECT_EQ(host.host->status().copies, 0) << "the other has gone";
+  EXPECT_EQ(ask(one, 0), absl::StatusCode::kOk);
 }
 
 }  // namespace

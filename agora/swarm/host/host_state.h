@@ -51,6 +51,7 @@ struct Host::State : std::enable_shared_from_this<Host::State> {
     peers::PeerId peer;
     ExpertName name;
     Blob blob;
+    int64_t asked_ns = 0;  // for a chunk, last
   };
   // A leader, as the probes find it.
   struct Watched {
@@ -108,8 +109,11 @@ struct Host::State : std::enable_shared_from_this<Host::State> {
   void serve_snapshots(const std::shared_ptr<peers::IncomingCall>& call);
   peers::Payload heads() const;
   Status may_have(const peers::PeerId& peer, const SnapshotKey& key) const;
-  const Copy* copy_for(const peers::PeerId& peer, ExpertName name) const;
+  void serve_later_chunk(const std::shared_ptr<peers::IncomingCall>& call, ExpertName name,
+                         const BlobRequest& request);
+  Status room_for_copy(const peers::PeerId& peer, const SnapshotKey& key) const;
   void keep_copy(Copy copy);
+  void forget_copies();
   void probe();
   void ask_heads(const peers::PeerId& peer);
   void probed(const peers::PeerId& peer, int64_t asked_ns, const StatusOr<peers::Payload>& answer);
@@ -215,7 +219,7 @@ struct Host::State : std::enable_shared_from_this<Host::State> {
   std::deque<ExpertName> to_save;
   bool saving = false;
 
-  std::deque<Copy> copies;                             // the oldest first; at most options.copies_max
+  std::deque<Copy> copies;                             // at most options.copies_max, and those of hand-overs
   std::unordered_map<peers::PeerId, Watched> watched;  // see probe()
   std::deque<Pull> pulls;                              // waiting
   std::map<uint64_t, Pull> pulls_under_way;            // by number; options.pulls_max, and those lost

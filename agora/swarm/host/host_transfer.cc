@@ -19,7 +19,13 @@ constexpr uint32_t kProbesKnown = 8;
 constexpr int64_t kProbePatience = 4;  // times a slow answer
 constexpr int64_t kProbeAgainNs = 100'000'000;
 constexpr int64_t kProbeLateNs = 250'000'000;  // an end seen so late after its time: we did not look
-constexpr size_t kPullsMax = 64;               // at once, with those from hosts that seem to have gone
+// A chunk is waited for so long, and then the next is asked for, if ever.
+constexpr int64_t kCopyNsMax = 2 * kBlobChunkNsMax;
+constexpr size_t kPullsMax = 64;  // at once, with those from hosts that seem to have gone
+
+void serve(peers::IncomingCall& call, const Blob& blob) {
+  serve_blob(call, [&blob](std::string_view) -> StatusOr<Blob> { return blob; });
+}
 
 }  // namespace
 
@@ -36,12 +42,9 @@ void Host::State::serve_snapshots(const std::shared_ptr<peers::IncomingCall>& ca
   const Status may = may_have(call->from(), *key);
   if (!may.ok()) return call->reply(may);
   const ExpertName name = key->expert;
-  const auto serve = [call](const Blob& blob) {
-    serve_blob(*call, [&blob](std::string_view) -> StatusOr<Blob> { return blob; });
-  };
-  // Later chunks are of the snapshot that the first was of.
-  const Copy* copy = request->offset == 0 ? nullptr : copy_for(call->from(), name);
-  if (copy != nullptr) return serve(copy->blob);
+  if (request->offset > 0) return serve_later_chunk(call, name, *request);
+  const Status room = room_for_copy(call->from(), *key);
+  if (!room.ok()) return call->reply(room);
   // After the last one nothing may change. Not before it: a successor that has died does not come for it.
   in_executor(
       [this, name, last = key->last]() -> StatusOr<Blob> {
@@ -51,11 +54,53 @@ void Host::State::serve_snapshots(const std::shared_ptr<peers::IncomingCall>& ca
         AGORA_ASSIGN_OR_RETURN(std::vector<std::byte> bytes, held.snapshot(name));
         return blob_of(peers::Payload::own(std::move(bytes)));
       },
-      [call, serve, name](State& self, const StatusOr<Blob>& blob) {
+      [call, key = *key](State& self, const StatusOr<Blob>& blob) {
         if (!blob.ok()) return call->reply(blob.status());
-        serve(*blob);
-        if (blob->bytes.size() > kBlobChunkBytes) self.keep_copy({call->from(), name, *blob});
+        if (blob->bytes.size() > kBlobChunkBytes) {
+          const Status still = self.room_for_copy(call->from(), key);
+          if (!still.ok()) return call->reply(still);
+          self.keep_copy({call->from(), key.expert, *blob, self.loop.now_ns()});
+        }
+        serve(*call, *blob);
       });
+}
+
+// Of the snapshot that the first was of, which is kept until the last.
+void Host::State::serve_later_chunk(const std::shared_ptr<peers::IncomingCall>& call, ExpertName name,
+                                    const BlobRequest& request) {
+  const auto copy = std::ranges::find_if(
+      copies, [&](const Copy& kept) { return kept.peer == call->from() && kept.name == name; });
+  if (copy == copies.end()) {
+    return call->reply(absl::UnavailableError("the snapshot is not kept any more; fetch it from its begin"));
+  }
+  serve(*call, copy->blob);
+  copy->asked_ns = loop.now_ns();
+  const uint64_t end = request.offset + std::min(request.bytes_max, kBlobChunkBytes);
+  if (end >= copy->blob.bytes.size()) copies.erase(copy);
+}
+
+// In the place of the peer's own earlier one, if there is one. A hand-over does not wait for others.
+Status Host::State::room_for_copy(const peers::PeerId& peer, const SnapshotKey& key) const {
+  int32_t count = 0;
+  size_t bytes = 0;
+  for (const Copy& copy : copies) {
+    if (copy.peer == peer && copy.name == key.expert) continue;
+    ++count;
+    bytes += copy.blob.bytes.size();
+  }
+  if (key.last || (count < options.copies_max && bytes < options.copies_bytes_max)) return absl::OkStatus();
+  return absl::ResourceExhaustedError(
+      "as many snapshots are being fetched from this host as it keeps; ask again in a moment");
+}
+
+void Host::State::keep_copy(Copy copy) {
+  std::erase_if(copies, [&](const Copy& old) { return old.peer == copy.peer && old.name == copy.name; });
+  copies.push_back(std::move(copy));
+}
+
+// Of those who have gone, or have pulled from another.
+void Host::State::forget_copies() {
+  std::erase_if(copies, [&](const Copy& copy) { return loop.now_ns() - copy.asked_ns > kCopyNsMax; });
 }
 
 Status Host::State::may_have(const peers::PeerId& peer, const SnapshotKey& key) const {
@@ -76,18 +121,6 @@ peers::Payload Host::State::heads() const {
     if (mine.ready) list.push_back({name, mine.role == Role::leader, mine.epoch, mine.version});
   }
   return encode_heads(list);
-}
-
-const Host::State::Copy* Host::State::copy_for(const peers::PeerId& peer, ExpertName name) const {
-  const auto found = std::find_if(copies.begin(), copies.end(),
-                                  [&](const Copy& copy) { return copy.peer == peer && copy.name == name; });
-  return found == copies.end() ? nullptr : &*found;
-}
-
-void Host::State::keep_copy(Copy copy) {
-  std::erase_if(copies, [&](const Copy& old) { return old.peer == copy.peer && old.name == copy.name; });
-  copies.push_back(std::move(copy));
-  if (copies.size() > static_cast<size_t>(options.copies_max)) copies.pop_front();
 }
 
 // ---- following
