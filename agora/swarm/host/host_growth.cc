@@ -6,7 +6,6 @@
 #include "agora/base/text.h"
 #include "agora/swarm/host/host_state.h"
 #include "agora/swarm/host/snapshot.h"
-#include "agora/swarm/wire/method.h"
 
 namespace agora::swarm {
 
@@ -127,16 +126,11 @@ void Host::State::add_copy(ExpertName from, ExpertName to, float deviation, cons
         copy);
     return;
   }
-  const OtherHost* host =
-      in_spec(from) && !holders.of(from).empty() ? holders.host(successor(from)) : nullptr;
+  const bool there = in_spec(from) && !holders.of(from).empty();
+  const peers::PeerId holder = there ? successor(from) : peers::PeerId{};
+  const OtherHost* host = holders.host(holder);
   if (host == nullptr) return copy(*this, absl::NotFoundError("nobody holds the expert to copy"));
-  const peers::CallSettings settings{.to = successor(from),
-                                     .at = host->endpoint,
-                                     .method = kGetSnapshot,
-                                     .priority = peers::Priority::background,
-                                     .deadline_ns = loop.now_ns() + options.pull_ns_max};
-  fetch_blob(transport, loop, settings, snapshot_key(from),
-             static_cast<uint64_t>(snapshot_bytes_max(spec.shape)), back<StatusOr<peers::Payload>>(copy));
+  fetch_snapshot(holder, host->endpoint, snapshot_key(from), back<StatusOr<peers::Payload>>(copy));
 }
 
 void Host::State::say_source(ExpertName name, ExpertId source) {

@@ -123,6 +123,8 @@ struct Host::State : std::enable_shared_from_this<Host::State> {
   void pull(Pull wanted);
   void start_pulls();
   bool pulling(const Own& mine) const;  // now, from a host that is not lost
+  void fetch_snapshot(const peers::PeerId& from, const peers::Endpoint& at, const std::string& key,
+                      std::function<void(StatusOr<peers::Payload>)> done);
   void pulled(uint64_t number, StatusOr<peers::Payload> bytes);
   void lose(const peers::PeerId& peer);
 

@@ -252,18 +252,25 @@ void Host::State::start_pulls() {
     }
     mine->second.pulled_ns = loop.now_ns();
     const uint64_t number = mine->second.last_pull = ++pulls_begun;
-    const peers::CallSettings settings{.to = pull.from,
-                                       .at = host->endpoint,
-                                       .method = kGetSnapshot,
-                                       .priority = peers::Priority::background,
-                                       .deadline_ns = loop.now_ns() + options.pull_ns_max};
+    const peers::PeerId from = pull.from;
     const std::string key = pull.to_lead ? last_snapshot_key(pull.name) : snapshot_key(pull.name);
     pulls_under_way.emplace(number, std::move(pull));
-    fetch_blob(transport, loop, settings, key, static_cast<uint64_t>(snapshot_bytes_max(spec.shape)),
-               back<StatusOr<peers::Payload>>([number](State& self, StatusOr<peers::Payload> bytes) {
-                 self.pulled(number, std::move(bytes));
-               }));
+    fetch_snapshot(from, host->endpoint, key,
+                   back<StatusOr<peers::Payload>>([number](State& self, StatusOr<peers::Payload> bytes) {
+                     self.pulled(number, std::move(bytes));
+                   }));
   }
+}
+
+void Host::State::fetch_snapshot(const peers::PeerId& from, const peers::Endpoint& at, const std::string& key,
+                                 std::function<void(StatusOr<peers::Payload>)> done) {
+  const peers::CallSettings settings{.to = from,
+                                     .at = at,
+                                     .method = kGetSnapshot,
+                                     .priority = peers::Priority::background,
+                                     .deadline_ns = loop.now_ns() + options.pull_ns_max};
+  fetch_blob(transport, loop, settings, key, static_cast<uint64_t>(snapshot_bytes_max(spec.shape)),
+             std::move(done));
 }
 
 void Host::State::pulled(uint64_t number, StatusOr<peers::Payload> bytes) {

@@ -36,7 +36,7 @@ constexpr AppliedLimits kAppliedLimits{.keys_per_trainer = 128, .trainers = 64};
 int64_t snapshot_bytes_max(const moe::ExpertShape& shape);
 
 // What kGetSnapshot is asked for: this blob, the expert as it is when its first chunk is asked for; or
-// kHeadsKey, what the host holds (heads.h).
+// kHeadsKey, what the host holds (host_messages.h).
 struct SnapshotKey {
   ExpertName expert;
   bool last = false;  // the leader's last: only the host that it is handing over to has it
