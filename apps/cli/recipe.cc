@@ -40,6 +40,7 @@ std::string name_of(const std::string& flag) { return flag.substr(0, flag.find('
 
 Status check_names(const std::vector<std::string>& flags, const CLI::App& command, const std::string& file) {
   for (const std::string& flag : flags) {
+    if (flag.empty()) continue;  // the value of the one before
     const std::string name = name_of(flag);
     if (command.get_option_no_throw(name) != nullptr && name != "--help") continue;
     return absl::InvalidArgumentError(absl::StrCat(file, ": agora ", command.get_name(), " has no flag ",
@@ -57,7 +58,12 @@ StatusOr<std::vector<std::string>> recipe_flags(const std::string& toml, const s
     std::istringstream text(toml);
     for (const CLI::ConfigItem& item : CLI::ConfigTOML().from_config(text)) {
       for (const std::string& input : item.inputs) {
-        flags.push_back(absl::StrCat("--", item.fullname(), "=", input));
+        const std::string name = absl::StrCat("--", item.fullname());
+        if (input.empty()) {
+          flags.insert(flags.end(), {name, ""});
+        } else {
+          flags.push_back(absl::StrCat(name, "=", input));
+        }
       }
     }
   } catch (const std::exception& error) {

@@ -1,5 +1,6 @@
 #include "apps/cli/recipe.h"
 
+#include <algorithm>
 #include <fstream>
 
 #include "agora/base/test_folder.h"
@@ -20,6 +21,7 @@ class Recipe : public ::testing::Test {
     CLI::App* host = app_.add_subcommand("host");
     host->add_option("--room", room_);
     host->add_option("--join", join_);
+    host->add_option("--data", data_);
     app_.add_subcommand("spec")->add_subcommand("make")->add_option("--room", room_);
     app_.add_subcommand("ask");
   }
@@ -38,6 +40,7 @@ class Recipe : public ::testing::Test {
   CLI::App app_;
   int room_ = 0;
   std::vector<std::string> join_;
+  std::string data_ = "some";
 };
 
 TEST_F(Recipe, BecomesFlagsBeforeThoseOfTheCommandLine) {
@@ -46,8 +49,17 @@ TEST_F(Recipe, BecomesFlagsBeforeThoseOfTheCommandLine) {
               ElementsAre("host", "--room=5", "--join=a:1", "--join=b:2", "--room", "7"));
   EXPECT_THAT(*with_recipe({"spec", "make", written("config.toml", "room = 1")}, app_),
               ElementsAre("spec", "make", "--room=1"));
-  EXPECT_THAT(*with_recipe({"spec", "make", folder_.path()}, app_),
-              ElementsAre("spec", "make", "--room=1"));
+  EXPECT_THAT(*with_recipe({"spec", "make", folder_.path()}, app_), ElementsAre("spec", "make", "--room=1"));
+}
+
+TEST_F(Recipe, MayLeaveAValueEmpty) {
+  const std::string file = written("host.toml", "data = \"\"\nroom = 5\n");
+  auto args = *with_recipe({"host", file}, app_);
+  EXPECT_THAT(args, ElementsAre("host", "--data", "", "--room=5"));
+  std::ranges::reverse(args);
+  app_.parse(args);
+  EXPECT_EQ(data_, "");
+  EXPECT_EQ(room_, 5);
 }
 
 TEST_F(Recipe, IsLookedForOnlyWhereItMayStand) {

@@ -1,5 +1,6 @@
 #include "apps/cli/swarm/swarm_recipe.h"
 
+#include <algorithm>
 #include <cstdlib>
 #include <filesystem>
 #include <type_traits>
@@ -134,7 +135,8 @@ StatusOr<train::TrainOptions> options_of(const swarm::SwarmSpec& spec) {
   train::for_each_option(options, [&](const char* name, auto& field, const char*) {
     if (!stays_at_home(name)) reader.add_option(absl::StrCat("--", name), field);
   });
-  try {  // CLI11 reports by exception; it ends here
+  std::ranges::reverse(flags);  // CLI11 takes them from the back
+  try {                         // and reports by exception; it ends here
     reader.parse(std::move(flags));
   } catch (const CLI::ParseError& error) {
     return absl::InvalidArgumentError(absl::StrCat(
