@@ -28,7 +28,6 @@ constexpr int64_t kAskNs = base::kSecondNs;
 constexpr int64_t kLineNs = 10 * base::kSecondNs;       // of --plain
 constexpr int64_t kJsonNs = base::kSecondNs;            // of --json
 constexpr int64_t kLookNs = 50 * base::kMillisecondNs;  // for what the processes say, and for Ctrl-C
-constexpr int kSavesMax = 5;  // a swarm in trouble may be able to give its experts a little later
 constexpr int64_t kSaveAgainNs = 5 * base::kSecondNs;
 constexpr int64_t kTrainersEndNs = 20 * base::kSecondNs;
 constexpr int64_t kHostsEndNs = 10 * base::kSecondNs;  // they have nobody to hand over to
@@ -80,11 +79,11 @@ Status UpRun::run() {
   AGORA_RETURN_IF_ERROR(start_all());
   if (!flags_.plain && !flags_.json && inspect_terminal(STDOUT_FILENO).in_place)
     screen_.emplace(STDOUT_FILENO);
-  Status saved = watch();
+  watch();
   screen_.reset();
-  if (!summarised_) saved = save_and_summarise();
+  if (!outcome_.is_saved()) outcome_.set_tried(save_and_summarise());
   const Status ended = end_all();
-  return saved.ok() ? ended : saved;
+  return outcome_.status().ok() ? ended : outcome_.status();
 }
 
 Status UpRun::prepare() {
@@ -171,8 +170,7 @@ Status UpRun::remember_place() const {
   return write_place(dir_, place);
 }
 
-// The error: what kept it from the end of --once.
-Status UpRun::watch() {
+void UpRun::watch() {
   while (!interrupt_.load()) {
     for (const ChildEvent& event : supervisor_->wait(kLookNs)) handle(event);
     if (clock_.now_ns() - asked_ns_ >= kAskNs) {
@@ -181,9 +179,8 @@ Status UpRun::watch() {
       if (screen_) screen_->show(swarm_screen(watch_->view(), screen_->columns(), screen_->lines()));
     }
     show();
-    if (!summarised_ && end_of_training() && flags_.once) return trouble_;
+    if (!outcome_.is_settled() && end_of_training() && flags_.once) return;
   }
-  return absl::OkStatus();
 }
 
 // A swarm that can not be saved at the moment is tried again, and says so.
@@ -192,21 +189,19 @@ bool UpRun::end_of_training() {
   if (!watch_->all_trained() && !nobody_trains) return false;
   if (clock_.now_ns() < save_again_ns_) return false;
   watch_->set_phase(nobody_trains ? "no trainer is left" : "trained; ask it");
-  trouble_ = save_and_summarise();
-  if (trouble_.ok() && nobody_trains) {
-    trouble_ = absl::InternalError(absl::StrCat("every trainer has ended before its last step; see ", dir_,
-                                                "/trainer-*.err. A new one goes on: "
-                                                "build/agora train --stay --join ",
-                                                node_->endpoint().text()));
+  outcome_.set_tried(save_and_summarise());
+  if (nobody_trains) {
+    outcome_.set_unfinished(absl::InternalError(absl::StrCat(
+        "every trainer has ended before its last step; see ", dir_,
+        "/trainer-*.err. A new one goes on: build/agora train --stay --join ", node_->endpoint().text())));
   }
-  if (!trouble_.ok()) {
-    node_->log().warning("end of training", {{"error", std::string(trouble_.message())}});
-    say_event({{"event", "trouble"}, {"error", std::string(trouble_.message())}}, flags_.json);
-    say(std::string(trouble_.message()));
+  if (const Status trouble = outcome_.status(); !trouble.ok()) {
+    node_->log().warning("end of training", {{"error", std::string(trouble.message())}});
+    say_event({{"event", "trouble"}, {"error", std::string(trouble.message())}}, flags_.json);
+    say(std::string(trouble.message()));
     save_again_ns_ = clock_.now_ns() + kSaveAgainNs;
   }
-  summarised_ = trouble_.ok() || nobody_trains || ++saves_failed_ == kSavesMax;
-  return summarised_;
+  return outcome_.is_settled();
 }
 
 void UpRun::handle(const ChildEvent& event) {
@@ -226,7 +221,7 @@ void UpRun::handle(const ChildEvent& event) {
   }
   node_->log().info(line);
   say(line);
-  if (watch_->all_up() && !summarised_) watch_->set_phase("training");
+  if (watch_->all_up() && !outcome_.is_settled()) watch_->set_phase("training");
   const Status remembered = remember_place();
   if (!remembered.ok()) say(std::string(remembered.message()));
 }
@@ -242,7 +237,7 @@ void UpRun::show() {
   shown_ns_ = clock_.now_ns();
   if (flags_.json) {
     say_event(totals_json(watch_->view()), true);
-  } else if (!summarised_) {
+  } else if (!outcome_.is_settled()) {
     say(swarm_line(watch_->view()));
   }
 }
@@ -255,6 +250,7 @@ Status UpRun::save_and_summarise() {
   if (watch_->steps() == 0) return absl::OkStatus();  // there is nothing to save yet
   say(absl::StrCat("Saving the whole swarm in ", dir_, kSavedDir, " ..."));
   AGORA_RETURN_IF_ERROR(save_whole_swarm(*node_, dir_ + kSavedDir));
+  outcome_.set_saved();
   say_event({{"event", "saved"}, {"dir", dir_ + kSavedDir}}, flags_.json);
   return summarise(view.seconds);
 }

@@ -13,6 +13,7 @@
 #include "apps/cli/swarm/node.h"
 #include "apps/cli/swarm/supervisor.h"
 #include "apps/cli/swarm/terminal_screen.h"
+#include "apps/cli/swarm/up_outcome.h"
 #include "apps/cli/swarm/up_plan.h"
 #include "apps/cli/swarm/up_watch.h"
 
@@ -29,7 +30,7 @@ class UpRun {
   Status make_swarm_spec();
   Status resume_spec();
   Status start_all();      // this process as a peer, then the others
-  Status watch();          // until Ctrl-C, or the end of --once
+  void watch();            // until Ctrl-C, or the end of --once
   bool end_of_training();  // saved and summarised, or given up
   void handle(const ChildEvent& event);
   void say(const std::string& line);  // for people, now
@@ -50,10 +51,8 @@ class UpRun {
   std::optional<Supervisor> supervisor_;
   std::optional<UpWatch> watch_;
   std::optional<TerminalScreen> screen_;
-  bool summarised_ = false;
-  int saves_failed_ = 0;
+  UpOutcome outcome_;
   int64_t save_again_ns_ = 0;
-  Status trouble_;  // why there is no summary
   int64_t shown_ns_ = 0;
   int64_t asked_ns_ = 0;
 };

@@ -39,11 +39,11 @@ std::string UpWatch::on_event(const ChildEvent& event) {
       break;
   }
   const std::string said = text_at(event.line, "event");
+  if (said == "step" || said == "trained") steps_ = std::max(steps_, number_at(event.line, "step"));
   if (said == "trained") {
     known.trained = true;
     return absl::StrCat(name, " has made its last step");
   }
-  if (said == "step") steps_ = std::max(steps_, number_at(event.line, "step"));
   if (said != "up") return "";
   const StatusOr<peers::Endpoint> at = peers::parse_endpoint(text_at(event.line, "at"));
   const StatusOr<peers::Endpoint> http = peers::parse_endpoint(text_at(event.line, "http"));

@@ -1,0 +1,47 @@
+#include "apps/cli/swarm/up_outcome.h"
+
+#include <gtest/gtest.h>
+
+namespace agora::cli {
+namespace {
+
+const Status kNoTrunk = absl::UnavailableError("no trunk");
+const Status kUnfinished = absl::InternalError("every trainer has ended");
+
+TEST(UpOutcome, IsSettledByTheFirstSummary) {
+  UpOutcome outcome;
+  EXPECT_FALSE(outcome.is_settled());
+  outcome.set_saved();
+  outcome.set_tried(absl::OkStatus());
+  EXPECT_TRUE(outcome.is_settled());
+  EXPECT_TRUE(outcome.is_saved());
+  EXPECT_TRUE(outcome.status().ok());
+}
+
+TEST(UpOutcome, WhatCouldNotBeSavedIsNotSavedHoweverOftenItWasTried) {
+  UpOutcome outcome;
+  for (int i = 0; i < UpOutcome::kTriesMax; ++i) {
+    EXPECT_FALSE(outcome.is_settled());
+    outcome.set_tried(kNoTrunk);
+  }
+  EXPECT_TRUE(outcome.is_settled());
+  EXPECT_FALSE(outcome.is_saved());
+  EXPECT_EQ(outcome.status(), kNoTrunk);
+  outcome.set_saved();  // once more, at the very end
+  outcome.set_tried(absl::OkStatus());
+  EXPECT_TRUE(outcome.status().ok());
+}
+
+TEST(UpOutcome, WithoutATrainerNothingIsWaitedForAndNothingIsWell) {
+  UpOutcome outcome;
+  outcome.set_tried(kNoTrunk);
+  outcome.set_unfinished(kUnfinished);
+  EXPECT_TRUE(outcome.is_settled());
+  EXPECT_FALSE(outcome.is_saved());
+  EXPECT_EQ(outcome.status(), kNoTrunk);
+  outcome.set_tried(absl::OkStatus());
+  EXPECT_EQ(outcome.status(), kUnfinished);
+}
+
+}  // namespace
+}  // namespace agora::cli
