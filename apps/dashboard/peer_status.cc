@@ -21,16 +21,47 @@ Json range_json(const swarm::HeldRange& range) {
 // The library reports a missing key or a wrong type by exception; it ends in read_status().
 using In = nlohmann::json;
 
-swarm::HeldRange range_of(const In& in) {
+// As a double, so that a number of any size is compared, not cut.
+StatusOr<int32_t> number_at(const In& in, const char* key) {
+  const In& number = in.at(key);
+  if (number.is_number_integer() && number.get<double>() >= 0 &&
+      number.get<double>() <= swarm::kExpertNumberMax) {
+    return number.get<int32_t>();
+  }
+  return absl::InvalidArgumentError(
+      absl::StrCat(key, ": expected a whole number from 0 to ", swarm::kExpertNumberMax));
+}
+
+StatusOr<swarm::HeldRange> range_of(const In& in) {
   swarm::HeldRange range;
-  range.layer = LayerId{in.at("layer").get<int32_t>()};
-  in.at("first").get_to(range.first);
-  in.at("count").get_to(range.count);
+  AGORA_ASSIGN_OR_RETURN(range.layer.value, number_at(in, "layer"));
+  AGORA_ASSIGN_OR_RETURN(range.first, number_at(in, "first"));
+  AGORA_ASSIGN_OR_RETURN(range.count, number_at(in, "count"));
   in.at("leads").get_to(range.leads);
   in.at("epoch").get_to(range.epoch);
   in.at("version").get_to(range.version);
   in.at("loads").get_to(range.loads);
   return range;
+}
+
+Status check_held(const std::vector<swarm::HeldRange>& held) {
+  std::pair<int32_t, int32_t> next{0, 0};  // layer and expert
+  for (const swarm::HeldRange& range : held) {
+    const std::pair<int32_t, int32_t> first{range.layer.value, range.first};
+    if (range.count == 0 || first < next || range.first > swarm::kExpertNumberMax - range.count) {
+      return absl::InvalidArgumentError("held: expected ranges of experts that ascend");
+    }
+    next = {first.first, range.first + range.count};
+  }
+  return absl::OkStatus();
+}
+
+// Of what it says of itself; what others say is not the fault of who passes it on.
+Status check_size(const swarm::PeerState& self) {
+  int64_t experts = 0;
+  for (const swarm::HeldRange& range : self.held) experts += range.count;
+  if (experts <= kExpertsHeldMax) return absl::OkStatus();
+  return absl::InvalidArgumentError(absl::StrCat("held: expected at most ", kExpertsHeldMax, " experts"));
 }
 
 StatusOr<PeerEntry> entry_of(const In& in) {
@@ -47,7 +78,11 @@ StatusOr<PeerEntry> entry_of(const In& in) {
   if (held.size() > kRangesMax) {
     return absl::InvalidArgumentError(absl::StrCat("held: expected at most ", kRangesMax, " ranges"));
   }
-  for (const In& range : held) state.held.push_back(range_of(range));
+  for (const In& in_range : held) {
+    AGORA_ASSIGN_OR_RETURN(swarm::HeldRange range, range_of(in_range));
+    state.held.push_back(std::move(range));
+  }
+  AGORA_RETURN_IF_ERROR(check_held(state.held));
   in.at("room").get_to(state.room);
   in.at("load_us").get_to(state.load_us);
   in.at("step").get_to(state.step);
@@ -61,6 +96,7 @@ StatusOr<PeerEntry> entry_of(const In& in) {
 StatusOr<PeerStatus> status_of(const In& in) {
   PeerStatus status;
   AGORA_ASSIGN_OR_RETURN(status.self, entry_of(in.at("self")));
+  AGORA_RETURN_IF_ERROR(check_size(status.self.state));
   in.at("swarm").get_to(status.swarm);
   in.at("swarm_id").get_to(status.swarm_id);
   in.at("pid").get_to(status.pid);

@@ -55,6 +55,37 @@ TEST(PeerStatus, ForeignBytesAreRefused) {
   EXPECT_THAT(std::string(read_status(json.dump()).status().message()), HasSubstr("status"));
 }
 
+TEST(PeerStatus, HoldingsAreNoMoreThanAPeerMayHave) {
+  const auto refused = [](const nlohmann::ordered_json& held) {
+    PeerStatus status;
+    status.self = host();
+    nlohmann::ordered_json json = status_json(status);
+    nlohmann::ordered_json ranges = nlohmann::ordered_json::array();
+    for (const auto& changes : held) {
+      ranges.push_back(json["self"]["held"][0]);
+      ranges.back().update(changes);
+    }
+    json["self"]["held"] = ranges;
+    return std::string(read_status(json.dump()).status().message());
+  };
+  EXPECT_EQ(refused({{{"first", 0}}, {{"first", 3}}, {{"layer", 2}, {"first", 0}}}), "");
+  EXPECT_THAT(refused({{{"first", INT32_MAX}}}), HasSubstr("first: expected a whole number"));
+  EXPECT_THAT(refused({{{"first", -1}}}), HasSubstr("first: expected a whole number"));
+  EXPECT_THAT(refused({{{"layer", 1e300}}}), HasSubstr("layer: expected a whole number"));
+  EXPECT_THAT(refused({{{"count", int64_t{1} << 32}}}), HasSubstr("count: expected a whole number"));
+  EXPECT_THAT(refused({{{"count", 0}}}), HasSubstr("ascend"));
+  EXPECT_THAT(refused({{{"first", swarm::kExpertNumberMax}}}), HasSubstr("ascend"));
+  EXPECT_THAT(refused({{{"first", 0}}, {{"first", 2}}}), HasSubstr("ascend"));
+  EXPECT_THAT(refused({{{"layer", 2}}, {{"layer", 1}}}), HasSubstr("ascend"));
+  EXPECT_THAT(refused({{{"count", kExpertsHeldMax + 1}}}), HasSubstr("at most 65536 experts"));
+  // A stranger who exaggerates does not make the honest peer that knows of it a liar.
+  PeerStatus status;
+  status.self = host();
+  status.known = {host()};
+  status.known[0].state.held[0].count = kExpertsHeldMax + 1;
+  EXPECT_TRUE(read_status(status_json(status).dump()).ok());
+}
+
 TEST(PeerStatus, NamesRoles) {
   EXPECT_EQ(roles_text({}), "peer");
   EXPECT_EQ(roles_text({.host = true, .trainer = true}), "host+trainer");

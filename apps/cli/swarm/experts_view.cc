@@ -13,7 +13,7 @@
 namespace agora::cli {
 namespace {
 
-constexpr int32_t kExpertsMax = 1 << 16;  // of a range: what comes from others is not believed beyond it
+constexpr size_t kRowsMax = 1 << 20;  // what many peers say to hold besides is left out
 
 using Rows = std::map<std::pair<int32_t, int32_t>, ExpertRow>;
 
@@ -27,6 +27,7 @@ double rows_per_s_of(const swarm::HeldRange& range, int32_t i) {
 
 void add(const peers::PeerId& peer, const swarm::HeldRange& range, int32_t i, Rows& rows) {
   const std::pair key(range.layer.value, range.first + i);
+  if (rows.size() >= kRowsMax && !rows.contains(key)) return;
   const auto [at, is_new] = rows.try_emplace(key);
   ExpertRow& row = at->second;
   row.layer = key.first;
@@ -49,7 +50,7 @@ std::vector<ExpertRow> experts_of(const std::vector<dashboard::PeerStatus>& peer
   Rows rows;
   for (const dashboard::PeerStatus& status : peers) {
     for (const swarm::HeldRange& range : status.self.state.held) {
-      for (int32_t i = 0; i < std::min(range.count, kExpertsMax); ++i) add(status.self.peer, range, i, rows);
+      for (int32_t i = 0; i < range.count; ++i) add(status.self.peer, range, i, rows);
     }
   }
   std::vector<ExpertRow> all;

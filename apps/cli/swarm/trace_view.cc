@@ -6,6 +6,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "agora/base/text.h"
+#include "agora/serve/trace_json.h"
 #include <nlohmann/json.hpp>
 
 #include "apps/cli/terminal_table.h"
@@ -17,12 +18,16 @@ constexpr size_t kDigits = 16;
 constexpr int kBarColumnsMax = 24;
 constexpr int kBarShare = 6;  // of the terminal's columns: one in so many
 
+// As a double: peers may say of their spans what they like.
+double end_ns(const TracedSpan& span) {
+  return static_cast<double>(span.begin_ns) + static_cast<double>(span.span.duration_ns);
+}
+
 // Where in the whole request the span lies: "   ███      ".
-std::string bar(const TracedSpan& span, int64_t whole_ns, int columns) {
-  const double scale = static_cast<double>(columns) / static_cast<double>(std::max<int64_t>(whole_ns, 1));
+std::string bar(const TracedSpan& span, double whole_ns, int columns) {
+  const double scale = columns / std::max(whole_ns, 1.0);
   const int begin = std::min(columns - 1, static_cast<int>(static_cast<double>(span.begin_ns) * scale));
-  const int64_t end_ns = span.begin_ns + span.span.duration_ns;
-  const int end = std::clamp(static_cast<int>(static_cast<double>(end_ns) * scale), begin + 1, columns);
+  const int end = std::clamp(static_cast<int>(end_ns(span) * scale), begin + 1, columns);
   std::string text(static_cast<size_t>(begin), ' ');
   for (int i = begin; i < end; ++i) text += "█";
   return text;
@@ -41,9 +46,9 @@ std::vector<TracedSpan> in_order(std::vector<TracedSpan> spans) {
 }
 
 std::string trace_text(const std::vector<TracedSpan>& spans, int columns) {
-  int64_t whole_ns = 0;
-  for (const TracedSpan& s : spans) whole_ns = std::max(whole_ns, s.begin_ns + s.span.duration_ns);
-  const int bar_columns = std::min(kBarColumnsMax, columns / kBarShare);
+  double whole_ns = 0;
+  for (const TracedSpan& s : spans) whole_ns = std::max(whole_ns, end_ns(s));
+  const int bar_columns = std::clamp(columns / kBarShare, 1, kBarColumnsMax);
   TerminalTable table(
       {{"at ms", Align::right}, {"for ms", Align::right}, {""}, {"peer"}, {"what"}, {"detail"}});
   for (const TracedSpan& s : spans) {
@@ -57,8 +62,8 @@ nlohmann::ordered_json trace_json(const std::vector<TracedSpan>& spans) {
   nlohmann::ordered_json list = nlohmann::ordered_json::array();
   for (const TracedSpan& s : spans) {
     list.push_back({{"peer", s.peer.text()},
-                    {"what", s.span.what},
-                    {"detail", s.span.detail},
+                    {"what", serve::json_text(s.span.what)},
+                    {"detail", serve::json_text(s.span.detail)},
                     {"begin_ns", s.begin_ns},
                     {"duration_ns", s.span.duration_ns}});
   }

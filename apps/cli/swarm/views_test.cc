@@ -68,6 +68,15 @@ TEST(Experts, AreShownAndDumped) {
   EXPECT_EQ(experts_json(rows)[0].at("expert"), 5);
 }
 
+TEST(Trace, ForeignSpansAreShownAsTheyMayBe) {
+  const std::vector<TracedSpan> spans =
+      in_order({{peer(1), {"host.\xff", "\x80", INT64_MAX, INT64_MAX}, 1 - INT64_MAX},
+                {peer(2), {"server.ask", "", 0, INT64_MAX}, 1}});
+  EXPECT_THAT(trace_text(spans, 120), HasSubstr("server.ask"));
+  EXPECT_FALSE(trace_text(spans, 1).empty());
+  EXPECT_EQ(nlohmann::json::parse(trace_json(spans).dump())[0].at("what"), "host.\xef\xbf\xbd");
+}
+
 TEST(Trace, SpansStandInTheOrderOfTime) {
   const std::vector<TracedSpan> spans = in_order({{peer(1), {"host.mix", "3 rows", 0, 2'000'000}, 5'000'000},
                                                   {peer(2), {"server.ask", "", 0, 6'000'000}, 1'000'000}});
