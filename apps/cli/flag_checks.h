@@ -11,22 +11,31 @@
 
 namespace agora::cli {
 
-inline CLI::Validator above_zero() {
-  const auto check = [](const std::string& text) {
+constexpr double kSecondsMax = 1e8;  // three years: what is added to a clock must stay a time
+
+// range: what --help says.
+inline CLI::Validator expect_number(bool (*holds)(double), const std::string& expected,
+                                    const std::string& range) {
+  const auto check = [holds, expected](const std::string& text) {
     double value = 0;
-    const bool ok = CLI::detail::lexical_cast(text, value) && value > 0;
-    return ok ? std::string() : base::concat("expected a number above 0, found ", base::in_quotes(text));
+    const bool ok = CLI::detail::lexical_cast(text, value) && holds(value);
+    return ok ? std::string() : base::concat("expected ", expected, ", found ", base::in_quotes(text));
   };
-  return CLI::Validator(check, "above 0");
+  return CLI::Validator(check, range);
 }
 
-inline CLI::Validator from_zero() {
-  const auto check = [](const std::string& text) {
-    double value = 0;
-    const bool ok = CLI::detail::lexical_cast(text, value) && value >= 0;
-    return ok ? std::string() : base::concat("expected 0 or a number above, found ", base::in_quotes(text));
-  };
-  return CLI::Validator(check, "from 0");
+inline CLI::Validator above_zero() {
+  return expect_number([](double value) { return value > 0; }, "a number above 0", "above 0");
+}
+
+inline CLI::Validator seconds_above_zero() {
+  return expect_number([](double value) { return value > 0 && value <= kSecondsMax; },
+                       "seconds above 0, at most 1e8", "above 0");
+}
+
+inline CLI::Validator seconds_from_zero() {
+  return expect_number([](double value) { return value >= 0 && value <= kSecondsMax; },
+                       "seconds from 0, at most 1e8", "from 0");
 }
 
 }  // namespace agora::cli

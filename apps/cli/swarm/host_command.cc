@@ -186,9 +186,9 @@ void add_host_command(CLI::App& app, const Interrupt& interrupt, CommandResult& 
   command->add_option("--from", flags->from, "folder of a saved swarm: its experts, where nobody has them");
   command
       ->add_option("--leave-seconds", flags->leave_seconds, "how long it may take to hand over what it leads")
-      ->check(from_zero());
+      ->check(seconds_from_zero());
   command->add_option("--save-seconds", flags->save_seconds, "between two rounds of writing what has moved")
-      ->check(above_zero());
+      ->check(seconds_above_zero());
   command->add_option("--threads", flags->threads, "0: one per processor");
   command->footer(kConfigHelp);
   command->callback([flags, &interrupt, &result] { result.exit_code = report(host(*flags, interrupt)); });

@@ -53,7 +53,7 @@ void add_node_flags(CLI::App& command, NodeFlags& flags) {
   command.add_option("--http", flags.http, "HOST:PORT for the page, /feed, /status and /metrics; off: none");
   command.add_option("--log", flags.log, "file; empty: STATE/log; -: standard error");
   command.add_option("--join-seconds", flags.join_seconds, "how long to look for the first living peer")
-      ->check(above_zero());
+      ->check(seconds_above_zero());
 }
 
 StatusOr<std::unique_ptr<Node>> Node::open(const NodeFlags& flags, const Interrupt& interrupt) {

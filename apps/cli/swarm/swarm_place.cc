@@ -63,7 +63,7 @@ void add_place_flags(CLI::App& command, PlaceFlags& flags) {
       ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
   command.add_option("--run", flags.dir, "folder of an `agora up`; empty: the latest under runs/");
   command.add_option("--swarm-key", flags.swarm_key_file, "file with the key of a private swarm");
-  command.add_option("--wait", flags.seconds, "seconds to wait for an answer")->check(above_zero());
+  command.add_option("--wait", flags.seconds, "seconds to wait for an answer")->check(seconds_above_zero());
 }
 
 Status text_of_swarm_expected(const std::string& command) {

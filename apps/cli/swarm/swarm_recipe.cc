@@ -89,7 +89,7 @@ void add_rule_flags(CLI::App& command, SwarmRules& rules) {
   command
       .add_option("--loss-window", rules.loss_window,
                   "seconds of updates that may be lost when an expert's leader dies")
-      ->check(above_zero());
+      ->check(seconds_above_zero());
   command.add_option("--experts-max", rules.experts_max,
                      "experts of a layer that there is room for in a gate; 0: four times --experts, where "
                      "they may grow (--updates async, --selection top_k)");

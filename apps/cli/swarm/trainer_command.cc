@@ -173,6 +173,7 @@ StatusOr<train::TrainOptions> own_options(const TrainerFlags& flags, const swarm
   options.threads = flags.threads;
   if (flags.steps > 0) options.steps = flags.steps;
   if (flags.minutes > 0) options.minutes = flags.minutes;
+  AGORA_RETURN_IF_ERROR(train::validate(options));
   return options;
 }
 
@@ -236,7 +237,7 @@ void add_trainer_flags(CLI::App& command, TrainerFlags& flags) {
   command.add_flag("--stay,!--no-stay", flags.stay, "hand out the trunk after the last step, until Ctrl-C");
   command
       .add_option("--hosts-seconds", flags.hosts_seconds, "how long to wait until every expert has a host")
-      ->check(above_zero());
+      ->check(seconds_above_zero());
 }
 
 void add_trainer_command(CLI::App& app, const Interrupt& interrupt, CommandResult& result) {
