@@ -95,6 +95,15 @@ void add_rule_flags(CLI::App& command, SwarmRules& rules) {
                      "they may grow (--updates async, --selection top_k)");
 }
 
+// Its only text that may be anything is the name, and CLI11 does not read everything back.
+Status check_recipe(const swarm::SwarmSpec& spec, const train::TrainOptions& options) {
+  const StatusOr<train::TrainOptions> read = options_of(spec);
+  if (read.ok() && toml_of(*read) == spec.recipe) return absl::OkStatus();
+  return absl::InvalidArgumentError(
+      base::concat("--name: expected a text without quotes, backslashes, # and line ends, found ",
+                   base::in_quotes(options.name)));
+}
+
 StatusOr<swarm::SwarmSpec> make_spec(const train::TrainOptions& options, const SwarmRules& rules,
                                      const train::Task& task) {
   AGORA_ASSIGN_OR_RETURN(model::ModelConfig config, train::config_of(options));
@@ -103,6 +112,7 @@ StatusOr<swarm::SwarmSpec> make_spec(const train::TrainOptions& options, const S
   spec.name = options.name;
   if (task.tokenizer() != nullptr) AGORA_RETURN_IF_ERROR(add_tokenizer(*task.tokenizer(), spec));
   spec.recipe = toml_of(options);
+  AGORA_RETURN_IF_ERROR(check_recipe(spec, options));
   const bool grows = rules.updates == "async" && config.gate.selection == moe::Selection::top_k;
   if (rules.experts_max > spec.experts && !grows) {
     return absl::InvalidArgumentError(

@@ -1,0 +1,53 @@
+#include "apps/cli/swarm/swarm_recipe.h"
+
+#include "agora/train/counting_text.h"
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+namespace agora::cli {
+namespace {
+
+using ::testing::HasSubstr;
+
+class SwarmRecipe : public ::testing::Test {
+ protected:
+  SwarmRecipe() {
+    options_.data = text_.file();
+    options_.tokenizer = "bytes";
+    options_.experts = 4;
+    options_.learning_rate = 3e-4f;
+    task_ = train::make_task(options_, nullptr, pool_).value();
+  }
+  StatusOr<swarm::SwarmSpec> spec_named(const std::string& name) {
+    options_.name = name;
+    return make_spec(options_, {}, *task_);
+  }
+
+  train::CountingText text_;
+  train::TrainOptions options_;
+  base::ThreadPool pool_{1};
+  std::unique_ptr<train::Task> task_;
+};
+
+TEST_F(SwarmRecipe, IsReadAsItWasWritten) {
+  for (const char* name : {"words", "a few words", "it's", "a, b", "[words]", "Wörter", "-x", "a = b"}) {
+    const auto spec = spec_named(name);
+    ASSERT_TRUE(spec.ok()) << spec.status();
+    const auto options = options_of(*spec);
+    ASSERT_TRUE(options.ok()) << options.status();
+    EXPECT_EQ(options->name, name);
+    EXPECT_EQ(options->learning_rate, options_.learning_rate);
+    EXPECT_EQ(options->data, "");
+  }
+}
+
+TEST_F(SwarmRecipe, ANameThatItCanNotHoldIsRefused) {
+  for (const char* name : {"the \"best\"", "a\nb", "back \\", "C#", "'a b'"}) {
+    const auto spec = spec_named(name);
+    EXPECT_THAT(std::string(spec.status().message()), HasSubstr("--name: expected a text without quotes"))
+        << name;
+  }
+}
+
+}  // namespace
+}  // namespace agora::cli
