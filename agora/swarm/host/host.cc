@@ -146,6 +146,7 @@ void Host::State::on_event(const peers::DirectoryEvent& event) {
 
 void Host::State::on_changed(const std::vector<ExpertName>& experts) {
   for (const ExpertName name : experts) {
+    if (!holders.of(name).empty()) orphan_since.erase(name);
     const std::vector<LeadershipChange> changes = leadership.on_change(name, loop.now_ns());
     counts.stepped_down += changes.size();
     apply(changes);

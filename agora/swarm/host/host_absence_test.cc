@@ -5,8 +5,8 @@
 #include <map>
 #include <set>
 
-#include "agora/swarm/host/test_node.h"
 #include "agora/base/test_folder.h"
+#include "agora/swarm/host/test_node.h"
 #include <gmock/gmock.h>
 
 namespace agora::swarm {
@@ -222,6 +222,26 @@ TEST_F(AbsenceTest, WhoCanNotReadItsDiskBeginsNothingAnew) {
   EXPECT_FALSE(until(begun_anew, 30 * kSecondNs));
   EXPECT_EQ(lost(), 0u);
   EXPECT_TRUE(until([&] { return settled() && led_by(*nodes.back()) > 0; }, 120 * kSecondNs));
+}
+
+// Somebody had come back for it, and went once more: what it has is worth waiting for as before.
+TEST_F(AbsenceTest, AnOrphanIsWaitedForEachTimeAnew) {
+  nodes.clear();
+  spec.replicas = 1;
+  for (int i = 0; i < 2; ++i) nodes.push_back(start(i));
+  train_and_save();
+  const auto learned = versions();
+  for (int time = 0; time < 2; ++time) {
+    ASSERT_GT(led_by(*nodes[0]), 0u);
+    nodes[0]->directory.expire(kToldAfterNs);
+    nodes.erase(nodes.begin());
+    loop.run_for(6 * kSecondNs);  // less than orphan_grace_ns
+    nodes.insert(nodes.begin(), start(0));
+    EXPECT_TRUE(until([&] { return settled(); }, 30 * kSecondNs));
+    EXPECT_EQ(versions(), learned);
+    loop.run_for(20 * kSecondNs);
+  }
+  EXPECT_EQ(lost(), 0u);
 }
 
 // One host against three, for a minute; what only the others hold is not lost because it can not see them.

@@ -34,7 +34,6 @@ void Host::State::adopt(ExpertName name) {
   if (own.contains(name) || !in_spec(name) || retired.contains(name)) return;
   if (!static_holdings() && !holders.of(name).empty()) {
     own[name].since_ns = loop.now_ns();
-    orphan_since.erase(name);
     return pull({name, successor(name), [weak = weak_from_this(), name](const Status& status) {
                    const std::shared_ptr<State> self = weak.lock();
                    if (self != nullptr && !status.ok()) self->adoption_failed(name, status);
@@ -110,7 +109,6 @@ bool Host::State::was_trained(ExpertName name) const {
 }
 
 void Host::State::count_lost(ExpertName name) {
-  orphan_since.erase(name);
   if (!was_trained(name)) return;
   ++counts.lost;
   trouble(absl::DataLossError(base::concat("layer ", name.layer.value, " expert ", name.expert.value,
@@ -132,6 +130,7 @@ void Host::State::became_ready(ExpertName name, uint32_t epoch, uint64_t version
   const auto found = own.find(name);
   if (found == own.end()) return;  // dropped meanwhile
   Own& mine = found->second;
+  orphan_since.erase(name);
   const bool first = !std::exchange(mine.ready, true);
   if (first) ++counts.adopted;
   mine.version = version;
