@@ -15,8 +15,7 @@ MixCall::MixCall(const moe::Route& route, const MixSettings& settings, Candidate
       patience_(std::move(patience)),
       budget_(budget),
       rng_(rng),
-      arrived_(static_cast<size_t>(route.choices()), 0),
-      pause_ns_(settings.pause_ns) {
+      arrived_(static_cast<size_t>(route.choices()), 0) {
   token_.resize(arrived_.size());
   for (int64_t t = 0; t < route.tokens(); ++t) {
     for (int32_t i = route.first[t]; i < route.first[t + 1]; ++i) token_[i] = static_cast<int32_t>(t);
@@ -256,8 +255,9 @@ void MixCall::go_on(uint32_t number, Failure failure, int64_t now_ns, MixActions
           return choose(candidates_(c.expert), c.expert, &busy) != nullptr;
         });
     if (!elsewhere) {
-      parked_.push_back({std::move(left), origin, now_ns + pause_ns_});
-      pause_ns_ *= 2;
+      int64_t& pause = pause_ns_.try_emplace(busy, settings_.pause_ns).first->second;
+      parked_.push_back({std::move(left), origin, now_ns + pause});
+      pause = std::min(2 * pause, settings_.pause_ns_max);
       return;
     }
     gone_.insert(busy);

@@ -16,6 +16,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <set>
 #include <span>
 #include <utility>
@@ -51,14 +52,15 @@ struct MixActions {
 };
 
 struct MixSettings {
-  bool leader_first = true;            // training; false: any replica that is fresh enough
-  uint64_t version_age_max = 64;       // behind the freshest that is known
-  bool next_best = false;              // the route's runner-up takes the place of what is lost
-  int64_t deadline_ns = 0;             // of all
-  int64_t attempt_ns = 2'500'000'000;  // of one send
-  int64_t attempt_ns_min = 0;          // where the host's patience is shorter
-  int64_t hedge_ns = INT64_MAX;        // a send older than this is hedged
-  int64_t pause_ns = 20'000'000;       // before a busy host is asked again; doubled each time
+  bool leader_first = true;              // training; false: any replica that is fresh enough
+  uint64_t version_age_max = 64;         // behind the freshest that is known
+  bool next_best = false;                // the route's runner-up takes the place of what is lost
+  int64_t deadline_ns = 0;               // of all
+  int64_t attempt_ns = 2'500'000'000;    // of one send
+  int64_t attempt_ns_min = 0;            // where the host's patience is shorter
+  int64_t hedge_ns = INT64_MAX;          // a send older than this is hedged
+  int64_t pause_ns = 20'000'000;         // before a busy host is asked again; doubled each time ...
+  int64_t pause_ns_max = 1'000'000'000;  // ... up to this
 };
 
 // Retries and hedges of all calls together: see peers/health.
@@ -166,7 +168,7 @@ class MixCall {
   std::set<peers::PeerId> gone_;                          // failed this call
   std::set<std::pair<peers::PeerId, int32_t>> not_held_;  // said so
   int64_t waiting_ = 0;                                   // sends
-  int64_t pause_ns_;
+  std::map<peers::PeerId, int64_t> pause_ns_;             // the next one of a host that was busy
 };
 
 }  // namespace agora::swarm

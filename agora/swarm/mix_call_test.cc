@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <map>
 #include <optional>
+#include <utility>
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -162,6 +163,32 @@ TEST_F(MixCallTest, ABusyLeaderIsAskedAgainAfterAPause) {
   EXPECT_EQ(again.sends[0].to, peer(1));
   answer(2, 80);
   EXPECT_TRUE(call.done());
+}
+
+TEST_F(MixCallTest, ABusyHostsPauseIsItsOwnAndDoesNotGrowForEver) {
+  constexpr int kHosts = 60;
+  route_ = {.first = {0, kHosts}, .expert = {}, .weight = std::vector<float>(kHosts, 1)};
+  for (int e = 0; e < kHosts; ++e) {
+    route_.expert.push_back(e);
+    placement_[e] = {e + 1};
+  }
+  MixSettings settings = kTraining;
+  settings.deadline_ns = INT64_MAX;
+  MixCall& call = make(settings);
+  for (const MixSend& send : call.start(0).sends) call.on_failure(send.send, Failure::busy, 20);
+  EXPECT_EQ(call.timer_ns(), 70);
+  std::vector<MixSend> again = call.on_timer(70).sends;
+  EXPECT_EQ(again.size(), size_t{kHosts});
+  while (again.size() > 1) {
+    answer(again.back().send, 80);
+    again.pop_back();
+  }
+  int64_t now = 80, pause = 0;
+  for (uint32_t send = again[0].send, i = 0; i < 70; ++i, send = call.on_timer(now).sends.at(0).send) {
+    call.on_failure(send, Failure::busy, now);
+    pause = call.timer_ns() - std::exchange(now, call.timer_ns());
+  }
+  EXPECT_EQ(pause, settings.pause_ns_max);
 }
 
 TEST_F(MixCallTest, AHedgeTakesThePlaceOfTheSlow) {
