@@ -121,7 +121,7 @@ uint32_t MixCall::add_send(MixSend plan, int64_t now_ns, MixActions& actions) {
   const auto number = static_cast<uint32_t>(sends_.size());
   plan.send = number;
   if (plan.origin == kNone) plan.origin = number;
-  plan.deadline_ns = deadline_ns(plan.to, now_ns);
+  plan.deadline_ns = deadline_ns(plan, now_ns);
   actions.sends.push_back(plan);
   sends_.push_back({.plan = std::move(plan), .sent_ns = now_ns, .hedges = {}, .arrived = {}});
   ++waiting_;
@@ -131,18 +131,18 @@ uint32_t MixCall::add_send(MixSend plan, int64_t now_ns, MixActions& actions) {
 void MixCall::begin_again(uint32_t number, int64_t now_ns) {
   Sent& sent = sends_[number];
   sent.sent_ns = now_ns;
-  sent.plan.deadline_ns = deadline_ns(sent.plan.to, now_ns);
+  sent.plan.deadline_ns = deadline_ns(sent.plan, now_ns);
 }
 
-int64_t MixCall::deadline_ns(const peers::PeerId& host, int64_t now_ns) const {
-  const int64_t attempt = attempt_ns(host);
+int64_t MixCall::deadline_ns(const MixSend& plan, int64_t now_ns) const {
+  const int64_t attempt = attempt_ns(plan);
   return settings_.deadline_ns - now_ns < attempt ? settings_.deadline_ns : now_ns + attempt;
 }
 
-int64_t MixCall::attempt_ns(const peers::PeerId& host) const {
-  if (!patience_) return settings_.attempt_ns;
-  return std::clamp(patience_(host), std::min(settings_.attempt_ns_min, settings_.attempt_ns),
-                    settings_.attempt_ns);
+int64_t MixCall::attempt_ns(const MixSend& plan) const {
+  const int64_t longest = settings_.attempt_ns + std::ssize(plan.choices) * settings_.choice_ns;
+  if (!patience_) return longest;
+  return std::clamp(patience_(plan.to), std::min(settings_.attempt_ns_min, longest), longest);
 }
 
 // Nobody is left to serve these experts: the tokens' next best take their place, once for a token.

@@ -56,7 +56,8 @@ struct MixSettings {
   uint64_t version_age_max = 64;         // behind the freshest that is known
   bool next_best = false;                // the route's runner-up takes the place of what is lost
   int64_t deadline_ns = 0;               // of all
-  int64_t attempt_ns = 2'500'000'000;    // of one send
+  int64_t attempt_ns = 2'500'000'000;    // of one send ...
+  int64_t choice_ns = 0;                 // ... and more for each choice in it
   int64_t attempt_ns_min = 0;            // where the host's patience is shorter
   int64_t hedge_ns = INT64_MAX;          // a send older than this is hedged
   int64_t pause_ns = 20'000'000;         // before a busy host is asked again; doubled each time ...
@@ -75,7 +76,7 @@ class MixCall {
  public:
   using Candidates = std::function<std::vector<Candidate>(int32_t expert)>;
   // How long an answer of the host is worth waiting for; a send waits within settings.attempt_ns_min and
-  // attempt_ns. Without it: attempt_ns.
+  // attempt_ns with what its choices add. Without it: the latter.
   using Patience = std::function<int64_t(const peers::PeerId& host)>;
 
   // route and budget outlive the call.
@@ -149,8 +150,8 @@ class MixCall {
   void hedge(uint32_t send, int64_t now_ns, MixActions& actions);
   void go_on(uint32_t send, Failure failure, int64_t now_ns, MixActions& actions);
   void end(MixActions& actions);
-  int64_t attempt_ns(const peers::PeerId& host) const;
-  int64_t deadline_ns(const peers::PeerId& host, int64_t now_ns) const;
+  int64_t attempt_ns(const MixSend& plan) const;
+  int64_t deadline_ns(const MixSend& plan, int64_t now_ns) const;
   bool is_candidate(const peers::PeerId& host, const std::vector<int32_t>& experts) const;
   std::vector<Choice> choices_of(const MixSend& plan) const;
 

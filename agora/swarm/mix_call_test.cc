@@ -277,13 +277,14 @@ TEST_F(MixCallTest, TheHigherEpochLeads) {
 TEST_F(MixCallTest, AHostIsGivenTheTimeThatItsOwnAnswersSuggest) {
   MixSettings settings = kTraining;
   settings.attempt_ns_min = 100;
+  settings.choice_ns = 10;
   call_.emplace(route_, settings, candidates_of(placement_), budget_, Rng(1), [](const peers::PeerId& host) {
     return host == peer(1) ? int64_t{0} : INT64_MAX;  // silent; not known yet
   });
   const MixActions start = call_->start(0);
   ASSERT_EQ(start.sends.size(), 2u);
   EXPECT_EQ(start.sends[0].deadline_ns, 100);
-  EXPECT_EQ(start.sends[1].deadline_ns, 400);
+  EXPECT_EQ(start.sends[1].deadline_ns, 420) << "more for each of its two choices, not for the others'";
 }
 
 // Where its forward went: not when that host is left alone by now, though it has the ticket.

@@ -78,7 +78,7 @@ struct RemoteExperts::State final : CallBudget {
                       tensor::View<float> dx, std::span<float> dweights);
   Status check(LayerId layer, tensor::View<const float> x, const moe::Route& route,
                tensor::View<float> y) const;
-  MixSettings settings(int64_t choices, moe::Keep keep, moe::Deadline deadline);
+  MixSettings settings(moe::Keep keep, moe::Deadline deadline);
   MixCall::Candidates candidates(LayerId layer) const;
   MixCall::Patience patience() const {
     return [this](const peers::PeerId& host) { return hosts.finder.patience_ns(host); };
@@ -176,7 +176,7 @@ Status RemoteExperts::State::check(LayerId layer, tensor::View<const float> x, c
   return check_finite("x", x);
 }
 
-MixSettings RemoteExperts::State::settings(int64_t choices, moe::Keep keep, moe::Deadline deadline) {
+MixSettings RemoteExperts::State::settings(moe::Keep keep, moe::Deadline deadline) {
   const bool trains = keep == moe::Keep::for_backward;
   const int64_t now_ns = hosts.loop.now_ns();
   const bool interactive = config.priority == peers::Priority::interactive;
@@ -187,7 +187,8 @@ MixSettings RemoteExperts::State::settings(int64_t choices, moe::Keep keep, moe:
                        .version_age_max = static_cast<uint64_t>(spec.age_max),
                        .next_best = !trains,
                        .deadline_ns = std::min(deadline.ns, now_ns + config.timeout_ns),
-                       .attempt_ns = attempt_ns + choices * kChoiceNs,
+                       .attempt_ns = attempt_ns,
+                       .choice_ns = kChoiceNs,
                        .attempt_ns_min = interactive ? kInteractiveAttemptNsMin : kTrainingAttemptNsMin};
   base::MutexLock lock(mutex);
   // Gradients belong to the leader: a second host's ticket would be worth nothing.
@@ -215,8 +216,7 @@ StatusOr<moe::MixResult> RemoteExperts::State::mix(LayerId layer, tensor::View<c
   const bool exact = config.exact && keeping == moe::Keep::nothing;
   ForwardExchange forward({.layer = layer, .keep = keeping, .entries = exact, .rows = rows, .answer = rows},
                           route, x);
-  MixCall call(route, settings(route.choices(), keeping, deadline), candidates(layer), *this, draws,
-               patience());
+  MixCall call(route, settings(keeping, deadline), candidates(layer), *this, draws, patience());
   RemoteCall remote(hosts, call_settings(kMix), forward);
   const Status refused = remote.run(call, call.start(hosts.loop.now_ns()));
   report_calls(remote.counts());
@@ -256,8 +256,8 @@ Status RemoteExperts::State::mix_backward(moe::Ticket ticket, tensor::View<const
                           .answer = rows};
   BackwardExchange backward(head, {forward->route, forward->pieces}, dy);
   Rng draws(ticket.value);
-  MixCall call(forward->route, settings(choices, moe::Keep::for_backward, deadline),
-               candidates(forward->layer), *this, draws, patience());
+  MixCall call(forward->route, settings(moe::Keep::for_backward, deadline), candidates(forward->layer), *this,
+               draws, patience());
   RemoteCall remote(hosts, call_settings(kMixBackward), backward);
   const Status refused =
       remote.run(call, call.start(BackwardExchange::pinned(forward->pieces), hosts.loop.now_ns()));
