@@ -1,5 +1,6 @@
 #include "agora/swarm/remote_call.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "agora/base/mutex.h"
@@ -46,7 +47,20 @@ Status RemoteCall::run(MixCall& call, const MixActions& first) {
     if (letters.empty()) apply(call, call.on_timer(hosts_.loop.now_ns()));
     for (const auto& [number, reply] : letters) apply(call, handle(call, number, reply));
   }
+  judge_refusals(call);
   return refused_;
+}
+
+void RemoteCall::judge_refusals(const MixCall& call) const {
+  const std::vector<uint32_t> taken = call.summands();
+  for (const Refusal& refusal : refusals_) {
+    const MixSend& refused = call.send(refusal.send);
+    if (std::ranges::any_of(taken, [&](uint32_t s) { return call.send(s).origin == refused.origin; })) {
+      hosts_.finder.on_failure(refused.to);
+    } else {
+      hosts_.finder.on_reply(refused.to, refusal.latency_ns, refusal.load_us);
+    }
+  }
 }
 
 void RemoteCall::apply(const MixCall& call, const MixActions& actions) {
@@ -93,8 +107,11 @@ MixActions RemoteCall::handle(MixCall& call, uint32_t number, const peers::Reply
   }
   const bool busy = reply.from_peer && (absl::IsResourceExhausted(status) || absl::IsUnavailable(status));
   const bool lost_ticket = reply.from_peer && absl::IsNotFound(status) && !sent.again;
-  const bool fault_is_ours = !reply.status.ok() && absl::IsInvalidArgument(status);
-  if (status.ok() || busy || lost_ticket || fault_is_ours) {
+  const bool refused = !reply.status.ok() && absl::IsInvalidArgument(status);
+  if (refused) {
+    refused_ = status;
+    refusals_.push_back({number, now_ns - sent.at_ns, reply.load_us});
+  } else if (status.ok() || busy || lost_ticket) {
     hosts_.finder.on_reply(plan.to, now_ns - sent.at_ns, reply.load_us);
   } else if (absl::IsDeadlineExceeded(status) && !reply.from_peer) {
     hosts_.finder.on_late(plan.to, now_ns - sent.at_ns);
@@ -111,7 +128,6 @@ MixActions RemoteCall::handle(MixCall& call, uint32_t number, const peers::Reply
     send(plan, true);
     return {};
   }
-  if (fault_is_ours) refused_ = status;
   return call.on_failure(number, busy ? Failure::busy : Failure::gone, now_ns);
 }
 

@@ -49,6 +49,7 @@ class RemoteCall {
   ~RemoteCall();
 
   // Returns when the call is done. An error is the last host's that found fault with the message itself.
+  // Where another took what a host refused, the fault was that host's: a failure of it.
   Status run(MixCall& call, const MixActions& first);
 
   struct Counts {
@@ -60,6 +61,11 @@ class RemoteCall {
 
  private:
   class Inbox;
+  struct Refusal {
+    uint32_t send;
+    int64_t latency_ns;
+    uint32_t load_us;
+  };
   struct Sent {
     peers::CallId id;
     int64_t at_ns = 0;
@@ -70,6 +76,7 @@ class RemoteCall {
   void apply(const MixCall& call, const MixActions& actions);
   void send(const MixSend& plan, bool again);
   MixActions handle(MixCall& call, uint32_t number, const peers::Reply& reply);
+  void judge_refusals(const MixCall& call) const;
 
   Hosts hosts_;
   RemoteCallSettings settings_;
@@ -78,6 +85,7 @@ class RemoteCall {
       inbox_;               // shared with calls under way: their replies may come when nobody waits any more
   std::vector<Sent> sent_;  // by number of the send
   Status refused_;
+  std::vector<Refusal> refusals_;
   Counts counts_;
 };
 

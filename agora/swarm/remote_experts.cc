@@ -268,7 +268,10 @@ Status RemoteExperts::State::mix_backward(moe::Ticket ticket, tensor::View<const
     report.gradients_lost += choices_lost(forward->pieces, call.arrived());
     for (const uint32_t send : call.summands()) touched.emplace(call.send(send).to, call.send(send).at);
   }
-  AGORA_RETURN_IF_ERROR(refused);
+  if (!refused.ok() && call.summands().empty()) {  // as in mix()
+    release(*forward);
+    return refused;
+  }
   backward.sum(call, dx, dweights);
   return absl::OkStatus();
 }

@@ -67,6 +67,8 @@ class RemoteExperts final : public moe::Experts {
 
   StatusOr<moe::MixResult> mix(LayerId layer, moe::View<const float> x, const moe::Route& route,
                                moe::Keep keep, moe::Deadline deadline, moe::View<float> y) override;
+  // What one host refuses another may take, or it is lost, which is data. InvalidArgument of hosts: none took
+  // any of it; the ticket is used up then too.
   Status mix_backward(moe::Ticket ticket, moe::View<const float> dy, moe::Deadline deadline,
                       moe::View<float> dx, std::span<float> dweights) override;
   void release(moe::Ticket ticket) override;

@@ -1,10 +1,12 @@
 // A mixture over hosts that come, go and forget: what the gate gets must not show it.
 #include <algorithm>
+#include <atomic>
 #include <bit>
 #include <cmath>
 #include <thread>
 
 #include "agora/kernels/table.h"
+#include "agora/swarm/wire/method.h"
 #include <gtest/gtest.h>
 
 #include "tests/conformance/experts_suite.h"
@@ -152,6 +154,88 @@ TEST_P(RemoteFaults, BackwardGoesOnWithAnotherHost) {
 
 INSTANTIATE_TEST_SUITE_P(Over, RemoteFaults, testing::Values(MakeTransport{}, MakeTransport{start_grpc_peer}),
                          [](const auto& info) { return info.param ? "grpc" : "loopback"; });
+
+// A host that finds fault with every gradient. All else is as it should be.
+class RefusesGradients final : public peers::Transport {
+ public:
+  RefusesGradients(std::unique_ptr<peers::Transport> inner, std::atomic<int>& refused)
+      : inner_(std::move(inner)), refused_(refused) {}
+  const peers::PeerId& self() const override { return inner_->self(); }
+  const peers::Endpoint& endpoint() const override { return inner_->endpoint(); }
+  using Transport::call;
+  peers::CallId call(const peers::CallSettings& settings, peers::Payload payload,
+                     peers::CallEvents events) override {
+    return inner_->call(settings, std::move(payload), std::move(events));
+  }
+  void cancel(peers::CallId call) override { inner_->cancel(call); }
+  void serve(peers::Method method, peers::CallHandler handler) override {
+    if (method != swarm::kMixBackward) return inner_->serve(method, std::move(handler));
+    inner_->serve(method, [&refused = refused_](const std::shared_ptr<peers::IncomingCall>& call) {
+      ++refused;
+      call->reply(absl::InvalidArgumentError("no"));
+    });
+  }
+  void stop() override { inner_->stop(); }
+  peers::TransportCounters counters() const override { return inner_->counters(); }
+
+ private:
+  std::unique_ptr<peers::Transport> inner_;
+  std::atomic<int>& refused_;
+};
+
+TEST(RemoteRefusals, OneHostThatRefusesGradientsStopsNothingAndIsLeftAlone) {
+  base::ThreadLoop loop("refusals");
+  const auto network = std::make_shared<peers::LoopbackNetwork>(loop);
+  std::atomic<int> refused = 0;
+  uint16_t port = 0;
+  HostsInProcess whole(spec(), hosts(kEachByTwo));
+  HostsInProcess torn(spec(), hosts(kEachByTwo, [&](const peers::Identity& identity) {
+                        std::unique_ptr<peers::Transport> transport =
+                            std::make_unique<peers::LoopbackTransport>(network, identity.id(),
+                                                                       peers::Endpoint{"loop", ++port});
+                        if (port > 1) return transport;
+                        transport = std::make_unique<RefusesGradients>(std::move(transport), refused);
+                        return transport;
+                      }));
+  moe::Experts& expected = whole.gate(training());
+  swarm::RemoteExperts& gate = torn.gate(training());
+  Rng rng(5);
+  const Batch batch = random_batch(rng, kShape, 20, 3);
+  constexpr int kLayers = 10;  // as deep models have: forwards, then as many backwards
+  std::vector<Mixed> a, b;
+  for (int i = 0; i < kLayers; ++i) {
+    a.push_back(mix(expected, kLayer, batch, Keep::for_backward));
+    b.push_back(mix(gate, kLayer, batch, Keep::for_backward));
+  }
+  for (int i = 0; i < kLayers; ++i) {
+    const Gradients ga = mix_backward(expected, a[i].result.ticket, batch, a[i].y);
+    const Gradients gb = mix_backward(gate, b[i].result.ticket, batch, a[i].y);
+    ASSERT_TRUE(gb.status.ok()) << gb.status;
+    for (int64_t k = 0; k < ga.dx.size(); ++k) EXPECT_NEAR(ga.dx.data()[k], gb.dx.data()[k], 1e-4);
+  }
+  EXPECT_EQ(gate.take_report().gradients_lost, 0u);
+  EXPECT_GT(refused, 0);
+  EXPECT_LT(refused, kLayers) << "others took what it refused: it is asked no more for a while";
+}
+
+TEST(RemoteRefusals, WhatEveryHostRefusesIsAtFaultItself) {
+  base::ThreadLoop loop("refusals");
+  const auto network = std::make_shared<peers::LoopbackNetwork>(loop);
+  std::atomic<int> refused = 0;
+  uint16_t port = 0;
+  HostsInProcess swarm(spec(), hosts(kEachByTwo, [&](const peers::Identity& identity) {
+                         return std::make_unique<RefusesGradients>(
+                             std::make_unique<peers::LoopbackTransport>(network, identity.id(),
+                                                                        peers::Endpoint{"loop", ++port}),
+                             refused);
+                       }));
+  swarm::RemoteExperts& gate = swarm.gate(training());
+  Rng rng(5);
+  const Batch batch = random_batch(rng, kShape, 20, 3);
+  const Mixed mixed = mix(gate, kLayer, batch, Keep::for_backward);
+  EXPECT_EQ(mix_backward(gate, mixed.result.ticket, batch, mixed.y).status.code(),
+            absl::StatusCode::kInvalidArgument);
+}
 
 TEST(RemoteTickets, WhatAHostForgotIsSentAgain) {
   HostsConfig forgetful = hosts(contiguous(6, 2));
