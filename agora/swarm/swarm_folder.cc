@@ -3,7 +3,9 @@
 #include <algorithm>
 
 #include "absl/strings/str_cat.h"
+#include "agora/base/text.h"
 #include "agora/swarm/host/snapshot.h"
+#include "agora/swarm/peer_state.h"
 #include "agora/weights/atomic_file.h"
 #include "agora/weights/strict_json.h"
 #include <nlohmann/json.hpp>
@@ -20,6 +22,23 @@ Json json_of(const TrunkVersion& version) {
       {"round", version.round}, {"contributors", version.contributors}, {"decider", version.decider.text()}};
 }
 
+// A layer's or an expert's number; what the specification has room for its reader sees to.
+StatusOr<int32_t> number_of(const nlohmann::json& object, const char* key) {
+  const nlohmann::json& value = object.at(key);
+  if (value.is_number_unsigned() && value.get<uint64_t>() < uint64_t{kExpertNumberMax}) {
+    return value.get<int32_t>();
+  }
+  return absl::InvalidArgumentError(absl::StrCat("expected \"", key, "\" to be a number from 0 to ",
+                                                 kExpertNumberMax - 1, ", found ",
+                                                 value.dump().substr(0, 80)));
+}
+
+StatusOr<ExpertName> name_in(const nlohmann::json& object) {
+  AGORA_ASSIGN_OR_RETURN(const int32_t layer, number_of(object, "layer"));
+  AGORA_ASSIGN_OR_RETURN(const int32_t expert, number_of(object, "expert"));
+  return ExpertName{LayerId(layer), ExpertId(expert)};
+}
+
 // Throws nlohmann's exceptions where a key is absent or of another type; the caller turns them into a Status.
 StatusOr<Manifest> parse_manifest(const nlohmann::json& json) {
   Manifest manifest;
@@ -32,17 +51,21 @@ StatusOr<Manifest> parse_manifest(const nlohmann::json& json) {
                          peers::parse_peer_id(trunk.at("decider").get<std::string>()));
   for (const nlohmann::json& e : json.at("experts")) {
     ManifestExpert expert;
-    expert.name = {LayerId(e.at("layer").get<int32_t>()), ExpertId(e.at("expert").get<int32_t>())};
+    AGORA_ASSIGN_OR_RETURN(expert.name, name_in(e));
     e.at("epoch").get_to(expert.epoch);
     e.at("version").get_to(expert.version);
     e.at("sha256").get_to(expert.sha256);
-    expert.saved_as = ExpertId(e.value("saved_as", expert.name.expert.value));
+    expert.saved_as = expert.name.expert;
+    if (e.contains("saved_as")) {
+      AGORA_ASSIGN_OR_RETURN(const int32_t saved_as, number_of(e, "saved_as"));
+      expert.saved_as = ExpertId(saved_as);
+    }
     manifest.experts.push_back(std::move(expert));
   }
   std::ranges::sort(manifest.experts, {}, &ManifestExpert::name);
   for (const nlohmann::json& e : json.value("retired", nlohmann::json::array())) {
-    manifest.retired.push_back(
-        {LayerId(e.at("layer").get<int32_t>()), ExpertId(e.at("expert").get<int32_t>())});
+    AGORA_ASSIGN_OR_RETURN(const ExpertName retired, name_in(e));
+    manifest.retired.push_back(retired);
   }
   for (const auto& [trainer, cursor] : json.at("data_cursors").items()) {
     manifest.cursors[trainer] = {cursor.at(0).get<uint64_t>(), cursor.at(1).get<uint64_t>()};
@@ -92,7 +115,9 @@ StatusOr<Manifest> read_manifest(const std::string& dir) {
   AGORA_ASSIGN_OR_RETURN(const std::string text, weights::read_file(file, kManifestBytesMax));
   AGORA_ASSIGN_OR_RETURN(const nlohmann::json json, weights::parse_json(text, file));
   try {
-    return parse_manifest(json);
+    StatusOr<Manifest> manifest = parse_manifest(json);
+    if (!manifest.ok()) return base::about(file, manifest.status());
+    return manifest;
   } catch (const nlohmann::json::exception& error) {
     return absl::InvalidArgumentError(
         absl::StrCat(file, ": expected a manifest that agora wrote, found ", error.what()));
