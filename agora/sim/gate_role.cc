@@ -41,7 +41,7 @@ GateRole::GateRole(Process& process, const swarm::SwarmSpec& spec, const GateSet
     : process_(process),
       spec_(spec),
       settings_(settings),
-      finder_(*process.loop, *process.directory, process.rng.fork("finder")),
+      finder_(*process.loop, *process.directory, spec, process.rng.fork("finder")),
       seen_training_(std::make_unique<Seen>()),
       seen_interactive_(std::make_unique<Seen>()),
       training_(*process.loop, *process.transport, finder_, spec,
@@ -175,6 +175,7 @@ void GateRole::send_gradient(Rng& rng, Question& question, moe::Ticket ticket) {
   ++counters_.gradients;
   GradientFact fact;
   fact.question = question.number;
+  fact.sent_ns = process_.loop->world_now_ns();
   fact.status = training_.mix_backward(ticket, question.y.view(),
                                        moe::Deadline{process_.loop->now_ns() + settings_.deadline_ns},
                                        dx.view(), dweights);

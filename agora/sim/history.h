@@ -51,6 +51,7 @@ struct AnswerFact : PeerFact {
 // A gate's gradient has gone to the hosts, or not.
 struct GradientFact : PeerFact {
   uint64_t question = 0;
+  int64_t sent_ns = 0;  // by the world's clock
   Status status;
   uint64_t lost = 0;  // choices whose gradient nobody answered
 };

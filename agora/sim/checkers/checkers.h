@@ -32,7 +32,7 @@ class Checkers {
   std::vector<std::unique_ptr<Checker>> checkers_;
 };
 
-// InvalidArgument: the scenario's calm is shorter than it takes to settle, so nothing would be judged in calm.
+// InvalidArgument: the scenario's calm is shorter than it takes to settle: nothing would be judged in it.
 Status long_enough(const Scenario& scenario);
 
 // What was expected, what came, and when: a few lines.

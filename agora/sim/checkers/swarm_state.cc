@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <set>
+#include <utility>
 
 namespace agora::sim {
 
@@ -86,20 +87,20 @@ void ViewsConverge::look(World& world) {
 }
 
 void ViewsConverge::judge_freshness(World& world, Peer& viewer) {
-  const Life life(viewer.number(), viewer.life());
-  std::map<std::pair<Life, peers::PeerId>, uint64_t> fresh;
+  Viewer& known = viewers_[viewer.number()];
+  if (std::exchange(known.life, viewer.life()) != viewer.life()) known.sequence.clear();
+  std::map<peers::PeerId, uint64_t> fresh;
   for (const auto& record : viewer.process().directory->records()) {
-    const std::pair at(life, record->peer);
-    fresh[at] = record->sequence;
-    const auto before = sequence_.find(at);
-    if (before == sequence_.end() || record->sequence >= before->second) continue;
+    fresh[record->peer] = record->sequence;
+    const auto before = known.sequence.find(record->peer);
+    if (before == known.sequence.end() || record->sequence >= before->second) continue;
     violated(
         world.now_ns(),
         concat("peer ", viewer.number(), " to keep record ", before->second, " of ", record->peer.brief()),
         concat("it took record ", record->sequence));
   }
-  std::erase_if(sequence_, [&](const auto& known) { return known.first.first.first == viewer.number(); });
-  sequence_.merge(fresh);
+  if (world.peers().size() <= kAllRememberedMax) fresh.merge(known.sequence);
+  known.sequence = std::move(fresh);
 }
 
 void ViewsConverge::judge_settled(World& world) {
@@ -134,12 +135,8 @@ void ViewsConverge::judge_settled(World& world) {
 // ---- waiting
 
 void NothingWaits::on_answer(const AnswerFact& fact) {
-  const int64_t took_ns = fact.at_ns - fact.asked_ns;
   const std::string question = concat("gate ", fact.peer, " question ", fact.question);
-  if (took_ns > deadline_ns_ + kGraceNs) {
-    violated(fact.at_ns, concat(question, " to end within ", deadline_ns_ / kMillisecondNs, " ms"),
-             concat(took_ns / kMillisecondNs, " ms"));
-  }
+  judge_time(question, fact, fact.asked_ns);
   if (!settled(fact.asked_ns)) return;
   if (!fact.status.ok()) {
     violated(fact.at_ns, concat(question, " to be answered in calm"), fact.status.ToString());
@@ -150,10 +147,18 @@ void NothingWaits::on_answer(const AnswerFact& fact) {
 }
 
 void NothingWaits::on_gradient(const GradientFact& fact) {
-  if ((fact.status.ok() && fact.lost == 0) || !settled(fact.at_ns - deadline_ns_)) return;
-  violated(fact.at_ns,
-           concat("gate ", fact.peer, " question ", fact.question, " to bring its gradient in calm"),
+  const std::string question = concat("gate ", fact.peer, " question ", fact.question);
+  judge_time(question + "'s gradient", fact, fact.sent_ns);
+  if ((fact.status.ok() && fact.lost == 0) || !settled(fact.sent_ns)) return;
+  violated(fact.at_ns, concat(question, " to bring its gradient in calm"),
            concat(fact.status.ToString(), ", ", fact.lost, " choices lost"));
+}
+
+void NothingWaits::judge_time(const std::string& what, const PeerFact& ended, int64_t began_ns) {
+  const int64_t took_ns = ended.at_ns - began_ns;
+  if (took_ns <= deadline_ns_ + kGraceNs) return;
+  violated(ended.at_ns, concat(what, " to end within ", deadline_ns_ / kMillisecondNs, " ms"),
+           concat(took_ns / kMillisecondNs, " ms"));
 }
 
 // ---- limits
@@ -177,7 +182,8 @@ void QueuesBounded::look(World& world) {
 }
 
 void MemoryBounded::look(World& world) {
-  const size_t now = mallinfo2().uordblks;
+  const auto heap = mallinfo2();
+  const size_t now = heap.uordblks + heap.hblkhd;  // what is large is mapped by itself
   if (at_first_ == 0) at_first_ = now;
   const size_t bytes = now < at_first_ ? 0 : (now - at_first_) / world.peers().size();
   if (bytes <= kBytesPerPeerMax) return;

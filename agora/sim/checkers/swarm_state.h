@@ -45,7 +45,7 @@ class LeadersAgree final : public Checker {
 };
 
 // In calm everybody sees everybody, and nobody who is dead; and nobody ever sees an older record after a
-// fresher one.
+// fresher one, though the peer had gone in between.
 class ViewsConverge final : public Checker {
  public:
   explicit ViewsConverge(Verdict& verdict) : Checker("views converge", verdict) {}
@@ -56,12 +56,18 @@ class ViewsConverge final : public Checker {
   void judge_freshness(World& world, Peer& viewer);
   void judge_settled(World& world);
 
-  using Life = std::pair<PeerNumber, uint32_t>;
-  std::map<std::pair<Life, peers::PeerId>, uint64_t> sequence_;  // of the last record that it had of a peer
-  std::map<PeerNumber, int64_t> ended_ns_;                       // of the dead: when
+  // Up to so many peers no view forgets one for want of room: who went is remembered by its tombstone.
+  static constexpr size_t kAllRememberedMax = 256;
+
+  struct Viewer {
+    uint32_t life = 0;
+    std::map<peers::PeerId, uint64_t> sequence;  // of the last record that it had of a peer
+  };
+  std::map<PeerNumber, Viewer> viewers_;
+  std::map<PeerNumber, int64_t> ended_ns_;  // of the dead: when
 };
 
-// A question ends by its deadline; in calm each is answered whole.
+// A question ends by its deadline, its gradient by its own; in calm each is answered whole.
 class NothingWaits final : public Checker {
  public:
   NothingWaits(int64_t deadline_ns, Verdict& verdict)
@@ -72,6 +78,8 @@ class NothingWaits final : public Checker {
 
  private:
   static constexpr int64_t kGraceNs = 2 * kSecondNs;  // a retry's last pause, and the way home
+
+  void judge_time(const std::string& what, const PeerFact& ended, int64_t began_ns);
 
   const int64_t deadline_ns_;
 };

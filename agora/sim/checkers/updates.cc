@@ -27,9 +27,7 @@ void LossWindowKept::on_life(const LifeFact& fact) {
   if (fact.kind != LifeFact::Kind::left && fact.kind != LifeFact::Kind::crashed) return;
   for (auto& [expert, leader] : leaders_) {
     if (leader.peer != fact.peer || leader.end != End::leads) continue;
-    leader.end = fact.kind == LifeFact::Kind::left ? End::left : End::crashed;
-    leader.end_ns = fact.at_ns;
-    if (const Line* line = lines_.of(fact.peer, expert)) leader.line = *line;
+    end(expert, leader, fact.kind == LifeFact::Kind::left ? End::left : End::crashed, fact.at_ns);
   }
   for (auto& [expert, rivals] : rivals_) {
     std::erase_if(rivals, [&](const Leader& rival) { return rival.peer == fact.peer; });
@@ -50,15 +48,24 @@ void LossWindowKept::on_role(const RoleFact& fact) {
     }
     leaders_[fact.expert] = now;
     rivals_.erase(fact.expert);
-  } else if (fact.kind == RoleFact::Kind::followed) {
+  } else if (fact.kind == RoleFact::Kind::followed || fact.kind == RoleFact::Kind::dropped) {
     std::vector<Leader>& rivals = rivals_[fact.expert];
     std::erase_if(rivals, [&](const Leader& rival) { return rival.peer == fact.peer; });
-    if (!leads || rivals.empty()) return;
-    known->second = rivals.front();
-    rivals.erase(rivals.begin());
-  } else if (fact.kind == RoleFact::Kind::dropped && leads && known->second.end == End::leads) {
-    known->second.end = End::dropped;
+    if (!leads) return;
+    if (!rivals.empty()) {
+      known->second = rivals.front();
+      rivals.erase(rivals.begin());
+    } else if (fact.kind == RoleFact::Kind::dropped && known->second.end == End::leads) {
+      end(fact.expert, known->second, End::left, fact.at_ns);
+    }
   }
+}
+
+// As far as others know from now on.
+void LossWindowKept::end(swarm::ExpertName expert, Leader& leader, End how, int64_t at_ns) const {
+  leader.end = how;
+  leader.end_ns = at_ns;
+  if (const Line* line = lines_.of(leader.peer, expert)) leader.line = *line;
 }
 
 // Of two that claim before they can have heard of each other, each succeeds who led before them.
@@ -69,14 +76,10 @@ void LossWindowKept::succeed(const RoleFact& fact, const Leader& last) {
   }
   judge(fact, last);
   Leader& before = before_[fact.expert] = last;
-  if (before.end != End::leads) return;
-  before.end = End::crashed;  // as far as later ones know: what it takes from now on is not for them
-  before.end_ns = fact.at_ns;
-  if (const Line* line = lines_.of(last.peer, fact.expert)) before.line = *line;
+  if (before.end == End::leads) end(fact.expert, before, End::crashed, fact.at_ns);
 }
 
 void LossWindowKept::judge(const RoleFact& fact, const Leader& before) {
-  if (before.end == End::dropped) return;
   const bool lives = before.end == End::leads;
   const Line* theirs = lives ? lines_.of(before.peer, fact.expert) : &before.line;
   const Line* ours = lines_.of(fact.peer, fact.expert);

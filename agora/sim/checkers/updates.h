@@ -31,7 +31,7 @@ class UpdatesAppliedOnce final : public Checker {
 };
 
 // Where messages arrive in time: who leads after another has all that it took until loss_window before it
-// died, and everything if it lives or left: then it was asked to. Where one that lives may be taken for dead
+// died, and everything if it lives, or left the swarm or the expert: then it was asked to. Where one that lives may be taken for dead
 // (doubted), it counts as that.
 //
 // What died is kept by those who followed: it is judged where at least one of them was a replica a window
@@ -49,7 +49,7 @@ class LossWindowKept final : public Checker {
   void on_role(const RoleFact& fact) override;
 
  private:
-  enum class End : uint8_t { leads, left, crashed, dropped };
+  enum class End : uint8_t { leads, left, crashed };  // left: the swarm, or this expert only
   struct Leader {
     PeerNumber peer = 0;
     uint32_t epoch = 0;
@@ -58,6 +58,7 @@ class LossWindowKept final : public Checker {
     int64_t end_ns = 0;
     Line line{{}};  // at its end
   };
+  void end(swarm::ExpertName expert, Leader& leader, End how, int64_t at_ns) const;
   void succeed(const RoleFact& fact, const Leader& last);
   void judge(const RoleFact& fact, const Leader& before);
   bool followed_since(swarm::ExpertName expert, PeerNumber leader, int64_t since_ns) const;

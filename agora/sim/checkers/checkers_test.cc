@@ -1,0 +1,101 @@
+#include "agora/sim/checkers/checkers.h"
+
+#include <malloc.h>
+
+#include <memory>
+
+#include "agora/sim/checkers/swarm_state.h"
+#include "agora/sim/checkers/updates.h"
+#include <gtest/gtest.h>
+
+namespace agora::sim {
+namespace {
+
+TEST(Checkers, NeedACalmInWhichTheyJudge) {
+  Scenario scenario;
+  scenario.deadline_s = 10;
+  scenario.calm_s = 69;
+  EXPECT_TRUE(absl::IsInvalidArgument(long_enough(scenario)));
+  scenario.calm_s = 70;
+  EXPECT_TRUE(long_enough(scenario).ok());
+}
+
+// Peer 1 leads and takes an update, peer 2 follows.
+class LossWindowKeptTest : public testing::Test {
+ protected:
+  static constexpr swarm::ExpertName kExpert{LayerId{0}, ExpertId{3}};
+
+  LossWindowKeptTest() {
+    role(0, 1, RoleFact::Kind::adopted, 1);
+    role(0, 1, RoleFact::Kind::led, 1);
+    role(0, 2, RoleFact::Kind::adopted, 1);
+    UpdateFact update;
+    update.at_ns = 20 * kSecondNs;
+    update.peer = 1;
+    update.expert = kExpert;
+    update.key.step = 1;
+    update.taken = true;
+    tell(&History::on_update, update);
+  }
+  void role(int64_t at_s, PeerNumber peer, RoleFact::Kind kind, uint32_t epoch) {
+    RoleFact fact;
+    fact.at_ns = at_s * kSecondNs;
+    fact.peer = peer;
+    fact.kind = kind;
+    fact.expert = kExpert;
+    fact.epoch = epoch;
+    tell(&History::on_role, fact);
+  }
+  template <class Fact>
+  void tell(void (History::*how)(const Fact&), const Fact& fact) {
+    (checker.*how)(fact);
+    (lines.*how)(fact);
+  }
+
+  Lines lines;
+  Verdict verdict;
+  LossWindowKept checker{lines, 10 * kSecondNs, false, verdict};
+};
+
+TEST_F(LossWindowKeptTest, ALeaderThatLetsGoHasHandedOver) {
+  role(40, 1, RoleFact::Kind::dropped, 1);
+  EXPECT_TRUE(verdict.ok());
+  role(42, 2, RoleFact::Kind::led, 2);
+  EXPECT_EQ(verdict.count(), 1u);
+}
+
+TEST_F(LossWindowKeptTest, AFollowerMayLetGo) {
+  role(40, 2, RoleFact::Kind::dropped, 1);
+  role(42, 2, RoleFact::Kind::adopted, 1);
+  EXPECT_TRUE(verdict.ok());
+}
+
+TEST(NothingWaits, AGradientEndsByItsDeadline) {
+  Verdict verdict;
+  NothingWaits checker(10 * kSecondNs, verdict);
+  GradientFact fact;
+  fact.sent_ns = 100 * kSecondNs;
+  fact.at_ns = 111 * kSecondNs;
+  checker.on_gradient(fact);
+  EXPECT_TRUE(verdict.ok());
+  fact.at_ns = 113 * kSecondNs;
+  checker.on_gradient(fact);
+  EXPECT_EQ(verdict.count(), 1u);
+}
+
+TEST(MemoryBounded, CountsWhatIsMappedByItself) {
+  if (mallinfo2().uordblks == 0) GTEST_SKIP() << "another allocator, as sanitizers have";
+  History silent;
+  World world({.spec = small_spec(1, 4, 1)}, silent);
+  world.add_host({});
+  Verdict verdict;
+  MemoryBounded checker(verdict);
+  checker.look(world);
+  EXPECT_TRUE(verdict.ok());
+  const std::vector<char> large(size_t{64} << 20, 1);
+  checker.look(world);
+  EXPECT_EQ(verdict.count(), 1u) << large.size();
+}
+
+}  // namespace
+}  // namespace agora::sim
