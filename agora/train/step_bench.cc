@@ -6,7 +6,6 @@
 namespace agora::train {
 namespace {
 
-constexpr int64_t kWarmSteps = 5;
 constexpr int64_t kStepsMin = 10;
 
 constexpr uint32_t kRuleOf = 4;  // three of four tokens follow the rule

@@ -25,6 +25,10 @@ struct TrainState {
 
 // Steps that a process takes before plan_steps() may look at their rate.
 constexpr int64_t kStepsBeforePlan = 25;
+// Of these, not counted when the rate is measured: caches and pages are cold.
+constexpr int64_t kWarmSteps = 5;
+// Of the planned time; validation and saving take the rest.
+constexpr double kShareForTraining = 0.93;
 
 // The learning rate of the step after the last one. Without a plan: still warming up.
 float next_rate(const TrainState& state);

@@ -22,16 +22,14 @@ namespace fs = std::filesystem;
 using Json = nlohmann::ordered_json;
 
 constexpr double kNs = 1e-9;
-constexpr int64_t kWarmSteps = 5;  // not counted when the rate is measured: caches and pages are cold
-constexpr double kShareForTraining = 0.93;  // of the planned time; validation and saving take the rest
 
 // Names of files and folders are any bytes: what is not UTF-8 is replaced.
 void print_line(const Json& line) {
   std::cout << line.dump(-1, ' ', false, Json::error_handler_t::replace) << std::endl;
 }
 
-// options.out, or the first of runs/NAME, runs/NAME-2, ... that is not there yet.
-StatusOr<std::string> new_folder(const train::TrainOptions& options) {
+// Where a run of its own may be saved.
+StatusOr<std::string> free_folder(const train::TrainOptions& options) {
   if (!options.out.empty()) {
     if (fs::exists(options.out + "/training_state.json")) {
       return absl::InvalidArgumentError(absl::StrCat("--out ", options.out,
@@ -44,11 +42,8 @@ StatusOr<std::string> new_folder(const train::TrainOptions& options) {
                                                      ": expected nothing there, or an empty folder; the run "
                                                      "would replace what was found: name another"));
     }
-    return options.out;
   }
-  std::string dir = absl::StrCat("runs/", options.name);
-  for (int n = 2; fs::exists(dir); ++n) dir = absl::StrCat("runs/", options.name, "-", n);
-  return dir;
+  return new_folder(options);
 }
 
 class RunLoop {
@@ -90,7 +85,7 @@ class RunLoop {
     count(report, seconds);
     if (trainer_.needs_plan()) {
       const double left = trainer_.state().options.minutes * 60 - trainer_.state().seconds;
-      trainer_.plan_steps(left * kShareForTraining, step_seconds_ / static_cast<double>(steps_timed_));
+      trainer_.plan_steps(left * train::kShareForTraining, step_seconds_ / static_cast<double>(steps_timed_));
     }
     const train::TrainOptions& options = trainer_.state().options;
     if (report.step % options.validate_every == 0) {
@@ -103,7 +98,7 @@ class RunLoop {
   }
 
   void count(const train::StepReport& report, double seconds) {
-    if (report.step <= steps_at_start_ + kWarmSteps) return;
+    if (report.step <= steps_at_start_ + train::kWarmSteps) return;
     step_seconds_ += seconds;
     ++steps_timed_;
     rows_ += report.rows;
@@ -120,7 +115,7 @@ class RunLoop {
       progress.rows_per_second = static_cast<double>(rows_) / step_seconds_;
       if (trainer_.steps() > 0) {
         progress.seconds_left = static_cast<double>(trainer_.steps() - report.step) * step_seconds_ /
-                                static_cast<double>(steps_timed_) / kShareForTraining;
+                                static_cast<double>(steps_timed_) / train::kShareForTraining;
       }
     }
     if (!view_.json) return progress_.show(progress);
@@ -217,11 +212,18 @@ StatusOr<RunResult> run(train::Trainer& trainer, train::Task& task, const std::s
 
 }  // namespace
 
+std::string new_folder(const train::TrainOptions& options) {
+  if (!options.out.empty()) return options.out;
+  std::string dir = absl::StrCat("runs/", options.name);
+  for (int n = 2; fs::exists(dir); ++n) dir = absl::StrCat("runs/", options.name, "-", n);
+  return dir;
+}
+
 StatusOr<RunResult> start_run(train::TrainOptions options, Machine& machine, train::Task& task,
                               const RunView& view, const Interrupt& interrupt) {
   AGORA_ASSIGN_OR_RETURN(model::ModelConfig config, train::config_of(options));
   AGORA_ASSIGN_OR_RETURN(const kernels::Compute compute, machine.compute(options.precision));
-  AGORA_ASSIGN_OR_RETURN(const std::string dir, new_folder(options));
+  AGORA_ASSIGN_OR_RETURN(const std::string dir, free_folder(options));
   config = task.shape(config);
   AGORA_ASSIGN_OR_RETURN(model::LocalModel model, model::make_model(config, compute, tensor::Train::yes,
                                                                     Rng(options.seed).fork("weights")));

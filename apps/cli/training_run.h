@@ -32,6 +32,9 @@ struct RunResult {
   double rows_per_second = 0;
 };
 
+// options.out, or the first of runs/NAME, runs/NAME-2, ... that is not there yet.
+std::string new_folder(const train::TrainOptions& options);
+
 // Trains from the first step. The folder is options.out, where nothing may be yet, or a new one under runs/.
 StatusOr<RunResult> start_run(train::TrainOptions options, Machine& machine, train::Task& task,
                               const RunView& view, const Interrupt& interrupt);

@@ -22,9 +22,7 @@ namespace agora::cli {
 namespace {
 
 constexpr double kNs = 1e-9;
-constexpr double kShareForTraining = 0.93;  // of the planned time; validation takes the rest
 constexpr char kInt8[] = "int8";
-constexpr int64_t kWarmSteps = 5;                  // not counted when the rate is measured
 constexpr int64_t kKeepNs = 30 * base::kSecondNs;  // between two times that it writes down where it is
 constexpr size_t kSwarmDigits = 16;                // of its id, in a file name
 
@@ -81,10 +79,11 @@ class TrainerLoop {
     failures_.succeeded();
     const double seconds = static_cast<double>(clock_.now_ns() - begin_ns) * kNs;
     trainer_.add_seconds(seconds);
-    if (++steps_ > kWarmSteps) seconds_ += seconds;
+    if (++steps_ > train::kWarmSteps) seconds_ += seconds;
     if (trainer_.needs_plan()) {
       const double left = trainer_.state().options.minutes * 60 - trainer_.state().seconds;
-      trainer_.plan_steps(left * kShareForTraining, seconds_ / static_cast<double>(steps_ - kWarmSteps));
+      trainer_.plan_steps(left * train::kShareForTraining,
+                          seconds_ / static_cast<double>(steps_ - train::kWarmSteps));
     }
     {
       base::MutexLock lock(mutex_);
@@ -120,9 +119,9 @@ class TrainerLoop {
                                 .loss_validation = loss_validation_,
                                 .rows_per_second = report.rows_per_s,
                                 .max_violation = report.max_violation};
-      if (steps > 0 && steps_ > kWarmSteps) {
+      if (steps > 0 && steps_ > train::kWarmSteps) {
         progress.seconds_left = static_cast<double>(steps - report.step) * seconds_ /
-                                static_cast<double>(steps_ - kWarmSteps) / kShareForTraining;
+                                static_cast<double>(steps_ - train::kWarmSteps) / train::kShareForTraining;
       }
       return progress_.show(progress);
     }

@@ -32,14 +32,6 @@ constexpr int64_t kSaveAgainNs = 5 * base::kSecondNs;
 constexpr int64_t kTrainersEndNs = 20 * base::kSecondNs;
 constexpr int64_t kHostsEndNs = 10 * base::kSecondNs;  // they have nobody to hand over to
 
-// options.out, or the first of runs/NAME, runs/NAME-2, ... that is not there yet.
-std::string new_folder(const train::TrainOptions& options) {
-  if (!options.out.empty()) return options.out;
-  std::string dir = absl::StrCat("runs/", options.name);
-  for (int n = 2; fs::exists(dir); ++n) dir = absl::StrCat("runs/", options.name, "-", n);
-  return dir;
-}
-
 // With two of them a step would end whenever either ends its own.
 Status check_trainers(const swarm::SwarmSpec& spec, int trainers) {
   if (spec.updates == swarm::UpdateMode::asynchronous || trainers <= 1) return absl::OkStatus();
