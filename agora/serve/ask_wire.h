@@ -6,7 +6,7 @@
 //
 // An answer may be continued by another server: the request then brings the tokens that came before, and
 // draws depend on nothing but the seed and a token's place, so the answer is the same as if one had given it.
-// kExplain: the request is a text, the reply JSON (see explain_wire in docs/wire.md). Any thread (values).
+// kExplain: the request is a text, the reply JSON (explain_swarm.h). Any thread (values).
 #pragma once
 
 #include <cstdint>

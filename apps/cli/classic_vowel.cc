@@ -5,6 +5,7 @@
 #include <filesystem>
 
 #include "absl/strings/str_cat.h"
+#include "agora/base/text.h"
 #include "agora/moe/classic/competitive.h"
 #include "agora/moe/classic/hierarchical.h"
 #include "agora/moe/classic/localised.h"
@@ -40,7 +41,7 @@ StatusOr<Examples> read_rows(const std::string& path) {
     for (int64_t i = 0; i < rows.width(); ++i) rows.x(n, i) = table.at(n, inputs[i]);
   }
   const Status status = classic::validate(rows);
-  if (!status.ok()) return absl::InvalidArgumentError(absl::StrCat(path, ": ", status.message()));
+  if (!status.ok()) return base::about(path, status);
   return rows;
 }
 

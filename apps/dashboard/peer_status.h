@@ -49,8 +49,8 @@ nlohmann::ordered_json status_json(const PeerStatus& status);
 std::string status_text(const PeerStatus& status);  // what is no UTF-8 in it is replaced
 nlohmann::ordered_json entry_json(const PeerEntry& entry);
 
-// InvalidArgument naming the key. What a peer holds is as decode_peer_state() gives it: ranges that ascend, of
-// numbers below swarm::kExpertNumberMax.
+// InvalidArgument naming the key. What a peer holds is as decode_peer_state() gives it: ranges that ascend,
+// of numbers below swarm::kExpertNumberMax.
 StatusOr<PeerStatus> read_status(std::string_view json);
 
 // Calls that a peer received or made; of those that it made, the ones that came to nothing.
