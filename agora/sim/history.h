@@ -1,7 +1,7 @@
 // What happened in a run, as the peers saw it: checkers listen, the report counts, nobody changes anything.
 //
 //   class AppliedOnce final : public History { void on_update(const UpdateFact& fact) override {...} };
-//   Histories all;   all.add(checker);   World world({.history = all, ...});
+//   Histories all;   all.add(checker);   World world({.seed = 7}, all);
 //
 // Facts are told at once, inside the event that made them, in the order of the world's time. They name peers
 // by number (PeerNumber): it stays when a peer restarts, its life counts on. All times are the world's. What
@@ -33,7 +33,7 @@ struct PeerFact {
 
 // A gate's question has its answer.
 struct AnswerFact : PeerFact {
-  uint64_t question = 0;  // counts the gate's questions; the trace number of its calls
+  uint64_t question = 0;  // counts the gate's questions
   bool training = false;
   Status status;         // of mix(); where it is not OK there is nothing else
   int64_t asked_ns = 0;  // when it was asked, by the world's clock
@@ -94,7 +94,7 @@ struct SnapshotFact : PeerFact {
 };
 
 struct LifeFact : PeerFact {
-  enum class Kind : uint8_t { started, left, crashed, frozen, thawed };
+  enum class Kind : uint8_t { started, left, crashed, frozen };
   Kind kind = Kind::started;
 };
 

@@ -1,6 +1,6 @@
 // A simulated host: production's Host and HostService over experts whose work takes virtual time.
 //
-//   world.add_host({.experts_max = 32, .times = {.row_ns = 20'000}});
+//   world.add_host({.options = {.experts_max = 32}, .times = {.row_ns = 20'000}});
 //
 // One thread, the world's.
 #pragma once

@@ -70,8 +70,6 @@ void Network::set_uplink(Place place, int64_t bytes_per_s) {
   places_[place.value].uplink_bytes_per_s = bytes_per_s;
 }
 
-void Network::set_extra_delay(Place place, int64_t ns) { places_[place.value].extra_delay_ns = ns; }
-
 int64_t Network::up_to(int64_t ns) {
   return ns <= 0 ? 0 : static_cast<int64_t>(rng_.next_u64() % (static_cast<uint64_t>(ns) + 1));
 }
@@ -86,7 +84,7 @@ int64_t Network::mean_latency_ns(Place from, Place to) const {
 int64_t Network::draw_latency(Place from, Place to) {
   int64_t ns = mean_latency_ns(from, to) + up_to(latency_.jitter_ns);
   for (int i = 1; i <= kTailMax && rng_.below(kTailOneIn) == 0; ++i) ns += latency_.jitter_ns << i;
-  return ns + places_[from.value].extra_delay_ns;
+  return ns;
 }
 
 int64_t Network::through_uplink(At& at, size_t bytes, int64_t leaves_ns) {

@@ -97,7 +97,6 @@ class Network {
   void mend_all() { cuts_.clear(); }
   bool is_cut(Place from, Place to) const;
   void set_uplink(Place place, int64_t bytes_per_s);  // 0: no limit
-  void set_extra_delay(Place place, int64_t ns);      // of all that it sends
   int64_t mean_latency_ns(Place from, Place to) const;
 
   const NetworkCounters& counters() const { return counters_; }
@@ -107,7 +106,6 @@ class Network {
   struct At {
     int64_t uplink_bytes_per_s = 0;
     int64_t uplink_free_ns = 0;
-    int64_t extra_delay_ns = 0;
     PlaceTraffic traffic;
   };
   struct Standing {

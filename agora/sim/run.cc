@@ -1,7 +1,6 @@
 #include "agora/sim/run.h"
 
 #include <algorithm>
-#include <map>
 #include <utility>
 
 #include "agora/base/check.h"
@@ -168,24 +167,8 @@ RunReport Run::go() {
   const auto seconds = static_cast<uint64_t>(std::max<int64_t>(1, report.ended_ns / kSecondNs));
   report.bytes_per_peer_mean = all / world.peers().size() / seconds;
   report.bytes_per_peer_max /= seconds;
-  count_experts(report);
+  report.experts = count_experts(world);
   return report;
-}
-
-void Run::count_experts(RunReport& report) const {
-  std::map<swarm::ExpertName, std::pair<int64_t, int64_t>> experts;  // leaders, replicas
-  for (Peer* peer : world_->hosts()) {
-    if (!peer->alive()) continue;
-    for (const auto& [name, held] : peer->host()->experts().held()) {
-      experts[name].first += held.role == swarm::Role::leader ? 1 : 0;
-      ++experts[name].second;
-    }
-  }
-  report.experts_wanted = scenario_.layers * scenario_.experts;
-  for (const auto& [name, count] : experts) {
-    report.experts_led += count.first == 1 ? 1 : 0;
-    report.experts_whole += count.second >= scenario_.replicas ? 1 : 0;
-  }
 }
 
 }  // namespace agora::sim

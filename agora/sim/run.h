@@ -5,8 +5,8 @@
 //   const RunReport report = run.go();
 //   print(run_text(report));               // the same bytes for the same scenario and seed, on any machine
 //
-// What happens first and last is the same in every run: hosts start one after the other, gates when experts
-// are led or the warm-up is over; then the Nemesis; then calm, in which everything must come right; then
+// What happens first and last is the same in every run: hosts start, and after the warm-up gates and
+// trainers; then the Nemesis; then calm, in which everything must come right; then
 // gates stop asking, and whoever still waits then waits for ever. One thread.
 #pragma once
 
@@ -34,8 +34,7 @@ struct RunReport {
   NetworkCounters network;
   uint64_t bytes_per_peer_mean = 0, bytes_per_peer_max = 0;  // sent and received, a second
   bool callers_left = false;                                 // somebody waits for ever
-  int64_t experts_led = 0, experts_whole = 0,
-          experts_wanted = 0;  // at the end: led, with all replicas, in all
+  ExpertCounts experts;                                      // at the end
 };
 
 class Run {
@@ -56,7 +55,6 @@ class Run {
 
  private:
   void pass(double seconds, bool calm);
-  void count_experts(RunReport& report) const;
 
   const Scenario scenario_;
   const uint64_t seed_;

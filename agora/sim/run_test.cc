@@ -51,7 +51,7 @@ TEST(SimRun, WithoutFaultsNothingIsLost) {
   EXPECT_EQ(report.totals.gradients_failed, 0u);
   EXPECT_EQ(report.totals.updates_doubled, 0u);
   EXPECT_EQ(report.totals.experts_lost, 0u);
-  EXPECT_EQ(report.experts_whole, report.experts_wanted);
+  EXPECT_EQ(report.experts.whole, report.experts.wanted);
   EXPECT_FALSE(report.callers_left);
   EXPECT_TRUE(report.kinds_on.empty());
 }

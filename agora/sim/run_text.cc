@@ -42,7 +42,7 @@ std::string swarm_text(const Scenario& s) {
 
 std::string experts_text(const RunReport& r) {
   return absl::StrFormat("%d of %d led, %d with all replicas; %d began anew, %d steps lost; %d leaderships",
-                         r.experts_led, r.experts_wanted, r.experts_whole, r.totals.experts_lost,
+                         r.experts.led, r.experts.wanted, r.experts.whole, r.totals.experts_lost,
                          r.totals.versions_lost, r.totals.leaders);
 }
 

@@ -32,6 +32,28 @@ int64_t LatencyHistogram::quantile_ns(double share) const {
   return 0;
 }
 
+ExpertCounts count_experts(World& world) {
+  struct Copies {
+    int64_t leaders = 0, replicas = 0;
+  };
+  std::map<swarm::ExpertName, Copies> experts;
+  for (Peer* peer : world.hosts()) {
+    if (!peer->alive()) continue;
+    for (const auto& [name, held] : peer->host()->experts().held()) {
+      Copies& copies = experts[name];
+      copies.leaders += held.role == swarm::Role::leader ? 1 : 0;
+      ++copies.replicas;
+    }
+  }
+  ExpertCounts counts{.wanted = world.spec().layers * world.spec().experts};
+  for (const auto& [name, copies] : experts) {
+    counts.led += copies.leaders == 1 ? 1 : 0;
+    counts.whole += copies.replicas >= world.spec().replicas ? 1 : 0;
+  }
+  counts.lost = std::max<int64_t>(0, counts.wanted - std::ssize(experts));
+  return counts;
+}
+
 void Tally::on_life(const LifeFact& fact) {
   totals_.crashes += fact.kind == LifeFact::Kind::crashed ? 1 : 0;
   totals_.starts += fact.kind == LifeFact::Kind::started ? 1 : 0;

@@ -63,6 +63,14 @@ struct Totals {
   uint64_t rounds = 0;                   // of averaging: the freshest trunk's
 };
 
+// Of the spec's experts, now.
+struct ExpertCounts {
+  int64_t wanted = 0;
+  int64_t led = 0, whole = 0;  // by one leader; with all replicas
+  int64_t lost = 0;            // held by nobody alive
+};
+ExpertCounts count_experts(World& world);
+
 class Tally final : public History {
  public:
   void on_life(const LifeFact& fact) override;

@@ -1,7 +1,6 @@
 #include "agora/sim/timeline.h"
 
 #include <algorithm>
-#include <map>
 
 #include "absl/strings/str_format.h"
 
@@ -33,30 +32,13 @@ void Timeline::on_answer(const AnswerFact& fact) {
 }
 
 void Timeline::look(World& world) {
-  struct Copies {
-    int64_t leaders = 0, replicas = 0;
-  };
-  Sample now{.at_ns = world.now_ns()};
-  std::map<swarm::ExpertName, Copies> experts;
-  for (Peer* peer : world.hosts()) {
-    if (!peer->alive()) continue;
-    ++now.hosts_alive;
-    for (const auto& [name, held] : peer->host()->experts().held()) {
-      Copies& copies = experts[name];
-      copies.leaders += held.role == swarm::Role::leader ? 1 : 0;
-      ++copies.replicas;
-    }
-  }
-  for (const auto& [name, copies] : experts) {
-    now.led += copies.leaders == 1 ? 1 : 0;
-    now.whole += copies.replicas >= world.spec().replicas ? 1 : 0;
-  }
-  experts_ = world.spec().layers * world.spec().experts;
-  now.lost = std::max<int64_t>(0, experts_ - std::ssize(experts));
+  Sample now{.at_ns = world.now_ns(), .experts = count_experts(world)};
+  now.hosts_alive = std::ranges::count_if(world.hosts(), [](Peer* peer) { return peer->alive(); });
+  experts_ = now.experts.wanted;
   now.bytes_per_s_most = busiest(world, now.at_ns - (samples_.empty() ? 0 : samples_.back().at_ns));
   samples_.push_back(now);
-  if (recovery_.led_ns < 0 && now.led >= experts_) recovery_.led_ns = now.at_ns - struck_ns_;
-  if (recovery_.whole_ns < 0 && now.whole >= experts_) recovery_.whole_ns = now.at_ns - struck_ns_;
+  if (recovery_.led_ns < 0 && now.experts.led >= experts_) recovery_.led_ns = now.at_ns - struck_ns_;
+  if (recovery_.whole_ns < 0 && now.experts.whole >= experts_) recovery_.whole_ns = now.at_ns - struck_ns_;
 }
 
 double Timeline::busiest(World& world, int64_t passed_ns) {
@@ -80,7 +62,7 @@ std::string timeline_text(const Timeline& timeline) {
   const Timeline::Recovery& since = timeline.recovery();
   int64_t lost = 0;
   for (const Timeline::Sample& sample : timeline.samples()) {
-    if (sample.at_ns >= timeline.marks().front().at_ns) lost = std::max(lost, sample.lost);
+    if (sample.at_ns >= timeline.marks().front().at_ns) lost = std::max(lost, sample.experts.lost);
   }
   return report_row(
       "recovery", absl::StrFormat("since the last fault: first whole answer %s, all led %s, all replicas %s; "

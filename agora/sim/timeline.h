@@ -28,8 +28,7 @@ class Timeline final : public History {
   struct Sample {
     int64_t at_ns = 0;
     int64_t hosts_alive = 0;
-    int64_t led = 0, whole = 0,
-            lost = 0;             // experts: with one leader, with all replicas, held by nobody alive
+    ExpertCounts experts;
     double bytes_per_s_most = 0;  // of one peer, sent and received, since the last sample
   };
   // From the last fault on; -1: not until the end.

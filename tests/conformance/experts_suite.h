@@ -1,4 +1,4 @@
-// What every answer to the seam must do: one suite that local, remote and simulated experts pass alike.
+// What every answer to the seam must do: one suite that local and remote experts pass alike.
 //
 //   INSTANTIATE_TEST_SUITE_P(Local, ExpertsSuite, testing::Values(ExpertsUnderTest{"f32", make_local}),
 //   name_of);

@@ -16,8 +16,7 @@ uint64_t name_of(const swarm::UpdateKey& key) {
 }
 
 Line Line::up_to(uint64_t version) const {
-  Line line(birth_);
-  line.last_ = last_;
+  Line line = *this;
   while (line.last_ != nullptr && line.last_->version >= version) line.last_ = line.last_->before;
   return line;
 }
@@ -40,7 +39,7 @@ std::vector<const Line::Update*> Line::beyond(const Line& other) const {
 }
 
 void Lines::on_life(const LifeFact& fact) {
-  if (fact.kind == LifeFact::Kind::frozen || fact.kind == LifeFact::Kind::thawed) return;
+  if (fact.kind == LifeFact::Kind::frozen) return;
   std::erase_if(replicas_, [&](const auto& replica) { return replica.first.second == fact.peer; });
 }
 
@@ -59,11 +58,11 @@ void Lines::on_role(const RoleFact& fact) {
   const std::pair at(fact.expert, fact.peer);
   switch (fact.kind) {
     case RoleFact::Kind::adopted:
-      begin(fact, Line({fact.at_ns, fact.peer}));
+      begin(fact, Line());
       break;
     case RoleFact::Kind::restored: {
       const Line* written = of_snapshot(fact.snapshot);
-      begin(fact, written != nullptr ? *written : Line({fact.at_ns, fact.peer}));
+      begin(fact, written != nullptr ? *written : Line());
       break;
     }
     case RoleFact::Kind::followed:  // gradients that waited are dropped

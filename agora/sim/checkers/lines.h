@@ -24,11 +24,6 @@ uint64_t name_of(const swarm::UpdateKey& key);
 
 class Line {
  public:
-  struct Birth {
-    int64_t at_ns = 0;
-    PeerNumber peer = 0;
-    friend auto operator<=>(const Birth&, const Birth&) = default;
-  };
   struct Update {
     uint64_t key = 0;
     int64_t at_ns = 0;
@@ -38,9 +33,6 @@ class Line {
     std::shared_ptr<const Update> before;
   };
 
-  explicit Line(const Birth& birth) : birth_(birth) {}
-
-  const Birth& birth() const { return birth_; }
   void take(const UpdateFact& fact) {
     last_ = std::make_shared<const Update>(
         Update{name_of(fact.key), fact.at_ns, fact.version, fact.peer, fact.life, std::move(last_)});
@@ -54,7 +46,6 @@ class Line {
   std::vector<const Update*> beyond(const Line& other) const;
 
  private:
-  Birth birth_;
   std::shared_ptr<const Update> last_;
 };
 

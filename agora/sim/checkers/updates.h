@@ -31,8 +31,8 @@ class UpdatesAppliedOnce final : public Checker {
 };
 
 // Where messages arrive in time: who leads after another has all that it took until loss_window before it
-// died, and everything if it lives, or left the swarm or the expert: then it was asked to. Where one that lives may be taken for dead
-// (doubted), it counts as that.
+// died, and everything if it lives, or left the swarm or the expert: then it was asked to. Where one that
+// lives may be taken for dead (doubted), it counts as that.
 //
 // What died is kept by those who followed: it is judged where at least one of them was a replica a window
 // before the death and has been since. If all went within a record's life (nobody knows until then that the
@@ -56,7 +56,7 @@ class LossWindowKept final : public Checker {
     int64_t since_ns = 0;
     End end = End::leads;
     int64_t end_ns = 0;
-    Line line{{}};  // at its end
+    Line line = {};  // at its end
   };
   void end(swarm::ExpertName expert, Leader& leader, End how, int64_t at_ns) const;
   void succeed(const RoleFact& fact, const Leader& last);
