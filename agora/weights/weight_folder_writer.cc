@@ -7,6 +7,7 @@
 #include "agora/base/check.h"
 #include "agora/base/text.h"
 #include "agora/weights/file_error.h"
+#include "agora/weights/safetensors_header.h"
 #include "agora/weights/weight_folder.h"
 #include <sys/stat.h>
 
@@ -17,12 +18,6 @@ namespace agora::weights {
 using base::concat;
 
 namespace {
-
-int64_t bytes_of(const TensorSpec& spec) {
-  int64_t bytes = tensor::size_of(spec.dtype);
-  for (const int64_t dimension : spec.shape) AGORA_CHECK(base::multiply_sizes(bytes, dimension, &bytes));
-  return bytes;
-}
 
 // Fills shards in order; a tensor larger than the limit gets a shard of its own.
 std::vector<std::vector<TensorSpec>> divide(const std::vector<TensorSpec>& specs, int64_t shard_bytes_max) {
