@@ -22,14 +22,6 @@ Table shares(const Table& table, const std::vector<Total>& column_totals) {
   return out;
 }
 
-std::vector<double> column_totals(const Table& table) {
-  std::vector<double> totals(static_cast<size_t>(table.cols));
-  for (int64_t r = 0; r < table.rows; ++r) {
-    for (int64_t c = 0; c < table.cols; ++c) totals[c] += table.at(r, c);
-  }
-  return totals;
-}
-
 }  // namespace
 
 SpecialisationMeter::SpecialisationMeter(Shape shape, int64_t block_counts_max)
@@ -108,7 +100,7 @@ LayerSpecialisation SpecialisationMeter::specialisation_of(int64_t index, const 
   if (layer.tokens_weighted > 0) {
     result.balance.token_entropy = layer.entropy_sum / static_cast<double>(layer.tokens_weighted);
   }
-  result.mass_share = shares(layer.mass, column_totals(layer.mass));
+  result.mass_share = shares(layer.mass, column_sums(layer.mass));
   result.token_share = shares(layer.chosen_by, layer.domain_tokens);
   result.information = mutual_information(layer.blocks, shape_.experts, shape_.domains, kPermutations, rng);
   result.together = layer.together;

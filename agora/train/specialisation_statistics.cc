@@ -22,14 +22,6 @@ std::vector<double> row_sums(const Table& table) {
   return sums;
 }
 
-std::vector<double> column_sums(const Table& table) {
-  std::vector<double> sums(static_cast<size_t>(table.cols));
-  for (int64_t r = 0; r < table.rows; ++r) {
-    for (int64_t c = 0; c < table.cols; ++c) sums[c] += table.at(r, c);
-  }
-  return sums;
-}
-
 // The counts by expert and domain when block b belongs to domain_of[b].
 Table counts_of(std::span<const CountBlock> blocks, std::span<const int32_t> domain_of, int64_t experts,
                 int64_t domains) {
@@ -52,6 +44,14 @@ void shuffle(std::span<int32_t> values, Rng& rng) {
 }
 
 }  // namespace
+
+std::vector<double> column_sums(const Table& table) {
+  std::vector<double> sums(static_cast<size_t>(table.cols));
+  for (int64_t r = 0; r < table.rows; ++r) {
+    for (int64_t c = 0; c < table.cols; ++c) sums[c] += table.at(r, c);
+  }
+  return sums;
+}
 
 double entropy_bits(std::span<const double> weights) {
   const double total = sum_of(weights);

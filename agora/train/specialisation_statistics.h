@@ -15,6 +15,9 @@
 
 namespace agora::train {
 
+// [cols] of them.
+std::vector<double> column_sums(const Table& table);
+
 // Of numbers >= 0 that need not sum to 1.
 double entropy_bits(std::span<const double> weights);
 
