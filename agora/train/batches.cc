@@ -41,10 +41,9 @@ std::vector<T> share_of(const std::vector<T>& all, int64_t part, int64_t parts) 
 
 }  // namespace
 
-StatusOr<BatchSampler> BatchSampler::create(const TokenCorpus& tokens, const BatchShape& shape,
-                                            DomainShare share, Rng rng) {
+StatusOr<BatchSampler> BatchSampler::create(const TokenCorpus& tokens, const BatchShape& shape, Rng rng) {
   AGORA_CHECK(shape.batch > 0 && shape.length > 0);
-  BatchSampler sampler(shape, share, rng);
+  BatchSampler sampler(shape, rng);
   for (size_t d = 0; d < tokens.domains.size(); ++d) {
     const std::vector<int32_t>& train = tokens.domains[d].train;
     const int64_t starts = static_cast<int64_t>(train.size()) - shape.length;
@@ -69,10 +68,6 @@ Batch BatchSampler::next() {
 }
 
 std::pair<const BatchSampler::Source*, int64_t> BatchSampler::draw() {
-  if (share_ == DomainShare::equal) {
-    const Source& source = sources_[static_cast<size_t>(below(rng_, static_cast<int64_t>(sources_.size())))];
-    return {&source, below(rng_, source.starts)};
-  }
   int64_t start = below(rng_, starts_total_);
   size_t i = 0;
   while (start >= sources_[i].starts) start -= sources_[i++].starts;

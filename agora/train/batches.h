@@ -1,6 +1,6 @@
 // Sequences for a training step, drawn at random from a state that can be saved, and in order for evaluation.
 //
-//   BatchSampler sampler(tokens, {.batch = 8, .length = 256}, Rng(seed).fork("data"));
+//   AGORA_ASSIGN_OR_RETURN(BatchSampler sampler, BatchSampler::create(tokens, shape, Rng(seed).fork("data")));
 //   Batch b = sampler.next();                       // tokens [B * S], targets [B * S], domains [B]
 //   Rng::State cursor = sampler.state();   // into the checkpoint; sampler.restore(cursor) goes on from there
 //
@@ -32,16 +32,11 @@ using model::kNoTarget;
 // A batch in `parts` of equally many sequences each, in order; parts divides batch.batch.
 std::vector<Batch> split_batch(const Batch& batch, int64_t parts);
 
-enum class DomainShare : uint8_t {
-  by_size,  // every position of the corpus is equally likely
-  equal,    // every domain is equally likely
-};
-
+// Every position of the corpus is equally likely to be a sequence's first.
 class BatchSampler {
  public:
   // Domains with fewer than length + 1 training tokens are left out; at least one must remain.
-  static StatusOr<BatchSampler> create(const TokenCorpus& tokens, const BatchShape& shape, DomainShare share,
-                                       Rng rng);
+  static StatusOr<BatchSampler> create(const TokenCorpus& tokens, const BatchShape& shape, Rng rng);
 
   Batch next();
   Rng::State state() const { return rng_.state(); }
@@ -53,12 +48,10 @@ class BatchSampler {
     std::span<const int32_t> tokens;
     int64_t starts;  // positions at which a sequence may start
   };
-  BatchSampler(const BatchShape& shape, DomainShare share, Rng rng)
-      : shape_(shape), share_(share), rng_(rng) {}
+  BatchSampler(const BatchShape& shape, Rng rng) : shape_(shape), rng_(rng) {}
   std::pair<const Source*, int64_t> draw();
 
   BatchShape shape_;
-  DomainShare share_;
   Rng rng_;
   std::vector<Source> sources_;
   int64_t starts_total_ = 0;

@@ -60,8 +60,7 @@ class TextTask final : public Task {
   }
 
   Status start(const TrainOptions& options) {
-    AGORA_ASSIGN_OR_RETURN(BatchSampler sampler,
-                           BatchSampler::create(tokens_, shape_, DomainShare::by_size, data_rng(options)));
+    AGORA_ASSIGN_OR_RETURN(BatchSampler sampler, BatchSampler::create(tokens_, shape_, data_rng(options)));
     sampler_ = std::make_unique<BatchSampler>(std::move(sampler));
     return absl::OkStatus();
   }
