@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "absl/strings/str_cat.h"
+#include "agora/base/text.h"
 #include "agora/weights/atomic_file.h"
 #include "agora/weights/strict_json.h"
 #include <nlohmann/json.hpp>
@@ -90,8 +91,7 @@ class Reader {
     if (value.ok()) {
       field = *value;
     } else if (status_.ok()) {
-      status_ = absl::InvalidArgumentError(
-          absl::StrCat(where_, ": key \"", key, "\": ", std::string(value.status().message())));
+      status_ = base::about(absl::StrCat(where_, ": key \"", key, "\""), value.status());
     }
   }
 
@@ -316,9 +316,7 @@ StatusOr<ModelConfig> parse_config(std::string_view text, const std::string& whe
     }
   }
   const Status valid = validate(config);
-  if (!valid.ok()) {
-    return absl::InvalidArgumentError(absl::StrCat(where, ": ", std::string(valid.message())));
-  }
+  if (!valid.ok()) return base::about(where, valid);
   return config;
 }
 
