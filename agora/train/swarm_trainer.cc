@@ -172,7 +172,7 @@ Status SwarmTrainer::State::load(const std::string& dir, const swarm::Manifest& 
                          model::read_config(absl::StrCat(dir, "/", model::kConfigFile)));
   SavedTrunk::Experts saved(static_cast<size_t>(spec.layers));
   for (const swarm::ManifestExpert& expert : manifest.experts) {
-    if (expert.name.layer.value < 0 || expert.name.layer.value >= spec.layers) continue;
+    if (expert.name.layer.value >= spec.layers) continue;
     saved[static_cast<size_t>(expert.name.layer.value)].push_back(expert.name.expert);
   }
   AGORA_ASSIGN_OR_RETURN(SavedTrunk there, SavedTrunk::like(*trunk, std::move(saved), folder));
