@@ -92,7 +92,7 @@ class TrainerLoop {
     const train::TrainOptions& options = trainer_.state().options;
     if (report.step % options.validate_every == 0) {
       AGORA_ASSIGN_OR_RETURN(const train::Evaluation evaluation, trainer_.validate(options.validate_rows));
-      loss_validation_ = evaluation.total.loss();
+      if (evaluation.total.answers > 0) loss_validation_ = evaluation.total.loss();
       if (flags_.rows == kInt8) AGORA_RETURN_IF_ERROR(say_rows_cost(report.step));
     }
     show(report);
