@@ -68,7 +68,7 @@ class Learner final : public PeerRole {
         task_(task),
         layers_(spec.layers),
         chosen_(options.chosen),
-        finder_(*process.loop, *process.directory, process.rng.fork("finder")) {
+        finder_(*process.loop, *process.directory, spec, process.rng.fork("finder")) {
     auto trainer = train::SwarmTrainer::create(
         {.loop = *process.loop, .transport = *process.transport, .directory = *process.directory}, spec,
         options, compute, task, {.in_flight_max = 1, .patience = {}, .growth = {}});

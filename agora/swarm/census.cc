@@ -1,7 +1,5 @@
 #include "agora/swarm/census.h"
 
-#include <algorithm>
-
 #include "agora/swarm/peer_state.h"
 
 namespace agora::swarm {
@@ -13,9 +11,8 @@ bool in_spec(const SwarmSpec& spec, LayerId layer, ExpertId expert) {
 
 template <class Range>
 void add_range(const SwarmSpec& spec, const Range& range, std::set<ExpertName>& to) {
-  if (range.layer.value >= spec.layers) return;
-  const int64_t end = std::min(range.first + int64_t{range.count}, spec.experts_max);
-  for (int64_t e = range.first; e < end; ++e) to.insert({range.layer, ExpertId{e}});
+  const int32_t end = end_in(room_of(spec), range);
+  for (int32_t e = range.first; e < end; ++e) to.insert({range.layer, ExpertId{e}});
 }
 
 }  // namespace

@@ -152,7 +152,7 @@ StatusOr<RowOverhead> measure_row_overhead(const moe::Compute& compute, const Ro
   AGORA_ASSIGN_OR_RETURN(const std::unique_ptr<peers::GrpcTransport> gate, start(kGateSeed));
   base::ThreadLoop gate_loop("bench-gate");
   OneHost directory(host->endpoint());
-  Finder finder(gate_loop, directory, Rng(2));
+  Finder finder(gate_loop, directory, spec_of(config), Rng(2));
   AGORA_RETURN_IF_ERROR(finder.wait_until_covered(1, 1, gate_loop.now_ns() + 5 * base::kSecondNs));
   RemoteExpertsConfig remote_config;
   remote_config.priority = peers::Priority::interactive;

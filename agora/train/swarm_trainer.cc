@@ -42,7 +42,7 @@ struct SwarmTrainer::State {
         compute(its_compute),
         task(its_task),
         baton(peer.loop),
-        finder(peer.loop, peer.directory, Rng(seed_of(peer.transport.self()))),
+        finder(peer.loop, peer.directory, spec, Rng(seed_of(peer.transport.self()))),
         remote(peer.loop, peer.transport, finder, spec,
                {.rows = config.rows,
                 .seed = seed_of(peer.transport.self()),

@@ -78,7 +78,8 @@ class ServersInProcess {
   serve::SwarmServer& add_server() {
     auto server = std::make_unique<Server>();
     server->transport = hosts_.make_transport();
-    server->finder = std::make_unique<swarm::Finder>(hosts_.loop(), hosts_.directory(), Rng(servers_.size()));
+    server->finder =
+        std::make_unique<swarm::Finder>(hosts_.loop(), hosts_.directory(), spec(), Rng(servers_.size()));
     const serve::ServerPeer peer{hosts_.loop(), *server->transport, hosts_.directory(), *server->finder};
     const kernels::Compute compute{&kernels::best_table(kernels::cpu_features()), &server->pool,
                                    kernels::Precision::f32, &server->workspace};

@@ -41,9 +41,16 @@ class FinderTest : public testing::Test {
     return hosts;
   }
 
+  static SwarmSpec spec() {
+    SwarmSpec spec;
+    spec.layers = 2;
+    spec.experts = spec.experts_max = 8;
+    return spec;
+  }
+
   base::VirtualLoop loop_;
   tests::FixedDirectory directory_;
-  Finder finder_{loop_, directory_, Rng(1)};
+  Finder finder_{loop_, directory_, spec(), Rng(1)};
 };
 
 TEST_F(FinderTest, FollowsTheDirectory) {
@@ -61,6 +68,22 @@ TEST_F(FinderTest, FollowsTheDirectory) {
   directory_.gone(peer(2));
   EXPECT_THAT(hosts_of(3), ElementsAre(peer(1)));
   EXPECT_THAT(hosts_of(4), IsEmpty());
+}
+
+// A record of a few bytes may claim a million experts: they would be some 150 MB in every gate.
+TEST_F(FinderTest, WhatIsClaimedBeyondTheSpecificationIsIgnored) {
+  PeerState state{.host = true};
+  state.held = {{.layer = LayerId(0), .first = 6, .count = kExpertNumberMax - 6, .leads = true},
+                {.layer = LayerId(2), .first = 0, .count = 1, .leads = true}};
+  state.retired = {{.layer = LayerId(0), .first = 0, .count = kExpertNumberMax}};
+  directory_.say(peer(1), {"host", 1}, state);
+  EXPECT_THAT(hosts_of(7), ElementsAre(peer(1)));
+  EXPECT_THAT(hosts_of(8), IsEmpty());
+  EXPECT_THAT(finder_.candidates({LayerId(2), ExpertId(0)}), IsEmpty());
+  EXPECT_TRUE(finder_.wait_until_covered(1, 8, loop_.now_ns()).ok()) << "the retired are not missed";
+  EXPECT_FALSE(finder_.wait_until_covered(1, 9, loop_.now_ns()).ok());
+  directory_.gone(peer(1));
+  EXPECT_THAT(hosts_of(7), IsEmpty());
 }
 
 TEST_F(FinderTest, WhoFailsIsLeftAloneButNeverTheLast) {

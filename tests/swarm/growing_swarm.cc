@@ -119,7 +119,9 @@ class GrowingSwarm::GrowingHost {
 class GrowingSwarm::GrowingServer {
  public:
   explicit GrowingServer(GrowingSwarm& swarm)
-      : loop_(swarm.loop_), transport_(swarm.make_transport()), finder_(loop_, swarm.directory_, Rng(3)) {
+      : loop_(swarm.loop_),
+        transport_(swarm.make_transport()),
+        finder_(loop_, swarm.directory_, swarm.spec_, Rng(3)) {
     serve::SwarmServerSettings settings;
     settings.trunks.poll_ns = 20 * base::kMillisecondNs;
     const serve::ServerPeer peer{loop_, *transport_, swarm.directory_, finder_};

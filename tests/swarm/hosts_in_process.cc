@@ -71,7 +71,7 @@ std::unique_ptr<peers::Transport> HostsInProcess::make_transport() {
 swarm::RemoteExperts& HostsInProcess::gate(const swarm::RemoteExpertsConfig& config) {
   auto gate = std::make_unique<Gate>();
   gate->transport = make_transport();
-  gate->finder = std::make_unique<swarm::Finder>(loop_, directory_, Rng(peers_));
+  gate->finder = std::make_unique<swarm::Finder>(loop_, directory_, spec_, Rng(peers_));
   AGORA_CHECK(
       gate->finder->wait_until_covered(spec_.layers, spec_.experts, loop_.now_ns() + 10 * base::kSecondNs)
           .ok());

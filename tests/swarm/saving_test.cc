@@ -169,7 +169,7 @@ class WholeSwarm {
   // By a finder that hears of the hosts when saving has begun, as one that was made a moment ago does.
   Status save_by_a_new_finder(const swarm::SwarmSpec& spec, const std::string& dir) {
     FixedDirectory late;
-    swarm::Finder finder(loop_, late, Rng(1));
+    swarm::Finder finder(loop_, late, spec, Rng(1));
     Noticed clock(loop_);
     Status saved;
     std::thread saving([&] {

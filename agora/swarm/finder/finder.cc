@@ -10,14 +10,13 @@
 #include "absl/strings/str_format.h"
 #include "agora/base/mutex.h"
 #include "agora/peers/health/health.h"
+#include "agora/swarm/census.h"
 #include "agora/swarm/peer_state.h"
 
 namespace agora::swarm {
 namespace {
 
 constexpr size_t kHostsMax = 4096;
-constexpr size_t kRetiredMax = 1 << 20;
-constexpr int64_t kHeldMax = 1 << 20;  // experts, over all layers, that one host may say it holds
 
 struct Host {
   peers::Endpoint endpoint;
@@ -31,16 +30,11 @@ struct Holder {
   uint64_t version;
 };
 
-int64_t experts_held(const PeerState& state) {
-  int64_t count = 0;
-  for (const HeldRange& range : state.held) count += range.count;
-  return count;
-}
-
 }  // namespace
 
 struct Finder::State {
-  State(base::Loop& l, Rng rng) : loop(l), changed(l.wait_point()), health({}, rng) {}
+  State(base::Loop& l, const SwarmSpec& spec, Rng rng)
+      : loop(l), room(room_of(spec)), changed(l.wait_point()), health({}, rng) {}
 
   void on_event(const peers::DirectoryEvent& event) {
     const peers::Record& record = *event.record;
@@ -56,17 +50,15 @@ struct Finder::State {
 
   void learn(const peers::Record& record) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex) {
     StatusOr<PeerState> state = decode_peer_state(record.body);
-    if (!state.ok() || !state->host || hosts.size() >= kHostsMax || experts_held(*state) > kHeldMax) return;
+    if (!state.ok() || !state->host || hosts.size() >= kHostsMax) return;
     health.on_report(record.peer, loop.now_ns(), state->load_us);
     for (const HeldRange& range : state->held) {
-      for (int32_t e = range.first; e < range.first + range.count; ++e) {
+      for (int32_t e = range.first; e < end_in(room, range); ++e) {
         holders[{range.layer, ExpertId(e)}].push_back({record.peer, range.leads, range.epoch, range.version});
       }
     }
     for (const RetiredRange& range : state->retired) {
-      for (int32_t e = range.first; e < range.first + range.count && retired.size() < kRetiredMax; ++e) {
-        retired.insert({range.layer, ExpertId(e)});
-      }
+      for (int32_t e = range.first; e < end_in(room, range); ++e) retired.insert({range.layer, ExpertId(e)});
     }
     hosts.emplace(record.peer, Host{record.endpoint, *std::move(state)});
   }
@@ -75,7 +67,7 @@ struct Finder::State {
     const auto host = hosts.find(peer);
     if (host == hosts.end()) return;
     for (const HeldRange& range : host->second.state.held) {
-      for (int32_t e = range.first; e < range.first + range.count; ++e) {
+      for (int32_t e = range.first; e < end_in(room, range); ++e) {
         const auto held = holders.find({range.layer, ExpertId(e)});
         std::erase_if(held->second, [&](const Holder& holder) { return holder.peer == peer; });
         if (held->second.empty()) holders.erase(held);
@@ -102,6 +94,7 @@ struct Finder::State {
   }
 
   base::Loop& loop;
+  const ExpertRoom room;
   mutable base::Mutex mutex;
   const std::unique_ptr<base::WaitPoint> changed;
   std::unordered_map<peers::PeerId, Host> hosts ABSL_GUARDED_BY(mutex);
@@ -110,8 +103,8 @@ struct Finder::State {
   peers::Health health ABSL_GUARDED_BY(mutex);
 };
 
-Finder::Finder(base::Loop& loop, peers::Directory& directory, Rng rng)
-    : state_(std::make_shared<State>(loop, rng)) {
+Finder::Finder(base::Loop& loop, peers::Directory& directory, const SwarmSpec& spec, Rng rng)
+    : state_(std::make_shared<State>(loop, spec, rng)) {
   loop.post([&directory, weak = std::weak_ptr(state_)] {
     directory.subscribe([weak](const peers::DirectoryEvent& event) {
       if (const std::shared_ptr<State> state = weak.lock()) state->on_event(event);

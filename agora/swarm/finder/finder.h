@@ -1,12 +1,13 @@
 // Which hosts could serve an expert now, as this gate knows from the directory and from its own calls.
 //
-//   Finder finder(loop, directory, rng);
+//   Finder finder(loop, directory, spec, rng);
 //   finder.candidates({layer, expert});      // living replicas, with role, version, expected wait
 //   finder.on_call(peer);                    // then exactly one of:
 //   finder.on_reply(peer, latency_ns, load_us);   finder.on_failure(peer);
 //   finder.on_late(peer, waited_ns);   finder.on_given_up(peer);
 //
 // A peer that fails is left alone for a while (peers/health), but never the last one that holds an expert.
+// What a record claims beyond the specification's layers and experts is ignored (census.h).
 // The directory outlives the finder and runs on the loop. candidates(): O(replicas). Any thread.
 #pragma once
 
@@ -19,12 +20,13 @@
 #include "agora/peers/directory/directory.h"
 #include "agora/swarm/finder/candidate.h"
 #include "agora/swarm/host/held_experts.h"
+#include "agora/swarm/spec.h"
 
 namespace agora::swarm {
 
 class Finder {
  public:
-  Finder(base::Loop& loop, peers::Directory& directory, Rng rng);
+  Finder(base::Loop& loop, peers::Directory& directory, const SwarmSpec& spec, Rng rng);
   ~Finder();
 
   // Those not ejected (never none if there is any), in no order.

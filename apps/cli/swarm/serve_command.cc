@@ -45,7 +45,7 @@ Status serve(const ServeFlags& flags, const Interrupt& interrupt) {
   AGORA_ASSIGN_OR_RETURN(const auto node, Node::open(flags.node, interrupt));
   AGORA_ASSIGN_OR_RETURN(const kernels::Compute compute, machine.compute(node->spec().bf16 ? "bf16" : "f32"));
   const uint64_t seed = std::random_device()();
-  swarm::Finder finder(node->loop(), node->directory(), Rng(seed));
+  swarm::Finder finder(node->loop(), node->directory(), node->spec(), Rng(seed));
   serve::SwarmServerSettings settings;
   settings.exact = flags.exact;
   settings.seed = seed;

@@ -25,7 +25,7 @@ Status save_whole_swarm(Node& node, const std::string& dir) {
       const swarm::TrunkSnapshot snapshot,
       swarm::fetch_trunk_now(node.transport(), swarm::trunk_sources(node.directory().records()),
                              swarm::TrunkPart::values, node.loop(), kTrunkNs));
-  swarm::Finder finder(node.loop(), node.directory(), Rng(1));
+  swarm::Finder finder(node.loop(), node.directory(), spec, Rng(1));
   swarm::RemoteExperts experts(node.loop(), node.transport(), finder, spec,
                                {});  // for the trunk's outline only
   AGORA_ASSIGN_OR_RETURN(const auto trunk, model::Model::create(config, experts, tensor::Train::yes));
