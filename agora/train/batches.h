@@ -1,7 +1,7 @@
 // Sequences for a training step, drawn at random from a state that can be saved, and in order for evaluation.
 //
-//   AGORA_ASSIGN_OR_RETURN(BatchSampler sampler, BatchSampler::create(tokens, shape, Rng(seed).fork("data")));
-//   Batch b = sampler.next();                       // tokens [B * S], targets [B * S], domains [B]
+//   AGORA_ASSIGN_OR_RETURN(auto sampler, BatchSampler::create(tokens, shape, Rng(seed).fork("data")));
+//   Batch b = sampler.next();              // tokens [B * S], targets [B * S], domains [B]
 //   Rng::State cursor = sampler.state();   // into the checkpoint; sampler.restore(cursor) goes on from there
 //
 //   for (const Batch& b : evaluation_batches(tokens.domains[d].validation, d, shape, windows_max)) ...
