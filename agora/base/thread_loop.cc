@@ -15,27 +15,29 @@ ThreadLoop::~ThreadLoop() { stop(); }
 void ThreadLoop::post(Task task) {
   MutexLock lock(mutex_);
   if (stopping_) return;
-  tasks_.push_back(std::move(task));
+  turns_.post(std::move(task));
   changed_.wake_all();
 }
 
 TimerId ThreadLoop::at(int64_t when_ns, Task task) {
   MutexLock lock(mutex_);
-  const bool first = when_ns < timers_.next_ns();
-  const TimerId id = timers_.add(when_ns, std::move(task));
+  if (stopping_) return {};
+  const bool first = when_ns < turns_.next_ns();
+  const TimerId id = turns_.at(when_ns, std::move(task));
   if (first) changed_.wake_all();
   return id;
 }
 
 void ThreadLoop::cancel(TimerId timer) {
   MutexLock lock(mutex_);
-  timers_.cancel(timer);
+  turns_.cancel(timer);
 }
 
 void ThreadLoop::stop() {
   {
     MutexLock lock(mutex_);
     stopping_ = true;
+    turns_.drop_timers();
     changed_.wake_all();
   }
   if (thread_.joinable()) thread_.join();
@@ -43,22 +45,13 @@ void ThreadLoop::stop() {
 
 void ThreadLoop::run() {
   for (;;) {
-    Task task;
+    std::optional<Task> task;
     {
       MutexLock lock(mutex_);
-      while (tasks_.empty() && !stopping_ && !timers_.due(now_ns())) {
-        changed_.wait_until(mutex_, timers_.next_ns());
-      }
-      if (!tasks_.empty()) {
-        task = std::move(tasks_.front());
-        tasks_.pop_front();
-      } else if (stopping_) {
-        return;
-      } else {
-        task = timers_.take();
-      }
+      while (!(task = turns_.take(now_ns())) && !stopping_) changed_.wait_until(mutex_, turns_.next_ns());
     }
-    task();
+    if (!task) return;
+    (*task)();
   }
 }
 

@@ -6,13 +6,12 @@
 // from a task.
 #pragma once
 
-#include <deque>
 #include <string>
 #include <thread>
 
 #include "agora/base/loop.h"
 #include "agora/base/mutex.h"
-#include "agora/base/timers.h"
+#include "agora/base/turns.h"
 
 namespace agora::base {
 
@@ -33,8 +32,7 @@ class ThreadLoop final : public Loop {
   RealClock clock_;
   Mutex mutex_;
   Condition changed_;
-  std::deque<Task> tasks_ ABSL_GUARDED_BY(mutex_);
-  Timers timers_ ABSL_GUARDED_BY(mutex_);
+  Turns turns_ ABSL_GUARDED_BY(mutex_);
   bool stopping_ ABSL_GUARDED_BY(mutex_) = false;
   std::thread thread_;
 };

@@ -15,6 +15,12 @@ namespace agora::peers {
 
 using base::MutexLock;
 
+namespace {
+
+constexpr int kTasksPerLook = 64;  // tasks that come again keep no file waiting
+
+}  // namespace
+
 EpollLoop::EpollLoop(const std::string& name)
     : epoll_(::epoll_create1(EPOLL_CLOEXEC)), wakeup_(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) {
   AGORA_CHECK(epoll_ >= 0 && wakeup_ >= 0);
@@ -38,22 +44,22 @@ void EpollLoop::wake() {
 void EpollLoop::post(Task task) {
   MutexLock lock(mutex_);
   if (stopping_) return;
-  tasks_.push_back(std::move(task));
+  turns_.post(std::move(task));
   wake();
 }
 
 base::TimerId EpollLoop::at(int64_t when_ns, Task task) {
   MutexLock lock(mutex_);
   if (stopping_) return {};
-  const bool first = when_ns < timers_.next_ns();
-  const base::TimerId id = timers_.add(when_ns, std::move(task));
+  const bool first = when_ns < turns_.next_ns();
+  const base::TimerId id = turns_.at(when_ns, std::move(task));
   if (first) wake();
   return id;
 }
 
 void EpollLoop::cancel(base::TimerId timer) {
   MutexLock lock(mutex_);
-  timers_.cancel(timer);
+  turns_.cancel(timer);
 }
 
 void EpollLoop::stop() {
@@ -78,37 +84,30 @@ void EpollLoop::unwatch(int fd) {
 
 // One task or timer that is due. False: there is none.
 bool EpollLoop::run_one() {
-  Task task;
+  std::optional<Task> task;
   {
     MutexLock lock(mutex_);
-    if (stopping_) return false;
-    if (!tasks_.empty()) {
-      task = std::move(tasks_.front());
-      tasks_.pop_front();
-    } else if (timers_.due(now_ns())) {
-      task = timers_.take();
-    } else {
-      return false;
-    }
+    if (!stopping_) task = turns_.take(now_ns());
   }
-  task();
-  return true;
+  if (task) (*task)();
+  return task.has_value();
 }
 
 // Until the next timer; -1: none, -2: stop.
 int EpollLoop::wait_ms() {
   MutexLock lock(mutex_);
   if (stopping_) return -2;
-  if (!tasks_.empty()) return 0;
-  if (timers_.empty()) return -1;
-  const int64_t left_ns = std::max<int64_t>(0, timers_.next_ns() - now_ns());
+  const int64_t next_ns = turns_.next_ns();
+  if (next_ns == INT64_MAX) return -1;
+  const int64_t now_ns = this->now_ns();
+  const int64_t left_ns = std::max(next_ns, now_ns) - now_ns;
   constexpr int64_t kWaitMsMax = 60'000;
   return static_cast<int>(std::min(kWaitMsMax, (left_ns + base::kMillisecondNs - 1) / base::kMillisecondNs));
 }
 
 void EpollLoop::run() {
   for (;;) {
-    while (run_one()) {
+    for (int i = 0; i < kTasksPerLook && run_one(); ++i) {
     }
     const int wait = wait_ms();
     if (wait == -2) return;

@@ -6,7 +6,6 @@
 // has not run, and joins; not from a task.
 #pragma once
 
-#include <deque>
 #include <map>
 #include <memory>
 #include <string>
@@ -14,7 +13,7 @@
 
 #include "agora/base/loop.h"
 #include "agora/base/mutex.h"
-#include "agora/base/timers.h"
+#include "agora/base/turns.h"
 
 namespace agora::peers {
 
@@ -44,8 +43,7 @@ class EpollLoop final : public base::Loop {
   const int epoll_, wakeup_;
   std::map<int, std::shared_ptr<Task>> watched_;  // by file; on the loop
   base::Mutex mutex_;
-  std::deque<Task> tasks_ ABSL_GUARDED_BY(mutex_);
-  base::Timers timers_ ABSL_GUARDED_BY(mutex_);
+  base::Turns turns_ ABSL_GUARDED_BY(mutex_);
   bool stopping_ ABSL_GUARDED_BY(mutex_) = false;
   std::thread thread_;
 };
