@@ -181,7 +181,7 @@ void SwarmDirectory::on_exchanged(const PeerId& to, const Endpoint& at, const Re
   {
     base::MutexLock lock(mutex_);
     if (contacts_.wants_more() && view_.find(reply.from) != nullptr) contacts_.choose(reply.from);
-    wanted = view_.records_at(answer->wanted, kMessageRecordsBytesMax);
+    wanted = view_.records_at(answer->wanted, kMessageRecordsBytesMax, loop_.now_ns());
   }
   if (!wanted.empty()) push(reply.from, encode_records(wanted));
 }
@@ -200,7 +200,7 @@ void SwarmDirectory::push_rumors() {
   std::vector<Payload> records;
   {
     base::MutexLock lock(mutex_);
-    records = view_.records_at(places, kMessageRecordsBytesMax);
+    records = view_.records_at(places, kMessageRecordsBytesMax, loop_.now_ns());
   }
   if (!rumors_.empty()) push_rumors_soon();
   const Payload message = encode_records(records);

@@ -336,12 +336,14 @@ bool DirectoryView::lacks(const DigestEntry& entry) const {
   return entry.place <= reserve_end_ && mattering() < settings_.peers_max;
 }
 
-std::vector<Payload> DirectoryView::records_at(std::span<const uint64_t> places, size_t bytes_max) const {
+std::vector<Payload> DirectoryView::records_at(std::span<const uint64_t> places, size_t bytes_max,
+                                               int64_t now_ns) const {
   std::vector<Payload> records;
   for (const uint64_t place : places) {
     const auto known = at(place);
     const auto tombstone = known != peers_.end() ? tombstones_.end() : tombstones_.find(place);
     if (known == peers_.end() && tombstone == tombstones_.end()) continue;
+    if (known != peers_.end() && now_ns >= known->pass_on_until_ns) continue;
     const Payload& bytes = known != peers_.end() ? known->kept->bytes : tombstone->second->bytes;
     if (bytes.size() > bytes_max) break;
     bytes_max -= bytes.size();

@@ -128,8 +128,9 @@ class DirectoryView {
   };
   Difference difference(const Arc& arc, std::span<const DigestEntry> digest, size_t bytes_max, uint64_t start,
                         int64_t now_ns) const;
-  // The last records of these places, of the living or not, at most bytes_max in all.
-  std::vector<Payload> records_at(std::span<const uint64_t> places, size_t bytes_max) const;
+  // The last records of these places, of the living or not, at most bytes_max in all; none in the last third
+  // of its time.
+  std::vector<Payload> records_at(std::span<const uint64_t> places, size_t bytes_max, int64_t now_ns) const;
 
  private:
   using Kept = std::shared_ptr<const SignedRecord>;

@@ -156,7 +156,7 @@ TEST_F(ViewTest, ADifferenceBringsTwoViewsTogether) {
   for (const Payload& bytes : difference.fresher) {
     EXPECT_EQ(other.take(bytes.bytes(), now_, &events), Verdict::taken);
   }
-  for (const Payload& bytes : other.records_at(difference.wanted, 1 << 20)) {
+  for (const Payload& bytes : other.records_at(difference.wanted, 1 << 20, now_)) {
     EXPECT_EQ(view_.take(bytes.bytes(), now_, &events), Verdict::taken);
   }
   EXPECT_EQ(view_.size(), 6u);
@@ -170,18 +170,21 @@ TEST_F(ViewTest, ADifferenceStaysWithinItsBytes) {
   const Arc all{0, UINT64_MAX};
   EXPECT_EQ(view_.difference(all, {}, 3 * one, 5, now_).fresher.size(), 3u);
   EXPECT_EQ(view_.difference(all, {}, 0, 5, now_).fresher.size(), 0u);
-  EXPECT_EQ(view_.records_at(std::vector<uint64_t>{ring_place(peer(1)), ring_place(peer(2))}, one).size(),
-            1u);
+  const std::vector<uint64_t> places{ring_place(peer(1)), ring_place(peer(2))};
+  EXPECT_EQ(view_.records_at(places, one, now_).size(), 1u);
 }
 
 TEST_F(ViewTest, RecordsNearTheirEndAreNotPassedOn) {
   take(record(1, 1, 30));
   pass(19);
   EXPECT_FALSE(view_.is_aging(peer(1), now_));
+  const std::vector<uint64_t> asked{ring_place(peer(1))};
   EXPECT_EQ(view_.difference({}, {}, 1 << 20, 0, now_).fresher.size(), 1u);
+  EXPECT_EQ(view_.records_at(asked, 1 << 20, now_).size(), 1u);
   pass(1);
   EXPECT_TRUE(view_.is_aging(peer(1), now_));
   EXPECT_EQ(view_.difference({}, {}, 1 << 20, 0, now_).fresher.size(), 0u);
+  EXPECT_EQ(view_.records_at(asked, 1 << 20, now_).size(), 0u);
 }
 
 TEST_F(ViewTest, APeerIsShownWhatItSaidBeforeItWasGone) {
