@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "agora/base/check.h"
+#include "agora/base/run_on.h"
 #include "agora/base/thread_loop.h"
 #include "agora/peers/identity/identity.h"
 #include "agora/peers/transport/loopback.h"
@@ -55,13 +56,14 @@ class PortsTest : public testing::Test {
 TEST_F(PortsTest, AnyPortIsOneWhoseDirectoryPortIsFree) {
   const OtherProgram first, second;
   const uint16_t free = OtherProgram().transport_port();
-  const auto ports = open_ports(loop_, {"127.0.0.1", 0}, [&] {
+  auto ports = open_ports(loop_, {"127.0.0.1", 0}, [&] {
     const uint16_t next[] = {first.transport_port(), second.transport_port(), free};
     return transport_at(next[std::min<size_t>(made_.size(), 2)]);
   });
   ASSERT_TRUE(ports.ok()) << ports.status();
   EXPECT_EQ(made_.size(), 3u);
   EXPECT_EQ(ports->transport->endpoint().port, free);
+  base::run_on(loop_, [&] { ports->dht.reset(); });
 }
 
 TEST_F(PortsTest, APortThatWasAskedForIsThatOrAnError) {
