@@ -25,7 +25,7 @@ namespace agora::kernels::HWY_NAMESPACE {
 // Memory of one job; every matrix is padded to 16 columns. Scores are there for one tile at a time.
 struct ForwardMemory {
   ForwardMemory(size_t rows, size_t head_width)
-      : width(static_cast<size_t>(rounded_up(static_cast<int64_t>(head_width), 16))),
+      : width(static_cast<size_t>(round_up(static_cast<int64_t>(head_width), 16))),
         memory(uninitialised((2 * rows + kBlock) * width + kBlock * (head_width + kTileRows))),
         states(rows) {
     queries = memory.data();
@@ -53,7 +53,7 @@ HWY_INLINE void MixTile(const AttentionPlan& plan, int64_t row_begin, size_t til
   const int64_t row = row_begin + static_cast<int64_t>(tile_begin);
   const KeyRange seen = within_block(plan.visible(row, row + static_cast<int64_t>(tile_rows)), first);
   if (seen.begin == seen.end) return;
-  const auto cols = static_cast<size_t>(rounded_up(seen.end, 16));
+  const auto cols = static_cast<size_t>(round_up(seen.end, 16));
   float* mixed = m.mixed + tile_begin * m.width;
   Product({m.queries + tile_begin * m.width, m.width}, m.keys_transposed, kBlock, tile_rows, cols,
           static_cast<size_t>(plan.shape.head_width), m.scores, kBlock, Write::replace);

@@ -26,7 +26,7 @@ constexpr size_t kBlock = kKeyBlock;  // of keys, and of rows
 // rows and keys are padded to 16 columns.
 struct BackwardMemory {
   BackwardMemory(size_t rows, size_t head_width)
-      : width(static_cast<size_t>(rounded_up(static_cast<int64_t>(head_width), 16))),
+      : width(static_cast<size_t>(round_up(static_cast<int64_t>(head_width), 16))),
         memory(uninitialised((3 * rows + 3 * kBlock) * width + 2 * kBlock * (head_width + kBlock))),
         delta(rows),
         log_sum(rows) {
@@ -69,7 +69,7 @@ HWY_INLINE void BackwardTiles(const AttentionPlan& plan, size_t begin, size_t en
     const KeyRange seen = within_block(plan.visible(row, row + static_cast<int64_t>(tile)), first);
     float* shares = m.shares + (r - begin) * kBlock;
     float* gradient = m.share_gradient + (r - begin) * kBlock;
-    const auto cols = static_cast<size_t>(rounded_up(seen.end, 16));
+    const auto cols = static_cast<size_t>(round_up(seen.end, 16));
     Product({m.queries + r * m.width, m.width}, m.keys_transposed, kBlock, tile, cols, head_width, shares,
             kBlock, Write::replace);
     Product({m.mixed_gradient + r * m.width, m.width}, m.values_transposed, kBlock, tile, cols, head_width,

@@ -8,6 +8,7 @@
 #include <algorithm>
 
 #include "agora/kernels/attention.h"
+#include "agora/kernels/table.h"
 #include "agora/tensor/buffer.h"
 
 namespace agora::kernels {
@@ -88,8 +89,6 @@ inline KeyRange within_block(KeyRange range, int64_t first) {
   const int64_t begin = std::clamp<int64_t>(range.begin - first, 0, kKeyBlock);
   return {begin, std::clamp<int64_t>(range.end - first, begin, kKeyBlock)};
 }
-
-inline int64_t rounded_up(int64_t n, int64_t unit) { return (n + unit - 1) / unit * unit; }
 
 inline tensor::Buffer<float> uninitialised(size_t numbers) {
   return tensor::Buffer<float>::uninitialised(1, static_cast<int64_t>(numbers), tensor::Purpose::scratch);
