@@ -272,9 +272,8 @@ Status validate(const ModelConfig& config) {
   if (config.gate.selection == moe::Selection::expert_choice &&
       (config.causal || config.head == HeadKind::next_token)) {
     return absl::InvalidArgumentError(
-        "config key \"selection\": found expert_choice, expected top_k, grouped_top_k or all in a causal "
-        "model "
-        "and with the head next_token: a token's experts would depend on later tokens and other sequences");
+        "config key \"selection\": found expert_choice, expected another where the model is causal or has "
+        "the head next_token: a token's experts would depend on later tokens and on other sequences");
   }
   if ((config.frontend == FrontendKind::text) != (config.head == HeadKind::next_token)) {
     return absl::InvalidArgumentError(absl::StrCat(
