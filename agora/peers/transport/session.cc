@@ -160,6 +160,9 @@ Status Session::on_call_frame(const FrameHeader& header, const Pieces& frame) {
   StatusOr<std::optional<Arrival>> arrival;
   {
     MutexLock lock(in_mutex_);
+    const bool answers = header.kind == FrameKind::part || header.kind == FrameKind::reply;
+    // Under this lock: who gives a call up takes it afterwards, and throws away what has begun until then.
+    if (answers && !awaits(header.call)) return absl::OkStatus();
     arrival = assembler_.take(header, frame, context_->clock.now_ns());
   }
   if (!arrival.ok() || !arrival->has_value()) return arrival.status();

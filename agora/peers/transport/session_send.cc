@@ -59,6 +59,11 @@ void Session::fail_call(uint64_t call, const Status& status) {
   context_->calls->end(CallId{call}, {.status = status});
 }
 
+bool Session::awaits(uint64_t call) const {
+  MutexLock lock(mutex_);
+  return asked_.contains(call);
+}
+
 bool Session::call_ended(uint64_t call) {
   bool last = false;
   {

@@ -1,0 +1,158 @@
+#include "agora/peers/transport/session.h"
+
+#include <algorithm>
+#include <vector>
+
+#include "agora/base/virtual_loop.h"
+#include "agora/peers/identity/identity.h"
+#include <gtest/gtest.h>
+
+namespace agora::peers {
+namespace {
+
+using base::kSecondNs;
+constexpr Method kWork{20};
+
+// Keeps what it is given to write, until its session hears that it was written.
+class FakeWire final : public Wire {
+ public:
+  explicit FakeWire(const PeerId& peer) : peer_(peer) {}
+  void write(Frame frame) override {
+    sent_.push_back(parse_header(frame.header, frame.size())->kind);
+    writing_ = true;
+  }
+  void abort(const Status&) override { aborted_ = true; }
+  PeerId peer() const override { return peer_; }
+
+  bool take_write() { return std::exchange(writing_, false); }
+  bool aborted() const { return aborted_; }
+  int sent(FrameKind kind) const { return static_cast<int>(std::ranges::count(sent_, kind)); }
+
+ private:
+  const PeerId peer_;
+  std::vector<FrameKind> sent_;
+  bool writing_ = false, aborted_ = false;
+};
+
+Pieces frame_of(FrameHeader header, base::Bytes bytes) {
+  const HeaderBytes head = encode_header(header);
+  auto frame = std::make_shared<std::vector<std::byte>>(head.size() + bytes.size());
+  std::ranges::copy(head, frame->begin());
+  std::ranges::copy(bytes, frame->begin() + head.size());
+  return {.owner = frame, .pieces = {*frame}};
+}
+
+// A session with a peer that the test plays.
+class Connection {
+ public:
+  Connection(const std::shared_ptr<SessionContext>& context, uint64_t seed)
+      : wire_(std::make_shared<FakeWire>(Identity::from_seed(seed).id())),
+        session_(std::make_shared<Session>(context, Session::Role::dialer, seed)) {
+    session_->attach(wire_);
+    session_->greet();
+    const Payload hello = encode_hello({.incarnation = seed, .dial = 0, .nonce = {}, .endpoint = {}});
+    receive({.kind = FrameKind::hello, .payload_bytes = static_cast<uint32_t>(hello.size())}, hello.bytes());
+    receive({.kind = FrameKind::proof});
+    EXPECT_TRUE(session_->open());
+  }
+  ~Connection() { session_->on_closed(absl::UnavailableError("the test has ended")); }
+  Connection(const Connection&) = delete;
+
+  void receive(const FrameHeader& header, base::Bytes bytes = {}) {
+    session_->on_frame(frame_of(header, bytes));
+    write();
+  }
+  // A message of so many bytes, or the first frame of it.
+  void receive(FrameKind kind, CallId call, size_t bytes) {
+    receive(
+        {.kind = kind, .side = Side::host, .call = call.value, .payload_bytes = static_cast<uint32_t>(bytes)},
+        std::vector<std::byte>(std::min(bytes, kChunkBytes)));
+  }
+  void write() {
+    while (wire_->take_write()) session_->on_written(true);
+  }
+  const std::shared_ptr<Session>& session() const { return session_; }
+  const FakeWire& wire() const { return *wire_; }
+
+ private:
+  const std::shared_ptr<FakeWire> wire_;
+  const std::shared_ptr<Session> session_;
+};
+
+class SessionTest : public testing::Test {
+ protected:
+  SessionTest() {
+    context_->self = Identity::from_seed(1).id();
+    context_->limits.bytes_per_peer_max = 3 * kChunkBytes;
+    context_->opened = [](const auto&) { return absl::OkStatus(); };
+    context_->closed = [](const auto&, const auto&) {};
+    context_->handlers.serve(kWork, [this](std::shared_ptr<IncomingCall>) { ++served_; });
+  }
+
+  // A call by way of that connection; it is not asked there yet.
+  CallId begin(const Connection& to) {
+    CallEvents events{.done =
+                          [this](Reply reply) {
+                            ++replies_;
+                            reply_ = std::move(reply);
+                          },
+                      .part = [this](Payload) { ++parts_; }};
+    const CallId id = context_->calls->add(loop_.now_ns() + kSecondNs, events, nullptr);
+    context_->calls->set_link(id, to.session());
+    return id;
+  }
+  void ask(Connection& to, CallId id) {
+    const CallSettings settings{.to = to.wire().peer(),
+                                .at = {"host", 1},
+                                .method = kWork,
+                                .deadline_ns = loop_.now_ns() + kSecondNs};
+    EXPECT_TRUE(to.session()->request(id, settings, {}).ok());
+    to.write();
+  }
+  CallId ask(Connection& to) {
+    const CallId id = begin(to);
+    ask(to, id);
+    return id;
+  }
+
+  base::VirtualLoop loop_;
+  const std::shared_ptr<SessionContext> context_ =
+      std::make_shared<SessionContext>(loop_, std::make_shared<Calls>(loop_));
+  int served_ = 0, parts_ = 0, replies_ = 0;
+  Reply reply_;
+};
+
+TEST_F(SessionTest, OnlyWhoWasAskedAnswers) {
+  Connection asked(context_, 2), other(context_, 3);
+  const CallId id = ask(asked);
+  other.receive(FrameKind::part, id, 5);
+  other.receive(FrameKind::part, id, context_->limits.bytes_per_peer_max + 1);
+  other.receive(FrameKind::reply, id, context_->limits.bytes_per_peer_max + 1);
+  other.receive(FrameKind::reply, id, 5);
+  EXPECT_EQ(parts_, 0);
+  EXPECT_EQ(replies_, 0);
+  asked.receive(FrameKind::part, id, 5);
+  asked.receive(FrameKind::reply, id, 5);
+  EXPECT_EQ(parts_, 1);
+  EXPECT_EQ(replies_, 1);
+  EXPECT_TRUE(reply_.status.ok()) << reply_.status;
+  EXPECT_EQ(reply_.from, asked.wire().peer());
+}
+
+TEST_F(SessionTest, NothingIsKeptOfTheAnswerToACallThatWasGivenUp) {
+  Connection host(context_, 2);
+  for (int i = 0; i < 4; ++i) {
+    const CallId id = ask(host);
+    context_->calls->cancel(id);
+    host.receive(FrameKind::reply, id, 2 * kChunkBytes);  // sent before the cancel came; the rest never is
+  }
+  const CallId id = ask(host);
+  host.receive(FrameKind::reply, id, 2 * kChunkBytes);
+  host.receive({.kind = FrameKind::more, .side = Side::host, .call = id.value},
+               std::vector<std::byte>(kChunkBytes));
+  EXPECT_TRUE(reply_.status.ok()) << reply_.status;
+  EXPECT_EQ(reply_.payload.size(), 2 * kChunkBytes);
+}
+
+}  // namespace
+}  // namespace agora::peers
