@@ -83,7 +83,8 @@ class Session final : public CallLink, public std::enable_shared_from_this<Sessi
   void on_written(bool ok);
   void on_closed(const Status& status);
 
-  // Unavailable: it retires; why it is closed, if it is; ResourceExhausted: too much waits to be sent.
+  // A call that has ended meanwhile is not sent. Unavailable: it retires; why it is closed, if it is;
+  // ResourceExhausted: too much waits to be sent.
   Status request(CallId id, const CallSettings& settings, Payload payload);
   void cancel(CallId call) override;
   // No new calls; it closes when both sides have none left.

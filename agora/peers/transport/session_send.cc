@@ -33,6 +33,8 @@ Status Session::request(CallId id, const CallSettings& settings, Payload payload
     }
     asked_.insert(id.value);
   }
+  // Whoever ended it before it was here could not take it from here.
+  if (!context_->calls->is_open(id)) cancel(id);
   flush();
   return absl::OkStatus();
 }

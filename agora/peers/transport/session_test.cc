@@ -154,5 +154,17 @@ TEST_F(SessionTest, NothingIsKeptOfTheAnswerToACallThatWasGivenUp) {
   EXPECT_EQ(reply_.payload.size(), 2 * kChunkBytes);
 }
 
+TEST_F(SessionTest, ACallThatEndsBeforeItIsAskedLeavesNothing) {
+  Connection host(context_, 2);
+  const CallId id = begin(host);
+  loop_.run_for(2 * kSecondNs);
+  EXPECT_TRUE(absl::IsDeadlineExceeded(reply_.status)) << reply_.status;
+  ask(host, id);
+  EXPECT_EQ(host.wire().sent(FrameKind::request), 0);
+  host.session()->retire();
+  host.write();
+  EXPECT_EQ(host.wire().sent(FrameKind::goodbye), 1);
+}
+
 }  // namespace
 }  // namespace agora::peers
