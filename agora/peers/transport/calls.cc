@@ -130,13 +130,11 @@ bool Calls::is_open(CallId id) const {
 }
 
 void Calls::arm(int64_t deadline_ns) {
-  {
-    MutexLock lock(mutex_);
-    if (deadline_ns >= armed_ns_) return;  // another thread armed it for sooner
-    armed_ns_ = deadline_ns;
-  }
-  // Earlier timers are left in place: they find little to do, and cost less than cancelling.
-  loop_.at(deadline_ns, [weak = weak_from_this()] {
+  MutexLock lock(mutex_);
+  if (deadline_ns >= armed_ns_) return;  // another thread armed it for sooner
+  armed_ns_ = deadline_ns;
+  loop_.cancel(timer_);
+  timer_ = loop_.at(deadline_ns, [weak = weak_from_this()] {
     if (const auto calls = weak.lock()) calls->expire();
   });
 }

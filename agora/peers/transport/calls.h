@@ -79,7 +79,8 @@ class Calls : public std::enable_shared_from_this<Calls> {
   std::unordered_map<uint64_t, CallPtr> calls_ ABSL_GUARDED_BY(mutex_);
   std::set<std::pair<int64_t, uint64_t>> deadlines_ ABSL_GUARDED_BY(mutex_);  // (when, id)
   uint64_t last_ ABSL_GUARDED_BY(mutex_) = 0;
-  int running_ ABSL_GUARDED_BY(mutex_) = 0;  // events
+  int running_ ABSL_GUARDED_BY(mutex_) = 0;      // events
+  base::TimerId timer_ ABSL_GUARDED_BY(mutex_);  // the only one, for armed_ns_
   int64_t armed_ns_ ABSL_GUARDED_BY(mutex_) = INT64_MAX;
   bool stopped_ ABSL_GUARDED_BY(mutex_) = false;
 };
