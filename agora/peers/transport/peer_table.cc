@@ -7,7 +7,7 @@
 namespace agora::peers {
 namespace {
 
-constexpr size_t kFailuresMax = 4096;  // endpoints that are remembered as not reachable
+constexpr size_t kFailuresMax = 4096;  // peers and endpoints that are remembered as not reachable
 
 }  // namespace
 
@@ -39,7 +39,7 @@ StatusOr<std::shared_ptr<Session>> PeerTable::begin_dial(const CallSettings& set
                                                          std::shared_ptr<Session> session, int64_t now_ns) {
   MutexLock lock(mutex_);
   if (SessionPtr other = find_locked(settings)) return other;
-  const auto failure = failures_.find(settings.at);
+  const auto failure = failures_.find({settings.to, settings.at});
   if (failure != failures_.end() && failure->second.until_ns > now_ns) {
     return absl::UnavailableError(base::concat(settings.at.text(),
                                                " could not be reached; it is tried again in ",
@@ -65,7 +65,7 @@ PeerTable::Displaced PeerTable::opened(const std::shared_ptr<Session>& session) 
   for (Dial& dial : dials_) {
     if (dial.session != session) continue;
     dial.open = true;
-    failures_.erase(dial.at);
+    failures_.erase({dial.to, dial.at});
   }
   auto& sessions = open_[session->peer()];
   for (const SessionPtr& other : sessions) {
@@ -81,12 +81,13 @@ PeerTable::Displaced PeerTable::opened(const std::shared_ptr<Session>& session) 
   return displaced;
 }
 
-void PeerTable::failed(const Endpoint& at, int64_t now_ns) {
-  if (failures_.size() >= kFailuresMax && !failures_.contains(at)) {
+void PeerTable::failed(const Dial& dial, int64_t now_ns) {
+  const std::pair key(dial.to, dial.at);
+  if (failures_.size() >= kFailuresMax && !failures_.contains(key)) {
     std::erase_if(failures_, [&](const auto& entry) { return entry.second.until_ns <= now_ns; });
     if (failures_.size() >= kFailuresMax) return;
   }
-  Failure& failure = failures_[at];
+  Failure& failure = failures_[key];
   // After a while without a try it is as if nothing had been.
   const bool recent = failure.until_ns + limits_.dial_again_ns_max > now_ns;
   failure.wait_ns = recent ? std::min(2 * failure.wait_ns, limits_.dial_again_ns_max) : 0;
@@ -97,7 +98,7 @@ void PeerTable::failed(const Endpoint& at, int64_t now_ns) {
 void PeerTable::closed(const std::shared_ptr<Session>& session, int64_t now_ns) {
   MutexLock lock(mutex_);
   for (const Dial& dial : dials_) {
-    if (dial.session == session && !dial.open) failed(dial.at, now_ns);
+    if (dial.session == session && !dial.open) failed(dial, now_ns);
   }
   std::erase_if(dials_, [&](const Dial& dial) { return dial.session == session; });
   const auto found = open_.find(session->peer());

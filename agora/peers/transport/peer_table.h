@@ -27,7 +27,7 @@ class PeerTable {
   std::shared_ptr<Session> find(const CallSettings& settings) const;
 
   // Remembers that session is being dialed, unless one that find() gives has come meanwhile: then that one.
-  // Unavailable: the place could not be reached a short while ago.
+  // Unavailable: the peer could not be reached at this place a short while ago.
   StatusOr<std::shared_ptr<Session>> begin_dial(const CallSettings& settings,
                                                 std::shared_ptr<Session> session, int64_t now_ns);
 
@@ -55,14 +55,15 @@ class PeerTable {
 
   SessionPtr find_locked(const CallSettings& settings) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   bool better(const Session& a, const Session& b) const;
-  void failed(const Endpoint& at, int64_t now_ns) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void failed(const Dial& dial, int64_t now_ns) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
   const PeerId self_;
   const TransportLimits limits_;
   mutable base::Mutex mutex_;
   std::map<PeerId, std::vector<SessionPtr>> open_ ABSL_GUARDED_BY(mutex_);  // the best one first
   std::vector<Dial> dials_ ABSL_GUARDED_BY(mutex_);  // of all sessions that we dialed and that live
-  std::map<Endpoint, Failure> failures_ ABSL_GUARDED_BY(mutex_);
+  // By whom we wanted and where: who looks for the wrong peer at a place keeps nobody from the right one.
+  std::map<std::pair<PeerId, Endpoint>, Failure> failures_ ABSL_GUARDED_BY(mutex_);
 };
 
 }  // namespace agora::peers
