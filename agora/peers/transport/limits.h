@@ -17,7 +17,7 @@ struct TransportLimits {
   // Before the proof.
   int connections_waiting_max = 1024;    // open, but no TLS hello yet: the oldest makes room for the newest
   int connections_unproven_max = 256;    // between their TLS hello and our proof: further ones are refused
-  int64_t proof_ns_max = 5'000'000'000;  // for each of the two
+  int64_t proof_ns_max = 5'000'000'000;  // for each of the two; and for who is thrown out to hear why
   // After it.
   int connections_max = 4096;
   int calls_per_peer_max = 4096;                        // that we serve: beyond, ResourceExhausted

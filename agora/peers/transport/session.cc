@@ -58,9 +58,9 @@ void Session::on_frame(const Pieces& frame) {
   State state;
   {
     MutexLock lock(mutex_);
+    if (!reason_.ok()) return;  // it is being closed; what still comes is not served
     state = state_;
   }
-  if (state == State::closed) return;
   HeaderBytes bytes{};
   frame.copy_to(0, std::span(bytes).first(std::min(bytes.size(), size)));
   const StatusOr<FrameHeader> header = parse_header(bytes, size);

@@ -166,5 +166,18 @@ TEST_F(SessionTest, ACallThatEndsBeforeItIsAskedLeavesNothing) {
   EXPECT_EQ(host.wire().sent(FrameKind::goodbye), 1);
 }
 
+TEST_F(SessionTest, WhoIsThrownOutIsNotServed) {
+  Connection caller(context_, 2);
+  const auto request = [&](uint64_t call) {
+    caller.receive({.kind = FrameKind::request, .method = kWork, .call = call, .number = 1'000'000});
+  };
+  request(1);
+  EXPECT_EQ(served_, 1);
+  caller.receive({.kind = FrameKind::proof});  // a second one
+  EXPECT_TRUE(caller.wire().aborted());
+  request(2);
+  EXPECT_EQ(served_, 1);
+}
+
 }  // namespace
 }  // namespace agora::peers

@@ -140,8 +140,8 @@ void GrpcTransport::Impl::run_queue() {
 }
 
 void GrpcTransport::Impl::accept_next() {
-  GrpcStream::start(
-      std::make_shared<AcceptedStream>(streams_, *queue_, service_, [this] { return accepted(); }));
+  GrpcStream::start(std::make_shared<AcceptedStream>(streams_, *queue_, service_, limits_.proof_ns_max,
+                                                     [this] { return accepted(); }));
 }
 
 std::shared_ptr<Session> GrpcTransport::Impl::accepted() {

@@ -8,7 +8,11 @@
 
 #include "agora/base/clock.h"
 #include "agora/base/rng.h"
+#include "agora/peers/transport/grpc/stream.h"
+#include "agora/peers/transport/grpc/tls.h"
 #include <arpa/inet.h>
+#include <grpcpp/create_channel.h>
+#include <grpcpp/generic/generic_stub.h>
 #include <gtest/gtest.h>
 #include <netinet/in.h>
 #include <sys/resource.h>
@@ -157,6 +161,69 @@ TEST(GrpcTransport, FiveThousandIdleConnectionsDoNotFreezeIt) {
   for (const auto& connection : idle) open += connection->connected() && !connection->closed() ? 1 : 0;
   EXPECT_EQ(open, 0u);
   EXPECT_TRUE(ask(*friendly, *host).status.ok());
+}
+
+// A peer that the test plays, over gRPC itself. It reads nothing.
+class DeafPeer {
+ public:
+  explicit DeafPeer(const Transport& host) {
+    grpc::ChannelArguments arguments;
+    arguments.SetSslTargetNameOverride("agora");
+    arguments.SetInt(GRPC_ARG_HTTP2_BDP_PROBE, 0);  // its window stays as it is
+    channel_ = grpc::CreateCustomChannel(
+        host.endpoint().text(), client_credentials(Identity::generate(), std::make_shared<Pin>(host.self())),
+        arguments);
+    stream_ = grpc::GenericStub(channel_).PrepareCall(&context_, kStreamMethod, &queue_);
+    stream_->StartCall(this);
+    EXPECT_TRUE(next());
+  }
+  ~DeafPeer() {
+    context_.TryCancel();
+    grpc::Status status;
+    stream_->Finish(&status, this);
+    next();
+  }
+  DeafPeer(const DeafPeer&) = delete;
+
+  void write(const FrameHeader& header, const Payload& payload = {}) {
+    const HeaderBytes head = encode_header(header);
+    const std::array<grpc::Slice, 2> slices = {grpc::Slice(head.data(), head.size()),
+                                               grpc::Slice(payload.bytes().data(), payload.size())};
+    stream_->Write(grpc::ByteBuffer(slices.data(), slices.size()), this);
+    EXPECT_TRUE(next());
+  }
+
+ private:
+  bool next() {
+    void* tag = nullptr;
+    bool ok = false;
+    return queue_.Next(&tag, &ok) && ok;
+  }
+
+  grpc::CompletionQueue queue_;
+  grpc::ClientContext context_;
+  std::shared_ptr<grpc::Channel> channel_;
+  std::unique_ptr<grpc::GenericClientAsyncReaderWriter> stream_;
+};
+
+TEST(GrpcTransport, WhoIsThrownOutAndReadsNothingGoesToo) {
+  const auto host = make_peer({}, {.proof_ns_max = kSecondNs});
+  DeafPeer deaf(*host);
+  const Payload hello = encode_hello({.incarnation = 1, .dial = 1, .nonce = {}, .endpoint = {}});
+  deaf.write({.kind = FrameKind::hello, .payload_bytes = static_cast<uint32_t>(hello.size())}, hello);
+  deaf.write({.kind = FrameKind::proof});
+  EXPECT_TRUE(await([&] { return host->counters().connections == 1; }));
+  constexpr uint32_t kChunks = 16;  // the answer is more than the window holds
+  const Payload chunk = Payload::own(std::vector<std::byte>(kChunkBytes));
+  deaf.write({.kind = FrameKind::request,
+              .method = kEcho,
+              .call = 1,
+              .number = 30'000'000,
+              .payload_bytes = kChunks * kChunkBytes},
+             chunk);
+  for (uint32_t i = 1; i < kChunks; ++i) deaf.write({.kind = FrameKind::more, .call = 1}, chunk);
+  deaf.write({.kind = FrameKind::proof});  // a second one
+  EXPECT_TRUE(await([&] { return host->counters().connections == 0; }));
 }
 
 TEST(GrpcTransport, APeerThatIsBackIsReachedAgain) {

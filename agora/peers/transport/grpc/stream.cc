@@ -1,5 +1,6 @@
 #include "agora/peers/transport/grpc/stream.h"
 
+#include <chrono>
 #include <cstring>
 #include <string>
 #include <utility>
@@ -99,7 +100,10 @@ void GrpcStream::complete(void* tag, bool ok) {
       stream.on_written(ok);
       break;
     case What::finish:
-      if (stream.session_ != nullptr) stream.session_->on_closed(stream.result());
+      stream.on_finished();
+      break;
+    case What::limit:
+      stream.on_limit(ok);
       break;
   }
   stream.end();
@@ -196,6 +200,19 @@ void GrpcStream::on_written(bool ok) {
   session_->on_written(ok);
 }
 
+void GrpcStream::on_finished() {
+  {
+    MutexLock lock(mutex_);
+    if (limited_) end_in_time();
+  }
+  if (session_ != nullptr) session_->on_closed(result());
+}
+
+void GrpcStream::on_limit(bool ok) {
+  MutexLock lock(mutex_);
+  if (ok) cancel_now();
+}
+
 // Nothing is being written.
 void GrpcStream::finish() {
   running_ = false;
@@ -207,6 +224,8 @@ void GrpcStream::abort(const Status& status) {
   if (told_.ok()) told_ = status;
   if (running_ && may_finish_early()) {
     if (!writing_) finish();  // otherwise when the write ends: a cancel would not say why
+    if (!limited_) limit_end(begin(What::limit));
+    limited_ = true;
   } else if (under_way_ > 0) {
     cancel_now();
   }
@@ -227,10 +246,11 @@ Status DialedStream::result() const {
 }
 
 AcceptedStream::AcceptedStream(StreamCount& count, grpc::ServerCompletionQueue& queue,
-                               grpc::AsyncGenericService& service, Accepted accepted)
+                               grpc::AsyncGenericService& service, int64_t end_ns_max, Accepted accepted)
     : GrpcStream(count),
       queue_(queue),
       service_(service),
+      end_ns_max_(end_ns_max),
       accepted_(std::move(accepted)),
       stream_(&context_) {}
 
@@ -252,6 +272,10 @@ void AcceptedStream::finish_now(const Status& told, void* tag) {
   }
   if (told.ok()) return stream_.Finish(grpc::Status::OK, tag);
   stream_.Finish({static_cast<grpc::StatusCode>(told.code()), std::string(told.message())}, tag);
+}
+
+void AcceptedStream::limit_end(void* tag) {
+  end_limit_.Set(&queue_, std::chrono::system_clock::now() + std::chrono::nanoseconds(end_ns_max_), tag);
 }
 
 PeerId AcceptedStream::peer() const {

@@ -1,7 +1,7 @@
 // One bidirectional stream of gRPC as a Wire: frames are its byte buffers.
 //
 //   GrpcStream::start(std::make_shared<DialedStream>(count, queue, session, channel, pin));
-//   GrpcStream::start(std::make_shared<AcceptedStream>(count, queue, service, accepted));
+//   GrpcStream::start(std::make_shared<AcceptedStream>(count, queue, service, end_ns_max, accepted));
 //
 // Operations complete on the one thread that runs the queue and calls complete(). A stream keeps itself alive
 // while one is under way. Any thread.
@@ -14,6 +14,7 @@
 #include "agora/base/mutex.h"
 #include "agora/peers/transport/grpc/tls.h"
 #include "agora/peers/transport/session.h"
+#include <grpcpp/alarm.h>
 #include <grpcpp/completion_queue.h>
 #include <grpcpp/generic/async_generic_service.h>
 #include <grpcpp/generic/generic_stub.h>
@@ -52,13 +53,15 @@ class GrpcStream : public Wire, public std::enable_shared_from_this<GrpcStream> 
   virtual void write_now(const grpc::ByteBuffer& bytes, void* tag) = 0;
   virtual void finish_now(const Status& told, void* tag) = 0;  // at once; a read may be under way
   virtual bool may_finish_early() const = 0;                   // while a read is
+  virtual void limit_end(void* tag) = 0;  // what is under way may take so long, then tag comes
+  virtual void end_in_time() = 0;         // tag comes now
   virtual void cancel_now() = 0;
   virtual Status result() const = 0;  // after finish
 
   std::shared_ptr<Session> session_;  // set by started() at the latest
 
  private:
-  enum class What : uint8_t { start, read, write, finish };
+  enum class What : uint8_t { start, read, write, finish, limit };
   struct Operation {
     GrpcStream* stream = nullptr;
     What what = What::start;
@@ -67,6 +70,8 @@ class GrpcStream : public Wire, public std::enable_shared_from_this<GrpcStream> 
   void on_start(bool ok);
   void on_read(bool ok);
   void on_written(bool ok);
+  void on_finished();
+  void on_limit(bool ok);
   Pieces take_incoming();
   void read() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void finish() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
@@ -74,7 +79,7 @@ class GrpcStream : public Wire, public std::enable_shared_from_this<GrpcStream> 
   void end();
 
   StreamCount& count_;
-  std::array<Operation, 4> operations_;  // one of a kind is under way at a time
+  std::array<Operation, 5> operations_;  // one of a kind is under way at a time
   grpc::ByteBuffer incoming_;            // of the read under way
 
   base::Mutex
@@ -83,8 +88,9 @@ class GrpcStream : public Wire, public std::enable_shared_from_this<GrpcStream> 
   int under_way_ ABSL_GUARDED_BY(mutex_) = 0;
   bool running_ ABSL_GUARDED_BY(mutex_) = false;  // started, and no finish yet
   bool writing_ ABSL_GUARDED_BY(mutex_) = false;
-  bool broken_ ABSL_GUARDED_BY(mutex_) = false;  // reads have ended
-  Status told_ ABSL_GUARDED_BY(mutex_);          // what the other side may be told
+  bool broken_ ABSL_GUARDED_BY(mutex_) = false;   // reads have ended
+  bool limited_ ABSL_GUARDED_BY(mutex_) = false;  // its end
+  Status told_ ABSL_GUARDED_BY(mutex_);           // what the other side may be told
 };
 
 class DialedStream final : public GrpcStream {
@@ -100,6 +106,8 @@ class DialedStream final : public GrpcStream {
   void write_now(const grpc::ByteBuffer& bytes, void* tag) override { stream_->Write(bytes, tag); }
   void finish_now(const Status&, void* tag) override { stream_->Finish(&status_, tag); }
   bool may_finish_early() const override { return false; }
+  void limit_end(void*) override {}
+  void end_in_time() override {}
   void cancel_now() override { context_.TryCancel(); }
   Status result() const override;
 
@@ -114,8 +122,9 @@ class AcceptedStream final : public GrpcStream {
  public:
   // accepted: a peer has opened this stream; gives it a session. Called once at most.
   using Accepted = std::function<std::shared_ptr<Session>()>;
+  // A peer that takes nothing of what is written to it is cut off end_ns_max after abort().
   AcceptedStream(StreamCount& count, grpc::ServerCompletionQueue& queue, grpc::AsyncGenericService& service,
-                 Accepted accepted);
+                 int64_t end_ns_max, Accepted accepted);
   PeerId peer() const override;
 
  private:
@@ -125,12 +134,16 @@ class AcceptedStream final : public GrpcStream {
   void write_now(const grpc::ByteBuffer& bytes, void* tag) override { stream_.Write(bytes, tag); }
   void finish_now(const Status& told, void* tag) override;
   bool may_finish_early() const override { return true; }
+  void limit_end(void* tag) override;
+  void end_in_time() override { end_limit_.Cancel(); }
   void cancel_now() override { context_.TryCancel(); }
   Status result() const override { return absl::UnavailableError("the peer closed the connection"); }
 
   grpc::ServerCompletionQueue& queue_;
   grpc::AsyncGenericService& service_;
+  const int64_t end_ns_max_;
   const Accepted accepted_;
+  grpc::Alarm end_limit_;
   grpc::GenericServerContext context_;
   grpc::GenericServerAsyncReaderWriter stream_;
 };
