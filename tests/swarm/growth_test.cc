@@ -42,6 +42,16 @@ class SwarmGrowth : public testing::Test {
     return is_so();
   }
 
+  // Without a step.
+  template <class IsSo>
+  bool comes_true(GrowingSwarm& swarm, IsSo is_so) {
+    const int64_t late_ns = swarm.loop().now_ns() + 30 * base::kSecondNs;
+    while (swarm.loop().now_ns() < late_ns) {
+      if (is_so()) return true;
+    }
+    return is_so();
+  }
+
   const base::TestFolder dir_;
   train::CountingText text_;
   train::TrainOptions options_ = small_options(text_.file());
@@ -158,7 +168,6 @@ TEST_F(SwarmGrowth, WhatGrewIsSavedAsAModelAndGoesOn) {
     ASSERT_TRUE(train_until(swarm, [&] { return swarm.held({LayerId{0}, ExpertId{1}}) == 0; }));
     const Status saved = swarm.trainer().save(folder);
     ASSERT_TRUE(saved.ok()) << saved;
-    loss = swarm.validate();
 
     base::ThreadPool pool(1);
     const kernels::Compute compute{&kernels::best_table(kernels::cpu_features()), &pool,
@@ -169,7 +178,9 @@ TEST_F(SwarmGrowth, WhatGrewIsSavedAsAModelAndGoesOn) {
     EXPECT_TRUE(model->config().gate.entry_bias);
     const auto alone = train::evaluate(*model->model, {.compute = compute}, swarm.task(), 0);
     ASSERT_TRUE(alone.ok()) << alone.status();
-    EXPECT_NEAR(alone->total.loss(), loss, 5e-3);  // hosts may have stepped once more in between
+    loss = alone->total.loss();
+    // Its followers answer too, and may be behind what was saved; hosts may step once more.
+    EXPECT_TRUE(comes_true(swarm, [&] { return std::abs(swarm.validate() - loss) < 5e-3; }));
   }
   GrowingSwarm again(options_, {.folder = folder});
   EXPECT_NEAR(again.validate(), loss, 5e-3);
