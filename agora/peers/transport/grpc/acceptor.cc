@@ -10,6 +10,7 @@
 #include <utility>
 
 #include "agora/base/bytes.h"
+#include "agora/base/run_on.h"
 #include "agora/base/text.h"
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -85,19 +86,11 @@ void Acceptor::listen() {
 Acceptor::~Acceptor() { ::close(listener_); }
 
 void Acceptor::stop() {
-  base::Mutex mutex;
-  base::Condition changed;
-  bool done = false;
-  loop_.post([&] {
+  base::run_on(loop_, [this] {
     if (!stopped_) loop_.unwatch(listener_);
     stopped_ = true;
     while (!waiting_.empty()) drop(waiting_.begin()->second);
-    base::MutexLock lock(mutex);
-    done = true;
-    changed.wake_all();
   });
-  base::MutexLock lock(mutex);
-  while (!done) changed.wait(mutex);
 }
 
 void Acceptor::proven() {
