@@ -113,6 +113,7 @@ class Session final : public CallLink, public std::enable_shared_from_this<Sessi
   bool send(Message message);
   void send_control(FrameKind kind, uint64_t call, Payload payload = {});
   void flush();
+  void flush_or_close();
   bool awaits(uint64_t call) const;  // asked here, and neither answered nor given up
   bool call_ended(uint64_t call);    // false: it had already
   void say_goodbye();

@@ -119,14 +119,11 @@ void Session::flush() {
 }
 
 void Session::on_written(bool ok) {
-  bool done = false;
   {
     MutexLock lock(mutex_);
     writing_ = false;
-    done = role_ == Role::dialer && goodbye_sent_ && goodbye_received_ && queue_.empty();
   }
-  if (done) return close(absl::UnavailableError("another connection to the peer took over"));
-  if (ok) flush();
+  if (ok) flush_or_close();
 }
 
 void Session::retire() {
@@ -139,13 +136,21 @@ void Session::retire() {
 
 // When this side has no calls left here.
 void Session::say_goodbye() {
-  bool done = false;
   {
     MutexLock lock(mutex_);
     if (!retiring_ || state_ != State::open || !asked_.empty()) return;
     if (!goodbye_sent_) queue_.push_control({.kind = FrameKind::goodbye});
     goodbye_sent_ = true;
-    done = role_ == Role::dialer && goodbye_received_ && queue_.empty() && !writing_;
+  }
+  flush_or_close();
+}
+
+// The dialing side closes, when both have said goodbye and nothing is left to write.
+void Session::flush_or_close() {
+  bool done = false;
+  {
+    MutexLock lock(mutex_);
+    done = role_ == Role::dialer && goodbye_sent_ && goodbye_received_ && queue_.empty() && !writing_;
   }
   if (done) return close(absl::UnavailableError("another connection to the peer took over"));
   flush();

@@ -166,6 +166,18 @@ TEST_F(SessionTest, ACallThatEndsBeforeItIsAskedLeavesNothing) {
   EXPECT_EQ(host.wire().sent(FrameKind::goodbye), 1);
 }
 
+TEST_F(SessionTest, TheDialerClosesWhenBothHaveSaidGoodbye) {
+  Connection host(context_, 2);
+  const CallId id = ask(host);
+  host.session()->retire();
+  host.receive({.kind = FrameKind::goodbye});
+  EXPECT_EQ(host.wire().sent(FrameKind::goodbye), 0);
+  EXPECT_FALSE(host.wire().aborted());
+  host.receive(FrameKind::reply, id, 5);
+  EXPECT_EQ(host.wire().sent(FrameKind::goodbye), 1);
+  EXPECT_TRUE(host.wire().aborted());
+}
+
 TEST_F(SessionTest, WhoIsThrownOutIsNotServed) {
   Connection caller(context_, 2);
   const auto request = [&](uint64_t call) {
