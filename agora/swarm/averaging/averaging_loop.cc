@@ -10,8 +10,10 @@ namespace agora::swarm {
 namespace {
 
 constexpr int64_t kCatchUpNs = 60 * base::kSecondNs;  // to pull a trunk
-// Whoever's trunk could not be had ends no round for so long by saying that it is fresher.
-constexpr int64_t kOutOfReachNs = 2 * kCatchUpNs;
+// Whose trunk could not be had ends no round by saying that it is fresher: for as long as that was tried, and
+// twice as long each time in a row.
+constexpr int64_t kOutOfReachNsMin = base::kSecondNs;
+constexpr int64_t kOutOfReachNsMax = 2 * kCatchUpNs;
 
 bool all_finite(std::span<const float> numbers) {
   return std::ranges::all_of(numbers, [](float number) { return std::isfinite(number); });
@@ -223,24 +225,24 @@ void Averaging::State::catch_up(const peers::PeerId& from) {
   catching_up_ = true;
   fetch_trunk(transport_, loop_, {from, at->second, 0, true}, TrunkPart::values_with_momentum,
               loop_.now_ns() + kCatchUpNs,
-              [self = shared_from_this(), from, mine = version()](StatusOr<TrunkSnapshot> trunk) {
-                self->loop_.post(
-                    [self, from, mine, trunk = std::move(trunk)] { self->take_trunk(from, mine, trunk); });
+              [self = shared_from_this(),
+               asked = CatchUp{from, version(), loop_.now_ns()}](StatusOr<TrunkSnapshot> trunk) {
+                self->loop_.post([self, asked, trunk = std::move(trunk)] { self->take_trunk(asked, trunk); });
               });
 }
 
-void Averaging::State::take_trunk(const peers::PeerId& from, const TrunkVersion& instead_of,
-                                  StatusOr<TrunkSnapshot> trunk) {
+void Averaging::State::take_trunk(const CatchUp& asked, StatusOr<TrunkSnapshot> trunk) {
   catching_up_ = false;
   if (round_ == nullptr) end_round();
   if (stopped()) return;
-  if (!trunk.ok() || trunk->version <= instead_of) return out_of_reach(from);
+  if (!trunk.ok() || trunk->version <= asked.instead_of) return out_of_reach(asked);
   if (trunk->version <= version()) return;
   if (trunk->layout != config_.layout || trunk->momentum.size() != trunk->values.size() ||
       !all_finite(trunk->values) || !all_finite(trunk->momentum)) {
-    out_of_reach(from);
+    out_of_reach(asked);
     return refuse();
   }
+  out_.erase(asked.from);
   const uint64_t counted = share_in(*trunk);
   {
     base::MutexLock lock(mutex_);
@@ -252,9 +254,13 @@ void Averaging::State::take_trunk(const peers::PeerId& from, const TrunkVersion&
   arrive(*std::move(trunk), counted);
 }
 
-void Averaging::State::out_of_reach(const peers::PeerId& from) {
-  std::erase_if(out_until_ns_, [&](const auto& other) { return other.second <= loop_.now_ns(); });
-  out_until_ns_[from] = loop_.now_ns() + kOutOfReachNs;
+void Averaging::State::out_of_reach(const CatchUp& asked) {
+  const auto known = trainers();
+  std::erase_if(out_, [&](const auto& other) { return !known.contains(other.first); });
+  OutOfReach& out = out_[asked.from];
+  const int64_t tried_ns = loop_.now_ns() - asked.begun_ns;
+  out.pause_ns = std::clamp(std::max(tried_ns, 2 * out.pause_ns), kOutOfReachNsMin, kOutOfReachNsMax);
+  out.until_ns = loop_.now_ns() + out.pause_ns;
 }
 
 // What it says of the round that runs here is heard all the same.
@@ -262,8 +268,8 @@ bool Averaging::State::is_out_of_reach(const peers::PeerId& from, const News& ne
   if (news.version <= version() || (round_ != nullptr && news.last && news.last_base == base_->version)) {
     return false;
   }
-  const auto out = out_until_ns_.find(from);
-  return out != out_until_ns_.end() && loop_.now_ns() < out->second;
+  const auto out = out_.find(from);
+  return out != out_.end() && loop_.now_ns() < out->second.until_ns;
 }
 
 // The newest of this process's shares that is in it; 0: none.

@@ -39,6 +39,16 @@ class Averaging::State : public std::enable_shared_from_this<Averaging::State> {
     uint64_t rows = 0;
     uint64_t steps = 0;
   };
+  struct CatchUp {
+    peers::PeerId from;
+    TrunkVersion instead_of;
+    int64_t begun_ns = 0;
+  };
+  // A trainer whose fresher trunk could not be had.
+  struct OutOfReach {
+    int64_t until_ns = 0;
+    int64_t pause_ns = 0;
+  };
   // A round that was given up here may still be ended by others, while the next one is under way.
   static constexpr size_t kSharesMax = 2;
 
@@ -54,8 +64,8 @@ class Averaging::State : public std::enable_shared_from_this<Averaging::State> {
   bool take_delta(const weights::Digest& hash, const peers::Payload& bytes);
   void finish(const Decision& decision);
   void catch_up(const peers::PeerId& from);
-  void take_trunk(const peers::PeerId& from, const TrunkVersion& instead_of, StatusOr<TrunkSnapshot> trunk);
-  void out_of_reach(const peers::PeerId& from);
+  void take_trunk(const CatchUp& asked, StatusOr<TrunkSnapshot> trunk);
+  void out_of_reach(const CatchUp& asked);
   bool is_out_of_reach(const peers::PeerId& from, const News& news) const;
   uint64_t share_in(const TrunkSnapshot& trunk) const;
   void arrive(TrunkSnapshot trunk, uint64_t counted);
@@ -96,7 +106,7 @@ class Averaging::State : public std::enable_shared_from_this<Averaging::State> {
   std::optional<Decision> last_;
   TrunkVersion last_base_;
   bool catching_up_ = false;
-  std::map<peers::PeerId, int64_t> out_until_ns_;  // trainers whose fresher trunk could not be had
+  std::map<peers::PeerId, OutOfReach> out_;  // of those in the directory
   base::TimerId timer_;
 };
 

@@ -275,7 +275,8 @@ TEST_F(AveragingTest, AShareCountsThoughAnotherWasMadeSince) {
 
 TEST_F(AveragingTest, WhoseTrunkCannotBeHadEndsNoRound) {
   for (size_t i = 0; i < 2; ++i) add(i, 90 * kMillisecondNs);
-  add_by_hand(2).news->version = {5, 1, peer_of(2)};
+  ByHand& late = add_by_hand(2);
+  late.news->version = {5, 1, peer_of(2)};
   peers::LoopbackTransport stranger(network_, peer_of(90), {"loop", 90});
   News claim;
   claim.version = {9, 1, peer_of(90)};
@@ -291,6 +292,12 @@ TEST_F(AveragingTest, WhoseTrunkCannotBeHadEndsNoRound) {
   EXPECT_EQ(counters(0).version, counters(1).version);
   EXPECT_EQ(counters(0).members, 2u);
   EXPECT_EQ(counters(0).caught_up, 0u);
+  TrunkSnapshot trunk = first_trunk();
+  trunk.version = late.news->version = {50, 1, peer_of(2)};
+  trunk.momentum.assign(kNumbers, 0.0f);
+  late.shelf.put(trunk);
+  loop_.run_for(20 * kSecondNs);
+  EXPECT_EQ(counters(0).caught_up, 1u) << "it is believed again before long";
 }
 
 TEST(OuterStep, IsNesterovOverTheWeighedMean) {
