@@ -23,9 +23,10 @@ TransportCounters Meters::read(const Calls& calls) const {
           .connections = connections};
 }
 
-Session::Session(std::shared_ptr<SessionContext> context, Role role, uint64_t dial)
+Session::Session(std::shared_ptr<SessionContext> context, Role role, uint64_t dial, Endpoint from)
     : context_(std::move(context)),
       role_(role),
+      from_(std::move(from)),
       nonce_(random_nonce()),
       queue_(context_->limits.queue_bytes_per_peer_max),
       dial_(dial),

@@ -75,7 +75,8 @@ class Session final : public CallLink, public std::enable_shared_from_this<Sessi
  public:
   enum class Role : uint8_t { dialer, acceptor };
 
-  Session(std::shared_ptr<SessionContext> context, Role role, uint64_t dial = 0);
+  // from: where an accepted one comes from.
+  Session(std::shared_ptr<SessionContext> context, Role role, uint64_t dial = 0, Endpoint from = {});
 
   void attach(std::shared_ptr<Wire> wire);  // close() reaches it from then on
   void greet();                             // the wire carries frames from now on
@@ -92,6 +93,7 @@ class Session final : public CallLink, public std::enable_shared_from_this<Sessi
   void close(const Status& status);
 
   Role role() const { return role_; }
+  const Endpoint& from() const { return from_; }
   bool usable() const;  // open or on the way there, and not retiring
   bool open() const;
   PeerId peer() const;  // empty until open
@@ -122,6 +124,7 @@ class Session final : public CallLink, public std::enable_shared_from_this<Sessi
 
   const std::shared_ptr<SessionContext> context_;
   const Role role_;
+  const Endpoint from_;
   const Nonce nonce_;
 
   mutable base::Mutex mutex_;  // what goes out, and the state

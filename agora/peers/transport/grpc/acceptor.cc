@@ -1,8 +1,11 @@
 #include "agora/peers/transport/grpc/acceptor.h"
 
+#include <fcntl.h>
 #include <netdb.h>
+#include <poll.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <cstring>
@@ -12,6 +15,7 @@
 #include "agora/base/bytes.h"
 #include "agora/base/run_on.h"
 #include "agora/base/text.h"
+#include <arpa/inet.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <sys/socket.h>
@@ -49,15 +53,44 @@ StatusOr<int> bound_socket(const Endpoint& listen) {
   return port_error(listen, std::strerror(failed));
 }
 
-uint16_t port_of(int fd) {
+using NameOf = int(int fd, sockaddr* address, socklen_t* size);
+
+// One end of a socket; empty: it has none any more. An IPv4 address in IPv6's clothes is one of IPv4.
+Endpoint end_of(int fd, NameOf& name_of) {
   sockaddr_storage address{};
   socklen_t size = sizeof address;
-  if (::getsockname(fd, reinterpret_cast<sockaddr*>(&address), &size) != 0) return 0;
-  return address.ss_family == AF_INET6 ? ntohs(reinterpret_cast<sockaddr_in6*>(&address)->sin6_port)
-                                       : ntohs(reinterpret_cast<sockaddr_in*>(&address)->sin_port);
+  if (name_of(fd, reinterpret_cast<sockaddr*>(&address), &size) != 0) return {};
+  std::array<char, INET6_ADDRSTRLEN> text{};
+  if (address.ss_family == AF_INET) {
+    const auto& v4 = reinterpret_cast<const sockaddr_in&>(address);
+    ::inet_ntop(AF_INET, &v4.sin_addr, text.data(), text.size());
+    return {text.data(), ntohs(v4.sin_port)};
+  }
+  const auto& v6 = reinterpret_cast<const sockaddr_in6&>(address);
+  if (IN6_IS_ADDR_V4MAPPED(&v6.sin6_addr)) {
+    ::inet_ntop(AF_INET, &v6.sin6_addr.s6_addr[12], text.data(), text.size());
+  } else {
+    ::inet_ntop(AF_INET6, &v6.sin6_addr, text.data(), text.size());
+  }
+  return {text.data(), ntohs(v6.sin6_port)};
 }
 
+uint16_t port_of(int fd) { return end_of(fd, ::getsockname).port; }
+Endpoint far_end(int fd) { return end_of(fd, ::getpeername); }
+
 }  // namespace
+
+Endpoint endpoint_of_uri(std::string_view uri) {
+  std::string text(uri.substr(std::min(uri.size(), uri.find(':') + 1)));
+  for (const auto& [code, sign] : {std::pair("%5B", "["), {"%5D", "]"}, {"%25", "%"}}) {
+    const size_t at = text.find(code);
+    if (at != std::string::npos) text.replace(at, 3, sign);
+  }
+  StatusOr<Endpoint> endpoint = parse_endpoint(text);
+  if (!endpoint.ok()) return {};
+  endpoint->host.resize(std::min(endpoint->host.size(), endpoint->host.find('%')));  // the zone
+  return *std::move(endpoint);
+}
 
 StatusOr<std::unique_ptr<Acceptor>> Acceptor::open(const Endpoint& listen, const TransportLimits& limits,
                                                    EpollLoop& loop, Meters& meters, PassOn pass_on) {
@@ -90,12 +123,24 @@ void Acceptor::stop() {
     if (!stopped_) loop_.unwatch(listener_);
     stopped_ = true;
     while (!waiting_.empty()) drop(waiting_.begin()->second);
+    for (const auto& [from, passed] : passed_) ::close(passed.file);
+    passed_.clear();
   });
 }
 
-void Acceptor::proven() {
-  loop_.post([this] {
-    if (!unproven_until_ns_.empty()) unproven_until_ns_.pop_front();
+void Acceptor::proven(const Endpoint& from) {
+  loop_.post([this, from] {
+    const auto found = passed_.find(from);
+    if (found != passed_.end()) found->second.until_ns = INT64_MAX;
+  });
+}
+
+void Acceptor::left(const Endpoint& from) {
+  loop_.post([this, from] {
+    const auto found = passed_.find(from);
+    if (found == passed_.end()) return;
+    const int64_t until_ns = loop_.now_ns() + limits_.proof_ns_max;  // it may read why
+    found->second.until_ns = std::min(found->second.until_ns, until_ns);
   });
 }
 
@@ -143,11 +188,32 @@ void Acceptor::drop_oldest() {
   drop(waiting_.begin()->second);
 }
 
-bool Acceptor::may_pass_on() {
+// Whom gRPC has closed, or who has had its time.
+void Acceptor::forget_ended() {
   const int64_t now_ns = loop_.now_ns();
-  while (!unproven_until_ns_.empty() && unproven_until_ns_.front() <= now_ns) unproven_until_ns_.pop_front();
-  if (static_cast<int>(unproven_until_ns_.size()) >= limits_.connections_unproven_max) return false;
-  unproven_until_ns_.push_back(now_ns + kUnprovenStages * limits_.proof_ns_max);
+  std::erase_if(passed_, [&](const auto& entry) {
+    pollfd ended{.fd = entry.second.file, .events = 0, .revents = 0};
+    ::poll(&ended, 1, 0);
+    const bool late = entry.second.until_ns <= now_ns;
+    if (late) ::shutdown(entry.second.file, SHUT_RDWR);
+    const bool over = late || (ended.revents & POLLHUP) != 0;
+    if (over) ::close(entry.second.file);
+    return over;
+  });
+}
+
+bool Acceptor::may_pass_on(int fd) {
+  const auto unproven = [this] {
+    return std::ranges::count_if(passed_, [](const auto& p) { return p.second.until_ns != INT64_MAX; });
+  };
+  if (unproven() >= limits_.connections_unproven_max) forget_ended();
+  if (unproven() >= limits_.connections_unproven_max) return false;
+  const Endpoint from = far_end(fd);
+  const int file = from.empty() ? -1 : ::fcntl(fd, F_DUPFD_CLOEXEC, 0);
+  if (file < 0) return false;
+  const Passed passed{.file = file, .until_ns = loop_.now_ns() + kUnprovenStages * limits_.proof_ns_max};
+  const auto [at, fresh] = passed_.try_emplace(from, passed);
+  if (!fresh) ::close(std::exchange(at->second, passed).file);  // it has ended, and its port is used again
   return true;
 }
 
@@ -167,7 +233,7 @@ void Acceptor::look(int fd) {
     return drop(fd);
   }
   if (have < kRecordHeaderBytes || have < kRecordHeaderBytes + length) return;
-  if (!may_pass_on()) {
+  if (!may_pass_on(fd)) {
     ++meters_.connections_refused;
     return drop(fd);
   }
@@ -181,6 +247,7 @@ void Acceptor::tick() {
   if (stopped_) return;
   const int64_t now_ns = loop_.now_ns();
   while (!waiting_.empty() && by_file_.at(waiting_.begin()->second).until_ns <= now_ns) drop_oldest();
+  forget_ended();
   accept_all();
   loop_.after(kTickNs, [this] { tick(); });
 }

@@ -1,21 +1,23 @@
 // The port: takes connections in, and passes on only those that have begun to speak TLS.
 //
 //   AGORA_ASSIGN_OR_RETURN(auto acceptor, Acceptor::open(listen, limits, loop, meters, pass_on));
-//   acceptor->proven();     // one that was passed on has proved who it is
+//   acceptor->proven(from);   // one that was passed on has proved who it is
+//   acceptor->left(from);     // its stream has ended: it is cut off, unless it goes by itself meanwhile
 //   acceptor->stop();
 //
 // gRPC gives every connection memory of its own and up to two minutes, stops listening for good when the
 // process has no more file descriptors, and has no limit on connections. So we accept: until a whole TLS
 // hello has come, a connection costs a file descriptor and a map entry, the oldest makes room for the
-// newest, and none stays longer than the limit. Works on the loop's thread; the functions here are for any
-// other thread.
+// newest, and none stays longer than the limit. And gRPC ends a stream, but not its connection, on which the
+// peer may open the next: so we keep a second descriptor of what was passed on, and cut off by it who has no
+// proof in time. Works on the loop's thread; the functions here are for any other thread.
 #pragma once
 
 #include <cstdint>
-#include <deque>
 #include <functional>
 #include <map>
 #include <memory>
+#include <string_view>
 
 #include "agora/base/result.h"
 #include "agora/peers/endpoint.h"
@@ -24,6 +26,9 @@
 #include "agora/peers/transport/session.h"
 
 namespace agora::peers {
+
+// Where a connection comes from, as gRPC writes it: ipv4:1.2.3.4:5, ipv6:%5B::1%5D:5. Empty: neither.
+Endpoint endpoint_of_uri(std::string_view uri);
 
 class Acceptor {
  public:
@@ -36,7 +41,8 @@ class Acceptor {
 
   const Endpoint& endpoint() const { return endpoint_; }  // with the port that the system gave
   void listen();                                          // begins
-  void proven();
+  void proven(const Endpoint& from);
+  void left(const Endpoint& from);
   // Once, while the loop runs, before the destructor. Returns when nothing is passed on any more.
   void stop();
 
@@ -51,7 +57,8 @@ class Acceptor {
   void drop(int fd);
   void drop_oldest();
   void tick();
-  bool may_pass_on();
+  bool may_pass_on(int fd);
+  void forget_ended();
 
   const int listener_;
   const Endpoint endpoint_;
@@ -69,7 +76,12 @@ class Acceptor {
     int64_t until_ns;
   };
   std::map<int, Waiting> by_file_;
-  std::deque<int64_t> unproven_until_ns_;
+
+  struct Passed {
+    int file;              // gRPC's connection, by a descriptor of our own
+    int64_t until_ns = 0;  // INT64_MAX: it has proved who it is
+  };
+  std::map<Endpoint, Passed> passed_;  // by where it comes from, until it has ended
 };
 
 }  // namespace agora::peers

@@ -80,7 +80,7 @@ class GrpcTransport::Impl {
   static uint64_t load_random() { return base::load_le<uint64_t>(random_nonce().data()); }
   void run_queue();
   void accept_next();
-  std::shared_ptr<Session> accepted();
+  std::shared_ptr<Session> accepted(const std::string& from);
   Status opened(const std::shared_ptr<Session>& session);
   void closed(const std::shared_ptr<Session>& session);
   void limit_greeting(const std::shared_ptr<Session>& session);
@@ -140,13 +140,15 @@ void GrpcTransport::Impl::run_queue() {
 }
 
 void GrpcTransport::Impl::accept_next() {
-  GrpcStream::start(std::make_shared<AcceptedStream>(streams_, *queue_, service_, limits_.proof_ns_max,
-                                                     [this] { return accepted(); }));
+  GrpcStream::start(
+      std::make_shared<AcceptedStream>(streams_, *queue_, service_, limits_.proof_ns_max,
+                                       [this](const std::string& from) { return accepted(from); }));
 }
 
-std::shared_ptr<Session> GrpcTransport::Impl::accepted() {
+std::shared_ptr<Session> GrpcTransport::Impl::accepted(const std::string& from) {
   accept_next();
-  auto session = std::make_shared<Session>(context_, Session::Role::acceptor);
+  auto session =
+      std::make_shared<Session>(context_, Session::Role::acceptor, /*dial=*/0, endpoint_of_uri(from));
   limit_greeting(session);
   return session;
 }
@@ -161,7 +163,7 @@ void GrpcTransport::Impl::limit_greeting(const std::shared_ptr<Session>& session
 }
 
 Status GrpcTransport::Impl::opened(const std::shared_ptr<Session>& session) {
-  if (session->role() == Session::Role::acceptor) acceptor_->proven();
+  if (session->role() == Session::Role::acceptor) acceptor_->proven(session->from());
   if (table_.open_count() >= static_cast<size_t>(limits_.connections_max)) {
     return absl::ResourceExhaustedError("the peer has as many connections as it takes");
   }
@@ -174,6 +176,7 @@ Status GrpcTransport::Impl::opened(const std::shared_ptr<Session>& session) {
 }
 
 void GrpcTransport::Impl::closed(const std::shared_ptr<Session>& session) {
+  if (session->role() == Session::Role::acceptor) acceptor_->left(session->from());
   table_.closed(session, kClock.now_ns());
 }
 

@@ -8,6 +8,7 @@
 
 #include "agora/base/clock.h"
 #include "agora/base/rng.h"
+#include "agora/peers/transport/grpc/acceptor.h"
 #include "agora/peers/transport/grpc/stream.h"
 #include "agora/peers/transport/grpc/tls.h"
 #include <arpa/inet.h>
@@ -21,7 +22,7 @@
 namespace agora::peers {
 namespace {
 
-constexpr Method kEcho{20};
+constexpr Method kEcho{20}, kLong{21};
 constexpr int64_t kSecondNs = 1'000'000'000;
 
 template <class Condition>
@@ -163,16 +164,19 @@ TEST(GrpcTransport, FiveThousandIdleConnectionsDoNotFreezeIt) {
   EXPECT_TRUE(ask(*friendly, *host).status.ok());
 }
 
+std::shared_ptr<grpc::Channel> dial_as_stranger(const Transport& host) {
+  grpc::ChannelArguments arguments;
+  arguments.SetSslTargetNameOverride("agora");
+  arguments.SetInt(GRPC_ARG_HTTP2_BDP_PROBE, 0);  // its window stays as it is
+  return grpc::CreateCustomChannel(
+      host.endpoint().text(), client_credentials(Identity::generate(), std::make_shared<Pin>(host.self())),
+      arguments);
+}
+
 // A peer that the test plays, over gRPC itself. It reads nothing.
 class DeafPeer {
  public:
-  explicit DeafPeer(const Transport& host) {
-    grpc::ChannelArguments arguments;
-    arguments.SetSslTargetNameOverride("agora");
-    arguments.SetInt(GRPC_ARG_HTTP2_BDP_PROBE, 0);  // its window stays as it is
-    channel_ = grpc::CreateCustomChannel(
-        host.endpoint().text(), client_credentials(Identity::generate(), std::make_shared<Pin>(host.self())),
-        arguments);
+  explicit DeafPeer(const Transport& host) : channel_(dial_as_stranger(host)) {
     stream_ = grpc::GenericStub(channel_).PrepareCall(&context_, kStreamMethod, &queue_);
     stream_->StartCall(this);
     EXPECT_TRUE(next());
@@ -202,7 +206,7 @@ class DeafPeer {
 
   grpc::CompletionQueue queue_;
   grpc::ClientContext context_;
-  std::shared_ptr<grpc::Channel> channel_;
+  const std::shared_ptr<grpc::Channel> channel_;
   std::unique_ptr<grpc::GenericClientAsyncReaderWriter> stream_;
 };
 
@@ -224,6 +228,90 @@ TEST(GrpcTransport, WhoIsThrownOutAndReadsNothingGoesToo) {
   for (uint32_t i = 1; i < kChunks; ++i) deaf.write({.kind = FrameKind::more, .call = 1}, chunk);
   deaf.write({.kind = FrameKind::proof});  // a second one
   EXPECT_TRUE(await([&] { return host->counters().connections == 0; }));
+}
+
+// Opens a stream, says nothing and waits for its end.
+grpc::Status end_of_a_silent_stream(const std::shared_ptr<grpc::Channel>& channel) {
+  grpc::CompletionQueue queue;
+  grpc::ClientContext context;
+  const auto stream = grpc::GenericStub(channel).PrepareCall(&context, kStreamMethod, &queue);
+  grpc::ByteBuffer read;
+  grpc::Status status;
+  void* tag = nullptr;
+  bool ok = true;
+  stream->StartCall(&queue);
+  queue.Next(&tag, &ok);
+  do {
+    stream->Read(&read, &queue);
+    queue.Next(&tag, &ok);
+  } while (ok);
+  stream->Finish(&status, &queue);
+  queue.Next(&tag, &ok);
+  return status;
+}
+
+void expect_only_strangers_cut_off(const std::string& address) {
+  const auto started = GrpcTransport::start(
+      Identity::generate(),
+      {.listen = {address, 0}, .advertise = {}, .swarm_key = {}, .limits = {.proof_ns_max = kSecondNs / 2}});
+  if (absl::IsUnavailable(started.status())) return;  // a machine without IPv6
+  ASSERT_TRUE(started.ok()) << started.status();
+  GrpcTransport& host = **started;
+  std::shared_ptr<IncomingCall> served;
+  std::atomic<bool> came{false}, done{false};
+  host.serve(kEcho, [](std::shared_ptr<IncomingCall> call) { call->reply(absl::OkStatus()); });
+  host.serve(kLong, [&](std::shared_ptr<IncomingCall> call) {
+    served = std::move(call);
+    came = true;
+  });
+  const auto member = make_peer();
+  EXPECT_TRUE(await([&] { return ask(*member, host).status.ok(); }));
+  member->call({.to = host.self(),
+                .at = host.endpoint(),
+                .method = kLong,
+                .deadline_ns = RealClock().now_ns() + 60 * kSecondNs},
+               {}, [&](Reply reply) {
+                 EXPECT_TRUE(reply.status.ok()) << reply.status;
+                 done = true;
+               });
+  EXPECT_TRUE(await([&] { return came.load() || done.load(); }));
+  for (int strangers = 0; strangers < 2; ++strangers) {  // together longer than anyone stays without proof
+    const auto stranger = dial_as_stranger(host);
+    bool cut_off = false;
+    for (int streams = 0; streams < 20 && !cut_off; ++streams) {
+      cut_off = end_of_a_silent_stream(stranger).error_message() != "the peer did not say who it is in time";
+    }
+    EXPECT_TRUE(cut_off);
+  }
+  if (served != nullptr) served->reply(absl::OkStatus());
+  served.reset();
+  EXPECT_TRUE(await([&] { return done.load(); }));
+}
+
+TEST(GrpcTransport, StreamAfterStreamHoldsNoConnection) {
+  expect_only_strangers_cut_off("127.0.0.1");
+  expect_only_strangers_cut_off("::1");
+}
+
+TEST(GrpcTransport, AHandshakeThatFailsMakesRoomAtOnce) {
+  const auto host = make_peer({}, {.connections_unproven_max = 4}), friendly = make_peer();
+  for (int i = 0; i < 20; ++i) {
+    RawConnection connection(host->endpoint());
+    std::vector<std::byte> bytes(105);
+    bytes[0] = std::byte{22}, bytes[1] = std::byte{3}, bytes[2] = std::byte{1}, bytes[4] = std::byte{100};
+    connection.send(bytes);
+    EXPECT_TRUE(await([&] { return connection.closed(); }));
+  }
+  EXPECT_TRUE(ask(*friendly, *host).status.ok());
+}
+
+TEST(Acceptor, ReadsWhereAConnectionComesFrom) {
+  EXPECT_EQ(endpoint_of_uri("ipv4:127.0.0.1:4700"), (Endpoint{"127.0.0.1", 4700}));
+  EXPECT_EQ(endpoint_of_uri("ipv6:%5B::1%5D:4700"), (Endpoint{"::1", 4700}));
+  EXPECT_EQ(endpoint_of_uri("ipv6:[::1]:4700"), (Endpoint{"::1", 4700}));
+  EXPECT_EQ(endpoint_of_uri("ipv6:%5Bfe80::1%25eth0%5D:4700"), (Endpoint{"fe80::1", 4700}));
+  EXPECT_TRUE(endpoint_of_uri("unix:/tmp/x").empty());
+  EXPECT_TRUE(endpoint_of_uri("").empty());
 }
 
 TEST(GrpcTransport, APeerThatIsBackIsReachedAgain) {

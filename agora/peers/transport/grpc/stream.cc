@@ -260,7 +260,7 @@ void AcceptedStream::start_now(void* tag) {
 
 bool AcceptedStream::started(bool ok) {
   if (!ok) return false;  // the server stops
-  std::shared_ptr<Session> session = accepted_();
+  std::shared_ptr<Session> session = accepted_(context_.peer());
   if (context_.method() == kStreamMethod) session_ = std::move(session);
   return true;
 }

@@ -10,6 +10,7 @@
 #include <array>
 #include <functional>
 #include <memory>
+#include <string>
 
 #include "agora/base/mutex.h"
 #include "agora/peers/transport/grpc/tls.h"
@@ -120,8 +121,9 @@ class DialedStream final : public GrpcStream {
 
 class AcceptedStream final : public GrpcStream {
  public:
-  // accepted: a peer has opened this stream; gives it a session. Called once at most.
-  using Accepted = std::function<std::shared_ptr<Session>()>;
+  // accepted: a peer has opened this stream; gives it a session. Called once at most. from: gRPC's name for
+  // where it comes from.
+  using Accepted = std::function<std::shared_ptr<Session>(const std::string& from)>;
   // A peer that takes nothing of what is written to it is cut off end_ns_max after abort().
   AcceptedStream(StreamCount& count, grpc::ServerCompletionQueue& queue, grpc::AsyncGenericService& service,
                  int64_t end_ns_max, Accepted accepted);
