@@ -24,6 +24,13 @@ constexpr int kSessionDoublings = 12;
 
 uint32_t ppm_of(double share) { return static_cast<uint32_t>(share * 1e6); }
 
+// Who leaves when the calm begins comes back too.
+void start_when_gone(World& world, Peer& peer) {
+  peer.start();
+  if (!peer.asked_to_leave()) return;
+  world.loop().after(kSecondNs, [&world, &peer] { start_when_gone(world, peer); });
+}
+
 }  // namespace
 
 Nemesis::Nemesis(World& world, const Scenario& scenario, Rng rng)
@@ -117,6 +124,7 @@ void Nemesis::end() {
     world_.network().set_uplink(peer->place(), 0);
     if (peer->alive()) peer->process().loop->thaw();
     if (!peer->alive() && scenario_.faults.restart_after_s > 0) peer->start();
+    if (peer->asked_to_leave()) start_when_gone(world_, *peer);
   }
   const auto row_ns = static_cast<int64_t>(scenario_.row_us * 1e3);
   for (Peer* host : world_.hosts()) {
