@@ -7,6 +7,7 @@
 
 #include "agora/peers/transport/grpc/grpc_transport.h"
 #include <CLI/CLI.hpp>
+#include <sys/resource.h>
 
 #include "apps/cli/classic.h"
 #include "apps/cli/command.h"
@@ -86,6 +87,15 @@ void compute_in_whole_turns() {
   ::sched_setscheduler(0, SCHED_BATCH, &no_priority);  // refused: as any program
 }
 
+// A connection takes two files. What shells let a program open by default (1,024) is for select(), which
+// nothing here waits with.
+void open_as_many_files_as_allowed() {
+  rlimit files{};
+  if (::getrlimit(RLIMIT_NOFILE, &files) != 0) return;
+  files.rlim_cur = files.rlim_max;
+  ::setrlimit(RLIMIT_NOFILE, &files);  // refused: as any program
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -94,6 +104,7 @@ int main(int argc, char** argv) {
   std::signal(SIGPIPE, SIG_IGN);
   keep_memory();
   compute_in_whole_turns();
+  open_as_many_files_as_allowed();
   agora::peers::prepare_grpc();
   try {
     return run(argc, argv);

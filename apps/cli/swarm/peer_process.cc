@@ -26,7 +26,8 @@ std::string page_url(const Node& node) {
 }
 
 void say_event(const nlohmann::ordered_json& event, bool json) {
-  if (json) std::cout << event.dump() << std::endl;
+  using Json = nlohmann::ordered_json;  // names and paths need not be UTF-8
+  if (json) std::cout << event.dump(-1, ' ', false, Json::error_handler_t::replace) << std::endl;
 }
 
 void say_up(const Node& node, const std::string& role, bool json) {
