@@ -1,5 +1,6 @@
 #include "agora/kernels/expert_ffn.h"
 #include "agora/kernels/expert_plan.h"
+#include "agora/tensor/fit.h"
 
 namespace agora::kernels {
 namespace {
@@ -121,15 +122,6 @@ class Forward {
 };
 
 template <class T>
-T* shaped(Buffer<T>& buffer, int64_t rows, int64_t cols) {
-  if (buffer.size() < rows * cols) {
-    buffer = {};
-    buffer = Buffer<T>::uninitialised(rows, cols, Purpose::activation);
-  }
-  return buffer.data();
-}
-
-template <class T>
 void forward_as(const Compute& compute, View<const float> x, std::span<const ExpertGroup> groups,
                 View<float> out, T* saved) {
   Forward<T> forward(compute, x, out, saved, saved_width(groups));
@@ -148,10 +140,14 @@ void experts_forward(const Compute& compute, View<const float> x, std::span<cons
   AGORA_CHECK_EQ(out.cols, x.cols);
   const int64_t width = saved_width(groups);
   if (compute.precision == Precision::bf16) {
-    bf16* kept = saved == nullptr ? nullptr : shaped(saved->hidden_bf16, out.rows, width);
+    bf16* kept = saved == nullptr
+                     ? nullptr
+                     : tensor::fit(saved->hidden_bf16, out.rows, width, Purpose::activation).data;
     forward_as<bf16>(compute, x, groups, out, kept);
   } else {
-    float* kept = saved == nullptr ? nullptr : shaped(saved->hidden_f32, out.rows, width);
+    float* kept = saved == nullptr
+                      ? nullptr
+                      : tensor::fit(saved->hidden_f32, out.rows, width, Purpose::activation).data;
     forward_as<float>(compute, x, groups, out, kept);
   }
 }

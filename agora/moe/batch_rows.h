@@ -7,7 +7,7 @@
 // Moves, does not copy. One thread at a time.
 #pragma once
 
-#include "agora/tensor/buffer.h"
+#include "agora/tensor/fit.h"
 
 namespace agora::moe {
 
@@ -17,14 +17,9 @@ class BatchRows {
   explicit BatchRows(tensor::Purpose purpose) : purpose_(purpose) {}
 
   tensor::View<T> shape(int64_t rows, int64_t cols) {
-    if (rows * cols > buffer_.size()) {
-      buffer_ =
-          tensor::Buffer<T>();  // frees before it allocates: the peak is the larger of the two, not their sum
-      buffer_ = tensor::Buffer<T>::uninitialised(rows, cols, purpose_);
-    }
     rows_ = rows;
     cols_ = cols;
-    return view();
+    return tensor::fit(buffer_, rows, cols, purpose_);
   }
 
   tensor::View<T> view() { return {buffer_.data(), rows_, cols_}; }

@@ -3,18 +3,10 @@
 #include <algorithm>
 
 #include "agora/kernels/row_ops.h"
+#include "agora/tensor/fit.h"
 
 namespace agora::nn {
 namespace {
-
-// Saved buffers are kept from step to step: only what does not fit takes memory.
-View<float> fit(Buffer<float>& buffer, int64_t rows, int64_t cols, Purpose purpose) {
-  if (rows * cols > buffer.size()) {
-    buffer = {};
-    buffer = Buffer<float>::uninitialised(rows, cols, purpose);
-  }
-  return {buffer.data(), rows, cols};
-}
 
 // What fit() made room for.
 View<const float> rows_in(const Buffer<float>& buffer, int64_t rows, int64_t cols) {
