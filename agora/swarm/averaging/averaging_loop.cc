@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "agora/swarm/averaging/averaging_state.h"
+#include "agora/swarm/peer_state.h"
 #include "agora/swarm/wire/method.h"
 
 namespace agora::swarm {
@@ -27,13 +28,23 @@ std::vector<float> floats_of(base::Bytes bytes) {
 
 }  // namespace
 
-std::map<peers::PeerId, peers::Endpoint> Averaging::State::trainers() const {
-  std::map<peers::PeerId, peers::Endpoint> found;
+std::vector<peers::PeerId> Averaging::State::trainers() const {
+  std::vector<peers::PeerId> found;
   for (const TrunkSource& source : trunk_sources(directory_.records())) {
-    if (source.trainer) found[source.peer] = source.endpoint;
+    if (source.trainer) found.push_back(source.peer);
   }
-  found.erase(transport_.self());
+  std::ranges::sort(found);
   return found;
+}
+
+// Looks at one record, not at all of them: it is asked with every message.
+std::optional<peers::Endpoint> Averaging::State::trainer_at(const peers::PeerId& peer) const {
+  for (const auto& record : directory_.records()) {
+    if (record->peer != peer) continue;
+    const auto state = decode_peer_state(record->body);
+    if (state.ok() && state->trainer) return record->endpoint;
+  }
+  return std::nullopt;
 }
 
 TrunkVersion Averaging::State::version() const {
@@ -55,10 +66,8 @@ void Averaging::State::begin(std::shared_ptr<const TrunkSnapshot> base, peers::P
   deltas_ = {{own.hash, std::move(delta)}};
   base_ = std::move(base);
   step_ = step;
-  std::vector<peers::PeerId> others;
-  for (const auto& [peer, endpoint] : trainers()) others.push_back(peer);
-  round_ =
-      std::make_unique<Round>(config_.round, transport_.self(), base_->version, own, others, loop_.now_ns());
+  round_ = std::make_unique<Round>(config_.round, transport_.self(), base_->version, own, trainers(),
+                                   loop_.now_ns());
   act();
 }
 
@@ -78,7 +87,7 @@ void Averaging::State::on_call(peers::IncomingCall& call) {
     refuse();
     return call.reply(heard.status());
   }
-  const bool heeded = trainers().contains(call.from()) && !is_out_of_reach(call.from(), *heard);
+  const bool heeded = trainer_at(call.from()) && !is_out_of_reach(call.from(), *heard);
   if (heeded && round_ != nullptr) {
     round_->on_news(call.from(), *heard, loop_.now_ns());
     act();
@@ -131,9 +140,8 @@ void Averaging::State::set_timer() {
 }
 
 void Averaging::State::tell(const peers::PeerId& peer, uint64_t number) {
-  const auto known = trainers();
-  const auto at = known.find(peer);
-  if (at == known.end()) {
+  const auto at = trainer_at(peer);
+  if (!at) {
     // Not now: the round is in the middle of saying what is to be done.
     loop_.post([self = shared_from_this(), peer] {
       if (self->round_ == nullptr) return;
@@ -143,7 +151,7 @@ void Averaging::State::tell(const peers::PeerId& peer, uint64_t number) {
     return;
   }
   const peers::CallSettings settings{.to = peer,
-                                     .at = at->second,
+                                     .at = *at,
                                      .method = kAverage,
                                      .priority = peers::Priority::training,
                                      .deadline_ns = loop_.now_ns() + config_.round.answer_ns};
@@ -172,11 +180,10 @@ void Averaging::State::fetch(const weights::Digest& hash, const peers::PeerId& f
       self->act();
     });
   };
-  const auto known = trainers();
-  const auto at = known.find(from);
-  if (at == known.end()) return report(absl::NotFoundError("the peer has left the directory"));
+  const auto at = trainer_at(from);
+  if (!at) return report(absl::NotFoundError("the peer has left the directory"));
   const peers::CallSettings settings{.to = from,
-                                     .at = at->second,
+                                     .at = *at,
                                      .method = kGetTrunk,
                                      .priority = peers::Priority::training,
                                      .deadline_ns = loop_.now_ns() + config_.round.fetch_ns};
@@ -219,11 +226,10 @@ void Averaging::State::finish(const Decision& decision) {
 }
 
 void Averaging::State::catch_up(const peers::PeerId& from) {
-  const auto known = trainers();
-  const auto at = known.find(from);
-  if (catching_up_ || at == known.end()) return;
+  const auto at = trainer_at(from);
+  if (catching_up_ || !at) return;
   catching_up_ = true;
-  fetch_trunk(transport_, loop_, {from, at->second, 0, true}, TrunkPart::values_with_momentum,
+  fetch_trunk(transport_, loop_, {from, *at, 0, true}, TrunkPart::values_with_momentum,
               loop_.now_ns() + kCatchUpNs,
               [self = shared_from_this(),
                asked = CatchUp{from, version(), loop_.now_ns()}](StatusOr<TrunkSnapshot> trunk) {
@@ -255,8 +261,7 @@ void Averaging::State::take_trunk(const CatchUp& asked, StatusOr<TrunkSnapshot> 
 }
 
 void Averaging::State::out_of_reach(const CatchUp& asked) {
-  const auto known = trainers();
-  std::erase_if(out_, [&](const auto& other) { return !known.contains(other.first); });
+  std::erase_if(out_, [&](const auto& other) { return !trainer_at(other.first); });
   OutOfReach& out = out_[asked.from];
   const int64_t tried_ns = loop_.now_ns() - asked.begun_ns;
   out.pause_ns = std::clamp(std::max(tried_ns, 2 * out.pause_ns), kOutOfReachNsMin, kOutOfReachNsMax);

@@ -74,7 +74,8 @@ class Averaging::State : public std::enable_shared_from_this<Averaging::State> {
   News news() const;
   TrunkVersion version() const;
   bool stopped() const;
-  std::map<peers::PeerId, peers::Endpoint> trainers() const;
+  std::vector<peers::PeerId> trainers() const;
+  std::optional<peers::Endpoint> trainer_at(const peers::PeerId& peer) const;  // null: it is none
 
   base::Loop& loop_;
   peers::Transport& transport_;
