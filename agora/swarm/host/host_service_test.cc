@@ -2,6 +2,7 @@
 
 #include <limits>
 #include <map>
+#include <numeric>
 
 #include "agora/base/virtual_loop.h"
 #include "agora/swarm/host/test_calls.h"
@@ -73,25 +74,25 @@ class HostServiceTest : public testing::Test {
     return call->status()->code();
   }
   peers::Payload gradient(moe::Ticket ticket, const Message& m, uint64_t step = 1) {
-    BackwardHead head;
+    BackwardHead head = backward_head(m, step);
     head.ticket = ticket;
-    head.key.step = step;
-    head.key.layer = m.head.layer;
-    head.rows = head.answer = RowDtype::f32;
-    head.choices = m.route.choices();
-    std::vector<int32_t> all;
-    for (int32_t t = 0; t < m.x.rows(); ++t) all.push_back(t);
-    return encode(head, m.x.view(), all);
+    return encode(head, m.x.view(), all_rows(m));
   }
   peers::Payload rows_again(const Message& m, uint64_t step = 1) {
+    return encode(backward_head(m, step), m.x.view(), all_rows(m), RowsAgain{m.route, m.x.view()});
+  }
+  static BackwardHead backward_head(const Message& m, uint64_t step) {
     BackwardHead head;
     head.key.step = step;
     head.key.layer = m.head.layer;
     head.rows = head.answer = RowDtype::f32;
     head.choices = m.route.choices();
-    std::vector<int32_t> all;
-    for (int32_t t = 0; t < m.x.rows(); ++t) all.push_back(t);
-    return encode(head, m.x.view(), all, RowsAgain{m.route, m.x.view()});
+    return head;
+  }
+  static std::vector<int32_t> all_rows(const Message& m) {
+    std::vector<int32_t> all(static_cast<size_t>(m.x.rows()));
+    std::iota(all.begin(), all.end(), 0);
+    return all;
   }
   // A choice of the expert for each of the tokens.
   Message all_of(int32_t expert, int32_t tokens) {

@@ -52,6 +52,7 @@ struct Host::State : std::enable_shared_from_this<Host::State> {
     ExpertName name;
     Blob blob;
     int64_t asked_ns = 0;  // for a chunk, last
+    bool is_for(const peers::PeerId& who, ExpertName what) const { return peer == who && name == what; }
   };
   // A leader, as the probes find it.
   struct Watched {

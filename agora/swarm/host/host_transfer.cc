@@ -68,8 +68,8 @@ void Host::State::serve_snapshots(const std::shared_ptr<peers::IncomingCall>& ca
 // Of the snapshot that the first was of, which is kept until the last.
 void Host::State::serve_later_chunk(const std::shared_ptr<peers::IncomingCall>& call, ExpertName name,
                                     const BlobRequest& request) {
-  const auto copy = std::ranges::find_if(
-      copies, [&](const Copy& kept) { return kept.peer == call->from() && kept.name == name; });
+  const auto copy =
+      std::ranges::find_if(copies, [&](const Copy& kept) { return kept.is_for(call->from(), name); });
   if (copy == copies.end()) {
     return call->reply(absl::UnavailableError("the snapshot is not kept any more; fetch it from its begin"));
   }
@@ -84,7 +84,7 @@ Status Host::State::room_for_copy(const peers::PeerId& peer, const SnapshotKey& 
   int32_t count = 0;
   size_t bytes = 0;
   for (const Copy& copy : copies) {
-    if (copy.peer == peer && copy.name == key.expert) continue;
+    if (copy.is_for(peer, key.expert)) continue;
     ++count;
     bytes += copy.blob.bytes.size();
   }
@@ -94,7 +94,7 @@ Status Host::State::room_for_copy(const peers::PeerId& peer, const SnapshotKey& 
 }
 
 void Host::State::keep_copy(Copy copy) {
-  std::erase_if(copies, [&](const Copy& old) { return old.peer == copy.peer && old.name == copy.name; });
+  std::erase_if(copies, [&](const Copy& old) { return old.is_for(copy.peer, copy.name); });
   copies.push_back(std::move(copy));
 }
 
