@@ -14,6 +14,7 @@
 
 #include "apps/cli/command.h"
 #include "apps/cli/flag_checks.h"
+#include "apps/cli/json_line.h"
 #include "apps/cli/machine.h"
 #include "apps/cli/swarm/swarm_ask.h"
 
@@ -75,7 +76,7 @@ Status stream(const AskFlags& flags, const model::LocalModel& model, serve::Gene
                                       {"tokens", count},
                                       {"finish", reason},
                                       {"tokens_per_second", static_cast<double>(count) / seconds}};
-    std::cout << line.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace) << "\n";
+    std::cout << json_line(line) << "\n";
   } else {
     std::cout << std::endl;
     if (isatty(STDERR_FILENO) == 1) {

@@ -13,6 +13,7 @@
 #include <nlohmann/json.hpp>
 
 #include "apps/cli/command.h"
+#include "apps/cli/json_line.h"
 #include "apps/cli/terminal_device.h"
 #include "apps/cli/terminal_table.h"
 
@@ -74,8 +75,8 @@ void print_json(const Contents& contents) {
                        {"bytes", t->bytes.size()}});
   }
   const Json config = contents.config.empty() ? Json() : Json::parse(contents.config);
-  std::cout << Json{{"config", config}, {"bytes", bytes_of(contents.tensors)}, {"tensors", tensors}}.dump(
-                   -1, ' ', false, Json::error_handler_t::replace)
+  std::cout << json_line(
+                   Json{{"config", config}, {"bytes", bytes_of(contents.tensors)}, {"tensors", tensors}})
             << "\n";
 }
 

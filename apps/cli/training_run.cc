@@ -11,6 +11,7 @@
 #include "agora/weights/atomic_file.h"
 #include <nlohmann/json.hpp>
 
+#include "apps/cli/json_line.h"
 #include "apps/cli/terminal_progress.h"
 #include "apps/cli/terminal_table.h"
 #include "apps/cli/training_summary.h"
@@ -23,10 +24,7 @@ using Json = nlohmann::ordered_json;
 
 constexpr double kNs = 1e-9;
 
-// Names of files and folders are any bytes: what is not UTF-8 is replaced.
-void print_line(const Json& line) {
-  std::cout << line.dump(-1, ' ', false, Json::error_handler_t::replace) << std::endl;
-}
+void print_line(const Json& line) { std::cout << json_line(line) << std::endl; }
 
 // Where a run of its own may be saved.
 StatusOr<std::string> free_folder(const train::TrainOptions& options) {

@@ -15,6 +15,7 @@
 #include <nlohmann/json.hpp>
 
 #include "apps/cli/explain_gather.h"
+#include "apps/cli/json_line.h"
 #include "apps/cli/terminal_device.h"
 #include "apps/cli/terminal_table.h"
 
@@ -201,7 +202,7 @@ Json evaluation_json(const train::Evaluation& evaluation) {
 
 void print_evaluation(const train::Evaluation& evaluation, bool classes, bool json) {
   if (json) {
-    std::cout << evaluation_json(evaluation).dump(-1, ' ', false, Json::error_handler_t::replace) << "\n";
+    std::cout << json_line(evaluation_json(evaluation)) << "\n";
   } else {
     print_table(evaluation, classes);
   }

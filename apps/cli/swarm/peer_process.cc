@@ -8,6 +8,7 @@
 #include "agora/base/clock.h"
 #include "agora/base/mutex.h"
 
+#include "apps/cli/json_line.h"
 #include "apps/cli/swarm/own_address.h"
 #include "apps/cli/terminal_text.h"
 
@@ -26,8 +27,7 @@ std::string page_url(const Node& node) {
 }
 
 void say_event(const nlohmann::ordered_json& event, bool json) {
-  using Json = nlohmann::ordered_json;  // names and paths need not be UTF-8
-  if (json) std::cout << event.dump(-1, ' ', false, Json::error_handler_t::replace) << std::endl;
+  if (json) std::cout << json_line(event) << std::endl;
 }
 
 void say_up(const Node& node, const std::string& role, bool json) {

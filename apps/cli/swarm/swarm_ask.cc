@@ -13,6 +13,7 @@
 #include "agora/serve/swarm_client.h"
 #include <nlohmann/json.hpp>
 
+#include "apps/cli/json_line.h"
 #include "apps/cli/swarm/swarm_client.h"
 #include "apps/cli/swarm/trace_view.h"
 
@@ -101,9 +102,7 @@ Status ask_swarm(const PlaceFlags& place, const serve::AskRequest& request, bool
   const double seconds = static_cast<double>(clock.now_ns() - begin_ns) * 1e-9;
   const double rate = static_cast<double>(answer->summary.answer_tokens) / seconds;
   if (json) {
-    std::cout << answer_json(*answer, text, rate, settings.trace)
-                     .dump(-1, ' ', false, Json::error_handler_t::replace)
-              << std::endl;
+    std::cout << json_line(answer_json(*answer, text, rate, settings.trace)) << std::endl;
   } else {
     if (!begun) show("");
     print_end(*answer, rate, settings.trace);
