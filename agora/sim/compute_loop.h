@@ -7,6 +7,7 @@
 // piece begins then. One thread, the world's.
 #pragma once
 
+#include <algorithm>
 #include <deque>
 #include <memory>
 #include <utility>
@@ -42,7 +43,7 @@ class ComputeLoop final : public base::Loop {
 
  private:
   void run_when_free() {
-    if (scheduled_ || waiting_.empty()) return;
+    if (scheduled_ || running_ || waiting_.empty()) return;
     scheduled_ = true;
     loop_->at(free_ns_, [this] {
       scheduled_ = false;
