@@ -152,7 +152,8 @@ StatusOr<model::ModelConfig> config_of(const TrainOptions& o) {
   config.selection_bias_rate = o.bias_rate;
   config.gate.experts = o.experts;
   config.gate.chosen = o.chosen;
-  config.gate.renormalise = o.renormalise;
+  // One weight divided by itself is 1, whatever the gate says: it would never learn.
+  config.gate.renormalise = o.renormalise && (o.chosen > 1 || o.experts == 1);
   config.gate.noise = o.noise;
   config.gate.selection_bias = o.bias_rate > 0;
   AGORA_ASSIGN_OR_RETURN(config.gate.score, model::score_named(o.score));

@@ -95,7 +95,8 @@ void for_each_option(Options& o, Visit&& visit) {
   visit("patch", o.patch, "images: side of a patch in pixels");
   visit("score", o.score, "the gate's scores: softmax or sigmoid");
   visit("selection", o.selection, "top_k, grouped_top_k, all, or (images only) expert_choice");
-  visit("renormalise", o.renormalise, "weights of the chosen experts sum to 1");
+  visit("renormalise", o.renormalise,
+        "weights of the chosen experts sum to 1; that of --chosen 1 is its score as it is");
   visit("qk-norm", o.qk_norm, "norms of queries and keys");
   visit("tie", o.tie, "the head shares the embedding's weights");
   visit("noise", o.noise, "noisy top-k while training; 0: none");
@@ -135,6 +136,7 @@ void for_each_option(Options& o, Visit&& visit) {
 Status validate(const TrainOptions& options);
 
 // The model that the options describe, but for what the data decides (Task::shape). Validates the options.
+// Its gate renormalises as they say, unless one expert of several is chosen (as in Switch).
 StatusOr<model::ModelConfig> config_of(const TrainOptions& options);
 
 }  // namespace agora::train

@@ -1,7 +1,10 @@
 #include "agora/train/options.h"
 
+#include <algorithm>
 #include <cmath>
 
+#include "agora/kernels/table.h"
+#include "agora/model/model_folder.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 
@@ -49,6 +52,42 @@ TEST(Options, WhatCanNotBeSavedIsRefused) {
   EXPECT_THAT(message([](TrainOptions& o) { o.out = "caf\xe9"; }),
               HasSubstr("--out: expected UTF-8, found \"caf\\xe9\""));
   EXPECT_THAT(message([](TrainOptions& o) { o.name = "\xff"; }), HasSubstr("--name"));
+}
+
+// One weight divided by itself is 1, which has no gradient.
+TEST(Options, AGateThatChoosesOneExpertLearns) {
+  TrainOptions options;
+  options.layers = options.heads = options.chosen = 1;
+  options.width = options.hidden = 8;
+  options.experts = 4;
+  model::ModelConfig config = config_of(options).value();
+  EXPECT_FALSE(config.gate.renormalise);
+  config.vocab_size = config.max_position_embeddings = 16;
+  base::ThreadPool pool(1);
+  const kernels::Compute compute{&kernels::best_table(kernels::cpu_features()), &pool,
+                                 kernels::Precision::f32};
+  model::LocalModel model = model::make_model(config, compute, tensor::Train::yes, Rng(1)).value();
+  model::Pass pass{.compute = compute};
+  pass.call.mode = moe::GateMode::train;
+  model::Batch batch{.batch = 1, .length = 4};
+  batch.tokens = {1, 2, 3, 4};
+  batch.targets = {2, 3, 4, 5};
+  model::Tape tape;
+  ASSERT_TRUE(model.model->learn(pass, batch, 0.25f, tape).ok());
+  const std::vector<tensor::Parameter*> parameters = model.model->parameters();
+  const auto gate = std::ranges::find(parameters, "model.layers.0.mlp.gate.weight", &tensor::Parameter::name);
+  ASSERT_NE(gate, parameters.end());
+  EXPECT_TRUE(std::ranges::any_of((*gate)->gradient.flat(), [](float g) { return g != 0; }));
+}
+
+TEST(Options, OtherGatesRenormaliseAsTheyAreTold) {
+  TrainOptions options;
+  EXPECT_TRUE(config_of(options)->gate.renormalise);
+  options.renormalise = false;
+  EXPECT_FALSE(config_of(options)->gate.renormalise);
+  options.renormalise = true;
+  options.experts = options.chosen = 1;
+  EXPECT_TRUE(config_of(options)->gate.renormalise);
 }
 
 }  // namespace

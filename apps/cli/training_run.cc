@@ -177,6 +177,7 @@ void print_model(const train::Trainer& trainer, const model::ModelConfig& config
       config.num_hidden_layers, config.hidden_size, config.gate.experts, config.moe_intermediate_size,
       config.gate.chosen, with_thousands(config.parameters()), with_thousands(config.parameters_active()),
       std::string(kernels), o.precision, dir, o.save_every);
+  print_gate_note(o, config);
   if (trainer.steps_done() > 0) {
     std::cout << absl::StrFormat("Resumed after step %d of %d.\n", trainer.steps_done(), trainer.steps());
   }
@@ -281,6 +282,12 @@ void print_data(const train::Task& task, const RunView& view) {
     std::cout << "  note: " << notes[i] << "\n";
   if (notes.size() > kNotesShown) std::cout << "  ... and " << notes.size() - kNotesShown << " more notes\n";
   std::cout << std::flush;
+}
+
+void print_gate_note(const train::TrainOptions& options, const model::ModelConfig& config) {
+  if (!options.renormalise || config.gate.renormalise) return;
+  std::cout << "  note: one expert is chosen, so weights are not renormalised: a weight that is always 1 "
+               "teaches the gate nothing\n";
 }
 
 }  // namespace agora::cli

@@ -46,5 +46,7 @@ StatusOr<RunResult> resume_run(const std::string& dir, const train::TrainOptions
 
 // What was read, as a table (or JSON), with what was skipped.
 void print_data(const train::Task& task, const RunView& view);
+// Where the gate's weights are not what --renormalise says (train/options.h), as text.
+void print_gate_note(const train::TrainOptions& options, const model::ModelConfig& config);
 
 }  // namespace agora::cli

@@ -95,7 +95,7 @@ Status UpRun::check_flags() const {
 }
 
 Status UpRun::make_swarm_spec() {
-  AGORA_RETURN_IF_ERROR(train::config_of(flags_.options).status());
+  AGORA_ASSIGN_OR_RETURN(const model::ModelConfig config, train::config_of(flags_.options));
   AGORA_ASSIGN_OR_RETURN(task_, train::make_task(flags_.options, nullptr, machine_.pool()));
   AGORA_ASSIGN_OR_RETURN(const swarm::SwarmSpec spec, make_spec(flags_.options, flags_.rules, *task_));
   AGORA_RETURN_IF_ERROR(check_trainers(spec, flags_.trainers));
@@ -108,7 +108,10 @@ Status UpRun::make_swarm_spec() {
   std::error_code error;
   fs::create_directories(dir_, error);
   if (error) return absl::InvalidArgumentError(absl::StrCat("--out ", dir_, ": ", error.message()));
-  if (!flags_.json) print_data(*task_, {});
+  if (!flags_.json) {
+    print_data(*task_, {});
+    print_gate_note(flags_.options, config);
+  }
   malloc_trim(0);  // the text is gone: its pages go too
   return write_spec(spec, dir_ + kSpecFile);
 }
