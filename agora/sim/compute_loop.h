@@ -12,6 +12,7 @@
 #include <memory>
 #include <utility>
 
+#include "agora/base/check.h"
 #include "agora/sim/peer_loop.h"
 
 namespace agora::sim {
@@ -30,9 +31,9 @@ class ComputeLoop final : public base::Loop {
   }
   void cancel(base::TimerId timer) override { loop_->cancel(timer); }
 
-  // Work done at once, beside the queue, also has to wait until the processor is free.
+  // From inside a piece of work, or from beside the queue while the processor is free.
   void spend(int64_t ns) {
-    if (!running_) loop_->spend(std::max<int64_t>(0, free_ns_ - loop_->now_ns()));
+    AGORA_CHECK(running_ || free_ns_ <= loop_->now_ns());
     loop_->spend(ns);
     busy_ns_ += ns;
     free_ns_ = std::max(free_ns_, loop_->now_ns());

@@ -10,7 +10,7 @@ HostRole::HostRole(Process& process, const swarm::SwarmSpec& spec, const moe::Co
   auto store = swarm::ExpertStore::create(compute, spec, settings.ledger);
   AGORA_CHECK(store.ok());  // the world has checked the specification
   store_ = *std::move(store);
-  experts_ = std::make_unique<SimExperts>(*store_, compute_, settings.times, process.teller);
+  experts_ = std::make_unique<SimExperts>(*store_, compute_, executor_, settings.times, process.teller);
   swarm::HostOptions options = settings.options;
   options.seed = process.rng.next_u64();
   swarm::HostConfig service = settings.service;

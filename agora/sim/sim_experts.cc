@@ -22,9 +22,16 @@ uint64_t hash_of(base::Bytes bytes) {
 
 }  // namespace
 
-SimExperts::SimExperts(swarm::ExpertStore& store, ComputeLoop& compute, const WorkTimes& times,
-                       const Teller& teller)
-    : store_(store), compute_(compute), times_(times), teller_(teller) {}
+SimExperts::SimExperts(swarm::ExpertStore& store, ComputeLoop& compute, swarm::Executor& executor,
+                       const WorkTimes& times, const Teller& teller)
+    : store_(store), compute_(compute), executor_(executor), times_(times), teller_(teller) {}
+
+// A task that ends at once when the time is over: until then the executor has work, as in production, and
+// nobody does a call beside it.
+void SimExperts::spend(int64_t rows) {
+  compute_.spend(times_.call_ns + rows * times_.row_ns);
+  executor_.post([] {});
+}
 
 StatusOr<HeldMix> SimExperts::mix(LayerId layer, moe::View<const float> x, const moe::Route& route,
                                   moe::Keep keep, moe::View<float> y) {

@@ -1,6 +1,6 @@
 // Held experts as a simulated host has them: the real ones, with the time that their work takes, and watched.
 //
-//   SimExperts held(store, compute_loop, {.row_ns = 5'000}, teller);
+//   SimExperts held(store, compute_loop, executor, {.row_ns = 5'000}, teller);   // the executor of that loop
 //   HostService service(transport, executor, held, spec, {});
 //
 // Arithmetic is ExpertStore's. A row of an expert takes row_ns of the host's time, three times that backward.
@@ -16,6 +16,7 @@
 #include "agora/moe/batch_rows.h"
 #include "agora/sim/compute_loop.h"
 #include "agora/sim/history.h"
+#include "agora/swarm/host/executor.h"
 #include "agora/swarm/host/expert_store.h"
 
 namespace agora::sim {
@@ -51,7 +52,8 @@ class Teller {
 class SimExperts final : public swarm::HeldExperts {
  public:
   // times is looked at for each call: a host may become slow.
-  SimExperts(swarm::ExpertStore& store, ComputeLoop& compute, const WorkTimes& times, const Teller& teller);
+  SimExperts(swarm::ExpertStore& store, ComputeLoop& compute, swarm::Executor& executor,
+             const WorkTimes& times, const Teller& teller);
 
   StatusOr<swarm::HeldMix> mix(LayerId layer, moe::View<const float> x, const moe::Route& route,
                                moe::Keep keep, moe::View<float> y) override;
@@ -91,7 +93,7 @@ class SimExperts final : public swarm::HeldExperts {
   swarm::ExpertStore& store() { return store_; }
 
  private:
-  void spend(int64_t rows) { compute_.spend(times_.call_ns + rows * times_.row_ns); }
+  void spend(int64_t rows);
   void tell_computed(LayerId layer, moe::View<const float> x, const moe::Route& route,
                      const swarm::HeldMix& mixed);
   void tell_role(RoleFact::Kind kind, swarm::ExpertName expert, uint64_t snapshot = 0);
@@ -99,6 +101,7 @@ class SimExperts final : public swarm::HeldExperts {
 
   swarm::ExpertStore& store_;
   ComputeLoop& compute_;
+  swarm::Executor& executor_;
   const WorkTimes& times_;
   const Teller teller_;
   std::map<swarm::ExpertName, Held> held_;

@@ -36,6 +36,24 @@ TEST(World, HostsAdoptLeadAndAnswerGates) {
   EXPECT_TRUE(world.stop_gates(20 * kSecondNs));
 }
 
+// A busy host is one whose thread is in the middle of a matrix: a small call waits in its queue like any other.
+TEST(World, AHostIsNotFasterForSmallCalls) {
+  History silent;
+  World world({.seed = 3, .spec = small_spec(1, 4, 1)}, silent);
+  HostSettings slow{.times = {.row_ns = 5 * kMillisecondNs}};
+  slow.service.queue.calls_max = 32;
+  Peer& host = world.add_host(slow);
+  host.start();
+  world.run_for(15 * kSecondNs);
+  world.add_gate({.callers = 100, .rows = 2, .training_ppm = 0, .deadline_ns = 2 * kSecondNs}).start();
+  world.run_for(10 * kSecondNs);
+  const swarm::HostCounters counters = host.host()->service().counters();
+  EXPECT_GT(counters.queue_full, 0u);
+  EXPECT_GT(host.host()->service().load_us(), 100'000u);
+  EXPECT_LE(host.host()->compute().busy_ns(), 11 * kSecondNs);
+  EXPECT_TRUE(world.stop_gates(20 * kSecondNs));
+}
+
 // A hand-over takes time, in which the same is asked again.
 TEST(World, APeerLeavesOnce) {
   struct SlowRole final : PeerRole {
