@@ -3,28 +3,18 @@
 #include <fcntl.h>
 #include <unistd.h>
 
-#include <atomic>
 #include <cerrno>
 #include <cstdio>
 #include <utility>
 
 #include "agora/base/check.h"
-#include "agora/base/text.h"
 #include "agora/weights/file_error.h"
 
 namespace agora::weights {
 
-using base::concat;
-
 namespace {
 
 constexpr size_t kBufferBytes = size_t{1} << 20;  // one write call per MiB
-
-// Two writers of one path, in this process or another, must not share a temporary.
-std::string temporary_name(const std::string& path) {
-  static std::atomic<uint64_t> count{0};
-  return concat(path, ".", ::getpid(), ".", count.fetch_add(1), ".tmp");
-}
 
 Status write_all(int descriptor, const std::string& path, const char* data, size_t size, int64_t offset) {
   while (size > 0) {
@@ -41,7 +31,7 @@ Status write_all(int descriptor, const std::string& path, const char* data, size
 }  // namespace
 
 StatusOr<std::unique_ptr<AtomicFile>> AtomicFile::create(const std::string& path) {
-  std::string temporary = temporary_name(path);
+  std::string temporary = own_name(path) + ".tmp";
   const int descriptor = ::open(temporary.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
   if (descriptor < 0) return file_error("create", path, errno);
   return std::unique_ptr<AtomicFile>(new AtomicFile(path, std::move(temporary), descriptor));

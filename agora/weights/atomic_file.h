@@ -21,6 +21,7 @@
 
 #include "agora/base/bytes.h"
 #include "agora/base/result.h"
+#include "agora/weights/folder_claim.h"
 
 namespace agora::weights {
 
@@ -51,9 +52,10 @@ class AtomicFile {
   std::string buffer_;
 };
 
-// A folder that appears whole. Files are written under path() (a sibling named DIR.tmp; one left by a crash
-// is removed). What is at the target is replaced only if it is free, or the caller's own: a folder that holds
-// the file `mark`. One process at a time may write a given folder.
+// A folder that appears whole. Files are written under path(), a sibling named DIR.agora.PID.N.tmp; those that
+// a crash left are removed. What is at the target is replaced only if it is free, or the caller's own: a
+// folder that holds the file `mark`. Of two that write one folder at the same time the last one's is there in
+// the end, whole.
 class AtomicFolder {
  public:
   // Parents are made. InvalidArgument: the target is somebody else's.
@@ -68,11 +70,12 @@ class AtomicFolder {
   Status commit();
 
  private:
-  AtomicFolder(std::string target, std::string mark, std::string temporary);
+  AtomicFolder(std::string target, std::string mark, std::unique_ptr<FolderClaim> claim);
 
   std::string target_;
   std::string mark_;
   std::string temporary_;
+  std::unique_ptr<FolderClaim> claim_;  // of the temporary: it is not a left-over
   bool committed_ = false;
 };
 

@@ -132,17 +132,52 @@ TEST(AtomicFolder, ReplacesTheOldOneInOneStep) {
 
 TEST(AtomicFolder, MakesParentsAndRemovesWhatACrashLeft) {
   TestFolder folder;
-  write_text(folder.path("a/b/model.tmp/half"), "left by a crash");
+  const std::string dead = AtomicFolder::create(folder.path("a/b/model"), "/x").value()->path();
+  write_text(dead + "/half", "left by a crash");
   {
     auto fresh = AtomicFolder::create(folder.path("a/b/model"), "/x");
     ASSERT_TRUE(fresh.ok());
-    EXPECT_EQ(folder.files(), 0);
+    EXPECT_FALSE(fs::exists(dead));
     write_text((*fresh)->path() + "/x", "1");
     ASSERT_TRUE((*fresh)->commit().ok());
   }
   EXPECT_TRUE(fs::exists(folder.path("a/b/model/x")));
   { auto abandoned = AtomicFolder::create(folder.path("c/model"), "/x"); }
   EXPECT_TRUE(fs::is_empty(folder.path("c")));
+}
+
+// Where folders can not be exchanged a crash may leave the old one alone: it is all that there is.
+TEST(AtomicFolder, TheOldOneStaysUntilThereIsANewOne) {
+  TestFolder folder;
+  std::string old = AtomicFolder::create(folder.path("model"), "/x").value()->path();
+  old.replace(old.rfind(".tmp"), std::string::npos, ".old");
+  write_text(old + "/x", "1");
+  {
+    auto fresh = AtomicFolder::create(folder.path("model"), "/x");
+    ASSERT_TRUE(fresh.ok());
+    EXPECT_TRUE(fs::exists(old));
+    write_text((*fresh)->path() + "/x", "2");
+    ASSERT_TRUE((*fresh)->commit().ok());
+  }
+  EXPECT_TRUE(AtomicFolder::create(folder.path("model"), "/x").ok());
+  EXPECT_FALSE(fs::exists(old));
+}
+
+TEST(AtomicFolder, TwoWritersDoNotMeet) {
+  TestFolder folder;
+  auto first = AtomicFolder::create(folder.path("model"), "/x");
+  ASSERT_TRUE(first.ok());
+  write_text((*first)->path() + "/x", "1");
+  auto second = AtomicFolder::create(folder.path("model"), "/x");
+  ASSERT_TRUE(second.ok());
+  write_text((*second)->path() + "/x", "2");
+  EXPECT_TRUE((*first)->commit().ok());
+  EXPECT_EQ(read_file(folder.path("model/x"), kEnough).value(), "1");
+  EXPECT_TRUE((*second)->commit().ok());
+  EXPECT_EQ(read_file(folder.path("model/x"), kEnough).value(), "2");
+  first->reset();
+  second->reset();
+  EXPECT_EQ(folder.files(), 1);
 }
 
 TEST(AtomicFolder, FollowsALink) {
@@ -160,6 +195,9 @@ TEST(AtomicFolder, LeavesWhatIsNotItsOwn) {
   TestFolder folder;
   write_text(folder.path("results/notes.txt"), "a year's work");
   write_text(folder.path("file"), "");
+  for (const char* beside : {"empty.tmp/mine", "empty.old.tmp/mine", "empty.agora/mine"}) {
+    write_text(folder.path(beside), "a day's work");
+  }
   fs::create_directories(folder.path("empty"));
   EXPECT_THAT(message(AtomicFolder::create(folder.path("results/"), "/x").status()), HasSubstr("lost"));
   EXPECT_FALSE(AtomicFolder::create(folder.path("file"), "/x").ok());
@@ -170,7 +208,7 @@ TEST(AtomicFolder, LeavesWhatIsNotItsOwn) {
   fresh->reset();
   EXPECT_TRUE(fs::exists(folder.path("results/notes.txt")));
   EXPECT_TRUE(fs::exists(folder.path("empty/notes.txt")));
-  EXPECT_EQ(folder.files(), 3);
+  EXPECT_EQ(folder.files(), 6);
 }
 
 }  // namespace

@@ -4,6 +4,8 @@
 #include <cerrno>
 #include <cstdio>
 #include <filesystem>
+#include <string_view>
+#include <vector>
 
 #include "agora/base/check.h"
 #include "agora/base/text.h"
@@ -15,6 +17,11 @@ namespace agora::weights {
 namespace {
 
 namespace fs = std::filesystem;
+
+// What is written beside TARGET is named TARGET.agora.PID.N with one of these: what users keep there is not.
+constexpr char kOurs[] = ".agora";
+constexpr char kTemporary[] = ".tmp";
+constexpr char kOld[] = ".old";  // was TARGET; until it is written anew this is all there is of it
 
 // "runs/7/" names the same folder as "runs/7", but "runs/7/.tmp" would lie inside it; and a rename meets a
 // link itself, not the folder that it leads to.
@@ -33,6 +40,22 @@ Status check_replaceable(const std::string& target, const std::string& mark) {
                    " in it; found something else, which would be lost: name another folder"));
 }
 
+// What processes left beside the target that ended while they wrote it: nobody claims it any more.
+void remove_left_by_the_dead(const fs::path& target, std::string_view suffix) {
+  const std::string prefix = target.filename().string() + kOurs + ".";
+  const fs::path parent = target.has_parent_path() ? target.parent_path() : fs::path(".");
+  std::error_code ignored;
+  std::vector<std::string> left;
+  for (const fs::directory_entry& entry : fs::directory_iterator(parent, ignored)) {
+    const std::string name = entry.path().filename().string();
+    if (name.starts_with(prefix) && name.ends_with(suffix)) left.push_back(entry.path().string());
+  }
+  for (const std::string& folder : left) {
+    const auto claim = FolderClaim::take(folder);
+    if (claim.ok()) fs::remove_all(folder, ignored);
+  }
+}
+
 }  // namespace
 
 bool is_free(const std::string& dir) {
@@ -46,17 +69,23 @@ StatusOr<std::unique_ptr<AtomicFolder>> AtomicFolder::create(const std::string& 
                                                              const std::string& mark) {
   AGORA_RETURN_IF_ERROR(check_replaceable(target, mark));
   std::string path = plain_path(target);
-  std::string temporary = path + ".tmp";
-  std::error_code error;
-  fs::remove_all(temporary, error);
-  if (error) return file_error("remove", temporary, error.value());
-  fs::create_directories(temporary, error);
-  if (error) return file_error("create folder", temporary, error.value());
-  return std::unique_ptr<AtomicFolder>(new AtomicFolder(std::move(path), mark, std::move(temporary)));
+  remove_left_by_the_dead(path, kTemporary);
+  if (file_exists(path + mark)) remove_left_by_the_dead(path, kOld);
+  for (;;) {
+    const std::string temporary = own_name(path + kOurs) + kTemporary;
+    auto claim = FolderClaim::take(temporary);
+    if (absl::IsFailedPrecondition(claim.status())) continue;
+    AGORA_RETURN_IF_ERROR(claim.status());
+    if (!is_free(temporary)) continue;  // left by a namesake of this process, and could not be removed
+    return std::unique_ptr<AtomicFolder>(new AtomicFolder(std::move(path), mark, *std::move(claim)));
+  }
 }
 
-AtomicFolder::AtomicFolder(std::string target, std::string mark, std::string temporary)
-    : target_(std::move(target)), mark_(std::move(mark)), temporary_(std::move(temporary)) {}
+AtomicFolder::AtomicFolder(std::string target, std::string mark, std::unique_ptr<FolderClaim> claim)
+    : target_(std::move(target)),
+      mark_(std::move(mark)),
+      temporary_(claim->path()),
+      claim_(std::move(claim)) {}
 
 // Removes what was not committed, or after an exchange the old folder.
 AtomicFolder::~AtomicFolder() {
@@ -75,10 +104,8 @@ Status AtomicFolder::commit() {
   if (::renameat2(AT_FDCWD, temporary_.c_str(), AT_FDCWD, target_.c_str(), RENAME_EXCHANGE) == 0) {
     return sync_folder_of(target_);
   }
-  // A file system without exchange: for a moment only TARGET.old.tmp holds the old folder.
-  const std::string old = target_ + ".old.tmp";
-  std::error_code ignored;
-  fs::remove_all(old, ignored);
+  // A file system without exchange: for a moment only the folder by the old one's name holds it.
+  const std::string old = own_name(target_ + kOurs) + kOld;
   if (::rename(target_.c_str(), old.c_str()) != 0) return file_error("replace", target_, errno);
   if (::rename(temporary_.c_str(), target_.c_str()) != 0) {
     const int error = errno;
@@ -86,6 +113,7 @@ Status AtomicFolder::commit() {
     return file_error("replace", target_, error);
   }
   AGORA_RETURN_IF_ERROR(sync_folder_of(target_));
+  std::error_code ignored;
   fs::remove_all(old, ignored);
   return absl::OkStatus();
 }

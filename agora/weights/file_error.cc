@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <cerrno>
 #include <filesystem>
 #include <system_error>
@@ -39,6 +40,11 @@ Status file_error(std::string_view action, const std::string& path, int error) {
     default:
       return absl::InternalError(message);
   }
+}
+
+std::string own_name(const std::string& path) {
+  static std::atomic<uint64_t> count{0};
+  return concat(path, ".", ::getpid(), ".", count.fetch_add(1));
 }
 
 Status sync_folder_of(const std::string& path) {
