@@ -68,19 +68,22 @@ class OutlineReader {
   explicit OutlineReader(const std::string& file) : file_(file) {}
 
   Status read(std::string_view model) {
-    return each_field(base::as_bytes(model), [this](const Field& field) {
+    AGORA_RETURN_IF_ERROR(each_field(base::as_bytes(model), [this](const Field& field) {
       switch (field.tag) {
         case tag_of(1, kBytes):
           return read_piece(field.bytes);
         case tag_of(2, kBytes):
           return read_trainer(field.bytes);
         case tag_of(3, kBytes):
+          AGORA_RETURN_IF_ERROR(read_white_space(field.bytes));
+          return read_normaliser(field.bytes);
         case tag_of(5, kBytes):
           return read_normaliser(field.bytes);
         default:
           return absl::OkStatus();
       }
-    });
+    }));
+    return check_white_space();
   }
   ModelOutline take() { return std::move(outline_); }
 
@@ -119,11 +122,33 @@ class OutlineReader {
     return each_field(message, [this](const Field& field) {
       constexpr uint64_t kUnigram = 1, kBpe = 2;
       constexpr uint32_t kModelType = tag_of(3, kVarint);
+      if (field.tag == tag_of(24, kVarint)) spaces_end_words_ = field.value != 0;
       if (field.tag != kModelType) return absl::OkStatus();
       if (field.value != kUnigram && field.value != kBpe) return bad("its type is not unigram or BPE");
       outline_.kind = field.value == kBpe ? TokenizerKind::bpe : TokenizerKind::unigram;
       return absl::OkStatus();
     });
+  }
+
+  Status read_white_space(Bytes message) {
+    return each_field(message, [this](const Field& field) {
+      if (field.tag == tag_of(3, kVarint)) outline_.space_in_front = field.value != 0;
+      if (field.tag == tag_of(4, kVarint)) drops_spaces_ = field.value != 0;
+      if (field.tag == tag_of(5, kVarint)) marks_spaces_ = field.value != 0;
+      return absl::OkStatus();
+    });
+  }
+
+  // After the whole model: of a field that comes again the last value counts.
+  Status check_white_space() const {
+    if (drops_spaces_) {
+      return bad("it drops spaces, so text would not come back; train with remove_extra_whitespaces=false");
+    }
+    if (spaces_end_words_) {
+      return bad("its spaces end words, expected that they begin them: treat_whitespace_as_suffix=false");
+    }
+    if (!marks_spaces_) return bad("its pieces hold spaces unmarked, expected escape_whitespaces=true");
+    return absl::OkStatus();
   }
 
   Status read_normaliser(Bytes message) {
@@ -139,6 +164,9 @@ class OutlineReader {
 
   const std::string& file_;
   ModelOutline outline_;
+  bool drops_spaces_ = true;  // here and below: as SentencePiece has it where the model says nothing
+  bool marks_spaces_ = true;
+  bool spaces_end_words_ = false;
 };
 
 }  // namespace
@@ -147,6 +175,12 @@ StatusOr<ModelOutline> read_outline(std::string_view model, const std::string& f
   OutlineReader reader(file);
   AGORA_RETURN_IF_ERROR(reader.read(model));
   return reader.take();
+}
+
+std::string without_space_in_front(std::string model) {
+  // normalizer_spec { add_dummy_prefix: false }
+  constexpr char kField[] = {tag_of(3, kBytes), 2, tag_of(3, kVarint), 0};
+  return model.append(kField, sizeof kField);
 }
 
 }  // namespace agora::model

@@ -27,9 +27,16 @@ struct ModelOutline {
   static constexpr int32_t kNormal = 1, kUnknown = 2, kControl = 3, kUserDefined = 4, kUnused = 5, kByte = 6;
 
   TokenizerKind kind = TokenizerKind::unigram;
+  bool space_in_front = true;  // of every text, as Llama's and Mixtral's do (add_dummy_prefix)
   std::vector<Piece> pieces;
 };
 
+// InvalidArgument: not a model, or one that changes text for good (characters normalised, spaces dropped) or
+// marks spaces otherwise than in front of words.
 StatusOr<ModelOutline> read_outline(std::string_view model, const std::string& file);
+
+// The same model, but that it puts nothing in front: a field of protocol buffers that comes again counts
+// over the first.
+std::string without_space_in_front(std::string model);
 
 }  // namespace agora::model

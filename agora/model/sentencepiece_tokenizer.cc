@@ -25,6 +25,7 @@ constexpr std::string_view kSpaceMark = "\xe2\x96\x81";  // U+2581, SentencePiec
 constexpr uint32_t kSpaceMarkCode = 0x2581;
 constexpr uint32_t kUnknownMarkCode = 0x2585;  // reserved by its trainer, like the tab
 constexpr size_t kUnitBytesMax = 512;  // longer words are cut: SentencePiece's time grows faster than length
+constexpr size_t kWholeBytesMax = 1 << 16;  // of text that is not cut into units
 constexpr size_t kSentenceBytesMax = 1024;
 constexpr int32_t kFixedPieces = 3 + 256;     // <unk>, <s>, </s> and the bytes
 constexpr const char* kTrainerThreads = "2";  // fixed: the sums of the unigram trainer depend on it
@@ -87,14 +88,23 @@ std::string with_spaces(std::string_view piece) {
   return text;
 }
 
+// Whether such a piece may be cut where a unit ends.
+bool crosses_units(std::string_view text) {
+  for (size_t i = 1; i < text.size(); ++i) {
+    if ((text[i] == ' ' || text[i] == '\n') && text[i - 1] != text[i]) return true;
+  }
+  return text.find('\t') != text.npos;
+}
+
 class SentencePieceTokenizer final : public Tokenizer {
  public:
   // The outline is of the same model.
   Status open(std::string model, const ModelOutline& outline, const std::string& file) {
-    const std::string error = pieces_.open(model);
+    const std::string error = pieces_.open(outline.space_in_front ? without_space_in_front(model) : model);
     if (!error.empty()) return absl::InvalidArgumentError(concat(file, ": ", error));
     model_ = std::move(model);
     kind_ = outline.kind;
+    space_in_front_ = outline.space_in_front;
     names_.resize(outline.pieces.size());
     bytes_of_.resize(outline.pieces.size());
     byte_ids_.fill(-1);
@@ -104,13 +114,6 @@ class SentencePieceTokenizer final : public Tokenizer {
       if (byte_ids_[static_cast<size_t>(byte)] >= 0) continue;
       return absl::InvalidArgumentError(
           concat(file, ": the piece ", byte_piece(byte), " is missing; train with byte fallback"));
-    }
-    // A space put in front, or runs of spaces made one, are settings whose effect is easier to see than to
-    // list.
-    constexpr std::string_view kProbe = "a  b \n c ";
-    if (decode(*encode(kProbe)) != kProbe) {
-      return absl::InvalidArgumentError(
-          concat(file, ": it changes white space, so text would not come back as it was"));
     }
     return absl::OkStatus();
   }
@@ -122,6 +125,14 @@ class SentencePieceTokenizer final : public Tokenizer {
 
   std::string_view token_bytes(int32_t id) const override {
     return id >= 0 && id < vocab_size() ? bytes_of_[static_cast<size_t>(id)] : std::string_view();
+  }
+
+  bool lines_are_apart() const override { return !space_in_front_ && !whole_; }
+
+  std::string decode(std::span<const int32_t> ids) const override {
+    std::string text = Tokenizer::decode(ids);
+    if (space_in_front_ && text.starts_with(' ')) text.erase(0, 1);
+    return text;
   }
 
   StatusOr<std::vector<int32_t>> encode(std::string_view text) const override {
@@ -142,7 +153,7 @@ class SentencePieceTokenizer final : public Tokenizer {
   }
 
   Status save(const std::string& dir) const override {
-    return write_tokenizer(dir, sentencepiece_config(kind_, model_), model_);
+    return write_tokenizer(dir, sentencepiece_config(kind_, model_, space_in_front_), model_);
   }
 
  protected:
@@ -168,20 +179,27 @@ class SentencePieceTokenizer final : public Tokenizer {
       }
     } else if (piece.type != ModelOutline::kControl && piece.type != ModelOutline::kUnknown) {
       bytes = with_spaces(piece.text);
+      whole_ = whole_ || crosses_units(bytes);
     }
   }
 
   void append_text(std::string_view text, Seen& seen, std::vector<int32_t>& ids) const {
+    if (text.empty()) return;
     size_t unit = 0;        // where the unit at hand starts
     bool in_spaces = true;  // of the unit: no other character yet
+    const auto append_until = [&](size_t end) {
+      const std::string_view own = text.substr(unit, end - unit);
+      if (unit == 0 && space_in_front_) return append_fresh(concat(" ", own), ids);
+      append_unit(own, seen, ids);
+    };
     for (size_t i = 0; i < text.size();) {
       const Utf8Char c = utf8_at(text, i);
       const auto bytes = static_cast<size_t>(std::max(c.bytes, 1));
-      const bool by_bytes = goes_by_bytes(c);
-      const bool starts_word = c.code == ' ' && !in_spaces;
-      const bool starts_line = c.code == '\n' && i > 0 && text[i - 1] != '\n';
-      if (by_bytes || starts_word || starts_line || i - unit >= kUnitBytesMax) {
-        append_unit(text.substr(unit, i - unit), seen, ids);
+      const bool by_bytes = goes_by_bytes(c) && !(whole_ && c.code == '\t');
+      const bool starts_word = !whole_ && c.code == ' ' && !in_spaces;
+      const bool starts_line = !whole_ && c.code == '\n' && i > 0 && text[i - 1] != '\n';
+      if (by_bytes || starts_word || starts_line || i - unit >= (whole_ ? kWholeBytesMax : kUnitBytesMax)) {
+        append_until(i);
         unit = i;
         in_spaces = true;
       }
@@ -193,22 +211,25 @@ class SentencePieceTokenizer final : public Tokenizer {
       }
       i += bytes;
     }
-    append_unit(text.substr(unit), seen, ids);
+    append_until(text.size());
   }
 
   void append_bytes(std::string_view bytes, std::vector<int32_t>& ids) const {
     for (const char byte : bytes) ids.push_back(byte_ids_[static_cast<uint8_t>(byte)]);
   }
 
+  void append_fresh(std::string_view unit, std::vector<int32_t>& ids) const {
+    const size_t begin = ids.size();
+    if (pieces_.append_ids(unit, ids) && Tokenizer::decode(std::span(ids).subspan(begin)) == unit) return;
+    ids.resize(begin);  // a model from elsewhere may have no piece for a character: its bytes always do
+    append_bytes(unit, ids);
+  }
+
   void append_unit(std::string_view unit, Seen& seen, std::vector<int32_t>& ids) const {
     if (unit.empty()) return;
     const auto [found, is_new] = seen.try_emplace(unit, Range{ids.size(), 0});
     if (is_new) {
-      const size_t begin = ids.size();
-      if (!pieces_.append_ids(unit, ids) || decode(std::span(ids).subspan(begin)) != unit) {
-        ids.resize(begin);  // a model from elsewhere may have no piece for a character: its bytes always do
-        append_bytes(unit, ids);
-      }
+      append_fresh(unit, ids);
       found->second.count = ids.size() - found->second.begin;
     } else {
       for (size_t i = 0; i < found->second.count; ++i) ids.push_back(ids[found->second.begin + i]);
@@ -219,6 +240,8 @@ class SentencePieceTokenizer final : public Tokenizer {
   std::vector<std::string> names_;  // by id, as the model has them
   std::string model_;
   TokenizerKind kind_ = TokenizerKind::unigram;
+  bool space_in_front_ = false;          // of every text; decode() takes it away
+  bool whole_ = false;                   // a piece may cross what would be two units
   std::vector<std::string> bytes_of_;    // by id
   std::array<int32_t, 256> byte_ids_{};  // by byte
 };

@@ -7,7 +7,8 @@
 // space, and it replaces what is not UTF-8. Such bytes are given to the model's 256 byte pieces here, past
 // SentencePiece. Text goes to it in units (spaces, then what follows up to the next space or line): no piece
 // can cross a unit's border, so the ids are those of the whole text, and a unit seen before is not worked out
-// again. Any thread may use a tokenizer.
+// again; a model from elsewhere with pieces that may cross it (tabs, several words) gets the text whole. Any
+// thread may use a tokenizer.
 #pragma once
 
 #include <memory>
@@ -23,8 +24,8 @@ namespace agora::model {
 // bpe, 5 s for unigram.
 StatusOr<std::string> train_sentencepiece(std::string_view sample, TokenizerKind kind, int32_t vocabulary);
 
-// Refuses models that change text (normalisation, a space put in front) or lack byte pieces. `file` is for
-// messages.
+// Refuses models that change text for good (normalisation, spaces dropped) or lack byte pieces. A space that
+// the model puts in front of every text is put there, and decode() takes it away. `file` is for messages.
 StatusOr<std::unique_ptr<Tokenizer>> open_sentencepiece(std::string model, const std::string& file);
 
 }  // namespace agora::model

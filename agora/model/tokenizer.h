@@ -59,7 +59,10 @@ class Tokenizer {
   virtual int32_t bos_id() const { return -1; }  // -1: there is none
   virtual int32_t eos_id() const { return -1; }  // also put between documents
 
-  std::string decode(std::span<const int32_t> ids) const;
+  // Whether encode(a + b) is encode(a), encode(b) wherever b begins with the line end after a line.
+  virtual bool lines_are_apart() const { return true; }
+
+  virtual std::string decode(std::span<const int32_t> ids) const;
   // For people: space as itself, newline as \n, bytes that are not text as <0xE2>, control tokens as <s>,
   // </s>, <unk>.
   std::string display(int32_t id) const;

@@ -98,12 +98,12 @@ std::string_view name_of(TokenizerKind kind) {
   return "?";
 }
 
-nlohmann::ordered_json sentencepiece_config(TokenizerKind kind, std::string_view model) {
+nlohmann::ordered_json sentencepiece_config(TokenizerKind kind, std::string_view model, bool space_in_front) {
   return {{"tokenizer_class", "LlamaTokenizer"},
           {"legacy", false},
           {"add_bos_token", false},
           {"add_eos_token", false},
-          {"add_prefix_space", false},
+          {"add_prefix_space", space_in_front},
           {"clean_up_tokenization_spaces", false},
           {"unk_token", "<unk>"},
           {"bos_token", "<s>"},

@@ -17,7 +17,7 @@ namespace agora::model {
 
 std::string_view name_of(TokenizerKind kind);
 
-nlohmann::ordered_json sentencepiece_config(TokenizerKind kind, std::string_view model);
+nlohmann::ordered_json sentencepiece_config(TokenizerKind kind, std::string_view model, bool space_in_front);
 
 // The tokenizer that a config describes; `dir` is where its tokenizer.model lies.
 StatusOr<std::unique_ptr<Tokenizer>> parse_tokenizer_config(std::string_view text, const std::string& dir);

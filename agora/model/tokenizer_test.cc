@@ -5,9 +5,11 @@
 #include "agora/base/rng.h"
 #include "agora/base/test_folder.h"
 #include "agora/base/utf8.h"
+#include "agora/model/sentencepiece_bridge.h"
 #include "agora/model/sentencepiece_proto.h"
 #include "agora/model/sentencepiece_tokenizer.h"
 #include "agora/model/simple_tokenizers.h"
+#include "agora/model/tokenizer_files.h"
 #include "agora/weights/atomic_file.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
@@ -127,6 +129,84 @@ INSTANTIATE_TEST_SUITE_P(Tokenizer, Exact, ::testing::Values(TokenizerKind::unig
                          [](const auto& info) {
                            return std::string(info.param == TokenizerKind::bpe ? "bpe" : "unigram");
                          });
+
+using ModelOptions = std::unordered_map<std::string, std::string>;
+
+// As others train one: Llama's and Mixtral's settings, but for `changes`.
+std::string foreign_model(TokenizerKind kind, const ModelOptions& changes) {
+  ModelOptions options = {{"model_type", std::string(name_of(kind))},
+                          {"vocab_size", "500"},
+                          {"hard_vocab_limit", "false"},
+                          {"byte_fallback", "true"},
+                          {"normalization_rule_name", "identity"},
+                          {"remove_extra_whitespaces", "false"},
+                          {"add_dummy_prefix", "true"},
+                          {"minloglevel", "2"}};
+  for (const auto& [name, value] : changes) options[name] = value;
+  std::vector<std::string> sentences;
+  for (int i = 0; i < 500; ++i)
+    sentences.push_back("the return count of the names is " + std::to_string(i * 7919 % 1000));
+  std::string model;
+  EXPECT_EQ(train_model(options, sentences, &model), "");
+  return model;
+}
+
+TEST_P(Exact, ModelsOfOthersGiveTheIdsOfSentencePieceItself) {
+  const ModelOptions differences[] = {{},
+                                      {{"add_dummy_prefix", "false"}},
+                                      {{"user_defined_symbols", "<|im start|>,of the,count\nof,\t\t"}},
+                                      {{"split_by_whitespace", "false"}}};
+  const std::string_view texts[] = {"the return count of the names",
+                                    " the  return\n\n   count\nof the\tnames ",
+                                    "\n",
+                                    " ",
+                                    "\tthe\t\tcount",
+                                    "日本 of the 日本語\n",
+                                    "<|im start|>the names<|im start|> of the",
+                                    ""};
+  for (const ModelOptions& difference : differences) {
+    const std::string model = foreign_model(GetParam(), difference);
+    const auto tokenizer = open_sentencepiece(model, "tokenizer.model");
+    ASSERT_TRUE(tokenizer.ok()) << tokenizer.status();
+    SentencePieceModel itself;
+    ASSERT_EQ(itself.open(model), "");
+    for (const std::string_view text : texts) {
+      std::vector<int32_t> ids;
+      ASSERT_TRUE(itself.append_ids(text, ids));
+      EXPECT_EQ(*(*tokenizer)->encode(text), ids) << text;
+      EXPECT_EQ((*tokenizer)->decode(ids), text);
+    }
+    for (const std::string_view text : {"\xff the", "\xe2\x96\x81 the \xe2\x96\x81"})
+      EXPECT_EQ(there_and_back(**tokenizer, text), text);
+    const auto all = (*tokenizer)->encode_all(std::span(texts).first(2));
+    EXPECT_EQ(all->ends[0], (*tokenizer)->encode(texts[0])->size());
+    EXPECT_EQ(all->ids.size() - all->ends[0], (*tokenizer)->encode(texts[1])->size());
+  }
+}
+
+TEST_P(Exact, ModelsThatChangeSpacesAreRefused) {
+  const auto refusal = [](const std::string& model) {
+    return message(open_sentencepiece(model, "m").status());
+  };
+  EXPECT_THAT(refusal(foreign_model(GetParam(), {{"remove_extra_whitespaces", "true"}})),
+              HasSubstr("m: it drops spaces"));
+  EXPECT_THAT(refusal(foreign_model(GetParam(), {{"treat_whitespace_as_suffix", "true"}})),
+              HasSubstr("its spaces end words"));
+  const std::string unmarked("\x1a\x02\x28\x00", 4);  // normalizer_spec { escape_whitespaces: false }
+  EXPECT_THAT(refusal(foreign_model(GetParam(), {}) + unmarked), HasSubstr("hold spaces unmarked"));
+}
+
+TEST(Tokenizer, ASpaceInFrontIsKeptWithTheModel) {
+  const auto tokenizer = open_sentencepiece(foreign_model(TokenizerKind::bpe, {}), "tokenizer.model");
+  TestFolder folder;
+  ASSERT_TRUE((*tokenizer)->save(folder.path()).ok());
+  EXPECT_THAT(weights::read_file(folder.path("tokenizer_config.json"), 1 << 20).value(),
+              HasSubstr("\"add_prefix_space\": true"));
+  const auto loaded = Tokenizer::load(folder.path());
+  ASSERT_TRUE(loaded.ok()) << loaded.status();
+  EXPECT_EQ(*(*loaded)->encode("the names"), *(*tokenizer)->encode("the names"));
+  EXPECT_EQ((*loaded)->display((*loaded)->encode("the names")->front()), " the");
+}
 
 TEST(Tokenizer, TheIdsOfAWordDoNotDependOnTheTextAround) {
   const auto tokenizer = trained(TokenizerKind::bpe);

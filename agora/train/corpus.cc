@@ -62,8 +62,8 @@ struct Group {
   size_t bytes = 0;
 };
 
-// Long documents are divided at line ends, which no token crosses, so the tokens are those of the whole.
-void add_groups(const std::vector<Document>& documents, std::vector<int32_t>* out,
+// Long documents are divided at line ends where no token crosses them, so the tokens are those of the whole.
+void add_groups(const std::vector<Document>& documents, bool lines_are_apart, std::vector<int32_t>* out,
                 std::vector<Group>& groups) {
   const auto start = [&] { groups.emplace_back().out = out; };
   const auto add = [&](std::string_view text, bool ends_document) {
@@ -75,7 +75,7 @@ void add_groups(const std::vector<Document>& documents, std::vector<int32_t>* ou
   start();
   for (const Document& document : documents) {
     std::string_view rest = document.text;
-    while (rest.size() > kGroupBytes) {
+    while (lines_are_apart && rest.size() > kGroupBytes) {
       size_t cut = rest.find('\n', kGroupBytes);
       while (cut != rest.npos && rest[cut - 1] == '\n') cut = rest.find('\n', cut + 1);
       if (cut == rest.npos) break;
@@ -135,6 +135,7 @@ StatusOr<TokenCorpus> tokenize(const Corpus& corpus, const model::Tokenizer& tok
                                base::ThreadPool& pool) {
   TokenCorpus tokens;
   tokens.domains.resize(corpus.domains.size());
+  const bool lines_are_apart = tokenizer.lines_are_apart();
   std::vector<Group> groups;
   for (size_t d = 0; d < corpus.domains.size(); ++d) {
     const Domain& domain = corpus.domains[d];
@@ -142,8 +143,8 @@ StatusOr<TokenCorpus> tokenize(const Corpus& corpus, const model::Tokenizer& tok
     out.name = domain.name;
     out.bytes_train = domain.bytes_train();
     out.bytes_validation = domain.bytes_validation();
-    add_groups(domain.train, &out.train, groups);
-    add_groups(domain.validation, &out.validation, groups);
+    add_groups(domain.train, lines_are_apart, &out.train, groups);
+    add_groups(domain.validation, lines_are_apart, &out.validation, groups);
   }
   std::vector<StatusOr<model::EncodedTexts>> encoded(groups.size());
   pool.run(static_cast<int64_t>(groups.size()), [&](int64_t i) {

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "agora/base/thread_pool.h"
+#include "agora/model/sentencepiece_tokenizer.h"
 #include "agora/train/test_data.h"
 #include "agora/train/text_files.h"
 #include "gmock/gmock.h"
@@ -96,6 +97,20 @@ TEST(Tokenize, IsTheSameForAnyNumberOfThreadsAndEndsEveryDocument) {
   whole.insert(whole.end(), rest.begin(), rest.end());
   whole.push_back((*tokenizer)->eos_id());
   EXPECT_EQ(train, whole);
+}
+
+// Its parts would each begin with the space that the model puts in front of a text.
+TEST(Tokenize, ALongDocumentStaysWholeWhereTheModelPutsASpaceInFront) {
+  std::string text;
+  while (text.size() < 5'000'000) text += "line " + std::to_string(text.size() % 89) + "\n";
+  const std::string space_in_front("\x1a\x02\x18\x01", 4);  // normalizer_spec { add_dummy_prefix: true }
+  const auto model = model::train_sentencepiece(text.substr(0, 20'000), model::TokenizerKind::bpe, 400);
+  const auto tokenizer = model::open_sentencepiece(*model + space_in_front, "tokenizer.model");
+  ASSERT_TRUE(tokenizer.ok()) << tokenizer.status();
+  base::ThreadPool pool(2);
+  std::vector<int32_t> whole = *(*tokenizer)->encode(text);
+  whole.push_back((*tokenizer)->eos_id());
+  EXPECT_EQ(tokenize(corpus_of({text}), **tokenizer, pool)->domains[0].train, whole);
 }
 
 TEST(Corpus, TinyShakespeareIsSplitAsNanoGptDoes) {
