@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "agora/base/check.h"
+#include "agora/base/utf8.h"
 
 namespace agora::train {
 namespace {
@@ -31,6 +32,14 @@ size_t after_line_end(std::string_view text, size_t at, Follows follows) {
   return before == text.npos || before + 1 < at / 2 ? at : before + 1;
 }
 
+// `at`, or where the character begins in whose middle it is.
+size_t character_start(std::string_view text, size_t at) {
+  for (size_t back = 1; back <= std::min<size_t>(at, 3); ++back) {
+    if (base::utf8_at(text, at - back).bytes > static_cast<int>(back)) return at - back;
+  }
+  return at;
+}
+
 void split_domain(Domain& domain, const Split& split) {
   const auto total = static_cast<double>(bytes_of(domain.train));
   auto left = static_cast<size_t>(total * (1.0 - split.validation));  // bytes that stay in train
@@ -41,7 +50,8 @@ void split_domain(Domain& domain, const Split& split) {
 
   Document& crossing = domain.train[keep];
   const Follows follows = keep + 1 < domain.train.size() ? Follows::more : Follows::nothing;
-  const size_t cut = split.at == SplitAt::byte ? left : after_line_end(crossing.text, left, follows);
+  const size_t cut = character_start(
+      crossing.text, split.at == SplitAt::byte ? left : after_line_end(crossing.text, left, follows));
   if (cut > 0) {
     Document rest{crossing.name, crossing.text.substr(cut)};
     crossing.text.resize(cut);

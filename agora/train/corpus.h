@@ -39,7 +39,7 @@ struct Corpus {
 
 enum class SplitAt : uint8_t {
   line,  // after the end of a line, so that no line is in both parts
-  byte,  // exactly, as nanoGPT splits its text
+  byte,  // exactly, but for a character's middle, as nanoGPT splits its text
 };
 
 struct Split {
@@ -48,7 +48,8 @@ struct Split {
 };
 
 // Moves the last part of every domain from train to validation. A document that crosses the cut is divided,
-// in the middle of a line only where the part would be empty or most of the text otherwise.
+// in the middle of a line only where the part would be empty or most of the text otherwise, and never in the
+// middle of a character.
 void split_validation(Corpus& corpus, const Split& split);
 
 // Up to bytes_max of training text, the same share from every domain, evenly spread over it.

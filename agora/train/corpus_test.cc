@@ -55,6 +55,34 @@ TEST(SplitValidation, CutsExactlyWhereItIsTold) {
   EXPECT_EQ(corpus.domains[0].bytes_validation(), 11);
 }
 
+// A piece of a character is none that the tokenizer of characters has.
+TEST(SplitValidation, NoCharacterIsDivided) {
+  std::string text;
+  for (int i = 0; i < 7; ++i) text += "\xe6\x97\xa5\xc3\xb6\xf0\x9f\x98\x80";
+  for (const SplitAt at : {SplitAt::byte, SplitAt::line}) {
+    for (double share = 0.1; share < 0.9; share += 0.01) {
+      Corpus corpus = corpus_of({text});
+      const auto tokenizer = model::Tokenizer::train(text, {.kind = model::TokenizerKind::characters});
+      split_validation(corpus, {.validation = share, .at = at});
+      base::ThreadPool pool(1);
+      const auto tokens = tokenize(corpus, **tokenizer, pool);
+      ASSERT_TRUE(tokens.ok()) << tokens.status();
+      EXPECT_NEAR(static_cast<double>(corpus.domains[0].bytes_validation()),
+                  share * static_cast<double>(text.size()), 4);
+      EXPECT_EQ(tokens->domains[0].train.size() + tokens->domains[0].validation.size(), 21u);
+    }
+  }
+}
+
+// Bytes that are no UTF-8 have no middle.
+TEST(SplitValidation, OtherBytesAreCutExactly) {
+  for (const std::string& text : {std::string(100, '\xe6'), std::string(100, '\x97')}) {
+    Corpus corpus = corpus_of({text});
+    split_validation(corpus, {.validation = 0.1, .at = SplitAt::byte});
+    EXPECT_EQ(corpus.domains[0].bytes_train(), 90);
+  }
+}
+
 TEST(SplitValidation, OddTextsDoNotBreakIt) {
   for (const std::string text : {"", "x", "\n", "no line end at all", "\n\n\n\n\n\n\n\n\n\n\n\n"}) {
     for (const double share : {0.0, 0.1, 0.5, 0.99}) {
