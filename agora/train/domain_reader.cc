@@ -90,7 +90,9 @@ void DomainReader::add_entries(const std::string& folder, const Wanted& wanted, 
   }
 }
 
-void DomainReader::add_file(const std::string& path) { files_.push_back({path, order_of(path)}); }
+void DomainReader::add_file(const std::string& path) {
+  files_.push_back({path, order_of(std::string_view(path).substr(path.rfind('/') + 1))});
+}
 
 void DomainReader::read(const std::string& name) {
   std::sort(files_.begin(), files_.end(), [](const File& a, const File& b) {

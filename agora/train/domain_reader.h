@@ -33,7 +33,7 @@ class DomainReader {
   // Every regular file below `folder`, links followed, each folder visited once; hidden names are left out. A
   // folder that is not there holds nothing.
   void add_folder(const std::string& folder, const Wanted& wanted);
-  void add_file(const std::string& path);
+  void add_file(const std::string& path);  // its place in the order is by its name, wherever it lies
 
   // Reads the collected files as one domain and forgets them.
   void read(const std::string& name);

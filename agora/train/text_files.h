@@ -3,8 +3,8 @@
 //   AGORA_ASSIGN_OR_RETURN(Corpus corpus, read_text_files("notes/", {}));   // a sub-folder is a domain
 //   AGORA_ASSIGN_OR_RETURN(Corpus corpus, read_machine_text());             // headers, Python, Perl, ...
 //
-// Files come in an order fixed by their names (a hash, so that a part of the files is like the whole), each
-// content once. What cannot be read as text - binary, unreadable, empty - is skipped with a line in
+// Files come in an order fixed by their names below dir (a hash, so that a part of the files is like the
+// whole), each content once. What cannot be read as text - binary, unreadable, empty - is skipped with a line in
 // Corpus::notes. One thread.
 #pragma once
 

@@ -12,10 +12,10 @@
 namespace agora::train {
 namespace {
 
-using ::testing::ElementsAre;
-using ::testing::HasSubstr;
 using base::TestFolder;
 using base::write_text;
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
 namespace fs = std::filesystem;
 
 std::vector<std::string> names_of(const Corpus& corpus) {
@@ -105,6 +105,25 @@ TEST(ReadTextFiles, LimitsCutAtLinesAndTakeTheSameFilesEveryTime) {
   ASSERT_EQ(again->domains[0].train.size(), domain.train.size());
   for (size_t i = 0; i < domain.train.size(); ++i)
     EXPECT_EQ(again->domains[0].train[i].name, domain.train[i].name);
+}
+
+// Else a run would not go on, and would be measured on what it learned from, where its data was moved.
+TEST(ReadTextFiles, TheOrderDoesNotDependOnWhereTheFolderLies) {
+  TestFolder folder;
+  for (const std::string place : {"here/", "over/there/"}) {
+    for (int i = 0; i < 10; ++i) {
+      const std::string name = std::to_string(i);
+      write_text(folder.path(place + "data/" + name), "at the top " + name + "\n");
+      write_text(folder.path(place + "data/sub/" + name), "below " + name + "\n");
+    }
+  }
+  const auto here = read_text_files(folder.path("here/data"), {});
+  const auto there = read_text_files(folder.path("over/there/data"), {});
+  ASSERT_EQ(here->domains.size(), 2u);
+  for (size_t d = 0; d < 2; ++d) {
+    for (size_t i = 0; i < 10; ++i)
+      EXPECT_EQ(here->domains[d].train[i].text, there->domains[d].train[i].text);
+  }
 }
 
 TEST(ReadTextFiles, AHugeLineIsText) {
