@@ -4,8 +4,8 @@
 //   AGORA_ASSIGN_OR_RETURN(Corpus corpus, read_machine_text());             // headers, Python, Perl, ...
 //
 // Files come in an order fixed by their names below dir (a hash, so that a part of the files is like the
-// whole), each content once. What cannot be read as text - binary, unreadable, empty - is skipped with a line in
-// Corpus::notes. One thread.
+// whole), each content once. What cannot be read as text - binary, unreadable, empty - is skipped with a line
+// in Corpus::notes. One thread.
 #pragma once
 
 #include <cstdint>
