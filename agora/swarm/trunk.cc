@@ -12,17 +12,12 @@ namespace agora::swarm {
 namespace {
 
 constexpr const char* kName = "trunk";
+constexpr size_t kContributionBytes = 32 + 32 + 8;
+constexpr size_t kHeadBytes = 1 + 8 + 4 + 32 + 8 + 32 + 4 + 8 + 1;  // and the contributions
+static_assert(kHeadBytes + kContributorsMax * kContributionBytes <= kTrunkHeadBytesMax);
 static_assert(std::endian::native == std::endian::little, "numbers are copied as they lie in memory");
 
 base::Bytes bytes_of(const std::vector<float>& numbers) { return std::as_bytes(std::span(numbers)); }
-
-template <class T, size_t n>
-bool read_array(base::ByteReader& in, std::array<T, n>* to) {
-  base::Bytes bytes;
-  if (!in.take(n, &bytes)) return false;
-  std::memcpy(to->data(), bytes.data(), n);
-  return true;
-}
 
 // The count has been checked against what is there.
 std::vector<float> read_numbers(base::ByteReader& in, uint64_t count) {
@@ -41,16 +36,20 @@ void update(weights::Sha256& hash, const tensor::Parameter& p) {
 
 peers::Payload encode(const TrunkSnapshot& snapshot) {
   AGORA_CHECK_LE(snapshot.contributions.size(), kContributorsMax);
-  const size_t head = 1 + 8 + 4 + 32 + 8 + 32 + 4 + 32 * snapshot.contributions.size() + 8 + 1;
-  MessageWriter out(head + bytes_of(snapshot.values).size() + bytes_of(snapshot.momentum).size());
-  out.put(kWireVersion);
+  MessageWriter out(kHeadBytes + kContributionBytes * snapshot.contributions.size() +
+                    bytes_of(snapshot.values).size() + bytes_of(snapshot.momentum).size());
+  out.put(kTrunkWireVersion);
   out.put(snapshot.version.round);
   out.put(snapshot.version.contributors);
   out.put_bytes(snapshot.version.decider.bytes);
   out.put(snapshot.step);
   out.put_bytes(std::as_bytes(std::span(snapshot.layout)));
   out.put(static_cast<uint32_t>(snapshot.contributions.size()));
-  for (const weights::Digest& hash : snapshot.contributions) out.put_bytes(std::as_bytes(std::span(hash)));
+  for (const LastContribution& last : snapshot.contributions) {
+    out.put_bytes(last.owner.bytes);
+    out.put_bytes(std::as_bytes(std::span(last.hash)));
+    out.put(last.round);
+  }
   out.put(static_cast<uint64_t>(snapshot.values.size()));
   out.put(static_cast<uint8_t>(snapshot.momentum.empty() ? 0 : 1));
   out.put_bytes(bytes_of(snapshot.values));
@@ -60,7 +59,7 @@ peers::Payload encode(const TrunkSnapshot& snapshot) {
 
 StatusOr<TrunkSnapshot> read_trunk(base::Bytes bytes) {
   base::ByteReader in(bytes);
-  AGORA_RETURN_IF_ERROR(read_version(in, kName));
+  AGORA_RETURN_IF_ERROR(read_version(in, kName, kTrunkWireVersion));
   TrunkSnapshot snapshot;
   uint32_t contributions = 0;
   if (!in.read_le(&snapshot.version.round) || !in.read_le(&snapshot.version.contributors) ||
@@ -70,8 +69,10 @@ StatusOr<TrunkSnapshot> read_trunk(base::Bytes bytes) {
   }
   if (contributions > kContributorsMax) return malformed(kName, "it has more than 64 contributions");
   snapshot.contributions.resize(contributions);
-  for (weights::Digest& hash : snapshot.contributions) {
-    if (!read_array(in, &hash)) return too_short(kName);
+  for (LastContribution& last : snapshot.contributions) {
+    if (!read_array(in, &last.owner.bytes) || !read_array(in, &last.hash) || !in.read_le(&last.round)) {
+      return too_short(kName);
+    }
   }
   uint64_t count = 0;
   uint8_t momentum = 0;

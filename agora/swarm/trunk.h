@@ -5,7 +5,7 @@
 //   Payload p = encode(snapshot);   AGORA_ASSIGN_OR_RETURN(TrunkSnapshot s, read_trunk(bytes));
 //   AGORA_RETURN_IF_ERROR(layout.load(s));                               // then model.repack()
 //
-// 4 bytes a number, twice that with the outer momentum, and at most 4 KiB besides. One thread at a time.
+// 4 bytes a number, twice that with the outer momentum, and at most 8 KiB besides. One thread at a time.
 #pragma once
 
 #include <compare>
@@ -39,16 +39,27 @@ struct TrunkVersion {
 
 constexpr size_t kContributorsMax = 64;  // to a round
 constexpr uint64_t kTrunkNumbersMax = uint64_t{1} << 31;
+constexpr uint64_t kTrunkHeadBytesMax = 8 << 10;
+
+// The last contribution of a trainer that is in a trunk.
+struct LastContribution {
+  peers::PeerId owner;
+  weights::Digest hash{};  // of the delta
+  uint64_t round = 0;      // that it grew from
+  friend bool operator==(const LastContribution&, const LastContribution&) = default;
+};
 
 struct TrunkSnapshot {
   TrunkVersion version;
-  uint64_t step = 0;                           // of the trainer that made it: where its schedule is
-  std::vector<weights::Digest> contributions;  // hashes of the last round's deltas, by their owners
+  uint64_t step = 0;  // of the trainer that made it: where its schedule is
+  // Each trainer's, those of the last round first, at most kContributorsMax: who was away while rounds went by
+  // sees whether its own was counted.
+  std::vector<LastContribution> contributions;
   weights::Digest layout{};
   std::vector<float> values;
   std::vector<float> momentum;  // of the outer optimizer; as long as values, or empty
 
-  uint64_t bytes() const { return 4 * (values.size() + momentum.size()) + (4 << 10); }
+  uint64_t bytes() const { return 4 * (values.size() + momentum.size()) + kTrunkHeadBytesMax; }
 };
 
 peers::Payload encode(const TrunkSnapshot& snapshot);

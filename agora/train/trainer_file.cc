@@ -13,7 +13,7 @@ namespace {
 
 static_assert(std::endian::native == std::endian::little, "numbers are copied as they lie in memory");
 
-constexpr std::string_view kOpening = "agora trainer 1\n";
+constexpr std::string_view kOpening = "agora trainer 2\n";
 
 // Blocks, each behind its length, and the hash of everything at the end.
 class HashedFile {

@@ -26,6 +26,17 @@ std::vector<float> floats_of(base::Bytes bytes) {
   return numbers;
 }
 
+// Of the trunk that the decision makes of it.
+std::vector<LastContribution> last_contributions(const TrunkSnapshot& base, const Decision& decision) {
+  std::vector<LastContribution> all;
+  for (const Contribution& c : decision.counted) all.push_back({c.owner, c.hash, base.version.round});
+  for (const LastContribution& earlier : base.contributions) {
+    if (all.size() == kContributorsMax) break;
+    if (std::ranges::find(all, earlier.owner, &LastContribution::owner) == all.end()) all.push_back(earlier);
+  }
+  return all;
+}
+
 }  // namespace
 
 std::vector<peers::PeerId> Averaging::State::trainers() const {
@@ -57,7 +68,7 @@ void Averaging::State::begin(std::shared_ptr<const TrunkSnapshot> base, peers::P
   if (stopped()) return;
   if (catching_up_ || base->version != version()) return end_round();  // a fresher trunk came between
   const Contribution own{transport_.self(), weights::sha256(delta.bytes()), rows};
-  own_[share] = own.hash;
+  own_[share] = {own.owner, own.hash, base->version.round};
   if (own_.size() > kSharesMax) own_.erase(own_.begin());
   std::vector<weights::Digest> kept{own.hash};
   for (size_t i = 0; last_ && i < last_->counted.size(); ++i) kept.push_back(last_->counted[i].hash);
@@ -204,11 +215,10 @@ bool Averaging::State::take_delta(const weights::Digest& hash, const peers::Payl
 void Averaging::State::finish(const Decision& decision) {
   TrunkSnapshot next = *base_;
   std::vector<std::vector<float>> numbers;
-  next.contributions.clear();
   for (const Contribution& contribution : decision.counted) {
     numbers.push_back(floats_of(deltas_.at(contribution.hash).bytes()));
-    next.contributions.push_back(contribution.hash);
   }
+  next.contributions = last_contributions(*base_, decision);
   std::vector<Delta> deltas;
   for (size_t i = 0; i < numbers.size(); ++i) deltas.push_back({numbers[i], decision.counted[i].rows});
   outer_step(config_.outer, deltas, config_.learned, next.values, next.momentum);
@@ -280,14 +290,15 @@ bool Averaging::State::is_out_of_reach(const peers::PeerId& from, const News& ne
 // The newest of this process's shares that is in it; 0: none.
 uint64_t Averaging::State::share_in(const TrunkSnapshot& trunk) const {
   uint64_t newest = 0;
-  for (const auto& [share, hash] : own_) {
-    if (std::ranges::find(trunk.contributions, hash) != trunk.contributions.end()) newest = share;
+  for (const auto& [share, own] : own_) {
+    if (std::ranges::find(trunk.contributions, own) != trunk.contributions.end()) newest = share;
   }
   return newest;
 }
 
 // The trainer takes it at the end of its step. Once its share is in, it stays in whatever is built on that.
 void Averaging::State::arrive(TrunkSnapshot trunk, uint64_t counted) {
+  own_.erase(own_.begin(), own_.upper_bound(counted));
   auto shared = std::make_shared<const TrunkSnapshot>(std::move(trunk));
   {
     base::MutexLock lock(mutex_);

@@ -103,7 +103,7 @@ class Averaging::State : public std::enable_shared_from_this<Averaging::State> {
   std::shared_ptr<const TrunkSnapshot> base_;  // of the round
   uint64_t step_ = 0;
   std::map<weights::Digest, peers::Payload> deltas_;  // of the round
-  std::map<uint64_t, weights::Digest> own_;           // what others know the shares by, the last kSharesMax
+  std::map<uint64_t, LastContribution> own_;          // what others know the shares by, the last kSharesMax
   std::optional<Decision> last_;
   TrunkVersion last_base_;
   bool catching_up_ = false;

@@ -198,6 +198,11 @@ TEST_F(AveragingTest, OneThatDiesIsLeftOut) {
   EXPECT_GE(counters(0).version.round, rounds + 2);
   EXPECT_EQ(counters(0).members, 2u);
   EXPECT_EQ(counters(2).version, counters(0).version);
+  const auto trunk = trunk_of(0);
+  ASSERT_TRUE(trunk.ok());
+  ASSERT_EQ(trunk->contributions.size(), 3u) << "what it gave is in there";
+  EXPECT_EQ(trunk->contributions[2].owner, peer_of(1));
+  EXPECT_LT(trunk->contributions[2].round, trunk->contributions[0].round);
 }
 
 TEST_F(AveragingTest, OneThatComesLateGoesOnFromTheOthersTrunk) {
@@ -273,6 +278,26 @@ TEST_F(AveragingTest, AShareCountsThoughAnotherWasMadeSince) {
   EXPECT_EQ(trainers_[1].layout->values()[0], since.base->values[0] + learned);
 }
 
+// Its share was counted, and another round ended without it, before it could pull the trunk.
+TEST_F(AveragingTest, AShareCountsOnceThoughRoundsWentBySince) {
+  ByHand& other = add_by_hand(0);
+  add(1, 100 * kMillisecondNs);
+  loop_.run_for(950 * kMillisecondNs);
+  ASSERT_FALSE(other.heard.empty());
+  const auto share = other.heard[0].ready;
+  ASSERT_TRUE(share);
+  TrunkSnapshot trunk = first_trunk();
+  trunk.version = other.news->version = {2, 1, peer_of(0)};
+  trunk.contributions = {{peer_of(0), {}, 1}, {peer_of(1), share->hash, 0}};
+  trunk.momentum.assign(kNumbers, 0.0f);
+  other.shelf.put(trunk);
+  loop_.run_for(500 * kMillisecondNs);
+  const SinceRound since = trainers_[1].averaging->since_round();
+  EXPECT_EQ(since.base->version, trunk.version);
+  EXPECT_EQ(since.steps, trainers_[1].step - 10);
+  EXPECT_EQ(trainers_[1].layout->values()[0], trunk.values[0] + 2.0f * static_cast<float>(since.steps));
+}
+
 TEST_F(AveragingTest, WhoseTrunkCannotBeHadEndsNoRound) {
   for (size_t i = 0; i < 2; ++i) add(i, 90 * kMillisecondNs);
   ByHand& late = add_by_hand(2);
@@ -339,7 +364,7 @@ TEST(News, ComesBackAsItWas) {
 TEST(Trunk, ComesBackAsItWasAndNeverHalf) {
   TrunkSnapshot trunk = first_trunk();
   trunk.version = {3, 1, peer_of(2)};
-  trunk.contributions = {weights::sha256(base::as_bytes("a delta"))};
+  trunk.contributions = {{peer_of(4), weights::sha256(base::as_bytes("a delta")), 2}};
   trunk.momentum.assign(kNumbers, 0.5f);
   const peers::Payload bytes = encode(trunk);
   const auto found = read_trunk(bytes.bytes());

@@ -1,7 +1,6 @@
 #include "agora/swarm/averaging/news.h"
 
 #include <algorithm>
-#include <array>
 
 #include "agora/swarm/wire/message.h"
 
@@ -37,16 +36,7 @@ void put_decision(const Decision& decision, MessageWriter& out) {
   for (const Contribution& contribution : decision.counted) put_contribution(contribution, out);
 }
 
-template <class T, size_t n>
-bool read_array(base::ByteReader& in, std::array<T, n>* to) {
-  static_assert(sizeof(T) == 1);
-  base::Bytes bytes;
-  if (!in.take(n, &bytes)) return false;
-  std::transform(bytes.begin(), bytes.end(), to->begin(), [](std::byte b) { return static_cast<T>(b); });
-  return true;
-}
-
-bool read_version(base::ByteReader& in, TrunkVersion* version) {
+bool read_trunk_version(base::ByteReader& in, TrunkVersion* version) {
   return in.read_le(&version->round) && in.read_le(&version->contributors) &&
          read_array(in, &version->decider.bytes);
 }
@@ -78,7 +68,7 @@ StatusOr<Decision> read_decision(base::ByteReader& in) {
 peers::Payload encode(const News& news) {
   MessageWriter out(2 + 2 * kVersionBytes + (news.ready ? kContributionBytes : 0) +
                     decision_bytes(news.decided) + decision_bytes(news.last));
-  out.put(kWireVersion);
+  out.put(kTrunkWireVersion);
   out.put(static_cast<uint8_t>((news.ready ? kReady : 0) | (news.decided ? kDecided : 0) |
                                (news.last ? kLast : 0)));
   put_version(news.version, out);
@@ -91,10 +81,11 @@ peers::Payload encode(const News& news) {
 
 StatusOr<News> read_news(base::Bytes bytes) {
   base::ByteReader in(bytes);
-  AGORA_RETURN_IF_ERROR(read_version(in, kName));
+  AGORA_RETURN_IF_ERROR(read_version(in, kName, kTrunkWireVersion));
   News news;
   uint8_t parts = 0;
-  if (!in.read_le(&parts) || !read_version(in, &news.version) || !read_version(in, &news.last_base)) {
+  if (!in.read_le(&parts) || !read_trunk_version(in, &news.version) ||
+      !read_trunk_version(in, &news.last_base)) {
     return too_short(kName);
   }
   if (parts & kReady) {

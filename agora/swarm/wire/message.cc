@@ -4,11 +4,11 @@
 
 namespace agora::swarm {
 
-Status read_version(base::ByteReader& in, std::string_view message) {
+Status read_version(base::ByteReader& in, std::string_view message, uint8_t expected) {
   uint8_t version;
   if (!in.read_le(&version)) return malformed(message, "it is empty");
-  if (version == kWireVersion) return absl::OkStatus();
-  return absl::InvalidArgumentError(absl::StrCat(std::string(message), ": expected version ", kWireVersion,
+  if (version == expected) return absl::OkStatus();
+  return absl::InvalidArgumentError(absl::StrCat(std::string(message), ": expected version ", expected,
                                                  " of the wire, got ", version,
                                                  "; use releases of agora that agree"));
 }

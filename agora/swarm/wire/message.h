@@ -3,11 +3,11 @@
 //   MessageWriter out(12 + rows_bytes);   out.put<uint8_t>(kWireVersion);   out.pad_to(16);
 //   fill(out.claim(rows_bytes));          Payload message = std::move(out).done();
 //
-// Everything is little endian. Every message opens with kWireVersion; docs/wire.md is the contract. One
-// thread.
+// Everything is little endian. Every message opens with its version; docs/wire.md is the contract. One thread.
 #pragma once
 
 #include <algorithm>
+#include <array>
 #include <bit>
 #include <concepts>
 #include <cstring>
@@ -21,6 +21,7 @@
 namespace agora::swarm {
 
 constexpr uint8_t kWireVersion = 1;
+constexpr uint8_t kTrunkWireVersion = 2;  // of trunks, and of what trainers tell each other
 
 // What one mixture message may ask for, checked before anything is allocated.
 constexpr int64_t kRowsMax = 1 << 16;
@@ -70,7 +71,7 @@ class MessageWriter {
 };
 
 // Reads the version; InvalidArgument naming `message` when it is another or there is none.
-Status read_version(base::ByteReader& in, std::string_view message);
+Status read_version(base::ByteReader& in, std::string_view message, uint8_t expected = kWireVersion);
 
 // "MESSAGE: PROBLEM"
 Status malformed(std::string_view message, std::string_view problem);
@@ -86,6 +87,15 @@ inline bool read_float(base::ByteReader& in, float* value) {
   uint32_t bits;
   if (!in.read_le(&bits)) return false;
   *value = std::bit_cast<float>(bits);
+  return true;
+}
+
+template <class T, size_t n>
+bool read_array(base::ByteReader& in, std::array<T, n>* to) {
+  static_assert(sizeof(T) == 1);
+  base::Bytes bytes;
+  if (!in.take(n, &bytes)) return false;
+  std::memcpy(to->data(), bytes.data(), n);
   return true;
 }
 
