@@ -52,8 +52,8 @@ struct LastContribution {
 struct TrunkSnapshot {
   TrunkVersion version;
   uint64_t step = 0;  // of the trainer that made it: where its schedule is
-  // Each trainer's, those of the last round first, at most kContributorsMax: who was away while rounds went by
-  // sees whether its own was counted.
+  // Each trainer's, those of the last round first, at most kContributorsMax: who was away while rounds went
+  // by sees whether its own was counted.
   std::vector<LastContribution> contributions;
   weights::Digest layout{};
   std::vector<float> values;

@@ -3,8 +3,8 @@
 //   MessageWriter out(12 + rows_bytes);   out.put<uint8_t>(kWireVersion);   out.pad_to(16);
 //   fill(out.claim(rows_bytes));          Payload message = std::move(out).done();
 //
-// Everything is little endian. Every message opens with its version; docs/wire.md is the contract. One thread.
-#pragma once
+// Everything is little endian. Every message opens with its version; docs/wire.md is the contract. One
+// thread.
 
 #include <algorithm>
 #include <array>
