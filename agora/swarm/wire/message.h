@@ -5,6 +5,7 @@
 //
 // Everything is little endian. Every message opens with its version; docs/wire.md is the contract. One
 // thread.
+#pragma once
 
 #include <algorithm>
 #include <array>
