@@ -26,22 +26,27 @@ constexpr double kNs = 1e-9;
 
 void print_line(const Json& line) { std::cout << json_line(line) << std::endl; }
 
-// Where a run of its own may be saved.
-StatusOr<std::string> free_folder(const train::TrainOptions& options) {
-  if (!options.out.empty()) {
-    if (fs::exists(options.out + "/training_state.json")) {
-      return absl::InvalidArgumentError(absl::StrCat("--out ", options.out,
-                                                     ": a run is there already; go on with it by "
-                                                     "--resume ",
-                                                     options.out, ", or name another folder"));
-    }
-    if (!weights::is_free(options.out)) {
-      return absl::InvalidArgumentError(absl::StrCat("--out ", options.out,
-                                                     ": expected nothing there, or an empty folder; the run "
-                                                     "would replace what was found: name another"));
-    }
+// Where a run of its own may be saved: claimed until its first save, lest another that starts meanwhile be
+// saved there too.
+StatusOr<std::unique_ptr<weights::FolderClaim>> free_folder(const train::TrainOptions& options) {
+  if (options.out.empty()) return new_folder(options.name);
+  auto claim = weights::FolderClaim::take(options.out);
+  if (absl::IsFailedPrecondition(claim.status())) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        "--out ", options.out, ": another run that has just begun will be saved there; name another folder"));
   }
-  return new_folder(options);
+  if (fs::exists(options.out + "/training_state.json")) {
+    return absl::InvalidArgumentError(absl::StrCat("--out ", options.out,
+                                                   ": a run is there already; go on with it by "
+                                                   "--resume ",
+                                                   options.out, ", or name another folder"));
+  }
+  if (!weights::is_free(options.out)) {
+    return absl::InvalidArgumentError(absl::StrCat("--out ", options.out,
+                                                   ": expected nothing there, or an empty folder; the run "
+                                                   "would replace what was found: name another"));
+  }
+  return claim;
 }
 
 class RunLoop {
@@ -211,25 +216,29 @@ StatusOr<RunResult> run(train::Trainer& trainer, train::Task& task, const std::s
 
 }  // namespace
 
-std::string new_folder(const train::TrainOptions& options) {
-  if (!options.out.empty()) return options.out;
-  std::string dir = absl::StrCat("runs/", options.name);
-  for (int n = 2; fs::exists(dir); ++n) dir = absl::StrCat("runs/", options.name, "-", n);
-  return dir;
+StatusOr<std::unique_ptr<weights::FolderClaim>> new_folder(const std::string& name) {
+  for (int n = 1;; ++n) {
+    const std::string dir = absl::StrCat("runs/", name, n == 1 ? "" : absl::StrCat("-", n));
+    if (!weights::is_free(dir)) continue;
+    auto claim = weights::FolderClaim::take(dir);
+    if (absl::IsFailedPrecondition(claim.status())) continue;
+    // Whoever had it a moment ago may have filled it.
+    if (!claim.ok() || weights::is_free(dir)) return claim;
+  }
 }
 
 StatusOr<RunResult> start_run(train::TrainOptions options, Machine& machine, train::Task& task,
                               const RunView& view, const Interrupt& interrupt) {
   AGORA_ASSIGN_OR_RETURN(model::ModelConfig config, train::config_of(options));
   AGORA_ASSIGN_OR_RETURN(const kernels::Compute compute, machine.compute(options.precision));
-  AGORA_ASSIGN_OR_RETURN(const std::string dir, free_folder(options));
+  AGORA_ASSIGN_OR_RETURN(const auto claim, free_folder(options));
   config = task.shape(config);
   AGORA_ASSIGN_OR_RETURN(model::LocalModel model, model::make_model(config, compute, tensor::Train::yes,
                                                                     Rng(options.seed).fork("weights")));
   model.tokenizer = task.tokenizer();
-  options.out = dir;
+  options.out = claim->path();
   train::Trainer trainer(options, compute, task, model);
-  return run(trainer, task, dir, machine.table().name, view, interrupt);
+  return run(trainer, task, options.out, machine.table().name, view, interrupt);
 }
 
 StatusOr<RunResult> resume_run(const std::string& dir, const train::TrainOptions& changed,

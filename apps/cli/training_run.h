@@ -9,6 +9,7 @@
 
 #include "agora/train/run_folder.h"
 #include "agora/train/trainer.h"
+#include "agora/weights/folder_claim.h"
 
 #include "apps/cli/command.h"
 #include "apps/cli/machine.h"
@@ -32,8 +33,8 @@ struct RunResult {
   double rows_per_second = 0;
 };
 
-// options.out, or the first of runs/NAME, runs/NAME-2, ... that is not there yet.
-std::string new_folder(const train::TrainOptions& options);
+// The first of runs/NAME, runs/NAME-2, ... that is free and that no other run has claimed, made and claimed.
+StatusOr<std::unique_ptr<weights::FolderClaim>> new_folder(const std::string& name);
 
 // Trains from the first step. The folder is options.out, where nothing may be yet, or a new one under runs/.
 StatusOr<RunResult> start_run(train::TrainOptions options, Machine& machine, train::Task& task,

@@ -99,7 +99,12 @@ Status UpRun::make_swarm_spec() {
   AGORA_ASSIGN_OR_RETURN(task_, train::make_task(flags_.options, nullptr, machine_.pool()));
   AGORA_ASSIGN_OR_RETURN(const swarm::SwarmSpec spec, make_spec(flags_.options, flags_.rules, *task_));
   AGORA_RETURN_IF_ERROR(check_trainers(spec, flags_.trainers));
-  dir_ = new_folder(flags_.options);
+  std::unique_ptr<weights::FolderClaim> claim;  // until the specification is in it
+  dir_ = flags_.options.out;
+  if (dir_.empty()) {
+    AGORA_ASSIGN_OR_RETURN(claim, new_folder(flags_.options.name));
+    dir_ = claim->path();
+  }
   if (fs::exists(dir_ + kSpecFile)) {
     return absl::InvalidArgumentError(absl::StrCat("--out ", dir_,
                                                    ": a swarm is there already; go on with it by ",
