@@ -5,6 +5,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "agora/base/text.h"
+#include "agora/model/foreign_config.h"
 #include "agora/weights/atomic_file.h"
 #include "agora/weights/strict_json.h"
 #include <nlohmann/json.hpp>
@@ -176,10 +177,23 @@ void read_shared_keys(Reader& reader, ModelConfig& config) {
   reader.read("tie_word_embeddings", config.tie_word_embeddings);
   reader.read("attention_bias", config.attention_bias);
   reader.read_name("hidden_act", kActivations, config.activation);
-  reader.read("num_experts", config.gate.experts, true);
+  reader.read("num_local_experts", config.gate.experts);  // newer files' name for it
+  reader.read("num_experts", config.gate.experts, config.gate.experts == 0);
   reader.read("num_experts_per_tok", config.gate.chosen, true);
   reader.read("norm_topk_prob", config.gate.renormalise);
   reader.read("router_aux_loss_coef", config.router_aux_loss_coef);
+}
+
+// Newer files have theta among the rotary embedding's settings; it counts before the one outside.
+Status read_rope(const nlohmann::json& json, const std::string& where, ModelConfig& config) {
+  for (const char* key : kRopeKeys) {
+    const auto rope = json.find(key);
+    if (rope == json.end() || !rope->is_object()) continue;
+    Reader reader(*rope, absl::StrCat(where, ": ", key));
+    reader.read("rope_theta", config.rope_theta);
+    AGORA_RETURN_IF_ERROR(reader.status());
+  }
+  return absl::OkStatus();
 }
 
 Status expect_range(const char* key, int64_t value, int64_t low, int64_t high) {
@@ -304,6 +318,8 @@ StatusOr<ModelConfig> parse_config(std::string_view text, const std::string& whe
     return absl::InvalidArgumentError(absl::StrCat(where, ": key \"model_type\": expected qwen3_moe, found ",
                                                    config.model_type.substr(0, 80)));
   }
+  AGORA_RETURN_IF_ERROR(check_foreign_keys(json, where));
+  AGORA_RETURN_IF_ERROR(read_rope(json, where, config));
   if (const auto own = json.find("agora"); own != json.end() && own->is_object()) {
     Reader own_reader(*own, where + ": agora");
     read_own_keys(own_reader, config);

@@ -2,6 +2,7 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <nlohmann/json.hpp>
 
 namespace agora::model {
 namespace {
@@ -45,9 +46,9 @@ TEST(Config, RoomForExpertsIsWrittenWhereThereIsSome) {
   EXPECT_FALSE(with_room(config, 8)->gate.entry_bias);
 }
 
-// What transformers writes for Qwen3MoeForCausalLM, with small sizes.
-TEST(Config, ReadsAConfigOfOthers) {
-  const auto config = parse_config(R"({
+// What transformers writes for Qwen3MoeForCausalLM, with small sizes. `changes` stand over what is there.
+StatusOr<ModelConfig> of_others(const std::string& changes) {
+  nlohmann::json json = nlohmann::json::parse(R"({
     "architectures": ["Qwen3MoeForCausalLM"], "attention_bias": false, "attention_dropout": 0.0,
     "bos_token_id": 1,
     "decoder_sparse_step": 1, "eos_token_id": 2, "head_dim": 8, "hidden_act": "silu", "hidden_size": 32,
@@ -56,13 +57,59 @@ TEST(Config, ReadsAConfigOfOthers) {
     "num_experts": 4, "num_experts_per_tok": 2, "num_hidden_layers": 2, "num_key_value_heads": 2,
     "output_router_logits": false, "rms_norm_eps": 1e-06, "rope_scaling": null, "rope_theta": 1000000.0,
     "router_aux_loss_coef": 0.001, "sliding_window": null, "tie_word_embeddings": false,
-    "torch_dtype": "bfloat16", "use_cache": true, "vocab_size": 50})",
-                                   "config.json");
+    "torch_dtype": "bfloat16", "use_cache": true, "vocab_size": 50})");
+  json.update(nlohmann::json::parse(changes));
+  return parse_config(json.dump(), "config.json");
+}
+
+TEST(Config, ReadsAConfigOfOthers) {
+  const auto config = of_others("{}");
   ASSERT_TRUE(config.ok()) << config.status();
   EXPECT_EQ(config->head_dim, 8);
   EXPECT_EQ(config->gate.experts, 4);
   EXPECT_TRUE(config->gate.renormalise);
   EXPECT_TRUE(config->qk_norm);
+  EXPECT_FLOAT_EQ(config->rope_theta, 1e6f);
+}
+
+TEST(Config, ReadsTheNewerSpelling) {
+  const auto config = of_others(R"({"rope_theta": null, "dtype": "bfloat16", "num_experts": null,
+      "num_local_experts": 8, "rope_parameters": {"rope_theta": 5000000.0, "rope_type": "default"}})");
+  ASSERT_TRUE(config.ok()) << config.status();
+  EXPECT_FLOAT_EQ(config->rope_theta, 5e6f);
+  EXPECT_EQ(config->gate.experts, 8);
+  EXPECT_THAT(std::string(of_others(R"({"num_experts": null})").status().message()),
+              HasSubstr("\"num_experts\": expected a value"));
+}
+
+TEST(Config, RefusesArithmeticThatModelsHereDoNotHave) {
+  const std::pair<const char*, const char*> refused[] = {
+      {R"({"rope_parameters": {"rope_type": "yarn", "factor": 4.0}})", "rope_parameters: key \"rope_type\""},
+      {R"({"rope_scaling": {"type": "linear", "factor": 4.0}})", "rope_scaling: key \"type\""},
+      {R"({"rope_scaling": {"factor": 4.0}})", "rope_scaling: key \"factor\""},
+      {R"({"rope_parameters": {"partial_rotary_factor": 0.5}})", "\"partial_rotary_factor\": expected 1"},
+      {R"({"rope_parameters": {"full_attention": {"rope_theta": 1.0}}})", "one object for all layers"},
+      {R"({"rope_scaling": "yarn"})", "one object for all layers"},
+      {R"({"partial_rotary_factor": 0.5})", "\"partial_rotary_factor\": expected 1"},
+      {R"({"use_sliding_window": true, "sliding_window": 32})", "\"use_sliding_window\": expected false"},
+      {R"({"use_sliding_window": true, "sliding_window": "all"})", "use_sliding_window"},
+      {R"({"layer_types": ["full_attention", "sliding_attention"]})", "found \"sliding_attention\""},
+      {R"({"mlp_only_layers": [0]})", "\"mlp_only_layers\": expected []"},
+      {R"({"decoder_sparse_step": 2})", "\"decoder_sparse_step\": expected 1"},
+      {R"({"hidden_act": "gelu"})", "hidden_act"},
+      {R"({"quantization_config": {"quant_method": "fp8"}})", "\"quantization_config\": expected null"}};
+  for (const auto& [changes, message] : refused) {
+    const auto config = of_others(changes);
+    EXPECT_EQ(config.status().code(), absl::StatusCode::kInvalidArgument) << changes;
+    EXPECT_THAT(std::string(config.status().message()), HasSubstr(message));
+  }
+  for (const char* harmless : {R"({"use_sliding_window": true, "sliding_window": null})",
+                               R"({"use_sliding_window": true, "sliding_window": 64})",
+                               R"({"use_sliding_window": false, "sliding_window": 32})",
+                               R"({"rope_scaling": {"rope_type": "default", "factor": 1.0}})",
+                               R"({"layer_types": ["full_attention", "full_attention"]})"}) {
+    EXPECT_TRUE(of_others(harmless).ok()) << of_others(harmless).status();
+  }
 }
 
 TEST(Config, SaysWhichKeyIsWrongAndWhatWasExpected) {

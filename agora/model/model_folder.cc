@@ -3,8 +3,11 @@
 #include <algorithm>
 #include <filesystem>
 #include <iterator>
+#include <string_view>
+#include <unordered_set>
 
 #include "absl/strings/str_cat.h"
+#include "agora/base/text.h"
 #include "agora/weights/atomic_file.h"
 #include "agora/weights/weight_folder.h"
 
@@ -93,6 +96,29 @@ Status check_size(const ModelConfig& config, const weights::WeightFolder& files,
                                                  " in its files"));
 }
 
+// What other programs leave in their files, and nobody reads.
+bool is_harmless(std::string_view tensor, const ModelConfig& config) {
+  return tensor.ends_with(".rotary_emb.inv_freq") ||
+         (config.tie_word_embeddings && tensor == "lm_head.weight");
+}
+
+// A bias or a scale that the model has no place for would be missed in every answer.
+Status check_all_used(LocalModel& model, const weights::WeightFolder& files, const std::string& dir) {
+  std::unordered_set<std::string_view> used;
+  const std::vector<tensor::ParameterView> places = model.tensors();
+  for (const tensor::ParameterView& place : places) used.insert(place.name);
+  std::string first;
+  int64_t more = 0;
+  for (const weights::TensorRef* tensor : files.tensors()) {
+    if (used.contains(tensor->name) || is_harmless(tensor->name, model.config())) continue;
+    if (more++ == 0) first = tensor->name;
+  }
+  if (more == 0) return absl::OkStatus();
+  return absl::InvalidArgumentError(
+      base::concat(dir, ": expected the tensors of which its config.json tells, found ", more,
+                   " more, the first is ", base::in_quotes(first), ": models here have no place for it"));
+}
+
 StatusOr<LocalModel> load_model(const std::string& dir, const Compute& compute, Train train) {
   if (!std::filesystem::exists(dir + "/" + kConfigFile)) {
     return absl::NotFoundError(
@@ -104,6 +130,7 @@ StatusOr<LocalModel> load_model(const std::string& dir, const Compute& compute, 
   AGORA_RETURN_IF_ERROR(check_size(config, *files, dir));
   AGORA_RETURN_IF_ERROR(files->verify());
   AGORA_ASSIGN_OR_RETURN(LocalModel model, make_empty(config, compute, train, 1));
+  AGORA_RETURN_IF_ERROR(check_all_used(model, *files, dir));
   for (const tensor::ParameterView& parameter : model.tensors()) {
     AGORA_ASSIGN_OR_RETURN(const weights::TensorRef* tensor, files->need(parameter.name));
     AGORA_RETURN_IF_ERROR(weights::read_f32(*tensor, parameter.value));

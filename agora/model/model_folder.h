@@ -50,8 +50,8 @@ StatusOr<ModelConfig> config_among(const std::map<std::string, std::string>& fil
 StatusOr<LocalModel> make_model(const ModelConfig& config, const Compute& compute, Train train,
                                 const Rng& rng, int64_t parts = 1);
 
-// NotFound: no such folder or tensor; InvalidArgument: a tensor of another shape than the config says;
-// DataLoss: a torn or altered file, or a value that is not finite, with the tensor's name.
+// NotFound: no such folder; InvalidArgument: a tensor is missing, of another shape than the config says, or
+// one that the model has no place for (a bias, a scale); DataLoss: a torn or altered file, or a value that is not finite, with the tensor's name.
 StatusOr<LocalModel> load_model(const std::string& dir, const Compute& compute, Train train);
 
 // Writes config.json, model.safetensors (f32, with content hashes) and the tokenizer.
