@@ -2,7 +2,7 @@
 //
 //   HttpConnection connection(socket, limits);
 //   ... the library reads the request's head from it ...
-//   connection.begin_body(bytes_max);      // and then its body
+//   connection.begin_body(bytes_max);      // and then its body, or refuse_body()
 //   connection.end();
 //
 // The library believes what a request says of its own size, where it says anything: chunks, and a body that
@@ -32,6 +32,7 @@ class HttpConnection final : public httplib::Stream {
 
   bool has_begun() const { return has_begun_; }
   void begin_body(size_t bytes_max) { bytes_left_ = bytes_max + kFrameBytesMax; }
+  void refuse_body() { bytes_left_ = 0; }  // nothing more is read
   // Whether the client has not hung up.
   bool is_there() const;
   // Says goodbye. A client that still sends what was refused is listened to for a moment: what is closed

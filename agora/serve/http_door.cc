@@ -86,8 +86,8 @@ class DoorServer final : public httplib::Server {
     request.ranges.clear();
     // The library has this for its clients alone: so a request of ours knows of its connection.
     request.progress = [&connection](uint64_t, uint64_t) { return connection.is_there(); };
-    const bool compressed = request.has_header("Content-Encoding");
-    connection.begin_body(compressed ? 0 : door_.body_bytes_max);
+    if (request.has_header("Content-Encoding")) return connection.refuse_body();
+    connection.begin_body(door_.body_bytes_max);
   }
 
   const HttpDoor door_;
