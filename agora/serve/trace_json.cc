@@ -58,10 +58,14 @@ class Members {
     fail(key);
     return kEmpty;
   }
+  ExpertId expert(const nlohmann::json& object) {
+    const auto number = get<int32_t>(object, "expert");
+    if (number < 0) fail("expert");
+    return ExpertId{number};
+  }
   void fail(const char* key) {
     if (status_.ok())
-      status_ = absl::InvalidArgumentError(
-          base::concat("explanation: key \"", key, "\" is missing or of another type"));
+      status_ = absl::InvalidArgumentError(base::concat("key \"", key, "\" is missing or not as expected"));
   }
   const Status& status() const { return status_; }
 
@@ -81,13 +85,12 @@ class Members {
 };
 
 model::ChosenExpert read_choice(const nlohmann::json& json, Members& in) {
-  model::ChosenExpert choice{ExpertId{in.get<int32_t>(json, "expert")}, in.get<float>(json, "weight"),
-                             in.get<float>(json, "score"), in.get<float>(json, "bias")};
+  model::ChosenExpert choice{in.expert(json), in.get<float>(json, "weight"), in.get<float>(json, "score"),
+                             in.get<float>(json, "bias")};
   const nlohmann::json& served = in.member(json, "served");
   if (served.is_null()) return choice;
-  choice.served =
-      model::ServedAt{in.get<std::string>(served, "host"), in.get<uint64_t>(served, "version"),
-                      in.get<std::string>(served, "how"), ExpertId{in.get<int32_t>(served, "expert")}};
+  choice.served = model::ServedAt{in.get<std::string>(served, "host"), in.get<uint64_t>(served, "version"),
+                                  in.get<std::string>(served, "how"), in.expert(served)};
   return choice;
 }
 
@@ -97,10 +100,14 @@ model::LayerTrace read_layer(const nlohmann::json& json, Members& in) {
     layer.choices.push_back(read_choice(choice, in));
   const nlohmann::json& next = in.member(json, "runner_up");
   if (next.is_null()) return layer;
-  layer.runner_up = model::ScoredExpert{ExpertId{in.get<int32_t>(next, "expert")},
-                                        in.get<float>(next, "score"), in.get<float>(next, "bias")};
+  layer.runner_up =
+      model::ScoredExpert{in.expert(next), in.get<float>(next, "score"), in.get<float>(next, "bias")};
   layer.margin = in.get<float>(json, "margin");
   return layer;
+}
+
+Status about_token(size_t number, const Status& error) {
+  return base::about(base::concat("explanation: token ", number), error);
 }
 
 }  // namespace
@@ -136,8 +143,8 @@ Json trace_json(const std::vector<model::TokenTrace>& trace) {
 }
 
 StatusOr<std::vector<model::TokenTrace>> read_trace_json(const nlohmann::json& json) {
+  if (!json.is_array()) return absl::InvalidArgumentError("explanation: expected a list of tokens");
   Members in;
-  if (!json.is_array()) in.fail("text");
   std::vector<model::TokenTrace> trace;
   for (const nlohmann::json& token : json) {
     model::TokenTrace read{in.get<std::string>(token, "token"), in.get<int32_t>(token, "position"), {}};
@@ -150,10 +157,10 @@ StatusOr<std::vector<model::TokenTrace>> read_trace_json(const nlohmann::json& j
       if (valid) read.text = absl::HexStringToBytes(digits);
     }
     for (const nlohmann::json& layer : in.list(token, "layers")) read.layers.push_back(read_layer(layer, in));
-    if (!in.status().ok()) return in.status();
+    if (!trace.empty() && read.layers.size() != trace[0].layers.size()) in.fail("layers");
+    if (!in.status().ok()) return about_token(trace.size(), in.status());
     trace.push_back(std::move(read));
   }
-  if (!in.status().ok()) return in.status();
   return trace;
 }
 

@@ -21,7 +21,7 @@ using Json = nlohmann::ordered_json;
 
 Json trace_json(const std::vector<model::TokenTrace>& trace);
 
-// InvalidArgument names the key and the token.
+// Every token has the layers of the first. InvalidArgument names the key and the token.
 StatusOr<std::vector<model::TokenTrace>> read_trace_json(const nlohmann::json& json);
 
 // Bytes as a JSON string, each byte that is no UTF-8 as U+FFFD.

@@ -22,10 +22,16 @@ TEST(TraceJson, GoesRound) {
 }
 
 TEST(TraceJson, NamesWhatIsWrong) {
-  for (const char* text : {R"({})", R"([1])", R"([{"position": 0, "token": "x"}])",
-                           R"([{"position": "0", "token": "x", "layers": []}])",
-                           R"([{"position": 0, "token": "x", "layers": [{"choices": [{"expert": 1e30}]}]}])",
-                           R"([{"position": 0, "token": "x", "token_hex": "0g", "layers": []}])"}) {
+  for (const char* text :
+       {R"({})", R"([1])", R"([{"position": 0, "token": "x"}])",
+        R"([{"position": "0", "token": "x", "layers": []}])",
+        R"([{"position": 0, "token": "x", "layers": [{"choices": [{"expert": 1e30}]}]}])",
+        R"([{"position": 0, "token": "x", "token_hex": "0g", "layers": []}])",
+        // Who shows a text goes by its first token's layers, and paints by experts' numbers.
+        R"([{"position": 0, "token": "x", "layers": [{"choices": []}]},
+             {"position": 1, "token": "y", "layers": []}])",
+        R"([{"position": 0, "token": "x", "layers": [{"choices": [
+             {"expert": -1, "weight": 1, "score": 1, "bias": 0}]}]}])"}) {
     EXPECT_EQ(read_trace_json(nlohmann::json::parse(text)).status().code(),
               absl::StatusCode::kInvalidArgument)
         << text;
