@@ -36,7 +36,7 @@ TEST(World, HostsAdoptLeadAndAnswerGates) {
   EXPECT_TRUE(world.stop_gates(20 * kSecondNs));
 }
 
-// A busy host is one whose thread is in the middle of a matrix: a small call waits in its queue like any other.
+// A busy host's thread is in the middle of a matrix: a small call waits in its queue like any other.
 TEST(World, AHostIsNotFasterForSmallCalls) {
   History silent;
   World world({.seed = 3, .spec = small_spec(1, 4, 1)}, silent);

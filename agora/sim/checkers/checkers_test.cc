@@ -83,6 +83,24 @@ TEST(NothingWaits, AGradientEndsByItsDeadline) {
   EXPECT_EQ(verdict.count(), 1u);
 }
 
+TEST(QueuesBounded, CountsTheCallsThatWait) {
+  History silent;
+  World world({.seed = 3, .spec = small_spec(1, 4, 1)}, silent);
+  Peer& host = world.add_host({.times = {.row_ns = 5 * kMillisecondNs}});
+  host.start();
+  world.run_for(15 * kSecondNs);
+  world.add_gate({.callers = 100}).start();
+  world.run_for(2 * kSecondNs);
+  Verdict verdict;
+  QueuesBounded checker(verdict);
+  checker.look(world);
+  EXPECT_TRUE(verdict.ok());
+  world.settings_of(host).service.queue.calls_max = 2;  // as if the host had taken more than it may
+  checker.look(world);
+  EXPECT_EQ(verdict.count(), 1u);
+  EXPECT_TRUE(world.stop_gates(30 * kSecondNs));
+}
+
 TEST(MemoryBounded, CountsWhatIsMappedByItself) {
   if (mallinfo2().uordblks == 0) GTEST_SKIP() << "another allocator, as sanitizers have";
   History silent;

@@ -166,18 +166,17 @@ void NothingWaits::judge_time(const std::string& what, const PeerFact& ended, in
 void QueuesBounded::look(World& world) {
   for (const std::unique_ptr<Peer>& peer : world.peers()) {
     if (!peer->alive()) continue;
-    const size_t timers = peer->process().loop->timers();
-    if (timers > kTimersMax) {
-      violated(world.now_ns(), concat("peer ", peer->number(), " to have at most ", kTimersMax, " timers"),
-               concat(timers));
-    }
-    if (peer->host() == nullptr) continue;
-    const size_t limit = world.settings_of(*peer).service.queue.calls_max + kTasksMax;
-    const size_t waiting = peer->host()->compute().waiting();
-    if (waiting <= limit) continue;
-    violated(world.now_ns(),
-             concat("peer ", peer->number(), " to have at most ", limit, " pieces of work waiting"),
-             concat(waiting));
+    const auto judge = [&](size_t is, size_t limit, const char* what) {
+      if (is <= limit) return;
+      violated(world.now_ns(), concat("peer ", peer->number(), " to have at most ", limit, " ", what),
+               concat(is));
+    };
+    judge(peer->process().loop->timers(), kTimersMax, "timers");
+    const HostRole* host = peer->host();
+    if (host == nullptr) continue;
+    judge(host->service().counters().waiting_most, world.settings_of(*peer).service.queue.calls_max,
+          "calls waiting");
+    judge(host->compute().waiting(), kTasksMax, "pieces of work waiting");
   }
 }
 

@@ -84,7 +84,7 @@ class NothingWaits final : public Checker {
   const int64_t deadline_ns_;
 };
 
-// No peer piles up work, timers or callers beyond its limits.
+// No peer piles up work or timers beyond its limits, and no host ever had more calls waiting than it may.
 class QueuesBounded final : public Checker {
  public:
   explicit QueuesBounded(Verdict& verdict) : Checker("queues bounded", verdict) {}
@@ -93,7 +93,7 @@ class QueuesBounded final : public Checker {
  private:
   // Of a peer besides its queue of calls: periodic tasks, deadlines of its own calls, claims.
   static constexpr size_t kTimersMax = 4096;
-  // In a host's executor besides calls: steps, roles, snapshots.
+  // In a host's executor, where all its calls are one: steps, roles, snapshots.
   static constexpr size_t kTasksMax = 256;
 };
 

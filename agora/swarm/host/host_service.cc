@@ -205,6 +205,7 @@ void HostService::State::enqueue(Work work) {
     pushed =
         closed ? absl::UnavailableError("the host is stopping; ask another") : queue.push(std::move(work));
     if (pushed.ok()) post = !std::exchange(posted, true);
+    counters.waiting_most = std::max<uint64_t>(counters.waiting_most, queue.calls());
   }
   if (!pushed.ok()) return refuse(*call, pushed, &HostCounters::queue_full);
   if (post) executor.post([self = shared_from_this()] { self->run_next(); });

@@ -35,7 +35,8 @@ struct HostCounters {
   uint64_t refused = 0;  // wrong layer, shape or dtype, rows that are not finite, a gradient beyond the limit
   uint64_t unknown_tickets = 0;  // expired, used, or another caller's
   uint64_t queue_full = 0;
-  uint64_t late = 0;  // deadline passed or caller gone while it waited
+  uint64_t late = 0;          // deadline passed or caller gone while it waited
+  uint64_t waiting_most = 0;  // calls that waited at one time
 };
 
 struct HostConfig {
