@@ -28,38 +28,19 @@ StatusOr<std::unique_ptr<Session>> Session::create(const ServedTrunk& trunk,
       AnswerLength{.answered = std::ssize(asked.answered), .tokens_max = asked.tokens_max});
   // Their text has been shown; what was held back of it has not.
   for (const int32_t token : asked.answered) {
-    if (!session->finish_) session->take(token);
+    if (!session->finish()) session->text_.take(token);
   }
   return session;
 }
 
 Session::Session(const ServedTrunk& trunk, const model::Tokenizer& tokenizer, AskRequest request)
-    : trunk_(trunk),
-      tokenizer_(tokenizer),
-      request_(std::move(request)),
-      decoder_(tokenizer),
-      stops_(request_.stops) {}
-
-// Gives the text that can be shown now.
-std::string Session::take(int32_t token) {
-  ++answered_;
-  std::string text;
-  if (token == tokenizer_.eos_id()) {
-    finish_ = Finish::end_of_text;
-  } else {
-    text = stops_.push(decoder_.push(token));
-    if (!stops_.stopped() && answered_ == request_.tokens_max) finish_ = Finish::length;
-  }
-  if (finish_) text += stops_.push(decoder_.finish()) + stops_.finish();
-  if (stops_.stopped()) finish_ = Finish::stop;
-  return text;
-}
+    : trunk_(trunk), request_(std::move(request)), text_(tokenizer, request_.stops, request_.tokens_max) {}
 
 AskPart Session::advance() {
-  AGORA_CHECK(!finish_);
-  const int64_t place = answered_;
+  AGORA_CHECK(!finish());
+  const int64_t place = text_.tokens();
   const int32_t token = sequence_->sample();
-  return {place, {token}, take(token)};
+  return {place, {token}, text_.take(token)};
 }
 
 }  // namespace agora::serve

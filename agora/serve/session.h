@@ -10,10 +10,9 @@
 #include <memory>
 #include <optional>
 
-#include "agora/model/tokenizer.h"
+#include "agora/serve/answer_text.h"
 #include "agora/serve/ask_wire.h"
 #include "agora/serve/sequence.h"
-#include "agora/serve/stop.h"
 
 namespace agora::serve {
 
@@ -31,26 +30,21 @@ class Session {
   const ServedTrunk& trunk() const { return trunk_; }
   Sequence& sequence() { return *sequence_; }
   int64_t prompt_tokens() const { return prompt_tokens_; }
-  int64_t answer_tokens() const { return answered_; }  // those that came with the request included
+  int64_t answer_tokens() const { return text_.tokens(); }  // those that came with the request included
 
   // Samples the next token, nothing being unread.
   AskPart advance();
   // Set once the answer is whole; it may be whole from the start.
-  std::optional<Finish> finish() const { return finish_; }
+  std::optional<Finish> finish() const { return text_.finish(); }
 
  private:
   Session(const ServedTrunk& trunk, const model::Tokenizer& tokenizer, AskRequest request);
-  std::string take(int32_t token);
 
   ServedTrunk trunk_;
-  const model::Tokenizer& tokenizer_;
   AskRequest request_;
   std::unique_ptr<Sequence> sequence_;
-  model::StreamDecoder decoder_;
-  StopWatcher stops_;
+  AnswerText text_;
   int64_t prompt_tokens_ = 0;
-  int64_t answered_ = 0;
-  std::optional<Finish> finish_;
 };
 
 }  // namespace agora::serve

@@ -8,8 +8,8 @@
 #include "absl/strings/str_format.h"
 #include "agora/base/clock.h"
 #include "agora/model/model_folder.h"
+#include "agora/serve/answer_text.h"
 #include "agora/serve/generate.h"
-#include "agora/serve/stop.h"
 #include <nlohmann/json.hpp>
 
 #include "apps/cli/command.h"
@@ -41,47 +41,30 @@ std::string prompt_of(const std::string& text) {
 // Writes what can be shown at once, so that the answer is seen while it is made.
 Status stream(const AskFlags& flags, const model::LocalModel& model, serve::Generation& generation,
               const Interrupt& interrupt) {
-  model::StreamDecoder decoder(*model.tokenizer);
-  serve::StopWatcher stops(flags.stop);
+  serve::AnswerText text(*model.tokenizer, flags.stop, flags.tokens);
   std::string answer;
-  const auto show = [&](const std::string& text) {
-    answer += text;
-    if (!flags.json) std::cout << text << std::flush;
+  const auto show = [&](const std::string& piece) {
+    answer += piece;
+    if (!flags.json) std::cout << piece << std::flush;
   };
   const RealClock clock;
   const int64_t begin = clock.now_ns();
-  int64_t count = 0;
-  const char* reason = "length";
-  while (count < flags.tokens) {
-    if (interrupt.load()) {
-      reason = "interrupted";
-      break;
-    }
+  while (!text.finish() && !interrupt.load()) {
     AGORA_ASSIGN_OR_RETURN(const int32_t token, generation.next());
-    ++count;
-    if (token == model.tokenizer->eos_id()) {
-      reason = "end of text";
-      break;
-    }
-    show(stops.push(decoder.push(token)));
-    if (stops.stopped()) {
-      reason = "stop";
-      break;
-    }
+    show(text.take(token));
   }
-  if (!stops.stopped()) show(stops.push(decoder.finish()) + stops.finish());
+  if (!text.finish()) show(text.rest());
+  const std::string reason(text.finish() ? serve::name_of(*text.finish()) : "interrupted");
   const double seconds = static_cast<double>(clock.now_ns() - begin) * 1e-9;
+  const double rate = static_cast<double>(text.tokens()) / seconds;
   if (flags.json) {
-    const nlohmann::ordered_json line{{"answer", answer},
-                                      {"tokens", count},
-                                      {"finish", reason},
-                                      {"tokens_per_second", static_cast<double>(count) / seconds}};
+    const nlohmann::ordered_json line{
+        {"answer", answer}, {"tokens", text.tokens()}, {"finish", reason}, {"tokens_per_second", rate}};
     std::cout << json_line(line) << "\n";
   } else {
     std::cout << std::endl;
     if (isatty(STDERR_FILENO) == 1) {
-      std::cerr << absl::StrFormat("[%d tokens, %.0f a second, ended by %s]\n", count,
-                                   static_cast<double>(count) / seconds, reason);
+      std::cerr << absl::StrFormat("[%d tokens, %.0f a second, ended by %s]\n", text.tokens(), rate, reason);
     }
   }
   return absl::OkStatus();
