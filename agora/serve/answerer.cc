@@ -12,13 +12,13 @@ namespace {
 
 constexpr int64_t kStepsRemembered = 16;  // that the mean time of a step is over
 
-Status stops() { return absl::UnavailableError("the server stops: ask another one"); }
-
 }  // namespace
 
 Status no_trunk_yet() {
   return absl::UnavailableError("the server has no trunk yet: ask again soon, or another one");
 }
+
+Status server_stops() { return absl::UnavailableError("the server stops: ask another one"); }
 
 // One step until its first rows are read; and who waits in front of it needs about as many as who is under
 // way.
@@ -64,7 +64,7 @@ void Answerer::ask(Question question, std::shared_ptr<Asker> asker) {
   {
     const base::MutexLock lock(mutex_);
     if (stopping_) {
-      refused = stops();
+      refused = server_stops();
     } else if (newest_.model == nullptr) {
       refused = no_trunk_yet();
     } else if (arrivals_.size() >= arrivals_max_) {
@@ -86,7 +86,7 @@ void Answerer::use_trunk(ServedTrunk trunk) {
 
 Status Answerer::look(std::function<void(Glance&)> look) {
   const base::MutexLock lock(mutex_);
-  if (stopping_) return stops();
+  if (stopping_) return server_stops();
   if (looks_.size() >= kLooksMax) {
     return absl::ResourceExhaustedError("the server is full: try later or another server");
   }
@@ -133,8 +133,8 @@ void Answerer::run() {
     counted_.waiting = batcher_.waiting();
     counted_.cache_bytes = batcher_.cache_bytes();
   }
-  for (Arrival& arrival : arrivals) arrival.asker->done(stops(), {});
-  while (!answers_.empty()) end(answers_.begin()->first, stops());
+  for (Arrival& arrival : arrivals) arrival.asker->done(server_stops(), {});
+  while (!answers_.empty()) end(answers_.begin()->first, server_stops());
 }
 
 void Answerer::join(Arrival arrival) {

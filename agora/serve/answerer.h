@@ -55,7 +55,8 @@ struct Glance {
   swarm::MixObserver*& mix_observer;  // who is told what remote experts did; put back after the look
 };
 
-Status no_trunk_yet();  // Unavailable
+Status no_trunk_yet();  // Unavailable, as is the other
+Status server_stops();
 
 class Answerer {
  public:

@@ -32,9 +32,10 @@ class HttpAsker final : public Asker {
     text_ += part.text;
     changed_.wake_all();
   }
+  // At the end of the server it is not the client who has gone.
   void done(const Status& status, const AskSummary& summary) override {
     const base::MutexLock lock(mutex_);
-    end_ = End{status, summary};
+    end_ = End{absl::IsCancelled(status) && stopping_.load() ? server_stops() : status, summary};
     changed_.wake_all();
   }
   bool gone() const override { return left_.load() || stopping_.load(); }

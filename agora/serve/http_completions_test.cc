@@ -186,5 +186,28 @@ TEST_F(HttpTest, TheEndEndsStreams) {
   EXPECT_EQ(front_, nullptr);
 }
 
+// Who still waits then hears why, and that another server may answer.
+TEST(HttpEnd, TellsWhoWaitsThatTheServerStops) {
+  const RealClock clock;
+  std::unique_ptr<HttpCompletions> front;
+  std::thread ends;
+  const HttpAnswers answers{.model = "small",
+                            .ask =
+                                [&](const Question&, const std::shared_ptr<Asker>& asker) {
+                                  ends = std::thread([&] { front.reset(); });
+                                  while (!asker->gone()) std::this_thread::yield();
+                                  asker->done(absl::CancelledError("nobody waits"), {});
+                                },
+                            .ready = [] { return true; },
+                            .clock = &clock};
+  front = *HttpCompletions::start({"127.0.0.1", 0}, answers, {.threads = 1});
+  httplib::Client client("127.0.0.1", front->endpoint().port);
+  const auto result = client.Post("/v1/completions", R"({"prompt": "once"})", "application/json");
+  ends.join();
+  ASSERT_TRUE(result);
+  EXPECT_EQ(result->status, 503);
+  EXPECT_THAT(result->body, HasSubstr("the server stops"));
+}
+
 }  // namespace
 }  // namespace agora::serve
