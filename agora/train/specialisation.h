@@ -46,7 +46,7 @@ struct MutualInformation {
   int64_t blocks = 0;  // that were shuffled; with few of them the p-value can not get small
 };
 
-// How evenly the work is spread. Entropies in bits.
+// How evenly the work is spread over E experts, those that are open and need a call. Entropies in bits.
 struct Balance {
   double load_entropy = 0;      // of the mean load; log2(E) when even
   double load_entropy_max = 0;  // log2(E)

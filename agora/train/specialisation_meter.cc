@@ -22,6 +22,13 @@ Table shares(const Table& table, const std::vector<Total>& column_totals) {
   return out;
 }
 
+// Of loads, those of these experts.
+std::vector<int64_t> loads_of(std::span<const ExpertId> experts, const std::vector<int64_t>& loads) {
+  std::vector<int64_t> part;
+  for (const ExpertId e : experts) part.push_back(loads[e.value]);
+  return part;
+}
+
 }  // namespace
 
 SpecialisationMeter::SpecialisationMeter(Shape shape, int64_t block_counts_max)
@@ -32,6 +39,7 @@ SpecialisationMeter::SpecialisationMeter(Shape shape, int64_t block_counts_max)
       sequences_of_domain_(static_cast<size_t>(shape.domains)),
       layers_(static_cast<size_t>(shape.layers)),
       top_tokens_(shape.layers * shape.experts, shape.vocab) {
+  AGORA_CHECK(shape_.balanced.empty() || std::ssize(shape_.balanced) == shape_.layers);
   for (Layer& layer : layers_) {
     layer.domain_tokens.resize(static_cast<size_t>(shape.domains));
     layer.token_totals.resize(static_cast<size_t>(shape.vocab));
@@ -96,7 +104,7 @@ LayerSpecialisation SpecialisationMeter::specialisation_of(int64_t index, const 
     result.load.push_back(static_cast<double>(load) /
                           static_cast<double>(std::max<int64_t>(1, result.choices)));
   }
-  result.balance = balance_of(loads);
+  result.balance = balance_of(shape_.balanced.empty() ? loads : loads_of(shape_.balanced[index], loads));
   if (layer.tokens_weighted > 0) {
     result.balance.token_entropy = layer.entropy_sum / static_cast<double>(layer.tokens_weighted);
   }

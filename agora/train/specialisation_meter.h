@@ -38,6 +38,8 @@ class SpecialisationMeter {
     int64_t experts = 0;  // that a gate can choose, zero and copy experts counted
     int64_t domains = 1;
     int64_t vocab = 0;
+    // [L] the experts whose loads are held against each other; empty: all that a gate can choose.
+    std::vector<std::vector<ExpertId>> balanced = {};
   };
 
   static constexpr int64_t kBlockCountsMax = int64_t{4} << 20;  // 16 MiB

@@ -40,6 +40,22 @@ TEST(SpecialisationMeter, CountsByHand) {
   EXPECT_DOUBLE_EQ(layer.balance.max_violation, 0.5);
 }
 
+// Closed experts, and those that need no call, are not what the others should be as busy as.
+TEST(SpecialisationMeter, BalanceIsThatOfTheExpertsNamed) {
+  SpecialisationMeter meter(
+      {.layers = 1, .experts = 5, .domains = 1, .vocab = 0, .balanced = {{ExpertId{0}, ExpertId{2}}}});
+  const SequenceId sequence = meter.add_sequence(0);
+  for (const int64_t other : {0, 2}) {
+    for (int i = 0; i < 3; ++i) meter.observe(LayerId{0}, sequence, kNoToken, choose(other, 0.5f, 4, 0.5f));
+  }
+  const LayerSpecialisation layer = meter.specialisation(Rng(1)).layers[0];
+  EXPECT_DOUBLE_EQ(layer.balance.max_violation, 0);
+  EXPECT_DOUBLE_EQ(layer.balance.variation, 0);
+  EXPECT_DOUBLE_EQ(layer.balance.load_entropy, 1);
+  EXPECT_DOUBLE_EQ(layer.balance.load_entropy_max, 1);
+  EXPECT_DOUBLE_EQ(layer.load[4], 0.5);
+}
+
 TEST(SpecialisationMeter, NothingSeenGivesZeroesNotNan) {
   SpecialisationMeter meter({.layers = 2, .experts = 3, .domains = 2, .vocab = 4});
   const Specialisation s = meter.specialisation(Rng(1));

@@ -44,6 +44,17 @@ StatusOr<Answers> answer(model::Model& model, const model::Pass& pass,
   return all;
 }
 
+// By layer, those behind the seam: what is closed, or needs no call, is no part of balance (moe/layer.h).
+std::vector<std::vector<ExpertId>> open_experts(model::Model& model) {
+  std::vector<std::vector<ExpertId>> open(static_cast<size_t>(model.config().num_hidden_layers));
+  for (size_t l = 0; l < open.size(); ++l) {
+    for (const int32_t c : model.block(LayerId{static_cast<int64_t>(l)}).mixture().gate().open()) {
+      if (c < model.config().gate.experts) open[l].emplace_back(c);
+    }
+  }
+  return open;
+}
+
 train::ExpertAblation compare(const Answers& with, const Answers& without) {
   int64_t changed = 0;
   for (size_t i = 0; i < with.best.size(); ++i) changed += with.best[i] != without.best[i];
@@ -67,7 +78,8 @@ StatusOr<train::Specialisation> specialisation_of(model::LocalModel& model, cons
   train::SpecialisationMeter meter({.layers = config.num_hidden_layers,
                                     .experts = config.gate.candidates(),
                                     .domains = static_cast<int64_t>(task.domains().size()),
-                                    .vocab = config.vocab_size});
+                                    .vocab = config.vocab_size,
+                                    .balanced = open_experts(*model.model)});
   train::RouteMeter routes(meter);
   const model::Pass pass{.compute = compute, .call = {}, .observer = &routes};
   for (const model::Batch& batch : validation_batches(task, rows)) {
