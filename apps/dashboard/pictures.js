@@ -38,9 +38,9 @@ function time_ticks(low, high, count) {
   return multiples(low, high, steps.find((step) => step * count >= high - low) ?? (high - low) / count);
 }
 function multiples(low, high, step) {
-  const all = [];
-  for (let value = Math.ceil(low / step) * step; value <= high + 1e-9; value += step) all.push(value);
-  return all;
+  const first = Math.ceil(low / step);
+  const count = Math.max(Math.floor((high + 1e-9) / step) - first + 1, 0);
+  return Array.from({length: count}, (_, i) => (first + i) * step);
 }
 
 const COLOURS = 8;
@@ -58,7 +58,8 @@ function curves(box, at_s, series, {height, digits, from_zero = false}) {
   const inner = {left: 50, right: width - LABEL_WIDTH, top: 8, bottom: height - 22};
   let low = from_zero ? 0 : all.reduce((a, b) => Math.min(a, b));
   let high = all.reduce((a, b) => Math.max(a, b));
-  const space = Math.max(0.05 * (high - low), 1e-3);
+  // Peers may say any number: around a large one that stays there must be room for others.
+  const space = Math.max(0.05 * (high - low), 1e-3, 1e-9 * Math.max(Math.abs(low), Math.abs(high)));
   high += space;
   if (!from_zero) low -= space;
   const first = at_s[0];
