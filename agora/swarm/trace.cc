@@ -28,7 +28,7 @@ bool read_text(base::ByteReader& in, std::string* text) {
 
 bool read_time(base::ByteReader& in, int64_t* value) {
   uint64_t raw = 0;
-  if (!in.read_le(&raw) || raw > INT64_MAX) return false;
+  if (!in.read_le(&raw) || raw > RemoteSpan::kTimeNsMax) return false;
   *value = static_cast<int64_t>(raw);
   return true;
 }

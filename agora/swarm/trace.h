@@ -31,9 +31,11 @@ struct Span {
 
 // As it came from another peer.
 struct RemoteSpan {
+  static constexpr int64_t kTimeNsMax = int64_t{1} << 61;  // decades: sums of a few of them are numbers still
+
   std::string what;
   std::string detail;
-  int64_t age_ns = 0;  // from its begin to the reply
+  int64_t age_ns = 0;  // from its begin to the reply; both from 0 to kTimeNsMax
   int64_t duration_ns = 0;
 };
 

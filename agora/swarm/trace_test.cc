@@ -66,5 +66,13 @@ TEST(Spans, ForeignBytesAreRefused) {
   EXPECT_FALSE(decode_spans(many).ok());
 }
 
+// Whoever puts spans of many peers on one line of time adds and subtracts what they say.
+TEST(Spans, TimesBeyondAllReasonAreRefused) {
+  constexpr int64_t kMost = RemoteSpan::kTimeNsMax;
+  EXPECT_TRUE(decode_spans(encode_spans({{7, "host.mix", 0, kMost}}, kMost)).ok());
+  EXPECT_FALSE(decode_spans(encode_spans({{7, "host.mix", 0, 1}}, kMost + 1)).ok());
+  EXPECT_FALSE(decode_spans(encode_spans({{7, "host.mix", 0, INT64_MAX}}, 1)).ok());
+}
+
 }  // namespace
 }  // namespace agora::swarm
