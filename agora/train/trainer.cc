@@ -12,6 +12,7 @@ Trainer::Trainer(const TrainOptions& options, const kernels::Compute& compute, T
   state_.options = options;
   state_.steps = options.steps;
   state_.fingerprint = task.fingerprint();
+  state_.cursor = task.cursor();
 }
 
 void Trainer::restore(const TrainState& state) {

@@ -7,9 +7,9 @@
 namespace agora::train {
 namespace {
 
-class Planning : public ::testing::Test {
+class OneTrainer : public ::testing::Test {
  protected:
-  Planning() {
+  OneTrainer() {
     options_.data = text_.file();
     options_.tokenizer = "bytes";
     options_.layers = 1;
@@ -41,9 +41,16 @@ class Planning : public ::testing::Test {
   std::unique_ptr<Trainer> trainer_;
 };
 
-TEST_F(Planning, IsAskedForOnceTheRateIsKnown) { EXPECT_EQ(steps_before_plan(), kStepsBeforePlan); }
+TEST_F(OneTrainer, IsAskedForAPlanOnceTheRateIsKnown) { EXPECT_EQ(steps_before_plan(), kStepsBeforePlan); }
 
-TEST_F(Planning, TheStepsOfAnEarlierProcessTellNoRate) {
+TEST_F(OneTrainer, StoppedBeforeItsFirstStepGoesOnWithTheSameBatches) {
+  const TrainState stopped = trainer_->state();
+  const model::Batch first = task_->next();
+  trainer_->restore(stopped);
+  EXPECT_EQ(task_->next().tokens, first.tokens);
+}
+
+TEST_F(OneTrainer, TheStepsOfAnEarlierProcessTellNoRate) {
   TrainState state = trainer_->state();
   state.step = kStepsBeforePlan - 1;
   trainer_->restore(state);
