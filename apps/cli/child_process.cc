@@ -29,6 +29,7 @@ namespace {
     const int file = open(settings.error_file.c_str(), O_WRONLY | O_CREAT | O_APPEND, 0644);
     if (file >= 0) dup2(file, STDERR_FILENO);
   }
+  close_range(STDERR_FILENO + 1, ~0U, 0);  // libraries leave theirs open: a port would live as long as we
   if (settings.file_bytes_max > 0) {
     ::signal(SIGXFSZ, SIG_IGN);  // so that write() says EFBIG, as it says ENOSPC on a full disk
     const auto most = static_cast<rlim_t>(settings.file_bytes_max);

@@ -6,10 +6,11 @@
 //   for (const std::string& line : host.read_lines()) ...     // what it has printed since; never waits
 //   host.signal(SIGINT);   if (host.ended()) ... host.end_text();
 //
-// The child has a process group of its own: Ctrl-C reaches the parent alone, which then asks the child.
-// When the thread that started it ends, however it ends, the system sends the child SIGTERM; several times
-// where a process with several threads is killed, for the child is handed from one to the next. The
-// destructor kills what still runs. One thread at a time.
+// The child has a process group of its own: Ctrl-C reaches the parent alone, which then asks the child. Of
+// the parent's open files it has none but the three standard streams. When the thread that started it ends,
+// however it ends, the system sends the child SIGTERM; several times where a process with several threads is
+// killed, for the child is handed from one to the next. The destructor kills what still runs. One thread at a
+// time.
 #pragma once
 
 #include <cstdint>

@@ -1,5 +1,6 @@
 #include "apps/cli/child_process.h"
 
+#include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
 #include <unistd.h>
@@ -80,6 +81,19 @@ TEST(ChildProcess, HasAProcessGroupOfItsOwn) {
   pollfd pipe{child.output(), POLLIN, 0};
   poll(&pipe, 1, 10'000);
   EXPECT_EQ(getpgid(child.pid()), child.pid());
+}
+
+// A port that the parent listened at is free once the parent has ended, whoever lives on.
+TEST(ChildProcess, HasNoFilesOfItsParent) {
+  int ends[2];
+  ASSERT_EQ(pipe2(ends, O_NONBLOCK), 0);
+  ChildProcess child = shell("echo up; exec sleep 100");
+  pollfd pipe{child.output(), POLLIN, 0};
+  poll(&pipe, 1, 10'000);  // it is another program now
+  close(ends[1]);
+  char byte = 0;
+  EXPECT_EQ(read(ends[0], &byte, 1), 0) << "the end: nobody else can write";
+  close(ends[0]);
 }
 
 TEST(ChildProcess, AProgramThatIsNotThereEndsWith127) {
