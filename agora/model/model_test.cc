@@ -283,6 +283,35 @@ class AwayExperts final : public moe::Experts {
   base::Baton& baton_;
 };
 
+class NoiseSeen final : public RouteObserver {
+ public:
+  void observe(LayerId, const moe::MoeSaved& saved) override {
+    const View<const float> drawn = saved.gate.noise_drawn.view();
+    of_layer.emplace_back(drawn.data, drawn.data + drawn.size());
+  }
+  std::vector<std::vector<float>> of_layer;
+};
+
+TEST_F(ModelTest, EveryLayersGateDrawsNoiseOfItsOwn) {
+  ModelConfig config = small_config();
+  config.gate.noise = 1;
+  LocalModel m = make(config, Precision::f32);
+  const auto noise_of = [&](uint64_t seed) {
+    NoiseSeen seen;
+    Pass pass{.compute = compute(Precision::f32), .observer = &seen};
+    pass.call.mode = moe::GateMode::train;
+    pass.call.rng = Rng(seed);
+    Tape tape;
+    EXPECT_TRUE(m.model->learn(pass, text_batch(config, 1, 4, 1), 1, tape).ok());
+    return seen.of_layer;
+  };
+  const auto drawn = noise_of(7);
+  ASSERT_EQ(drawn.size(), 2u);
+  EXPECT_NE(drawn[0], drawn[1]);
+  EXPECT_EQ(drawn, noise_of(7));
+  EXPECT_NE(drawn, noise_of(8));
+}
+
 TEST_F(ModelTest, PassesThatInterleaveDoNotTouchEachOther) {
   const ModelConfig config = small_config();
   const std::vector<Batch> batches{text_batch(config, 2, 9, 1), text_batch(config, 1, 13, 2)};

@@ -28,7 +28,8 @@ void count_arrivals(const Route& called, std::span<const uint8_t> arrived, MoeSt
 StatusOr<MoeStats> MoeLayer::forward(const Compute& compute, View<const float> x, const MoeCall& call,
                                      Keep keep, View<float> y, MoeSaved& saved) {
   AGORA_CHECK_EQ(x.cols, config_.d);
-  AGORA_RETURN_IF_ERROR(gate_.route(compute, x, call.mode, call.rng, saved.route, saved.gate));
+  const Rng noise = call.rng.fork(static_cast<uint64_t>(layer_.value));
+  AGORA_RETURN_IF_ERROR(gate_.route(compute, x, call.mode, noise, saved.route, saved.gate));
   saved.route.runner_up.clear();
   if (call.runner_up) name_runners_up(config_.gate, saved.gate, saved.route);
 

@@ -56,7 +56,7 @@ Status validate(const MoeLayerConfig& config);
 
 struct MoeCall {
   GateMode mode = GateMode::infer;
-  Rng rng{0};  // for gate noise: fork it by step and layer
+  Rng rng{0};  // for gate noise: fork it by step; every layer forks it by its number
   Deadline deadline = kNoDeadline;
   bool runner_up = false;   // the route names each token's runner-up, who may stand in for a lost expert
   float loss_scale = 1.0f;  // of the layer's own losses: 1 / micro-batches of the step

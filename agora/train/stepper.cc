@@ -48,6 +48,7 @@ Stepper::Stepper(const TrainOptions& options, const kernels::Compute& compute, m
       trunk_(trunk),
       experts_(experts),
       flight_(flight),
+      noise_(Rng(options.seed).fork("noise")),
       parameters_(trunk.parameters()) {}
 
 StatusOr<StepReport> Stepper::step(const model::Batch& batch, const StepPlan& plan) {
@@ -81,7 +82,6 @@ Status Stepper::learn(const model::Batch& batch, const StepPlan& plan, StepRepor
 
 // The next part, the gradients and the loads are touched only by who holds the baton.
 void Stepper::fly(const StepPlan& plan, std::vector<MicroBatch>& parts, float scale) {
-  const Rng noise = Rng(options_.seed).fork("noise");
   size_t next = 0;
   const auto fly_parts = [&](model::Tape& tape) {
     while (next < parts.size()) {
@@ -89,7 +89,7 @@ void Stepper::fly(const StepPlan& plan, std::vector<MicroBatch>& parts, float sc
       MicroBatch& part = parts[i];
       model::Pass pass{.compute = compute_};
       pass.call.mode = moe::GateMode::train;
-      pass.call.rng = noise.fork(static_cast<uint64_t>(plan.step - 1) * parts.size() + i);
+      pass.call.rng = noise_.fork(static_cast<uint64_t>(plan.step - 1) * parts.size() + i);
       pass.call.loss_scale = 1.0f / static_cast<float>(parts.size());
       auto loss = trunk_.learn(pass, part.batch, scale, tape);
       part.status = loss.status();

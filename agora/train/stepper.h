@@ -52,6 +52,9 @@ class Stepper {
   Stepper(const TrainOptions& options, const kernels::Compute& compute, model::Model& trunk,
           moe::Experts& experts, Flight flight = {});
 
+  // The gates' noise is drawn from this stream from now on, instead of one of options.seed.
+  void use_noise(const Rng& noise) { noise_ = noise; }
+
   // Forward, backward, clip, the experts' end of step, optimizer. InvalidArgument: a loss or gradient that is
   // not finite, named; other errors: of the seam. The trunk is then as it was before the step, and so are
   // experts that step when told to.
@@ -73,6 +76,7 @@ class Stepper {
   model::Model& trunk_;
   moe::Experts& experts_;
   Flight flight_;
+  Rng noise_;
   std::vector<tensor::Parameter*> parameters_;
   std::vector<std::unique_ptr<model::Tape>> tapes_;  // one for each micro-batch under way
 };

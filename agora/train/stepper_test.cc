@@ -1,5 +1,7 @@
 #include "agora/train/stepper.h"
 
+#include <optional>
+
 #include "agora/base/virtual_loop.h"
 #include "agora/kernels/table.h"
 #include "agora/model/model_folder.h"
@@ -99,6 +101,26 @@ TEST(Stepper, MicroBatchesTakeTheStepOfTheWholeBatch) {
     const std::vector<double> parts = losses(micro_batches, together);
     for (size_t i = 0; i < whole.size(); ++i) EXPECT_NEAR(parts[i], whole[i], 2e-4) << micro_batches;
   }
+}
+
+// Trainers of a swarm have one seed, and must not draw one noise.
+TEST(Stepper, TheGatesNoiseIsOfTheStreamThatItIsGiven) {
+  TrainOptions options = small_options();
+  options.noise = 1;
+  base::ThreadPool pool(1);
+  const kernels::Compute compute{&kernels::best_table(kernels::cpu_features()), &pool,
+                                 kernels::Precision::f32};
+  model::ModelConfig config = *config_of(options);
+  config.vocab_size = options.vocabulary;
+  config.max_position_embeddings = options.sequence;
+  const auto loss_with = [&](const std::optional<Rng>& noise) {
+    const model::LocalModel model = model::make_model(config, compute, tensor::Train::yes, Rng(3)).value();
+    Stepper stepper(options, compute, *model.model, *model.experts);
+    if (noise) stepper.use_noise(*noise);
+    return stepper.step(random_batch(options, 9), {.learning_rate = 1e-2f}).value().loss;
+  };
+  EXPECT_EQ(loss_with(std::nullopt), loss_with(Rng(options.seed).fork("noise")));
+  EXPECT_NE(loss_with(Rng(1)), loss_with(Rng(2)));
 }
 
 TEST(Stepper, ABatchIsSplitBySequences) {

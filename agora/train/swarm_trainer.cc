@@ -24,9 +24,9 @@ namespace {
 constexpr int64_t kTrunkNs = 60 * base::kSecondNs;       // to pull a trunk from one trainer
 constexpr int64_t kLookNs = 200 * base::kMillisecondNs;  // between two looks at who is there
 
-// Trainers of a swarm draw different batches.
-Rng::State own_cursor(const TrainOptions& options, const peers::PeerId& self) {
-  return Rng(options.seed).fork("data").fork(self.text()).state();
+// Trainers of a swarm draw different batches, and different noise.
+Rng own_stream(const TrainOptions& options, std::string_view of_what, const peers::PeerId& self) {
+  return Rng(options.seed).fork(of_what).fork(self.text());
 }
 
 uint64_t seed_of(const peers::PeerId& self) { return std::hash<peers::PeerId>()(self); }
@@ -47,8 +47,7 @@ struct SwarmTrainer::State {
                {.rows = config.rows,
                 .seed = seed_of(peer.transport.self()),
                 .run = config.run,
-                .baton = &baton,
-                .observer = nullptr}),
+                .baton = &baton}),
         experts(remote, peer.loop, &baton, config.patience) {}
 
   bool synchronous() const { return spec.updates == swarm::UpdateMode::synchronous; }
@@ -114,9 +113,10 @@ Status SwarmTrainer::State::make(const TrainOptions& options) {
   state.options = options;
   state.steps = options.steps;
   state.fingerprint = task.fingerprint();
-  be_at(synchronous() ? task.cursor() : own_cursor(options, peer.transport.self()));
+  be_at(synchronous() ? task.cursor() : own_stream(options, "data", peer.transport.self()).state());
   const Flight flight{.baton = &baton, .in_flight_max = config.in_flight_max};
   stepper = std::make_unique<Stepper>(state.options, compute, *trunk, experts, flight);
+  if (!synchronous()) stepper->use_noise(own_stream(options, "noise", peer.transport.self()));
   serve_cursor(peer.transport, [shown = shown] {
     base::MutexLock lock(shown->mutex);
     return shown->cursor;

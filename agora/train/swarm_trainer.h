@@ -8,8 +8,9 @@
 //   AGORA_RETURN_IF_ERROR(trainer->save(dir));                 // the whole swarm, as a model's folder
 //   trainer->describe(state);                                  // for this peer's record, from any thread
 //
-// In an asynchronous swarm every trainer draws batches of its own: the stream is forked by its peer id. In a
-// synchronous one there is one trainer, whose steps are bit for bit those of one process (train/trainer.h).
+// In an asynchronous swarm every trainer draws batches and gate noise of its own: the streams are forked by
+// its peer id. In a synchronous one there is one trainer, whose steps are bit for bit those of one process
+// (train/trainer.h).
 // Its gates have room for spec.experts_max experts: those that are added while it runs are let in, what is
 // retired is shut out, a newcomer for which the validation loss gets worse is undone (gate_growth.h). Gates
 // are balanced by the whole swarm's loads, as the directory tells them; in a synchronous swarm by their
