@@ -32,6 +32,11 @@ StatusOr<std::unique_ptr<train::Task>> data_for(const std::string& dir, const mo
     return run.status();
   }
   if (!data.empty()) options.data = data;
+  return data_for(dir, model, options, pool);
+}
+
+StatusOr<std::unique_ptr<train::Task>> data_for(const std::string& dir, const model::LocalModel& model,
+                                                const train::TrainOptions& options, base::ThreadPool& pool) {
   AGORA_ASSIGN_OR_RETURN(auto task, train::make_task(options, model.tokenizer, pool));
   const int64_t known = model.config().vocab_size;
   const int64_t found = task->shape(model.config()).vocab_size;

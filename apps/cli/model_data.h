@@ -15,5 +15,8 @@ namespace agora::cli {
 // are split as in training. InvalidArgument: the data has classes that the model lacks.
 StatusOr<std::unique_ptr<train::Task>> data_for(const std::string& dir, const model::LocalModel& model,
                                                 const std::string& data, base::ThreadPool& pool);
+// As `options` say, which are the run's.
+StatusOr<std::unique_ptr<train::Task>> data_for(const std::string& dir, const model::LocalModel& model,
+                                                const train::TrainOptions& options, base::ThreadPool& pool);
 
 }  // namespace agora::cli

@@ -12,6 +12,7 @@
 #include <nlohmann/json.hpp>
 
 #include "apps/cli/json_line.h"
+#include "apps/cli/model_data.h"
 #include "apps/cli/terminal_progress.h"
 #include "apps/cli/terminal_table.h"
 #include "apps/cli/training_summary.h"
@@ -251,7 +252,7 @@ StatusOr<RunResult> resume_run(const std::string& dir, const train::TrainOptions
   Machine machine(state.options.threads);
   AGORA_ASSIGN_OR_RETURN(const kernels::Compute compute, machine.compute(state.options.precision));
   AGORA_ASSIGN_OR_RETURN(model::LocalModel model, train::load_run(dir, compute));
-  AGORA_ASSIGN_OR_RETURN(const auto task, train::make_task(state.options, model.tokenizer, machine.pool()));
+  AGORA_ASSIGN_OR_RETURN(const auto task, data_for(dir, model, state.options, machine.pool()));
   if (task->fingerprint() != state.fingerprint) {
     std::cerr << "agora: the data has changed since the run was saved: it goes on, on the new data, but not "
                  "as if it "

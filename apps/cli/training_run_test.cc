@@ -3,6 +3,7 @@
 #include <filesystem>
 
 #include "agora/base/test_folder.h"
+#include "agora/train/test_images.h"
 #include <gtest/gtest.h>
 
 namespace agora::cli {
@@ -37,6 +38,31 @@ TEST_F(NewFolder, OfARunThatWasNeverSavedIsUsedAgain) {
   fs::create_directories("runs/x");  // as a process leaves it that is killed
   EXPECT_EQ(new_folder("x").value()->path(), "runs/x");
   EXPECT_TRUE(fs::exists("runs/x"));
+}
+
+TEST(ResumeRun, RefusesClassesThatTheModelLacks) {
+  const base::TestFolder scratch;
+  train::write_images(scratch.path("two"), {0, 1}, {1, 0});
+  train::write_images(scratch.path("three"), {0, 2}, {1, 0});
+  train::TrainOptions options;
+  options.task = "images";
+  options.data = scratch.path("two");
+  options.out = scratch.path("run");
+  options.patch = 1;
+  options.layers = 1;
+  options.width = 8;
+  options.heads = 1;
+  options.experts = 2;
+  options.hidden = 8;
+  Machine machine(1);
+  const auto task = train::make_task(options, nullptr, machine.pool());
+  ASSERT_TRUE(task.ok()) << task.status();
+  const Interrupt at_once = true;
+  const RunView view{.summary = false};
+  ASSERT_TRUE(start_run(options, machine, **task, view, at_once).ok());
+  EXPECT_TRUE(resume_run(options.out, {}, view, at_once).ok());
+  options.data = scratch.path("three");
+  EXPECT_TRUE(absl::IsInvalidArgument(resume_run(options.out, options, view, at_once).status()));
 }
 
 }  // namespace
