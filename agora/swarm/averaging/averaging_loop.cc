@@ -70,7 +70,8 @@ void Averaging::State::begin(std::shared_ptr<const TrunkSnapshot> base, peers::P
   const Contribution own{transport_.self(), weights::sha256(delta.bytes()), rows};
   own_[share] = {own.owner, own.hash, base->version.round};
   if (own_.size() > kSharesMax) own_.erase(own_.begin());
-  std::vector<weights::Digest> kept{own.hash};
+  std::vector<weights::Digest> kept;
+  for (const auto& [number, given] : own_) kept.push_back(given.hash);  // the first one to a round stands
   for (size_t i = 0; last_ && i < last_->counted.size(); ++i) kept.push_back(last_->counted[i].hash);
   shelf_.keep_deltas(kept);  // those of the last round: a member may still be fetching them
   shelf_.hold_delta(own.hash, delta);

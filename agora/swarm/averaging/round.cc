@@ -78,6 +78,8 @@ void Round::hear(const peers::PeerId& from, const News& news) {
     return;
   }
   member.standing = Standing::ready;
+  if (member.ready_ns != 0) return;
+  member.ready_ns = now_ns_;
   member.contribution = *news.ready;
   fetches_.try_emplace(news.ready->hash);
 }
@@ -85,6 +87,10 @@ void Round::hear(const peers::PeerId& from, const News& news) {
 void Round::hear_decision(const Decision& decision) {
   if (decision_ && !prefer(decision, *decision_)) return;
   decision_ = decision;
+  std::erase_if(fetches_, [&](const auto& fetch) {
+    return !fetch.second.here &&
+           std::ranges::find(decision.counted, fetch.first, &Contribution::hash) == decision.counted.end();
+  });
   for (const Contribution& contribution : decision.counted) fetches_.try_emplace(contribution.hash);
 }
 
@@ -114,12 +120,18 @@ void Round::leave_out(const peers::PeerId& peer) {
 void Round::expire() {
   for (auto& [peer, member] : members_) {
     const bool silent = member.asked_ns != 0 && now_ns_ >= member.asked_ns + config_.answer_ns;
-    const bool slow = member.standing == Standing::busy && now_ns_ >= begin_ns_ + config_.gather_ns;
-    if (silent || slow) leave_out(peer);
+    if (silent || (!decision_ && is_late(member))) leave_out(peer);
   }
   for (auto& [hash, fetch] : fetches_) {
     if (now_ns_ >= fetch.since_ns + config_.fetch_ns + config_.answer_ns) fetch.under_way = false;
   }
+}
+
+// Its contribution would keep the others too long.
+bool Round::is_late(const Member& member) const {
+  if (member.standing == Standing::busy) return now_ns_ >= begin_ns_ + config_.gather_ns;
+  return member.standing == Standing::ready && !is_here(member.contribution) &&
+         now_ns_ >= member.ready_ns + config_.fetch_ns + config_.answer_ns;
 }
 
 // Where to fetch it from next; nobody: it can not be had.
@@ -252,6 +264,7 @@ void Round::set_wake() {
     if (member.standing == Standing::out) continue;
     if (member.asked_ns != 0) wake(member.asked_ns + config_.answer_ns);
     wake(member.next_ask_ns);
+    if (member.standing == Standing::ready) wake(member.ready_ns + config_.fetch_ns + config_.answer_ns);
   }
   for (const auto& [hash, fetch] : fetches_) {
     if (fetch.under_way) wake(fetch.since_ns + config_.fetch_ns + config_.answer_ns);

@@ -12,8 +12,9 @@
 //   - the lowest peer that is ready, the decider, says whose contributions count: those that it holds. Who
 //     lacks one of them fetches it from its owner or from the decider;
 //   - whoever holds all of them is done: each adds them up in the order of peers, so all get the same bits.
-// A member that dies is left out: found by a call that fails, or after answer_ns of silence; whomever we wait
-// for is asked again and again. When the decider dies, the next lowest decides, but asks all others first:
+// A member's first contribution stands, and is left out where it cannot be had within fetch_ns. A member that
+// dies is left out: found by a call that fails, or after answer_ns of silence; whomever we wait for is asked
+// again and again. When the decider dies, the next lowest decides, but asks all others first:
 // one may have heard the decision. Should two decide (a decider that was slow, not dead), TrunkVersion's
 // order says which trunk stays, and the others catch up. One thread at a time.
 #pragma once
@@ -80,6 +81,7 @@ class Round {
   struct Member {
     Standing standing = Standing::unknown;
     Contribution contribution;  // ready
+    int64_t ready_ns = 0;       // since when; 0: never
     int64_t asked_ns = 0;       // when the question that waits for an answer was sent; 0: none waits
     int64_t next_ask_ns = 0;
     uint64_t number = 0;    // of the last question
@@ -99,6 +101,7 @@ class Round {
   void poll(const peers::PeerId& peer, Member& member);
   void leave_out(const peers::PeerId& peer);
   void expire();
+  bool is_late(const Member& member) const;
   std::optional<peers::PeerId> source_of(const Contribution& contribution, const Fetch& fetch) const;
   bool fetch(const Contribution& contribution);
   bool is_here(const Contribution& contribution) const;

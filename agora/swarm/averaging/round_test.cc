@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cstring>
 #include <memory>
 #include <set>
 
@@ -266,6 +267,29 @@ TEST(Round, WhoHearsTheDecisionLateFollowsIt) {
   ASSERT_FALSE(actions.empty());
   EXPECT_EQ(actions[0].kind, Kind::finish);
   EXPECT_EQ(actions[0].decision, decision);
+}
+
+// Each of its messages names another contribution, and none of them can be fetched.
+TEST(Round, WhoKeepsOfferingAnotherContributionKeepsNobodyWaiting) {
+  const RoundConfig config;
+  Round round(config, peer_of(0), {}, contribution_of(0), {peer_of(1)}, 1);
+  int64_t now_ns = 1, fetches = 0, ended_ns = 0;
+  for (uint64_t number = 1; ended_ns == 0 && now_ns < 600 * kSecondNs; ++number) {
+    now_ns += 100 * kMillisecondNs;
+    Contribution another = contribution_of(1);
+    std::memcpy(another.hash.data() + 8, &number, sizeof number);
+    News news;
+    news.ready = another;
+    round.on_news(peer_of(1), news, now_ns);
+    for (const RoundAction& action : round.take_actions()) {
+      if (action.kind == Kind::tell) round.on_answer(peer_of(1), action.number, news, now_ns);
+      if (action.kind == Kind::fetch) ++fetches;
+      if (action.kind == Kind::finish) ended_ns = now_ns;
+    }
+  }
+  EXPECT_GT(ended_ns, 0);
+  EXPECT_LE(ended_ns, config.fetch_ns + kSecondNs);
+  EXPECT_LE(fetches, config.fetches_max);
 }
 
 // It was asked for a decision that it might know, and died; then a late message of it came. Whoever asked
