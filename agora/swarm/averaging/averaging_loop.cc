@@ -11,10 +11,13 @@ namespace agora::swarm {
 namespace {
 
 constexpr int64_t kCatchUpNs = 60 * base::kSecondNs;  // to pull a trunk
-// Whose trunk could not be had ends no round by saying that it is fresher: for as long as that was tried, and
-// twice as long each time in a row.
+// Whose trunk could not be had is not asked for it again for as long as that was tried, and twice as long each
+// time in a row.
 constexpr int64_t kOutOfReachNsMin = base::kSecondNs;
 constexpr int64_t kOutOfReachNsMax = 2 * kCatchUpNs;
+
+// The way to a trainer broke or is too slow: that says nothing of its trunk.
+bool is_away(const Status& status) { return absl::IsUnavailable(status) || absl::IsDeadlineExceeded(status); }
 
 bool all_finite(std::span<const float> numbers) {
   return std::ranges::all_of(numbers, [](float number) { return std::isfinite(number); });
@@ -99,11 +102,12 @@ void Averaging::State::on_call(peers::IncomingCall& call) {
     refuse();
     return call.reply(heard.status());
   }
-  const bool heeded = trainer_at(call.from()) && !is_out_of_reach(call.from(), *heard);
+  const Reach reach = reach_of(call.from(), *heard);
+  const bool heeded = trainer_at(call.from()) && reach != Reach::not_believed;
   if (heeded && round_ != nullptr) {
-    round_->on_news(call.from(), *heard, loop_.now_ns());
+    round_->on_news(call.from(), *heard, reach == Reach::here, loop_.now_ns());
     act();
-  } else if (heeded) {
+  } else if (heeded && reach == Reach::here) {
     on_idle_news(call.from(), *heard);
   }
   call.reply(absl::OkStatus(), encode(news()));
@@ -171,10 +175,11 @@ void Averaging::State::tell(const peers::PeerId& peer, uint64_t number) {
     self->loop_.post([self, peer, number, reply = std::move(reply)] {
       if (self->stopped() || self->round_ == nullptr) return;
       const auto heard = reply.status.ok() ? read_news(reply.payload.bytes()) : StatusOr<News>(reply.status);
-      if (heard.ok() && self->is_out_of_reach(peer, *heard)) {
+      const Reach reach = heard.ok() ? self->reach_of(peer, *heard) : Reach::here;
+      if (reach == Reach::not_believed) {
         self->round_->on_lost(peer, self->loop_.now_ns());
       } else if (heard.ok()) {
-        self->round_->on_answer(peer, number, *heard, self->loop_.now_ns());
+        self->round_->on_answer(peer, number, *heard, reach == Reach::here, self->loop_.now_ns());
       } else if (!absl::IsDeadlineExceeded(heard.status())) {  // silence is the round's to judge
         self->round_->on_lost(peer, self->loop_.now_ns());
       }
@@ -252,11 +257,12 @@ void Averaging::State::take_trunk(const CatchUp& asked, StatusOr<TrunkSnapshot> 
   catching_up_ = false;
   if (round_ == nullptr) end_round();
   if (stopped()) return;
-  if (!trunk.ok() || trunk->version <= asked.instead_of) return out_of_reach(asked);
+  if (!trunk.ok()) return out_of_reach(asked, is_away(trunk.status()) ? Reach::away : Reach::not_believed);
+  if (trunk->version <= asked.instead_of) return out_of_reach(asked, Reach::not_believed);
   if (trunk->version <= version()) return;
   if (trunk->layout != config_.layout || trunk->momentum.size() != trunk->values.size() ||
       !all_finite(trunk->values) || !all_finite(trunk->momentum)) {
-    out_of_reach(asked);
+    out_of_reach(asked, Reach::not_believed);
     return refuse();
   }
   out_.erase(asked.from);
@@ -271,21 +277,22 @@ void Averaging::State::take_trunk(const CatchUp& asked, StatusOr<TrunkSnapshot> 
   arrive(*std::move(trunk), counted);
 }
 
-void Averaging::State::out_of_reach(const CatchUp& asked) {
+void Averaging::State::out_of_reach(const CatchUp& asked, Reach reach) {
   std::erase_if(out_, [&](const auto& other) { return !trainer_at(other.first); });
   OutOfReach& out = out_[asked.from];
   const int64_t tried_ns = loop_.now_ns() - asked.begun_ns;
   out.pause_ns = std::clamp(std::max(tried_ns, 2 * out.pause_ns), kOutOfReachNsMin, kOutOfReachNsMax);
   out.until_ns = loop_.now_ns() + out.pause_ns;
+  out.reach = reach;
 }
 
 // What it says of the round that runs here is heard all the same.
-bool Averaging::State::is_out_of_reach(const peers::PeerId& from, const News& news) const {
+Averaging::State::Reach Averaging::State::reach_of(const peers::PeerId& from, const News& news) const {
   if (news.version <= version() || (round_ != nullptr && news.last && news.last_base == base_->version)) {
-    return false;
+    return Reach::here;
   }
   const auto out = out_.find(from);
-  return out != out_.end() && loop_.now_ns() < out->second.until_ns;
+  return out == out_.end() || loop_.now_ns() >= out->second.until_ns ? Reach::here : out->second.reach;
 }
 
 // The newest of this process's shares that is in it; 0: none.

@@ -44,10 +44,12 @@ class Averaging::State : public std::enable_shared_from_this<Averaging::State> {
     TrunkVersion instead_of;
     int64_t begun_ns = 0;
   };
-  // A trainer whose fresher trunk could not be had.
+  // Whether a trainer's fresher trunk can be had: not now, or it hands out none that is what it says.
+  enum class Reach : uint8_t { here, away, not_believed };
   struct OutOfReach {
     int64_t until_ns = 0;
     int64_t pause_ns = 0;
+    Reach reach = Reach::away;
   };
   // A round that was given up here may still be ended by others, while the next one is under way.
   static constexpr size_t kSharesMax = 2;
@@ -65,8 +67,8 @@ class Averaging::State : public std::enable_shared_from_this<Averaging::State> {
   void finish(const Decision& decision);
   void catch_up(const peers::PeerId& from);
   void take_trunk(const CatchUp& asked, StatusOr<TrunkSnapshot> trunk);
-  void out_of_reach(const CatchUp& asked);
-  bool is_out_of_reach(const peers::PeerId& from, const News& news) const;
+  void out_of_reach(const CatchUp& asked, Reach reach);
+  Reach reach_of(const peers::PeerId& from, const News& news) const;
   uint64_t share_in(const TrunkSnapshot& trunk) const;
   void arrive(TrunkSnapshot trunk, uint64_t counted);
   void end_round();

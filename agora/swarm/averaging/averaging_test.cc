@@ -1,157 +1,17 @@
 #include "agora/swarm/averaging/averaging.h"
 
-#include <memory>
-#include <numeric>
-
-#include "agora/base/virtual_loop.h"
-#include "agora/peers/transport/loopback.h"
-#include "agora/swarm/peer_state.h"
-#include "agora/swarm/trunk_exchange.h"
-#include "agora/swarm/wire/method.h"
+#include "agora/swarm/averaging/trainers_at_hand.h"
 #include <gtest/gtest.h>
 
 namespace agora::swarm {
 namespace {
 
-using base::kMillisecondNs;
-using base::kSecondNs;
-
-constexpr size_t kNumbers = 1000;
-constexpr size_t kLearned = 990;
-
-peers::PeerId peer_of(size_t i) {
-  peers::PeerId peer;
-  peer.bytes[0] = static_cast<std::byte>(i + 1);
-  return peer;
-}
-
-// Who is there, as the test says it.
-class Board final : public peers::Directory {
- public:
-  void publish(std::string) override {}
-  void subscribe(Listener) override {}
-  void join(const peers::Endpoint&) override {}
-  using peers::Directory::leave;
-  void leave(std::function<void()> done) override { done(); }
-  std::vector<std::shared_ptr<const peers::Record>> records() const override { return records_; }
-  peers::DirectoryCounters counters() const override { return {}; }
-
-  void add_trainer(const peers::PeerId& peer, const peers::Endpoint& at) {
-    auto record = std::make_shared<peers::Record>();
-    record->peer = peer;
-    record->endpoint = at;
-    PeerState state;
-    state.trainer = true;
-    record->body = encode(state);
-    records_.push_back(std::move(record));
-  }
-  void remove(const peers::PeerId& peer) {
-    std::erase_if(records_, [&](const auto& record) { return record->peer == peer; });
-  }
-
- private:
-  std::vector<std::shared_ptr<const peers::Record>> records_;
-};
-
-TrunkSnapshot first_trunk() {
-  TrunkSnapshot first;
-  first.values.resize(kNumbers);
-  std::iota(first.values.begin(), first.values.end(), -3.0f);
-  return first;
-}
+using AveragingTest = TrainersAtHand;
 
 peers::Payload delta_of(float number) {
   const std::vector<float> numbers(kNumbers, number);
   return peers::Payload::copy(std::as_bytes(std::span(numbers)));
 }
-
-// Trainers whose step adds their own number to every number of the trunk.
-class AveragingTest : public ::testing::Test {
- protected:
-  // What another trainer says, as the test says it.
-  struct ByHand {
-    std::unique_ptr<peers::LoopbackTransport> transport;
-    std::shared_ptr<News> news = std::make_shared<News>();
-    std::vector<News> heard;
-    TrunkShelf shelf;
-  };
-
-  ByHand& add_by_hand(size_t i) {
-    ByHand& peer = by_hand_[i];
-    const peers::Endpoint at{"loop", static_cast<uint16_t>(100 + i)};
-    peer.transport = std::make_unique<peers::LoopbackTransport>(network_, peer_of(i), at);
-    peer.shelf.serve(*peer.transport);
-    peer.transport->serve(kAverage, [&peer](const std::shared_ptr<peers::IncomingCall>& call) {
-      peer.heard.push_back(*read_news(call->payload().bytes()));
-      call->reply(absl::OkStatus(), encode(*peer.news));
-    });
-    board_.add_trainer(peer_of(i), at);
-    return peer;
-  }
-
-  struct Trainer {
-    std::unique_ptr<peers::LoopbackTransport> transport;
-    std::unique_ptr<Averaging> averaging;
-    std::unique_ptr<tensor::Parameter> parameter, steered;
-    std::unique_ptr<TrunkLayout> layout;
-    uint64_t step = 0;
-    int64_t step_ns = 0;  // how long a step takes; 0: stopped
-  };
-
-  void add(size_t i, int64_t step_ns, bool start = true) {
-    Trainer& trainer = trainers_[i] = Trainer{};
-    const peers::Endpoint at{"loop", static_cast<uint16_t>(100 + i)};
-    trainer.transport = std::make_unique<peers::LoopbackTransport>(network_, peer_of(i), at);
-    AveragingConfig config;
-    config.steps_every = 10;
-    config.learned = kLearned;
-    trainer.averaging = std::make_unique<Averaging>(loop_, *trainer.transport, board_, config);
-    trainer.parameter = std::make_unique<tensor::Parameter>(
-        tensor::Parameter::vector("learned", kLearned, tensor::Train::no));
-    trainer.steered = std::make_unique<tensor::Parameter>(
-        tensor::Parameter::vector("steered", kNumbers - kLearned, tensor::Train::no));
-    trainer.layout = std::make_unique<TrunkLayout>(std::vector{trainer.parameter.get()},
-                                                   std::vector{trainer.steered.get()});
-    trainer.layout->set_values(first_trunk().values);
-    trainer.step_ns = step_ns;
-    board_.add_trainer(peer_of(i), at);
-    if (!start) return;
-    trainer.averaging->start(first_trunk());
-    train(i);
-  }
-
-  void train(size_t i) {
-    Trainer& trainer = trainers_[i];
-    if (trainer.step_ns == 0) return;
-    std::vector<float> values = trainer.layout->values();
-    for (float& value : values) value += static_cast<float>(i + 1);
-    trainer.layout->set_values(values);
-    trainer.averaging->step_done(100, ++trainer.step, *trainer.layout);
-    loop_.after(trainer.step_ns, [this, i] { train(i); });
-  }
-
-  void kill(size_t i) {
-    trainers_[i].step_ns = 0;
-    trainers_[i].transport->stop();
-  }
-  AveragingCounters counters(size_t i) { return trainers_[i].averaging->counters(); }
-
-  StatusOr<TrunkSnapshot> trunk_of(size_t i) {
-    StatusOr<TrunkSnapshot> found = absl::UnknownError("no answer");
-    peers::LoopbackTransport me(network_, peer_of(90), {"loop", 90});
-    fetch_trunk(me, loop_, {peer_of(i), trainers_[i].transport->endpoint(), 0},
-                TrunkPart::values_with_momentum, loop_.now_ns() + kSecondNs,
-                [&](StatusOr<TrunkSnapshot> trunk) { found = std::move(trunk); });
-    loop_.run_for(kMillisecondNs);
-    return found;
-  }
-
-  base::VirtualLoop loop_;
-  std::shared_ptr<peers::LoopbackNetwork> network_ = std::make_shared<peers::LoopbackNetwork>(loop_);
-  Board board_;
-  std::map<size_t, Trainer> trainers_;
-  std::map<size_t, ByHand> by_hand_;
-};
 
 TEST_F(AveragingTest, OneAloneKeepsWhatItLearned) {
   add(0, 100 * kMillisecondNs);

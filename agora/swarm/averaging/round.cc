@@ -24,20 +24,21 @@ Round::Round(const RoundConfig& config, const peers::PeerId& self, const TrunkVe
   advance();
 }
 
-void Round::on_news(const peers::PeerId& from, const News& news, int64_t now_ns) {
+void Round::on_news(const peers::PeerId& from, const News& news, bool in_reach, int64_t now_ns) {
   now_ns_ = now_ns;
-  hear(from, news);
+  hear(from, news, in_reach);
   advance();
 }
 
-void Round::on_answer(const peers::PeerId& from, uint64_t number, const News& news, int64_t now_ns) {
+void Round::on_answer(const peers::PeerId& from, uint64_t number, const News& news, bool in_reach,
+                      int64_t now_ns) {
   now_ns_ = now_ns;
   if (const auto member = members_.find(from); member != members_.end() && member->second.number == number) {
     member->second.asked_ns = 0;
     member->second.next_ask_ns = now_ns + config_.poll_ns;
     member->second.answered = number;
   }
-  hear(from, news);
+  hear(from, news, in_reach);
   advance();
 }
 
@@ -62,11 +63,15 @@ void Round::on_time(int64_t now_ns) {
   advance();
 }
 
-void Round::hear(const peers::PeerId& from, const News& news) {
+void Round::hear(const peers::PeerId& from, const News& news, bool in_reach) {
   if (over_ || from == self_) return;
   if (news.version > base_) {
     if (news.last && news.last_base == base_) return hear_decision(*news.last);
-    return catch_up(from);
+    if (in_reach) return catch_up(from);
+    if (const auto member = members_.find(from); member != members_.end()) {
+      member->second.standing = Standing::ahead;
+    }
+    return;
   }
   if (news.version < base_) return leave_out(from);  // it catches up by itself
   if (news.decided) hear_decision(*news.decided);
@@ -184,9 +189,9 @@ void Round::gather() {
     if (member.standing == Standing::out) continue;
     if (member.standing == Standing::ready && is_here(member.contribution)) continue;
     poll(peer, member);
-    complete = false;
+    complete = complete && member.standing == Standing::ahead;
   }
-  if (!complete) return;
+  if (!complete || waits_alone()) return;
   const peers::PeerId first = decider();
   if (first == self_) {
     if (others_are_checked()) decide();
@@ -206,6 +211,13 @@ peers::PeerId Round::decider() const {
     if (member.standing == Standing::ready) first = std::min(first, peer);
   }
   return first;
+}
+
+bool Round::waits_alone() const {
+  const auto stand = [this](Standing standing) {
+    return std::ranges::any_of(members_, [&](const auto& m) { return m.second.standing == standing; });
+  };
+  return stand(Standing::ahead) && !stand(Standing::ready);
 }
 
 // Asks those who may know the decision of a decider that was lost.

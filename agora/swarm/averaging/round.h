@@ -16,7 +16,10 @@
 // dies is left out: found by a call that fails, or after answer_ns of silence; whomever we wait for is asked
 // again and again. When the decider dies, the next lowest decides, but asks all others first:
 // one may have heard the decision. Should two decide (a decider that was slow, not dead), TrunkVersion's
-// order says which trunk stays, and the others catch up. One thread at a time.
+// order says which trunk stays, and the others catch up.
+//
+// Who hears of a fresher trunk that it cannot pull (ahead) decides with others, but never alone: what one
+// alone would number on beside the others would set its trunk over theirs in the end. One thread at a time.
 #pragma once
 
 #include <cstdint>
@@ -58,8 +61,9 @@ class Round {
   Round(const RoundConfig& config, const peers::PeerId& self, const TrunkVersion& base,
         const Contribution& own, const std::vector<peers::PeerId>& others, int64_t now_ns);
 
-  void on_news(const peers::PeerId& from, const News& news, int64_t now_ns);  // it told us
-  void on_answer(const peers::PeerId& from, uint64_t number, const News& news, int64_t now_ns);
+  // It told us. in_reach: whether its trunk could be pulled if it is fresher than ours.
+  void on_news(const peers::PeerId& from, const News& news, bool in_reach, int64_t now_ns);
+  void on_answer(const peers::PeerId& from, uint64_t number, const News& news, bool in_reach, int64_t now_ns);
   void on_fetched(const weights::Digest& hash, const peers::PeerId& from, bool ok, int64_t now_ns);
   void on_lost(const peers::PeerId& peer, int64_t now_ns);  // a call failed, or its record has gone
   void on_time(int64_t now_ns);
@@ -76,6 +80,7 @@ class Round {
     unknown,  // not heard of
     busy,     // lives, will contribute
     ready,    // has told its contribution
+    ahead,    // has a fresher trunk, which cannot be had
     out,      // dead, behind, or too slow
   };
   struct Member {
@@ -95,7 +100,7 @@ class Round {
     peers::PeerId from;
   };
 
-  void hear(const peers::PeerId& from, const News& news);
+  void hear(const peers::PeerId& from, const News& news, bool in_reach);
   void hear_decision(const Decision& decision);
   void ask(const peers::PeerId& peer, Member& member);
   void poll(const peers::PeerId& peer, Member& member);
@@ -108,6 +113,7 @@ class Round {
   void advance();
   void gather();
   peers::PeerId decider() const;
+  bool waits_alone() const;
   bool others_are_checked();
   void decide();
   void follow_decision();

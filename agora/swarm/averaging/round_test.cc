@@ -126,13 +126,13 @@ class Village {
     const News news = news_of(i);
     send(to, [this, i, to, number, news] {
       if (running(to)) {
-        peers_[to].round->on_news(peer_of(i), news, loop_.now_ns());
+        peers_[to].round->on_news(peer_of(i), news, true, loop_.now_ns());
         act(to);
       }
       const News answer = news_of(to);
       send(i, [this, i, to, number, answer] {
         if (!running(i)) return;
-        peers_[i].round->on_answer(peer_of(to), number, answer, loop_.now_ns());
+        peers_[i].round->on_answer(peer_of(to), number, answer, true, loop_.now_ns());
         act(i);
       });
     });
@@ -245,11 +245,54 @@ TEST(Round, WhoIsBehindCatchesUp) {
   Round round(RoundConfig{}, peer_of(0), {}, contribution_of(0), {peer_of(1)}, 0);
   round.take_actions();
   round.on_news(peer_of(1),
-                {.version = {2, 3, peer_of(4)}, .ready = {}, .decided = {}, .last = {}, .last_base = {}}, 1);
+                {.version = {2, 3, peer_of(4)}, .ready = {}, .decided = {}, .last = {}, .last_base = {}},
+                true, 1);
   const auto actions = round.take_actions();
   ASSERT_EQ(actions.size(), 1u);
   EXPECT_EQ(actions[0].kind, Kind::catch_up);
   EXPECT_EQ(actions[0].peer, peer_of(1));
+}
+
+News at(const TrunkVersion& version) {
+  News news;
+  news.version = version;
+  return news;
+}
+
+News ready(const TrunkVersion& version, size_t i) {
+  News news = at(version);
+  news.ready = contribution_of(i);
+  return news;
+}
+
+TEST(Round, WhoHearsOfAFresherTrunkOutOfReachDecidesNothingAlone) {
+  Round round(RoundConfig{}, peer_of(0), {}, contribution_of(0), {peer_of(1)}, 1);
+  round.take_actions();
+  round.on_answer(peer_of(1), 1, at({5, 1, peer_of(1)}), false, 2);
+  int64_t now_ns = 2;
+  for (uint64_t number = 2; number < 100; ++number) {
+    EXPECT_TRUE(round.take_actions().empty());
+    ASSERT_LT(round.wake_ns(), now_ns + kSecondNs) << "it asks on";
+    now_ns = round.wake_ns();
+    round.on_time(now_ns);
+    const auto asks = round.take_actions();
+    if (asks.empty()) continue;  // another time was over
+    ASSERT_EQ(asks[0].kind, Kind::tell);
+    round.on_answer(peer_of(1), asks[0].number, at({5, 1, peer_of(1)}), false, now_ns);
+  }
+  round.on_lost(peer_of(1), now_ns);
+  const auto actions = round.take_actions();
+  ASSERT_FALSE(actions.empty());
+  EXPECT_EQ(actions[0].kind, Kind::finish) << "nobody has a fresher one any more";
+}
+
+TEST(Round, TwoWhoHearOfAFresherTrunkOutOfReachGoOn) {
+  Round round(RoundConfig{}, peer_of(0), {}, contribution_of(0), {peer_of(1), peer_of(2)}, 1);
+  round.on_news(peer_of(1), at({5, 1, peer_of(1)}), false, 2);
+  round.on_news(peer_of(2), ready({}, 2), true, 3);
+  round.on_fetched(contribution_of(2).hash, peer_of(2), true, 4);
+  ASSERT_TRUE(round.over());
+  EXPECT_EQ(round.decision()->counted.size(), 2u);
 }
 
 TEST(Round, WhoHearsTheDecisionLateFollowsIt) {
@@ -258,7 +301,8 @@ TEST(Round, WhoHearsTheDecisionLateFollowsIt) {
   const Decision decision{peer_of(0), {contribution_of(0), contribution_of(1)}};  // without us
   round.on_news(
       peer_of(0),
-      {.version = {1, 2, peer_of(0)}, .ready = {}, .decided = {}, .last = decision, .last_base = {}}, 1);
+      {.version = {1, 2, peer_of(0)}, .ready = {}, .decided = {}, .last = decision, .last_base = {}}, true,
+      1);
   auto actions = round.take_actions();
   ASSERT_EQ(std::ranges::count(actions, Kind::fetch, &RoundAction::kind), 2);
   round.on_fetched(contribution_of(0).hash, peer_of(0), true, 2);
@@ -280,9 +324,9 @@ TEST(Round, WhoKeepsOfferingAnotherContributionKeepsNobodyWaiting) {
     std::memcpy(another.hash.data() + 8, &number, sizeof number);
     News news;
     news.ready = another;
-    round.on_news(peer_of(1), news, now_ns);
+    round.on_news(peer_of(1), news, true, now_ns);
     for (const RoundAction& action : round.take_actions()) {
-      if (action.kind == Kind::tell) round.on_answer(peer_of(1), action.number, news, now_ns);
+      if (action.kind == Kind::tell) round.on_answer(peer_of(1), action.number, news, true, now_ns);
       if (action.kind == Kind::fetch) ++fetches;
       if (action.kind == Kind::finish) ended_ns = now_ns;
     }
