@@ -15,7 +15,7 @@ constexpr int64_t kTrunkNs = 30 * base::kSecondNs;
 
 }  // namespace
 
-Status save_whole_swarm(Node& node, const std::string& dir) {
+StatusOr<uint64_t> save_whole_swarm(Node& node, const std::string& dir) {
   const swarm::SwarmSpec& spec = node.spec();
   AGORA_ASSIGN_OR_RETURN(const model::ModelConfig config, train::trunk_config(spec));
   AGORA_ASSIGN_OR_RETURN(const train::SharedTokenizer tokenizer, tokenizer_of(spec));
@@ -32,16 +32,22 @@ Status save_whole_swarm(Node& node, const std::string& dir) {
   swarm::TrunkLayout layout(trunk->parameters(), trunk->selection_biases());
   AGORA_RETURN_IF_ERROR(layout.load(snapshot));
   state.step = static_cast<int64_t>(snapshot.step);
-  return train::save_swarm({.clock = node.loop(),
-                            .transport = node.transport(),
-                            .directory = node.directory(),
-                            .finder = finder,
-                            .spec = spec,
-                            .trunk = *trunk,
-                            .tokenizer = tokenizer,
-                            .state = state,
-                            .version = snapshot.version},
-                           dir);
+  AGORA_RETURN_IF_ERROR(train::save_swarm({.clock = node.loop(),
+                                           .transport = node.transport(),
+                                           .directory = node.directory(),
+                                           .finder = finder,
+                                           .spec = spec,
+                                           .trunk = *trunk,
+                                           .tokenizer = tokenizer,
+                                           .state = state,
+                                           .version = snapshot.version},
+                                          dir));
+  return snapshot.version.round;
+}
+
+uint64_t newest_round(Node& node) {
+  const std::vector<swarm::TrunkSource> sources = swarm::trunk_sources(node.directory().records());
+  return sources.empty() ? 0 : sources.front().round;
 }
 
 }  // namespace agora::cli

@@ -1,6 +1,7 @@
 // Saves a whole running swarm as one folder, from outside: the newest trunk of its trainers, every expert.
 //
-//   AGORA_RETURN_IF_ERROR(save_whole_swarm(node, "runs/words/saved"));
+//   AGORA_ASSIGN_OR_RETURN(const uint64_t round, save_whole_swarm(node, "runs/words/saved"));
+//   if (newest_round(node) > round) ...       // somebody has trained on
 //
 // The folder is a model that `agora ask`, `explain`, `eval` and other tools open, and a swarm can go on
 // from it (agora up --resume). The moments of a trunk's inner optimizer stay with its trainer, on its own
@@ -11,6 +12,10 @@
 
 namespace agora::cli {
 
-Status save_whole_swarm(Node& node, const std::string& dir);
+// The round of the trunk that was saved.
+StatusOr<uint64_t> save_whole_swarm(Node& node, const std::string& dir);
+
+// Of the trunks that peers say they have; 0: of none, or none has been averaged yet.
+uint64_t newest_round(Node& node);
 
 }  // namespace agora::cli

@@ -1,12 +1,14 @@
 // How `agora up` ends: whether what was trained is on the disk, and what went wrong on the way there.
 //
 //   outcome.set_tried(save_and_summarise());     // at the end of training; again while !outcome.is_settled()
-//   if (!outcome.is_saved()) ...                 // once more at the very end
+//   if (!outcome.is_saved(newest_round)) ...     // once more at the very end
 //   return outcome.status();
 //
 // One thread.
 #pragma once
 
+#include <cstdint>
+#include <optional>
 #include <utility>
 
 #include "agora/base/result.h"
@@ -18,8 +20,11 @@ class UpOutcome {
   // A swarm in trouble may be able to give its experts a little later.
   static constexpr int kTriesMax = 5;
 
-  // What was trained is on the disk, whatever becomes of its summary.
-  void set_saved() { saved_ = true; }
+  // What was trained up to this round of the trunk is on the disk, whatever becomes of its summary.
+  void set_saved(uint64_t round) {
+    if (saved_ && *saved_ < round) unfinished_ = absl::OkStatus();  // somebody has gone on
+    saved_ = round;
+  }
   // How a try to save and summarise ended; the last one counts.
   void set_tried(Status status) {
     tried_ = std::move(status);
@@ -28,14 +33,15 @@ class UpOutcome {
   // Nobody is left to train: there is nothing to wait for.
   void set_unfinished(Status why) { unfinished_ = std::move(why); }
 
-  bool is_saved() const { return saved_; }
+  // Trainers that come later go on from there: then there is more to save.
+  bool is_saved(uint64_t round) const { return saved_ && *saved_ >= round; }
   // It is not tried again while the swarm runs.
   bool is_settled() const { return tries_ > 0 && (tried_.ok() || !unfinished_.ok() || tries_ >= kTriesMax); }
   // Why there is no summary; else why training did not come to its end.
   const Status& status() const { return tried_.ok() ? unfinished_ : tried_; }
 
  private:
-  bool saved_ = false;
+  std::optional<uint64_t> saved_;  // a round
   int tries_ = 0;
   Status tried_;
   Status unfinished_;

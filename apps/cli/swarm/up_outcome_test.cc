@@ -11,10 +11,10 @@ const Status kUnfinished = absl::InternalError("every trainer has ended");
 TEST(UpOutcome, IsSettledByTheFirstSummary) {
   UpOutcome outcome;
   EXPECT_FALSE(outcome.is_settled());
-  outcome.set_saved();
+  outcome.set_saved(3);
   outcome.set_tried(absl::OkStatus());
   EXPECT_TRUE(outcome.is_settled());
-  EXPECT_TRUE(outcome.is_saved());
+  EXPECT_TRUE(outcome.is_saved(3));
   EXPECT_TRUE(outcome.status().ok());
 }
 
@@ -25,9 +25,9 @@ TEST(UpOutcome, WhatCouldNotBeSavedIsNotSavedHoweverOftenItWasTried) {
     outcome.set_tried(kNoTrunk);
   }
   EXPECT_TRUE(outcome.is_settled());
-  EXPECT_FALSE(outcome.is_saved());
+  EXPECT_FALSE(outcome.is_saved(0));
   EXPECT_EQ(outcome.status(), kNoTrunk);
-  outcome.set_saved();  // once more, at the very end
+  outcome.set_saved(3);  // once more, at the very end
   outcome.set_tried(absl::OkStatus());
   EXPECT_TRUE(outcome.status().ok());
 }
@@ -37,10 +37,23 @@ TEST(UpOutcome, WithoutATrainerNothingIsWaitedForAndNothingIsWell) {
   outcome.set_tried(kNoTrunk);
   outcome.set_unfinished(kUnfinished);
   EXPECT_TRUE(outcome.is_settled());
-  EXPECT_FALSE(outcome.is_saved());
+  EXPECT_FALSE(outcome.is_saved(0));
   EXPECT_EQ(outcome.status(), kNoTrunk);
   outcome.set_tried(absl::OkStatus());
   EXPECT_EQ(outcome.status(), kUnfinished);
+}
+
+TEST(UpOutcome, WhatIsTrainedAfterSavingIsNotSaved) {
+  UpOutcome outcome;
+  outcome.set_saved(3);
+  outcome.set_tried(absl::OkStatus());
+  outcome.set_unfinished(kUnfinished);
+  EXPECT_FALSE(outcome.is_saved(4)) << "a new trainer has gone on";
+  outcome.set_saved(3);
+  EXPECT_EQ(outcome.status(), kUnfinished);
+  outcome.set_saved(4);
+  EXPECT_TRUE(outcome.is_saved(4));
+  EXPECT_TRUE(outcome.status().ok());
 }
 
 }  // namespace
