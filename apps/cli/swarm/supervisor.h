@@ -55,6 +55,7 @@ class Supervisor {
   size_t size() const { return children_.size(); }
   const ChildPlan& plan(size_t child) const { return children_[child].plan; }
   bool running(size_t child) const { return !children_[child].ended; }
+  bool comes_again(size_t child) const { return children_[child].respawn_at_ns != 0 && !ending_; }
   pid_t pid(size_t child) const { return children_[child].process.pid(); }
   void signal(size_t child, int number) { children_[child].process.signal(number); }
 

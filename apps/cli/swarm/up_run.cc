@@ -185,14 +185,15 @@ void UpRun::watch() {
 
 // A swarm that can not be saved at the moment is tried again, and says so.
 bool UpRun::end_of_training() {
-  const bool nobody_trains = watch_->no_trainer_left() && !flags_.respawn;
+  const bool nobody_trains = watch_->no_trainer_left();
   if (!watch_->all_trained() && !nobody_trains) return false;
   if (clock_.now_ns() < save_again_ns_) return false;
-  watch_->set_phase(nobody_trains ? "no trainer is left" : "trained; ask it");
+  const bool unfinished = nobody_trains && watch_->any_unfinished();
+  watch_->set_phase(unfinished ? "no trainer is left" : "trained; ask it");
   outcome_.set_tried(save_and_summarise());
-  if (nobody_trains) {
+  if (unfinished) {
     outcome_.set_unfinished(absl::InternalError(absl::StrCat(
-        "every trainer has ended before its last step; see ", dir_,
+        "the trainers have ended, not all after their last step; see ", dir_,
         "/trainer-*.err. A new one goes on: build/agora train --stay --join ", node_->endpoint().text())));
   }
   if (const Status trouble = outcome_.status(); !trouble.ok()) {

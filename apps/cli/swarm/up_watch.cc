@@ -119,26 +119,34 @@ bool UpWatch::all_up() const {
   return true;
 }
 
-bool UpWatch::all_trained() const {
-  bool any = false;
+UpWatch::Trainers UpWatch::trainers() const {
+  Trainers count;
   for (size_t child = 0; child < supervisor_.size(); ++child) {
-    if (command_of(supervisor_.plan(child)) != "trainer" || !supervisor_.running(child)) continue;
+    if (command_of(supervisor_.plan(child)) != "trainer") continue;
     const auto found = known_.find(child);
-    if (found == known_.end() || !found->second.trained) return false;
-    any = true;
+    const bool trained = found != known_.end() && found->second.trained;
+    const bool left = supervisor_.running(child) || supervisor_.comes_again(child);
+    ++count.all;
+    count.left += left;
+    count.trained += trained;
+    count.trained_and_left += trained && left;
   }
-  return any;
+  return count;
+}
+
+bool UpWatch::all_trained() const {
+  const Trainers count = trainers();
+  return count.left > 0 && count.trained_and_left == count.left;
 }
 
 bool UpWatch::no_trainer_left() const {
-  bool any_unfinished = false;
-  for (size_t child = 0; child < supervisor_.size(); ++child) {
-    if (command_of(supervisor_.plan(child)) != "trainer") continue;
-    if (supervisor_.running(child)) return false;
-    const auto found = known_.find(child);
-    any_unfinished = any_unfinished || found == known_.end() || !found->second.trained;
-  }
-  return any_unfinished;
+  const Trainers count = trainers();
+  return count.all > 0 && count.left == 0;
+}
+
+bool UpWatch::any_unfinished() const {
+  const Trainers count = trainers();
+  return count.trained < count.all;
 }
 
 std::vector<PlacedPeer> UpWatch::places() const {

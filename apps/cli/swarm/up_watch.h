@@ -41,13 +41,20 @@ class UpWatch {
   SwarmView view() const;
   void set_phase(std::string phase) { phase_ = std::move(phase); }
 
-  bool all_up() const;       // all that run have said where they listen
-  bool all_trained() const;  // all trainers that run have made their last step; false if none runs
-  bool no_trainer_left() const;  // all have ended, and one at least without its last step
+  bool all_up() const;           // all that run have said where they listen
+  bool all_trained() const;      // all trainers that are left have made their last step; false if none is
+  bool no_trainer_left() const;  // there were some: none runs, and none is started again
+  bool any_unfinished() const;   // a trainer has not made its last step
   int64_t steps() const { return steps_; }  // of the trainer that is furthest, as they said themselves
   std::vector<PlacedPeer> places() const;
 
  private:
+  struct Trainers {
+    size_t all = 0, left = 0;                  // left: runs, or is started again
+    size_t trained = 0, trained_and_left = 0;  // has made its last step
+  };
+  Trainers trainers() const;
+
   struct Known {
     std::optional<PlacedPeer> place;
     std::optional<dashboard::PeerStatus> status;
