@@ -125,7 +125,9 @@ void add_ask_command(CLI::App& app, const Interrupt& interrupt, CommandResult& r
   command->add_option("--top-k", flags->sampler.top_k, "keep this many tokens; 0: all");
   command->add_option("--repetition-penalty", flags->sampler.repetition_penalty, "1: none");
   command->add_option("--seed", flags->sampler.seed, "the same seed gives the same answer");
-  command->add_option("--stop", flags->stop, "end before this text; may be given several times");
+  command->add_option("--stop", flags->stop, "end before this text; may be given several times")
+      ->allow_extra_args(false)
+      ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
   command->add_option("--threads", flags->threads, "0: one per processor");
   command->add_option("--precision", flags->precision, "bf16 or f32");
   command->add_flag("--json", flags->json, "one JSON object instead of text");

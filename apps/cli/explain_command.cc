@@ -111,8 +111,12 @@ void add_explain_command(CLI::App& app, const Interrupt& interrupt, CommandResul
   command->add_option("--html", flags->html, "also write one self-contained page to this file");
   command->add_option("--threads", flags->threads, "0: one per processor");
   command->add_option("--precision", flags->precision, "bf16 or f32");
-  command->add_flag("--swarm", flags->swarm,
-                    "ask a server of a running swarm: agora explain --swarm \"text\"");
+  CLI::Option* swarm = command->add_flag(
+      "--swarm", flags->swarm,
+      "ask a server of a running swarm, for the text alone: agora explain --swarm \"text\"");
+  for (const char* here : {"--data", "--domains", "--no-ablation", "--rows", "--ablation-rows", "--html"}) {
+    command->get_option(here)->excludes(swarm);
+  }
   add_place_flags(*command, flags->place);
   command->add_flag("--json", flags->json, "one JSON object instead of text");
   command->callback([flags, &interrupt, &result] {

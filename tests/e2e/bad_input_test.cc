@@ -166,11 +166,29 @@ TEST_F(BadInput, AskingForTheImpossible) {
                  "page.html");
 }
 
+TEST_F(BadInput, AStopTextIsOneTextAndNotWhatFollowsIt) {
+  train();
+  const Outcome outcome =
+      run_agora({"ask", "--stop", "X", "--stop", "Y", path("run"), "x", "--tokens", "2", "--json"});
+  EXPECT_EQ(outcome.exit_code, 0) << outcome.err;
+}
+
 TEST_F(BadInput, AskingWithoutSayingWhomOrWhat) {
   for (const std::string command : {"ask", "explain"}) {
     expect_refused({command}, "expected agora " + command + " MODEL");
     expect_refused({command, "--swarm"}, "expected agora " + command + " --swarm \"text\"");
     expect_refused({command, "--swarm", "a model", "x"}, "with --swarm no model is named");
+  }
+}
+
+TEST_F(BadInput, ExplainingASwarmWithFlagsOfAModel) {
+  for (const std::vector<std::string>& more :
+       {{"--html", path("page.html")}, {"--data", path("data")}, std::vector<std::string>{"--domains"}}) {
+    std::vector<std::string> arguments = {"explain", "--swarm", "x"};
+    arguments.insert(arguments.end(), more.begin(), more.end());
+    const Outcome outcome = run_agora(arguments);
+    EXPECT_EQ(outcome.exit_code, 2);
+    EXPECT_THAT(outcome.err, HasSubstr(more[0] + " excludes --swarm"));
   }
 }
 
