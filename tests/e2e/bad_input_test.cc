@@ -106,6 +106,7 @@ TEST_F(BadInput, ASwarmThatCanNotStart) {
   expect_refused(with("--listen", "127.0.0.1"), "--listen: expected HOST:PORT");
   expect_refused(with("--http", "everywhere"), "--http: expected HOST:PORT");
   expect_refused(with("--swarm-key", path("no-key")), "no-key");
+  expect_refused(with("--swarm-key", path("caf\xe9")), "--swarm-key: expected UTF-8");
   expect_refused(with("--resume", path("nowhere")), "--resume");
   EXPECT_FALSE(std::filesystem::exists(path("run")));
 }

@@ -88,7 +88,8 @@ Status write_place(const std::string& dir, const SwarmPlace& place) {
                     {"http", peer.http.empty() ? "" : peer.http.text()}});
   }
   const Json json{{"name", place.name}, {"swarm_key", place.swarm_key_file}, {"peers", std::move(list)}};
-  return weights::write_file_atomic(absl::StrCat(dir, "/", kFile), json.dump(2) + "\n");
+  return weights::write_file_atomic(absl::StrCat(dir, "/", kFile),
+                                    json.dump(2, ' ', false, Json::error_handler_t::replace) + "\n");
 }
 
 StatusOr<SwarmPlace> read_place(const std::string& dir) {

@@ -8,6 +8,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "agora/base/text.h"
 #include "agora/model/model_folder.h"
 #include "agora/train/evaluate.h"
 
@@ -16,6 +17,7 @@
 #include "apps/cli/swarm/swarm_saving.h"
 #include "apps/cli/terminal_device.h"
 #include "apps/cli/terminal_table.h"
+#include "apps/cli/terminal_text.h"
 #include "apps/cli/training_run.h"
 #include "apps/cli/training_summary.h"
 
@@ -87,6 +89,10 @@ Status UpRun::prepare() {
 Status UpRun::check_flags() const {
   AGORA_RETURN_IF_ERROR(parse_listen("--listen", flags_.listen).status());
   if (flags_.http != "off") AGORA_RETURN_IF_ERROR(parse_listen("--http", flags_.http).status());
+  if (!is_utf8(flags_.swarm_key_file)) {  // other commands read of it in swarm.json
+    return absl::InvalidArgumentError(
+        absl::StrCat("--swarm-key: expected UTF-8, found ", base::in_quotes(flags_.swarm_key_file)));
+  }
   AGORA_RETURN_IF_ERROR(swarm_key_in(flags_.swarm_key_file).status());
   if (flags_.resume.empty() || fs::exists(flags_.resume + kSpecFile)) return absl::OkStatus();
   return absl::InvalidArgumentError(

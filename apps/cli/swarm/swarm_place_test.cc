@@ -1,0 +1,34 @@
+#include "apps/cli/swarm/swarm_place.h"
+
+#include "agora/base/test_folder.h"
+#include <gtest/gtest.h>
+
+namespace agora::cli {
+namespace {
+
+TEST(SwarmPlace, IsReadAsItWasWritten) {
+  const base::TestFolder folder;
+  const SwarmPlace place{.name = "words",
+                         .dir = "",
+                         .swarm_key_file = "home.key",
+                         .peers = {{.name = "up", .pid = 7, .at = {"127.0.0.1", 4700}, .http = {}}}};
+  ASSERT_TRUE(write_place(folder.path(), place).ok());
+  const auto read = read_place(folder.path());
+  ASSERT_TRUE(read.ok()) << read.status();
+  EXPECT_EQ(read->name, "words");
+  EXPECT_EQ(read->dir, folder.path());
+  EXPECT_EQ(read->swarm_key_file, "home.key");
+  ASSERT_EQ(read->peers.size(), 1u);
+  EXPECT_EQ(read->peers[0].at.text(), "127.0.0.1:4700");
+  EXPECT_TRUE(read->peers[0].http.empty());
+}
+
+TEST(SwarmPlace, NamesNeedNotBeUtf8) {
+  const base::TestFolder folder;
+  ASSERT_TRUE(
+      write_place(folder.path(), {.name = "caf\xe9", .dir = "", .swarm_key_file = "", .peers = {}}).ok());
+  EXPECT_EQ(read_place(folder.path())->name, "caf\xef\xbf\xbd");
+}
+
+}  // namespace
+}  // namespace agora::cli
