@@ -77,6 +77,7 @@ void Host::leave(std::function<void()> done) {
   s.leaving = true;
   s.leave_until_ns = s.loop.now_ns() + s.options.leave_ns_max;
   s.left = std::move(done);
+  for (auto& [name, mine] : s.own) mine.hand_over_pause = {};
   s.leave_next();
 }
 
@@ -173,8 +174,8 @@ void Host::State::apply(const std::vector<LeadershipChange>& changes, const Done
     if (change.role == Role::leader) ++counts.led_new;
     mine.role = change.role;
     mine.epoch = change.epoch;
-    mine.handing = false;
-    mine.successor = {};
+    mine.hand_over.reset();
+    mine.hand_over_pause = {};
     in_executor(
         [this, change] {
           held.set_role(change.expert, change.role, change.epoch);
@@ -202,6 +203,7 @@ bool Host::State::cut_off() const { return 2 * (holders.hosts().size() + 1) < ho
 void Host::State::round() {
   count_hosts();
   forget_copies();
+  withdraw_hand_overs();
   in_executor([this] { return std::pair(held.holdings(), held.counters()); },
               [](State& self, std::pair<std::vector<Holding>, UpdateCounters> taken) {
                 self.take_holdings(taken.first, taken.second);
@@ -229,8 +231,9 @@ void Host::State::take_holdings(const std::vector<Holding>& holdings, const Upda
 void Host::State::place() {
   std::vector<OwnReplica> replicas;
   for (const auto& [name, mine] : own) {
+    const bool stays = mine.hand_over || loop.now_ns() < mine.hand_over_pause.until_ns;
     replicas.push_back(
-        {name, mine.role == Role::leader, mine.ready && !mine.handing, mine.since_ns, mine.rows_per_s});
+        {name, mine.role == Role::leader, mine.ready && !stays, mine.since_ns, mine.rows_per_s});
   }
   const PlacementRound decided = placement.decide(replicas, room(), loop.now_ns(), directory.reserve_end(),
                                                   [this](ExpertName name) { return may_begin(name); });

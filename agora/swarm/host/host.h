@@ -79,13 +79,14 @@ struct HostOptions {
   // A retired expert goes on answering for so long: gates close it when they hear of it, and answers that are
   // under way keep the trunk that they began with.
   int64_t retire_grace_ns = 30'000'000'000;
-  int64_t newcomer_ns = 120'000'000'000;      // how long it is said whose copy an added expert is
-  int64_t pull_ns_max = 60'000'000'000;       // of one snapshot
-  int64_t hand_over_ns_max = 15'000'000'000;  // of one expert
-  int64_t leave_ns_max = 60'000'000'000;      // of all; what is led then is saved to disk and gone
-  size_t pulls_max = 4;                       // at once
-  size_t hand_overs_max = 4;                  // likewise
-  int32_t copies_max = 64;  // of snapshots that are being fetched from here; more fetchers wait
+  int64_t newcomer_ns = 120'000'000'000;  // how long it is said whose copy an added expert is
+  int64_t pull_ns_max = 60'000'000'000;   // of one snapshot
+  // Of one expert, beside what its snapshot takes at 1 MiB/s: the host that it is for has to come for it.
+  int64_t hand_over_ns_max = 15'000'000'000;
+  int64_t leave_ns_max = 60'000'000'000;  // of all; what is led then is saved to disk and gone
+  size_t pulls_max = 4;                   // at once
+  size_t hand_overs_max = 4;              // likewise
+  int32_t copies_max = 64;                // of snapshots that are being fetched from here; more fetchers wait
   size_t copies_bytes_max = size_t{512} << 20;  // likewise; the one that reaches it has room
   LeadershipConfig leadership = {};
   int64_t settle_ns = 2'000'000'000;  // see PlacementConfig, which also has these

@@ -10,15 +10,28 @@ namespace agora::swarm {
 namespace {
 
 constexpr int64_t kLeaveAgainNs = 100'000'000;
+// Updates wait while the last snapshot is on its way: a host to which less than this comes is no better
+// leader.
+constexpr int64_t kHandOverBytesPerS = 1 << 20;
+constexpr int64_t kLastChunkNsMax = 5'000'000'000;  // between two that are asked for
+constexpr int64_t kHandOverPauseNsMax = 1'800'000'000'000;
 
 }  // namespace
 
 // ---- handing over
 
 // Who should lead after us, or has the expert at its freshest: the leader, the freshest follower, else the
-// best-ranked host that has room; of those that have not refused. Empty: nobody.
+// best-ranked host that has room; of those that have not refused, and rather one that has not failed. Empty:
+// nobody.
 peers::PeerId Host::State::successor(ExpertName name) const {
-  const auto has_refused = [&](const peers::PeerId& peer) { return refused.contains({name, peer}); };
+  const peers::PeerId first = successor(name, /*failed_too=*/false);
+  return first.empty() ? successor(name, /*failed_too=*/true) : first;
+}
+
+peers::PeerId Host::State::successor(ExpertName name, bool failed_too) const {
+  const auto has_refused = [&](const peers::PeerId& peer) {
+    return refused.contains({name, peer}) || (!failed_too && has_failed(name, peer));
+  };
   const Holder* leader = holders.leader_of(name);
   if (leader != nullptr && !has_refused(leader->peer)) return leader->peer;
   const Holder* freshest = nullptr;
@@ -41,44 +54,89 @@ peers::PeerId Host::State::successor(ExpertName name) const {
 void Host::State::hand_over(ExpertName name, const peers::PeerId& to) {
   const auto found = own.find(name);
   const OtherHost* host = holders.host(to);
-  if (found == own.end() || found->second.role != Role::leader || found->second.handing ||
-      hand_overs_running >= options.hand_overs_max || host == nullptr) {
+  if (found == own.end() || found->second.role != Role::leader || found->second.hand_over ||
+      hand_overs_running >= options.hand_overs_max || host == nullptr || has_failed(name, to)) {
     return;
   }
-  found->second.handing = true;
-  found->second.successor = to;
   ++hand_overs_running;
   const peers::CallSettings settings{.to = to,
                                      .at = host->endpoint,
                                      .method = kHandOver,
                                      .priority = peers::Priority::background,
-                                     .deadline_ns = loop.now_ns() + options.hand_over_ns_max};
-  transport.call(settings, encode_expert(name),
-                 back<peers::Reply>([name](State& self, const peers::Reply& reply) {
-                   self.handed_over(name, reply.status);
-                 }));
+                                     .deadline_ns = hand_over_deadline_ns()};
+  const peers::CallId call = transport.call(
+      settings, encode_expert(name), back<peers::Reply>([name, to](State& self, const peers::Reply& reply) {
+        self.handed_over(name, to, reply.status);
+      }));
+  found->second.hand_over = HandOver{.to = to, .call = call, .asked_ns = loop.now_ns()};
 }
 
-void Host::State::handed_over(ExpertName name, const Status& status) {
+int64_t Host::State::hand_over_deadline_ns() const {
+  const int64_t transfer_ns = snapshot_bytes_max(spec.shape) / kHandOverBytesPerS * 1'000'000'000;
+  const int64_t deadline_ns = loop.now_ns() + options.hand_over_ns_max + transfer_ns;
+  return leaving ? std::min(deadline_ns, leave_until_ns) : deadline_ns;
+}
+
+void Host::State::handed_over(ExpertName name, const peers::PeerId& to, const Status& status) {
   --hand_overs_running;
   const bool refuses = leaving && absl::IsResourceExhausted(status);
   const auto found = own.find(name);
-  if (found != own.end() && found->second.handing) {
-    found->second.handing = false;
-    const peers::PeerId to = std::exchange(found->second.successor, {});
+  if (found != own.end() && found->second.hand_over && found->second.hand_over->to == to) {
+    const HandOver ended = *std::exchange(found->second.hand_over, std::nullopt);
     if (status.ok()) {
       ++counts.handed_over;
       apply({leadership.release(name, to, loop.now_ns())});
       set_claim_timer();
     } else {
-      ++counts.hand_overs_failed;
-      trouble(status);
       if (refuses) refused.insert({name, to});
-      in_executor([this, name] { return held.freeze(name, false); }, [](State&, bool) {});
+      hand_over_failed(name, ended, status);
     }
   }
   // After another failure the timer tries again: the other needs time to be ready.
   if (leaving && (status.ok() || refuses)) leave_next();
+}
+
+// Updates that have waited for nothing do not do so again and again.
+void Host::State::hand_over_failed(ExpertName name, const HandOver& failed, const Status& status) {
+  ++counts.hand_overs_failed;
+  trouble(status);
+  if (failed.frozen) {
+    Own& mine = own.at(name);
+    mine.failed_with = failed.to;
+    mine.hand_over_pause.lengthen(loop.now_ns(), options.tidy_ns, kHandOverPauseNsMax);
+  }
+  in_executor([this, name] { return held.freeze(name, false); }, [](State&, bool) {});
+}
+
+bool Host::State::has_failed(ExpertName name, const peers::PeerId& to) const {
+  const auto found = own.find(name);
+  return found != own.end() && found->second.failed_with == to &&
+         loop.now_ns() < found->second.hand_over_pause.until_ns;
+}
+
+// Null: there is none. The expert's last snapshot is for nobody else.
+HandOver* Host::State::hand_over_to(const peers::PeerId& peer, ExpertName name) {
+  const auto found = own.find(name);
+  if (found == own.end() || !found->second.hand_over) return nullptr;
+  HandOver& running = *found->second.hand_over;
+  return running.to == peer && !running.withdrawn ? &running : nullptr;
+}
+
+// From who does not come for the last snapshot, or has stopped in the middle. Who has all of it may lead by
+// now.
+void Host::State::withdraw_hand_overs() {
+  for (auto& [name, mine] : own) {
+    if (!mine.hand_over || mine.hand_over->sent || mine.hand_over->withdrawn) continue;
+    const int64_t patience_ns = mine.hand_over->frozen ? kLastChunkNsMax : options.hand_over_ns_max;
+    if (loop.now_ns() - mine.hand_over->asked_ns < patience_ns) continue;
+    mine.hand_over->withdrawn = true;
+    transport.cancel(mine.hand_over->call);
+  }
+}
+
+// Whoever asked leads again.
+bool Host::State::is_over(const peers::IncomingCall& hand_over) const {
+  return hand_over.abandoned() || loop.now_ns() >= hand_over.deadline_ns();
 }
 
 // The receiving end. Only the leader itself may ask, and it has to mean it now: a request that comes again,
@@ -101,16 +159,14 @@ void Host::State::take_over(const std::shared_ptr<peers::IncomingCall>& call) {
   const auto lead = [weak = weak_from_this(), name = *name, call](const Status& status) {
     const std::shared_ptr<State> self = weak.lock();
     if (self == nullptr) return;
-    // Whoever asked leads again once its time is over.
-    const bool late = call->abandoned() || self->loop.now_ns() >= call->deadline_ns();
-    if (status.ok() && !late && self->own.contains(name)) {
+    if (status.ok() && !self->is_over(*call) && self->own.contains(name)) {
       self->apply({self->leadership.take(name)}, [call](const Status& leads) { call->reply(leads); });
       return;
     }
     if (!status.ok()) self->adoption_failed(name, status);
     call->reply(status.ok() ? absl::DeadlineExceededError("the snapshot came too late") : status);
   };
-  pull({.name = *name, .from = call->from(), .done = lead, .to_lead = true});
+  pull({.name = *name, .from = call->from(), .done = lead, .to_lead = call});
 }
 
 // ---- leaving

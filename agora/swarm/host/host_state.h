@@ -4,9 +4,11 @@
 // run_elsewhere() and back().
 #pragma once
 
+#include <algorithm>
 #include <deque>
 #include <map>
 #include <memory>
+#include <optional>
 #include <set>
 #include <string>
 #include <unordered_map>
@@ -26,6 +28,25 @@ namespace agora::swarm {
 // For one who stood still, or comes back with what its disk has: to be in contact, and to hear who leads.
 constexpr int64_t kRestNs = 5'000'000'000;
 
+// What failed is tried again later, each time that it fails twice as late.
+struct Pause {
+  int64_t length_ns = 0, until_ns = 0;
+  void lengthen(int64_t now_ns, int64_t shortest_ns, int64_t longest_ns) {
+    length_ns = std::clamp(2 * length_ns, shortest_ns, longest_ns);
+    until_ns = now_ns + length_ns;
+  }
+};
+
+// Leadership on its way to another host.
+struct HandOver {
+  peers::PeerId to;  // our last snapshot is for it
+  peers::CallId call;
+  int64_t asked_ns = 0;    // to lead; once it has begun, for a chunk of the last snapshot
+  bool frozen = false;     // the expert takes no updates: that one is on its way
+  bool sent = false;       // all of it
+  bool withdrawn = false;  // the call is being cancelled
+};
+
 // What the loop knows of one held expert.
 struct OwnExpert {
   Role role = Role::follower;
@@ -34,9 +55,10 @@ struct OwnExpert {
   bool ready = false;      // it has weights
   uint64_t last_pull = 0;  // its number
   int pulls_waiting = 0;
-  int64_t pulled_ns = 0;         // when the last pull began
-  bool handing = false;          // over
-  peers::PeerId successor = {};  // asked to lead: our last snapshot is for it; empty: nobody
+  int64_t pulled_ns = 0;  // when the last pull began
+  std::optional<HandOver> hand_over = {};
+  Pause hand_over_pause = {};      // after one that kept updates waiting for nothing
+  peers::PeerId failed_with = {};  // that one
   int64_t since_ns = 0;
   double rows_per_s = 0;
   uint64_t saved_version = 0;  // on disk
@@ -65,8 +87,9 @@ struct Host::State : std::enable_shared_from_this<Host::State> {
     ExpertName name;
     peers::PeerId from;
     Done done;
-    bool to_lead = false;  // the leader's last snapshot, or none
-    bool lost = false;     // the host that it is from: it may still come, and others do not wait for it
+    // Null: to follow. Else the leader's last snapshot, or none, and who asked to lead: not once it is over.
+    std::shared_ptr<peers::IncomingCall> to_lead = {};
+    bool lost = false;  // the host that it is from: it may still come, and others do not wait for it
   };
 
   State(base::Loop& l, Executor& e, base::Loop& d, peers::Transport& t, peers::Directory& dir, HeldExperts& h,
@@ -109,9 +132,10 @@ struct Host::State : std::enable_shared_from_this<Host::State> {
   // ---- host_transfer.cc: snapshots there and back
   void serve_snapshots(const std::shared_ptr<peers::IncomingCall>& call);
   peers::Payload heads() const;
-  Status may_have(const peers::PeerId& peer, const SnapshotKey& key) const;
-  void serve_later_chunk(const std::shared_ptr<peers::IncomingCall>& call, ExpertName name,
+  Status may_have(const peers::PeerId& peer, const SnapshotKey& key);
+  void serve_later_chunk(const std::shared_ptr<peers::IncomingCall>& call, const SnapshotKey& key,
                          const BlobRequest& request);
+  void sent_chunk(const peers::PeerId& to, const SnapshotKey& key, bool ends);
   Status room_for_copy(const peers::PeerId& peer, const SnapshotKey& key) const;
   void keep_copy(Copy copy);
   void forget_copies();
@@ -131,8 +155,15 @@ struct Host::State : std::enable_shared_from_this<Host::State> {
 
   // ---- host_hand_over.cc: leadership that goes to another
   void hand_over(ExpertName name, const peers::PeerId& to);
-  void handed_over(ExpertName name, const Status& status);
+  int64_t hand_over_deadline_ns() const;
+  void handed_over(ExpertName name, const peers::PeerId& to, const Status& status);
+  void hand_over_failed(ExpertName name, const HandOver& failed, const Status& status);
+  HandOver* hand_over_to(const peers::PeerId& peer, ExpertName name);
+  void withdraw_hand_overs();
+  bool has_failed(ExpertName name, const peers::PeerId& to) const;
   peers::PeerId successor(ExpertName name) const;
+  peers::PeerId successor(ExpertName name, bool failed_too) const;
+  bool is_over(const peers::IncomingCall& hand_over) const;
   void take_over(const std::shared_ptr<peers::IncomingCall>& call);
   void leave_next();
   void finish_leaving();

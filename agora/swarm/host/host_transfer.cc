@@ -41,21 +41,21 @@ void Host::State::serve_snapshots(const std::shared_ptr<peers::IncomingCall>& ca
   if (!key.ok()) return call->reply(key.status());
   const Status may = may_have(call->from(), *key);
   if (!may.ok()) return call->reply(may);
-  const ExpertName name = key->expert;
-  if (request->offset > 0) return serve_later_chunk(call, name, *request);
+  if (request->offset > 0) return serve_later_chunk(call, *key, *request);
   const Status room = room_for_copy(call->from(), *key);
   if (!room.ok()) return call->reply(room);
   // After the last one nothing may change. Not before it: a successor that has died does not come for it.
   in_executor(
-      [this, name, last = key->last]() -> StatusOr<Blob> {
-        if (last && !held.freeze(name, true)) {
+      [this, key = *key]() -> StatusOr<Blob> {
+        if (key.last && !held.freeze(key.expert, true)) {
           return absl::UnavailableError("a synchronous step is under way; ask again when it has ended");
         }
-        AGORA_ASSIGN_OR_RETURN(std::vector<std::byte> bytes, held.snapshot(name));
+        AGORA_ASSIGN_OR_RETURN(std::vector<std::byte> bytes, held.snapshot(key.expert));
         return blob_of(peers::Payload::own(std::move(bytes)));
       },
       [call, key = *key](State& self, const StatusOr<Blob>& blob) {
         if (!blob.ok()) return call->reply(blob.status());
+        self.sent_chunk(call->from(), key, blob->bytes.size() <= kBlobChunkBytes);
         if (blob->bytes.size() > kBlobChunkBytes) {
           const Status still = self.room_for_copy(call->from(), key);
           if (!still.ok()) return call->reply(still);
@@ -66,17 +66,27 @@ void Host::State::serve_snapshots(const std::shared_ptr<peers::IncomingCall>& ca
 }
 
 // Of the snapshot that the first was of, which is kept until the last.
-void Host::State::serve_later_chunk(const std::shared_ptr<peers::IncomingCall>& call, ExpertName name,
+void Host::State::serve_later_chunk(const std::shared_ptr<peers::IncomingCall>& call, const SnapshotKey& key,
                                     const BlobRequest& request) {
   const auto copy =
-      std::ranges::find_if(copies, [&](const Copy& kept) { return kept.is_for(call->from(), name); });
+      std::ranges::find_if(copies, [&](const Copy& kept) { return kept.is_for(call->from(), key.expert); });
   if (copy == copies.end()) {
     return call->reply(absl::UnavailableError("the snapshot is not kept any more; fetch it from its begin"));
   }
   serve(*call, copy->blob);
   copy->asked_ns = loop.now_ns();
   const uint64_t end = request.offset + std::min(request.bytes_max, kBlobChunkBytes);
-  if (end >= copy->blob.bytes.size()) copies.erase(copy);
+  const bool ends = end >= copy->blob.bytes.size();
+  sent_chunk(call->from(), key, ends);
+  if (ends) copies.erase(copy);
+}
+
+void Host::State::sent_chunk(const peers::PeerId& to, const SnapshotKey& key, bool ends) {
+  HandOver* const running = key.last ? hand_over_to(to, key.expert) : nullptr;
+  if (running == nullptr) return;
+  running->asked_ns = loop.now_ns();
+  running->frozen = true;
+  running->sent = ends;
 }
 
 // In the place of the peer's own earlier one, if there is one. A hand-over does not wait for others.
@@ -103,12 +113,12 @@ void Host::State::forget_copies() {
   std::erase_if(copies, [&](const Copy& copy) { return loop.now_ns() - copy.asked_ns > kCopyNsMax; });
 }
 
-Status Host::State::may_have(const peers::PeerId& peer, const SnapshotKey& key) const {
+Status Host::State::may_have(const peers::PeerId& peer, const SnapshotKey& key) {
   const auto found = own.find(key.expert);
   if (found == own.end() || !found->second.ready) {
     return absl::NotFoundError("this host does not hold the expert; ask another");
   }
-  if (key.last && found->second.successor != peer) {
+  if (key.last && hand_over_to(peer, key.expert) == nullptr) {
     return absl::FailedPreconditionError(
         "expected the host that the expert is handed over to; go on following");
   }
@@ -248,6 +258,10 @@ void Host::State::start_pulls() {
     const OtherHost* host = holders.host(pull.from);
     if (mine == own.end() || host == nullptr) {
       pull.done(absl::UnavailableError("the expert, or the host that has it, has gone"));
+      continue;
+    }
+    if (pull.to_lead && is_over(*pull.to_lead)) {
+      pull.done(absl::DeadlineExceededError("the hand-over was over before its pull's turn came"));
       continue;
     }
     mine->second.pulled_ns = loop.now_ns();

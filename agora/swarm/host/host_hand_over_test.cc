@@ -1,0 +1,172 @@
+// Hosts that hand over to one that is slow, or that comes for the last snapshot and goes no further.
+#include <memory>
+#include <utility>
+
+#include "agora/swarm/host/host_messages.h"
+#include "agora/swarm/host/snapshot.h"
+#include "agora/swarm/host/test_node.h"
+#include "agora/swarm/wire/blob.h"
+#include "agora/swarm/wire/method.h"
+#include <gtest/gtest.h>
+
+namespace agora::swarm {
+namespace {
+
+constexpr ExpertName kExpert{LayerId{0}, ExpertId{0}};
+constexpr uint64_t kToTheEnd = UINT64_MAX;
+
+// A follower that ranks better than the leader. Asked to lead, it fetches the last snapshot at its own pace.
+class Taker {
+ public:
+  Taker(base::VirtualLoop& world, const std::shared_ptr<peers::LoopbackNetwork>& network, Gossip& gossip)
+      : loop_(world),
+        transport_(network, test_peer(1), peers::Endpoint{"taker", 1}),
+        directory_(gossip, loop_, test_peer(1), transport_.endpoint()) {
+    transport_.serve(kHandOver, [this](std::shared_ptr<peers::IncomingCall> call) {
+      ++asked;
+      call_ = std::move(call);
+      ask(0);
+    });
+  }
+  ~Taker() { transport_.stop(); }
+
+  // Follows what this leader leads.
+  void follow(const TestNode& leader) {
+    leader_ = &leader;
+    say(false, 1);
+  }
+
+  int64_t pace_ns = 0;             // between chunks
+  uint64_t bytes_max = kToTheEnd;  // that it fetches before it stops
+  int asked = 0;                   // to lead
+
+ private:
+  void say(bool leads, uint32_t epoch) {
+    directory_.publish(encode(PeerState{
+        .host = true, .held = {{kExpert.layer, kExpert.expert.value, 1, leads, epoch, 1, {}}}, .room = 9}));
+  }
+  void ask(uint64_t offset) {
+    transport_.call({.to = leader_->transport->self(),
+                     .at = leader_->transport->endpoint(),
+                     .method = kGetSnapshot,
+                     .deadline_ns = loop_.now_ns() + kBlobChunkNsMax},
+                    encode(BlobRequest{.key = last_snapshot_key(kExpert), .offset = offset}),
+                    [this, offset](const peers::Reply& reply) { take(offset, reply); });
+  }
+  void take(uint64_t offset, const peers::Reply& reply) {
+    if (!reply.status.ok()) return call_->reply(reply.status);
+    const StatusOr<BlobChunk> chunk = read_blob_chunk(reply.payload.bytes());
+    const uint64_t end = offset + chunk->bytes.size();
+    if (end >= chunk->total) {
+      say(true, 9);
+      return call_->reply(absl::OkStatus());
+    }
+    if (end < bytes_max) loop_.after(pace_ns, [this, end] { ask(end); });
+  }
+
+  StoppableLoop loop_;
+  peers::LoopbackTransport transport_;
+  Gossip::Member directory_;
+  const TestNode* leader_ = nullptr;
+  std::shared_ptr<peers::IncomingCall> call_;
+};
+
+class HandOver : public testing::Test {
+ protected:
+  static SwarmSpec spec() {
+    SwarmSpec spec = test_spec();
+    spec.layers = spec.experts = spec.experts_max = 1;
+    spec.shape = {.d = 512, .h = 570};  // eleven chunks
+    spec.rows_per_step = 1;
+    return spec;
+  }
+  void until_led() {
+    while (!leader.leads(kExpert)) ASSERT_TRUE(loop.step());
+    taker.follow(leader);
+    loop.run_for(kSecondNs);  // until it has heard of it
+  }
+  bool takes_updates() {
+    Rng rng(++step);
+    const auto x = moe::random_rows(rng, 1, 512), dy = moe::random_rows(rng, 1, 512);
+    auto y = moe::random_rows(rng, 1, 512), dx = moe::random_rows(rng, 1, 512);
+    moe::Route route;
+    route.first = {0, 1};
+    route.expert = {0};
+    route.weight = {1.0f};
+    std::vector<float> dweights(1);
+    const auto mixed = leader.store->mix(LayerId{0}, x.view(), route, moe::Keep::for_backward, y.view());
+    return leader.store
+        ->mix_backward(update_key(step), mixed->ticket, dy.view(), dx.view(), dweights,
+                       [](UpdateOutcome) { return peers::Payload{}; })
+        .ok();
+  }
+
+  base::VirtualLoop loop;
+  std::shared_ptr<peers::LoopbackNetwork> network = std::make_shared<peers::LoopbackNetwork>(loop);
+  Gossip gossip{loop};
+  moe::TestCompute machine{1};
+  TestNode leader{loop, network, gossip, machine, spec(), 2, {}};
+  Taker taker{loop, network, gossip};
+  uint64_t step = 0;
+};
+
+// The whole had 15 s: a chunk every two took longer, each time that it was tried.
+TEST_F(HandOver, ReachesOneThatIsSlow) {
+  taker.pace_ns = 2 * kSecondNs;
+  until_led();
+  loop.run_for(60 * kSecondNs);
+  EXPECT_EQ(leader.host->status().handed_over, 1u);
+  EXPECT_EQ(leader.host->status().hand_overs_failed, 0u);
+  EXPECT_FALSE(leader.leads(kExpert));
+}
+
+TEST_F(HandOver, ReachesOneThatIsSlowFromAHostThatLeaves) {
+  taker.pace_ns = 2 * kSecondNs;
+  until_led();
+  bool left = false;
+  leader.host->leave([&] { left = true; });
+  while (!left) ASSERT_TRUE(loop.step());
+  EXPECT_EQ(leader.host->status().hand_overs_failed, 0u);
+  EXPECT_FALSE(leader.leads(kExpert));
+}
+
+// It was asked again at once, for ever: six updates in seven found the expert frozen.
+TEST_F(HandOver, WaitsLongerEachTimeThatItFails) {
+  taker.bytes_max = 1;
+  until_led();
+  int refused = 0;
+  for (int s = 0; s < 600; ++s) {
+    loop.run_for(kSecondNs);
+    refused += takes_updates() ? 0 : 1;
+  }
+  EXPECT_GT(refused, 0);
+  EXPECT_LT(refused, 60);
+  EXPECT_GE(taker.asked, 2);
+  EXPECT_LT(taker.asked, 8);
+}
+
+// Who leaves does not wait for the end of a pause that is longer than the time it has.
+TEST_F(HandOver, IsTriedAgainByAHostThatLeaves) {
+  taker.bytes_max = 1;
+  until_led();
+  loop.run_for(300 * kSecondNs);  // until a pause is longer than the time to leave
+  taker.bytes_max = kToTheEnd;
+  bool left = false;
+  leader.host->leave([&] { left = true; });
+  loop.run_for(20 * kSecondNs);
+  EXPECT_TRUE(left);
+  EXPECT_FALSE(leader.leads(kExpert));
+}
+
+TEST_F(HandOver, KeepsNobodyThatLeavesBeyondItsTime) {
+  taker.bytes_max = 1;
+  until_led();
+  bool left = false;
+  leader.host->leave([&] { left = true; });
+  loop.run_for(61 * kSecondNs);
+  EXPECT_TRUE(left);
+  EXPECT_GE(taker.asked, 2);
+}
+
+}  // namespace
+}  // namespace agora::swarm
