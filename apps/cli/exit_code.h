@@ -1,6 +1,8 @@
 // What the process tells its caller: 0 done, 2 the input was at fault (file, flag, data), 1 everything else.
 #pragma once
 
+#include <string>
+
 #include "agora/base/result.h"
 
 namespace agora::cli {
@@ -8,6 +10,9 @@ namespace agora::cli {
 constexpr int kExitDone = 0;
 constexpr int kExitFailed = 1;
 constexpr int kExitBadInput = 2;
+
+// Its message with nothing that steers a terminal: other peers have their say in it.
+std::string message_for_people(const Status& status);
 
 // Prints "agora: message" to standard error unless status is ok, and gives the exit code that goes with it.
 int report(const Status& status);

@@ -113,7 +113,7 @@ Status show_trace(const LookFlags& flags, const Interrupt& interrupt) {
   std::vector<TracedSpan> spans;
   for (const dashboard::PeerStatus& status : all) {
     const StatusOr<std::vector<TracedSpan>> some = spans_from(*client, status.self, request);
-    if (!some.ok()) std::cerr << "agora: left out: " << std::string(some.status().message()) << "\n";
+    if (!some.ok()) std::cerr << "agora: left out: " << message_for_people(some.status()) << "\n";
     if (some.ok()) spans.insert(spans.end(), some->begin(), some->end());
   }
   if (spans.empty()) {

@@ -69,7 +69,7 @@ class TrainerLoop {
   bool goes_on(const Status& status) {
     if (!failures_.goes_on(status)) return false;
     node_.log().warning("step failed", {{"error", std::string(status.message())}});
-    progress_.print(std::string(status.message()));
+    progress_.print(message_for_people(status));
     return true;
   }
 

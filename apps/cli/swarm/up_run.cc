@@ -205,7 +205,7 @@ bool UpRun::end_of_training() {
   if (const Status trouble = outcome_.status(); !trouble.ok()) {
     node_->log().warning("end of training", {{"error", std::string(trouble.message())}});
     say_event({{"event", "trouble"}, {"error", std::string(trouble.message())}}, flags_.json);
-    say(std::string(trouble.message()));
+    say(message_for_people(trouble));
     save_again_ns_ = clock_.now_ns() + kSaveAgainNs;
   }
   return outcome_.is_settled();
@@ -230,7 +230,7 @@ void UpRun::handle(const ChildEvent& event) {
   say(line);
   if (watch_->all_up() && !outcome_.is_settled()) watch_->set_phase("training");
   const Status remembered = remember_place();
-  if (!remembered.ok()) say(std::string(remembered.message()));
+  if (!remembered.ok()) say(message_for_people(remembered));
 }
 
 void UpRun::say(const std::string& line) {
