@@ -119,7 +119,8 @@ Status Node::find_spec(const Interrupt& interrupt) {
   } else {
     AGORA_ASSIGN_OR_RETURN(spec_, read_spec_file(flags_.spec));
   }
-  log_->info("swarm", {{"name", spec_.name}, {"id", spec_.id().text()}, {"at", endpoint_.text()}});
+  spec_id_ = spec_.id().text();
+  log_->info("swarm", {{"name", spec_.name}, {"id", spec_id_}, {"at", endpoint_.text()}});
   return absl::OkStatus();
 }
 

@@ -102,7 +102,7 @@ class Node {
   std::vector<peers::Endpoint> join_;
   peers::Endpoint endpoint_;  // where others reach us
   swarm::SwarmSpec spec_;
-  std::string spec_id_;
+  std::string spec_id_;  // its text
   int64_t begun_ns_ = 0;
   std::unique_ptr<NodeLog> log_;
   std::unique_ptr<base::ThreadLoop> loop_;
