@@ -63,8 +63,8 @@ void append_metrics(const swarm::PeerState& state, std::vector<Metric>& to) {
 }
 
 void append_metrics(const swarm::MixReport& r, std::vector<Metric>& to) {
-  add_counter(to, "agora_mix_calls_total", "Calls of a gate's mixtures to hosts.", r.calls);
-  add_counter(to, "agora_mix_rows_total", "Rows that mixtures sent to hosts.", r.rows);
+  add_counter(to, "agora_mix_calls_total", "Mixtures that gates asked hosts for, each once.", r.calls);
+  add_counter(to, "agora_mix_rows_total", "Tokens in them.", r.rows);
   add_counter(to, "agora_mix_by_replica_total", "Choices that another replica served.", r.by_replica);
   add_counter(to, "agora_mix_by_hedge_total", "Choices that a second call, sent early, served.", r.by_hedge);
   add_counter(to, "agora_mix_by_next_expert_total", "Choices that the next-best expert served.",
