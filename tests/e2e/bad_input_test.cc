@@ -85,6 +85,7 @@ TEST_F(BadInput, FlagsAndRecipes) {
   expect_refused(with("--tokenizer", "words"), "bpe");
   expect_refused(with("--threads", "1000000"), "threads");
   expect_refused({"spec", "make", "--batch", "0", "--file", path("spec")}, "batch");
+  EXPECT_THAT(run_agora({"spec", "make", "--out=" + path("spec")}).err, HasSubstr("not expected: --out"));
 }
 
 TEST_F(BadInput, NamesThatAreNotUtf8) {

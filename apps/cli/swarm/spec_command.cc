@@ -1,8 +1,7 @@
-// agora spec make RECIPE --out FILE: what all peers of a swarm will agree on, as one file.
+// agora spec make RECIPE --file FILE: what all peers of a swarm will agree on, as one file.
 #include <iostream>
 
 #include "absl/strings/str_cat.h"
-
 #include <CLI/CLI.hpp>
 
 #include "apps/cli/machine.h"
@@ -40,6 +39,7 @@ void add_spec_command(CLI::App& app, CommandResult& result) {
       "Read the data, make the tokenizer, write the specification: agora spec make RECIPE --file FILE");
   command->option_defaults()->always_capture_default()->multi_option_policy(CLI::MultiOptionPolicy::TakeLast);
   train::for_each_option(flags->options, [&](const char* name, auto& field, const char* help) {
+    if (std::string_view(name) == "out") return;  // of a run's folder; a specification has --file
     command->add_option(absl::StrCat("--", name), field, help);
   });
   add_rule_flags(*command, flags->rules);
