@@ -12,6 +12,7 @@
 #include "agora/kernels/bench/bench_experts.h"
 #include "agora/train/step_bench.h"
 
+#include "apps/cli/child_process.h"
 #include "apps/cli/machine.h"
 #include "apps/cli/outside_program.h"
 #include "apps/cli/training_summary.h"
@@ -28,17 +29,12 @@ constexpr double kMemoryRatioMax = 1.3;  // and of training
 
 bool wanted(const EngineBench& bench, std::string_view name) { return name.starts_with(bench.only); }
 
-std::string own_path() {
-  std::error_code error;
-  return std::filesystem::read_symlink("/proc/self/exe", error).string();
-}
-
 // Programs that are not built are said once and leave their lines without a ratio.
 std::vector<nlohmann::json> outside(const EngineBench& bench, const std::string& program,
                                     std::vector<std::string> arguments) {
   const std::string dir =
       bench.outside.empty()
-          ? (std::filesystem::path(own_path()).parent_path().parent_path() / "build-outside").string()
+          ? (std::filesystem::path(own_program()).parent_path().parent_path() / "build-outside").string()
           : bench.outside;
   arguments.insert(arguments.begin(), dir + "/" + program);
   const auto lines = run_json(arguments);
@@ -122,7 +118,7 @@ Status show_start_up(Show show) {
   std::vector<double> times;
   for (int i = 0; i < kStartUps; ++i) {
     const int64_t begin = clock.now_ns();
-    AGORA_RETURN_IF_ERROR(run_program({own_path(), "--help"}).status());
+    AGORA_RETURN_IF_ERROR(run_program({own_program(), "--help"}).status());
     times.push_back(static_cast<double>(clock.now_ns() - begin) * 1e-6);
   }
   std::ranges::sort(times);
@@ -156,7 +152,7 @@ Status show_memory(const EngineBench& bench, Show show) {
     return absl::OkStatus();
   }
   AGORA_ASSIGN_OR_RETURN(const auto lines,
-                         run_json({own_path(), "bench", "engine", "--json", "--only", line.name}));
+                         run_json({own_program(), "bench", "engine", "--json", "--only", line.name}));
   if (lines.empty()) return absl::InternalError("bench: expected a line of train_memory_ratio, found none");
   line.value = lines[0].value("value", 0.0);
   show(finished(line));
