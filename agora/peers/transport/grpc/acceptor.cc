@@ -1,8 +1,6 @@
 #include "agora/peers/transport/grpc/acceptor.h"
 
-#include <fcntl.h>
 #include <netdb.h>
-#include <poll.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -27,8 +25,6 @@ constexpr int kBacklog = 1024;
 constexpr int64_t kTickNs = 250 * base::kMillisecondNs;
 // RFC 8446, 5.1: type 22, version 3.x, length; a hello is far below a record's 16 KiB.
 constexpr size_t kRecordHeaderBytes = 5, kHelloRecordBytesMax = 16384;
-// TLS, then an idle connection, then a stream without proof: each has the limit's time.
-constexpr int kUnprovenStages = 3;
 
 Status port_error(const Endpoint& listen, const char* what) {
   return absl::UnavailableError(
@@ -106,7 +102,8 @@ Acceptor::Acceptor(int fd, Endpoint endpoint, const TransportLimits& limits, Epo
       limits_(limits),
       loop_(loop),
       meters_(meters),
-      pass_on_(std::move(pass_on)) {}
+      pass_on_(std::move(pass_on)),
+      passed_(limits, loop, meters) {}
 
 void Acceptor::listen() {
   loop_.post([this] {
@@ -123,24 +120,7 @@ void Acceptor::stop() {
     if (!stopped_) loop_.unwatch(listener_);
     stopped_ = true;
     while (!waiting_.empty()) drop(waiting_.begin()->second);
-    for (const auto& [from, passed] : passed_) ::close(passed.file);
     passed_.clear();
-  });
-}
-
-void Acceptor::proven(const Endpoint& from) {
-  loop_.post([this, from] {
-    const auto found = passed_.find(from);
-    if (found != passed_.end()) found->second.until_ns = INT64_MAX;
-  });
-}
-
-void Acceptor::left(const Endpoint& from) {
-  loop_.post([this, from] {
-    const auto found = passed_.find(from);
-    if (found == passed_.end()) return;
-    const int64_t until_ns = loop_.now_ns() + limits_.proof_ns_max;  // it may read why
-    found->second.until_ns = std::min(found->second.until_ns, until_ns);
   });
 }
 
@@ -188,35 +168,6 @@ void Acceptor::drop_oldest() {
   drop(waiting_.begin()->second);
 }
 
-// Whom gRPC has closed, or who has had its time.
-void Acceptor::forget_ended() {
-  const int64_t now_ns = loop_.now_ns();
-  std::erase_if(passed_, [&](const auto& entry) {
-    pollfd ended{.fd = entry.second.file, .events = 0, .revents = 0};
-    ::poll(&ended, 1, 0);
-    const bool late = entry.second.until_ns <= now_ns;
-    if (late) ::shutdown(entry.second.file, SHUT_RDWR);
-    const bool over = late || (ended.revents & POLLHUP) != 0;
-    if (over) ::close(entry.second.file);
-    return over;
-  });
-}
-
-bool Acceptor::may_pass_on(int fd) {
-  const auto unproven = [this] {
-    return std::ranges::count_if(passed_, [](const auto& p) { return p.second.until_ns != INT64_MAX; });
-  };
-  if (unproven() >= limits_.connections_unproven_max) forget_ended();
-  if (unproven() >= limits_.connections_unproven_max) return false;
-  const Endpoint from = far_end(fd);
-  const int file = from.empty() ? -1 : ::fcntl(fd, F_DUPFD_CLOEXEC, 0);
-  if (file < 0) return false;
-  const Passed passed{.file = file, .until_ns = loop_.now_ns() + kUnprovenStages * limits_.proof_ns_max};
-  const auto [at, fresh] = passed_.try_emplace(from, passed);
-  if (!fresh) ::close(std::exchange(at->second, passed).file);  // it has ended, and its port is used again
-  return true;
-}
-
 // Peeks, so that TLS finds everything where it was.
 void Acceptor::look(int fd) {
   const auto found = by_file_.find(fd);
@@ -233,7 +184,8 @@ void Acceptor::look(int fd) {
     return drop(fd);
   }
   if (have < kRecordHeaderBytes || have < kRecordHeaderBytes + length) return;
-  if (!may_pass_on(fd)) {
+  const Endpoint from = far_end(fd);
+  if (from.empty() || !passed_.add(from, fd)) {
     ++meters_.connections_refused;
     return drop(fd);
   }
@@ -247,7 +199,7 @@ void Acceptor::tick() {
   if (stopped_) return;
   const int64_t now_ns = loop_.now_ns();
   while (!waiting_.empty() && by_file_.at(waiting_.begin()->second).until_ns <= now_ns) drop_oldest();
-  forget_ended();
+  passed_.forget_ended();
   accept_all();
   loop_.after(kTickNs, [this] { tick(); });
 }

@@ -1,16 +1,14 @@
 // The port: takes connections in, and passes on only those that have begun to speak TLS.
 //
 //   AGORA_ASSIGN_OR_RETURN(auto acceptor, Acceptor::open(listen, limits, loop, meters, pass_on));
-//   acceptor->proven(from);   // one that was passed on has proved who it is
-//   acceptor->left(from);     // its stream has ended: it is cut off, unless it goes by itself meanwhile
+//   acceptor->passed().proven(from);   // what becomes of those: passed_connections.h
 //   acceptor->stop();
 //
 // gRPC gives every connection memory of its own and up to two minutes, stops listening for good when the
 // process has no more file descriptors, and has no limit on connections. So we accept: until a whole TLS
 // hello has come, a connection costs a file descriptor and a map entry, the oldest makes room for the
-// newest, and none stays longer than the limit. And gRPC ends a stream, but not its connection, on which the
-// peer may open the next: so we keep a second descriptor of what was passed on, and cut off by it who has no
-// proof in time. Works on the loop's thread; the functions here are for any other thread.
+// newest, and none stays longer than the limit. Works on the loop's thread; the functions here are for any
+// other thread.
 #pragma once
 
 #include <cstdint>
@@ -22,6 +20,7 @@
 #include "agora/base/result.h"
 #include "agora/peers/endpoint.h"
 #include "agora/peers/transport/grpc/epoll_loop.h"
+#include "agora/peers/transport/grpc/passed_connections.h"
 #include "agora/peers/transport/limits.h"
 #include "agora/peers/transport/session.h"
 
@@ -41,8 +40,7 @@ class Acceptor {
 
   const Endpoint& endpoint() const { return endpoint_; }  // with the port that the system gave
   void listen();                                          // begins
-  void proven(const Endpoint& from);
-  void left(const Endpoint& from);
+  PassedConnections& passed() { return passed_; }
   // Once, while the loop runs, before the destructor. Returns when nothing is passed on any more.
   void stop();
 
@@ -57,8 +55,6 @@ class Acceptor {
   void drop(int fd);
   void drop_oldest();
   void tick();
-  bool may_pass_on(int fd);
-  void forget_ended();
 
   const int listener_;
   const Endpoint endpoint_;
@@ -66,6 +62,7 @@ class Acceptor {
   EpollLoop& loop_;
   Meters& meters_;
   const PassOn pass_on_;
+  PassedConnections passed_;
 
   // On the loop.
   bool stopped_ = false;
@@ -76,12 +73,6 @@ class Acceptor {
     int64_t until_ns;
   };
   std::map<int, Waiting> by_file_;
-
-  struct Passed {
-    int file;              // gRPC's connection, by a descriptor of our own
-    int64_t until_ns = 0;  // INT64_MAX: it has proved who it is
-  };
-  std::map<Endpoint, Passed> passed_;  // by where it comes from, until it has ended
 };
 
 }  // namespace agora::peers

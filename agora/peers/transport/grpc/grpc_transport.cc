@@ -80,7 +80,7 @@ class GrpcTransport::Impl {
   static uint64_t load_random() { return base::load_le<uint64_t>(random_nonce().data()); }
   void run_queue();
   void accept_next();
-  std::shared_ptr<Session> accepted(const std::string& from);
+  std::shared_ptr<Session> accepted(const Endpoint& from, const PeerId& peer);
   Status opened(const std::shared_ptr<Session>& session);
   void closed(const std::shared_ptr<Session>& session);
   void limit_greeting(const std::shared_ptr<Session>& session);
@@ -120,7 +120,9 @@ Status GrpcTransport::Impl::start(const GrpcTransportConfig& config) {
   grpc::ServerBuilder builder;
   using External = grpc::ServerBuilder::experimental_type::ExternalConnectionType;
   connections_ = builder.experimental().AddExternalConnectionAcceptor(
-      External::FROM_FD, server_credentials(identity_, [this] { ++context_->meters.connections_refused; }));
+      External::FROM_FD, server_credentials(
+                             identity_, [this] { ++context_->meters.connections_refused; },
+                             [this](const PeerId& peer) { acceptor_->passed().second_stream(peer); }));
   for (const auto& [name, value] : arguments(limits_)) builder.AddChannelArgument(name, value);
   builder.RegisterAsyncGenericService(&service_);
   queue_ = builder.AddCompletionQueue();
@@ -140,15 +142,15 @@ void GrpcTransport::Impl::run_queue() {
 }
 
 void GrpcTransport::Impl::accept_next() {
-  GrpcStream::start(
-      std::make_shared<AcceptedStream>(streams_, *queue_, service_, limits_.proof_ns_max,
-                                       [this](const std::string& from) { return accepted(from); }));
+  GrpcStream::start(std::make_shared<AcceptedStream>(
+      streams_, *queue_, service_, limits_.proof_ns_max,
+      [this](const std::string& from, const PeerId& peer) { return accepted(endpoint_of_uri(from), peer); }));
 }
 
-std::shared_ptr<Session> GrpcTransport::Impl::accepted(const std::string& from) {
+std::shared_ptr<Session> GrpcTransport::Impl::accepted(const Endpoint& from, const PeerId& peer) {
   accept_next();
-  auto session =
-      std::make_shared<Session>(context_, Session::Role::acceptor, /*dial=*/0, endpoint_of_uri(from));
+  acceptor_->passed().streams(from, peer);
+  auto session = std::make_shared<Session>(context_, Session::Role::acceptor, /*dial=*/0, from);
   limit_greeting(session);
   return session;
 }
@@ -163,7 +165,7 @@ void GrpcTransport::Impl::limit_greeting(const std::shared_ptr<Session>& session
 }
 
 Status GrpcTransport::Impl::opened(const std::shared_ptr<Session>& session) {
-  if (session->role() == Session::Role::acceptor) acceptor_->proven(session->from());
+  if (session->role() == Session::Role::acceptor) acceptor_->passed().proven(session->from());
   if (table_.open_count() >= static_cast<size_t>(limits_.connections_max)) {
     return absl::ResourceExhaustedError("the peer has as many connections as it takes");
   }
@@ -176,7 +178,7 @@ Status GrpcTransport::Impl::opened(const std::shared_ptr<Session>& session) {
 }
 
 void GrpcTransport::Impl::closed(const std::shared_ptr<Session>& session) {
-  if (session->role() == Session::Role::acceptor) acceptor_->left(session->from());
+  if (session->role() == Session::Role::acceptor) acceptor_->passed().left(session->from());
   table_.closed(session, kClock.now_ns());
 }
 

@@ -230,8 +230,10 @@ TEST(GrpcTransport, WhoIsThrownOutAndReadsNothingGoesToo) {
   EXPECT_TRUE(await([&] { return host->counters().connections == 0; }));
 }
 
-// Opens a stream, says nothing and waits for its end.
-grpc::Status end_of_a_silent_stream(const std::shared_ptr<grpc::Channel>& channel) {
+constexpr const char* kLate = "the peer did not say who it is in time";
+
+// Opens a stream, says nothing and waits for its end. cancelled: ends it when the host's hello has come.
+grpc::Status end_of_a_silent_stream(const std::shared_ptr<grpc::Channel>& channel, bool cancelled = false) {
   grpc::CompletionQueue queue;
   grpc::ClientContext context;
   const auto stream = grpc::GenericStub(channel).PrepareCall(&context, kStreamMethod, &queue);
@@ -244,6 +246,7 @@ grpc::Status end_of_a_silent_stream(const std::shared_ptr<grpc::Channel>& channe
   do {
     stream->Read(&read, &queue);
     queue.Next(&tag, &ok);
+    if (cancelled) context.TryCancel();
   } while (ok);
   stream->Finish(&status, &queue);
   queue.Next(&tag, &ok);
@@ -279,7 +282,7 @@ void expect_only_strangers_cut_off(const std::string& address) {
     const auto stranger = dial_as_stranger(host);
     bool cut_off = false;
     for (int streams = 0; streams < 20 && !cut_off; ++streams) {
-      cut_off = end_of_a_silent_stream(stranger).error_message() != "the peer did not say who it is in time";
+      cut_off = end_of_a_silent_stream(stranger).error_message() != kLate;
     }
     EXPECT_TRUE(cut_off);
   }
@@ -291,6 +294,16 @@ void expect_only_strangers_cut_off(const std::string& address) {
 TEST(GrpcTransport, StreamAfterStreamHoldsNoConnection) {
   expect_only_strangers_cut_off("127.0.0.1");
   expect_only_strangers_cut_off("::1");
+}
+
+TEST(GrpcTransport, ASecondStreamIsNobodysAndItsConnectionGoes) {
+  const auto host = make_peer({}, {.proof_ns_max = 60 * kSecondNs}), member = make_peer();
+  EXPECT_TRUE(ask(*member, *host).status.ok());
+  const auto stranger = dial_as_stranger(*host);
+  EXPECT_EQ(end_of_a_silent_stream(stranger, /*cancelled=*/true).error_code(), grpc::StatusCode::CANCELLED);
+  EXPECT_NE(end_of_a_silent_stream(stranger).error_message(), kLate);
+  EXPECT_EQ(host->counters().connections_refused, 1u);
+  EXPECT_TRUE(ask(*member, *host).status.ok());
 }
 
 TEST(GrpcTransport, AHandshakeThatFailsMakesRoomAtOnce) {

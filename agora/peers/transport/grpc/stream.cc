@@ -260,7 +260,7 @@ void AcceptedStream::start_now(void* tag) {
 
 bool AcceptedStream::started(bool ok) {
   if (!ok) return false;  // the server stops
-  std::shared_ptr<Session> session = accepted_(context_.peer());
+  std::shared_ptr<Session> session = accepted_(context_.peer(), peer());
   if (context_.method() == kStreamMethod) session_ = std::move(session);
   return true;
 }
@@ -280,9 +280,7 @@ void AcceptedStream::limit_end(void* tag) {
 
 PeerId AcceptedStream::peer() const {
   const std::shared_ptr<const grpc::AuthContext> auth = context_.auth_context();
-  if (auth == nullptr) return {};
-  const std::vector<grpc::string_ref> pems = auth->FindPropertyValues("x509_pem_cert");
-  return pems.size() == 1 ? peer_of_certificate({pems[0].data(), pems[0].size()}) : PeerId{};
+  return auth == nullptr ? PeerId{} : peer_of_context(*auth);
 }
 
 }  // namespace agora::peers

@@ -123,7 +123,7 @@ class AcceptedStream final : public GrpcStream {
  public:
   // accepted: a peer has opened this stream; gives it a session. Called once at most. from: gRPC's name for
   // where it comes from.
-  using Accepted = std::function<std::shared_ptr<Session>(const std::string& from)>;
+  using Accepted = std::function<std::shared_ptr<Session>(const std::string& from, const PeerId& peer)>;
   // A peer that takes nothing of what is written to it is cut off end_ns_max after abort().
   AcceptedStream(StreamCount& count, grpc::ServerCompletionQueue& queue, grpc::AsyncGenericService& service,
                  int64_t end_ns_max, Accepted accepted);

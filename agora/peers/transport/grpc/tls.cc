@@ -35,6 +35,28 @@ class KeyVerifier final : public ExternalCertificateVerifier {
   const Check check_;
 };
 
+// Runs where gRPC reads, before the call of a stream is handed to anybody.
+class OneStream final : public grpc::AuthMetadataProcessor {
+ public:
+  explicit OneStream(std::function<void(const PeerId&)> second) : second_(std::move(second)) {}
+
+  bool IsBlocking() const override { return false; }
+  // What is added to the context is seen by the connection's later streams.
+  grpc::Status Process(const InputMetadata&, grpc::AuthContext* context, OutputMetadata*,
+                       OutputMetadata*) override {
+    if (context->FindPropertyValues(kStreamed).empty()) {
+      context->AddProperty(kStreamed, "");
+      return grpc::Status::OK;
+    }
+    second_(peer_of_context(*context));
+    return {grpc::StatusCode::RESOURCE_EXHAUSTED, "a connection carries one stream here"};
+  }
+
+ private:
+  static constexpr const char* kStreamed = "agora_streamed";
+  const std::function<void(const PeerId&)> second_;
+};
+
 template <class Options>
 Options options_of(const Identity& identity, Check check) {
   using grpc::experimental::IdentityKeyCertPair;
@@ -92,7 +114,8 @@ std::shared_ptr<grpc::ChannelCredentials> client_credentials(const Identity& ide
 }
 
 std::shared_ptr<grpc::ServerCredentials> server_credentials(const Identity& identity,
-                                                            std::function<void()> refused) {
+                                                            std::function<void()> refused,
+                                                            std::function<void(const PeerId&)> second) {
   auto options = options_of<grpc::experimental::TlsServerCredentialsOptions>(
       identity, [refused = std::move(refused)](std::string_view pem) {
         if (!peer_of_certificate(pem).empty()) return absl::OkStatus();
@@ -100,12 +123,19 @@ std::shared_ptr<grpc::ServerCredentials> server_credentials(const Identity& iden
         return absl::PermissionDeniedError("expected an Ed25519 key");
       });
   options.set_cert_request_type(GRPC_SSL_REQUEST_AND_REQUIRE_CLIENT_CERTIFICATE_BUT_DONT_VERIFY);
-  return grpc::experimental::TlsServerCredentials(options);
+  auto credentials = grpc::experimental::TlsServerCredentials(options);
+  credentials->SetAuthMetadataProcessor(std::make_shared<OneStream>(std::move(second)));
+  return credentials;
 }
 
 PeerId peer_of_certificate(std::string_view certificate_pem) {
   const StatusOr<PublicKey> key = public_key_of_certificate(certificate_pem);
   return key.ok() ? peer_id_of(*key) : PeerId{};
+}
+
+PeerId peer_of_context(const grpc::AuthContext& context) {
+  const std::vector<grpc::string_ref> pems = context.FindPropertyValues("x509_pem_cert");
+  return pems.size() == 1 ? peer_of_certificate({pems[0].data(), pems[0].size()}) : PeerId{};
 }
 
 }  // namespace agora::peers

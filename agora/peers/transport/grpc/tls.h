@@ -1,7 +1,7 @@
 // TLS with the peers' own keys: both sides show a certificate that they signed themselves, and what counts is
 // its Ed25519 key. There is no authority, no name and no date in it that anybody looks at.
 //
-//   auto server = server_credentials(identity, refused);
+//   auto server = server_credentials(identity, refused, second);
 //   auto pin = std::make_shared<Pin>(expected);   auto client = client_credentials(identity, pin);
 //
 // Any thread.
@@ -14,6 +14,7 @@
 #include "agora/base/mutex.h"
 #include "agora/base/result.h"
 #include "agora/peers/identity/identity.h"
+#include <grpcpp/security/auth_context.h>
 #include <grpcpp/security/credentials.h>
 #include <grpcpp/security/server_credentials.h>
 
@@ -40,11 +41,14 @@ class Pin {
 std::shared_ptr<grpc::ChannelCredentials> client_credentials(const Identity& identity,
                                                              std::shared_ptr<Pin> pin);
 
-// refused: told of each client without an Ed25519 key.
+// refused: told of each client without an Ed25519 key. second: of each that begins a further stream on a
+// connection, which nobody hears of otherwise; where gRPC reads, so that it can stop the reading.
 std::shared_ptr<grpc::ServerCredentials> server_credentials(const Identity& identity,
-                                                            std::function<void()> refused);
+                                                            std::function<void()> refused,
+                                                            std::function<void(const PeerId&)> second);
 
 // Empty: not a certificate with an Ed25519 key.
 PeerId peer_of_certificate(std::string_view certificate_pem);
+PeerId peer_of_context(const grpc::AuthContext& context);
 
 }  // namespace agora::peers

@@ -1,0 +1,110 @@
+#include "agora/peers/transport/grpc/passed_connections.h"
+
+#include <fcntl.h>
+#include <poll.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <utility>
+
+#include <linux/tcp.h>
+#include <netinet/in.h>
+#include <sys/socket.h>
+
+namespace agora::peers {
+namespace {
+
+// TLS, then an idle connection, then a stream without proof: each has the limit's time.
+constexpr int kUnprovenStages = 3;
+// A peer sends its proof, and calls, when it has our hello, which it gets when we know of its stream. Until
+// then: TLS, whose hello fits into a record of 16 KiB, the stream's head of at most 4 KiB and its hello.
+constexpr uint64_t kBeforeStreamBytesMax = 64 << 10;
+
+uint64_t bytes_received(int fd) {
+  tcp_info info{};
+  socklen_t size = sizeof info;
+  return ::getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &size) == 0 ? info.tcpi_bytes_received : 0;
+}
+
+}  // namespace
+
+using base::MutexLock;
+
+int PassedConnections::unproven() const {
+  return static_cast<int>(std::ranges::count_if(passed_, [](const auto& p) { return p.second.unproven(); }));
+}
+
+bool PassedConnections::add(const Endpoint& from, int fd) {
+  MutexLock lock(mutex_);
+  if (unproven() >= limits_.connections_unproven_max) forget_ended_locked();
+  if (unproven() >= limits_.connections_unproven_max) return false;
+  const int file = ::fcntl(fd, F_DUPFD_CLOEXEC, 0);
+  if (file < 0) return false;
+  const Passed passed{.file = file, .until_ns = clock_.now_ns() + kUnprovenStages * limits_.proof_ns_max};
+  const auto [at, fresh] = passed_.try_emplace(from, passed);
+  if (!fresh) ::close(std::exchange(at->second, passed).file);  // it has ended, and its port is used again
+  return true;
+}
+
+void PassedConnections::streams(const Endpoint& from, const PeerId& peer) {
+  MutexLock lock(mutex_);
+  const auto found = passed_.find(from);
+  if (found != passed_.end()) found->second.peer = peer;
+}
+
+void PassedConnections::second_stream(const PeerId& peer) {
+  MutexLock lock(mutex_);
+  for (auto at = passed_.begin(); at != passed_.end();) {
+    const auto next = std::next(at);
+    const Passed& passed = at->second;
+    if (passed.peer.empty() ? bytes_received(passed.file) > kBeforeStreamBytesMax : passed.peer == peer) {
+      ++meters_.connections_refused;
+      cut_off(at);
+    }
+    at = next;
+  }
+}
+
+void PassedConnections::proven(const Endpoint& from) {
+  MutexLock lock(mutex_);
+  const auto found = passed_.find(from);
+  if (found != passed_.end()) found->second.until_ns = INT64_MAX;
+}
+
+void PassedConnections::left(const Endpoint& from) {
+  MutexLock lock(mutex_);
+  const auto found = passed_.find(from);
+  if (found == passed_.end()) return;
+  const int64_t until_ns = clock_.now_ns() + limits_.proof_ns_max;  // it may read why
+  found->second.until_ns = std::min(found->second.until_ns, until_ns);
+}
+
+void PassedConnections::cut_off(ByOrigin::iterator at) {
+  ::shutdown(at->second.file, SHUT_RDWR);
+  ::close(at->second.file);
+  passed_.erase(at);
+}
+
+void PassedConnections::forget_ended() {
+  MutexLock lock(mutex_);
+  forget_ended_locked();
+}
+
+void PassedConnections::forget_ended_locked() {
+  const int64_t now_ns = clock_.now_ns();
+  for (auto at = passed_.begin(); at != passed_.end();) {
+    const auto next = std::next(at);
+    pollfd ended{.fd = at->second.file, .events = 0, .revents = 0};
+    ::poll(&ended, 1, 0);
+    if (at->second.until_ns <= now_ns || (ended.revents & POLLHUP) != 0) cut_off(at);
+    at = next;
+  }
+}
+
+void PassedConnections::clear() {
+  MutexLock lock(mutex_);
+  for (const auto& [from, passed] : passed_) ::close(passed.file);
+  passed_.clear();
+}
+
+}  // namespace agora::peers
