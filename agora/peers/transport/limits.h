@@ -16,7 +16,7 @@ constexpr int64_t kDeadlineNsMax = int64_t{3600} * 1'000'000'000;
 struct TransportLimits {
   // Before the proof.
   int connections_waiting_max = 1024;    // open, but no TLS hello yet: the oldest makes room for the newest
-  int connections_unproven_max = 256;    // between their TLS hello and our proof: further ones are refused
+  int connections_unproven_max = 256;    // from the hello to the proof: who of them makes room is in grpc/
   int64_t proof_ns_max = 5'000'000'000;  // for each of the two; and for who is thrown out to hear why
   // After it.
   int connections_max = 4096;

@@ -5,8 +5,10 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <string_view>
 #include <utility>
 
+#include <arpa/inet.h>
 #include <linux/tcp.h>
 #include <netinet/in.h>
 #include <sys/socket.h>
@@ -19,6 +21,13 @@ constexpr int kUnprovenStages = 3;
 // A peer sends its proof, and calls, when it has our hello, which it gets when we know of its stream. Until
 // then: TLS, whose hello fits into a record of 16 KiB, the stream's head of at most 4 KiB and its hello.
 constexpr uint64_t kBeforeStreamBytesMax = 64 << 10;
+
+// An IPv4 address; the first half of one of IPv6, which is what a household or a server gets.
+std::string network_of(const std::string& host) {
+  in6_addr v6{};
+  if (::inet_pton(AF_INET6, host.c_str(), &v6) != 1) return host;
+  return {reinterpret_cast<const char*>(v6.s6_addr), sizeof v6.s6_addr / 2};
+}
 
 uint64_t bytes_received(int fd) {
   tcp_info info{};
@@ -37,13 +46,33 @@ int PassedConnections::unproven() const {
 bool PassedConnections::add(const Endpoint& from, int fd) {
   MutexLock lock(mutex_);
   if (unproven() >= limits_.connections_unproven_max) forget_ended_locked();
-  if (unproven() >= limits_.connections_unproven_max) return false;
+  if (unproven() >= limits_.connections_unproven_max) make_room();
   const int file = ::fcntl(fd, F_DUPFD_CLOEXEC, 0);
   if (file < 0) return false;
-  const Passed passed{.file = file, .until_ns = clock_.now_ns() + kUnprovenStages * limits_.proof_ns_max};
+  const Passed passed{.file = file,
+                      .until_ns = clock_.now_ns() + kUnprovenStages * limits_.proof_ns_max,
+                      .number = ++last_,
+                      .network = network_of(from.host)};
   const auto [at, fresh] = passed_.try_emplace(from, passed);
   if (!fresh) ::close(std::exchange(at->second, passed).file);  // it has ended, and its port is used again
   return true;
+}
+
+void PassedConnections::make_room() {
+  std::map<std::string_view, int> count;
+  for (const auto& [from, passed] : passed_) {
+    if (passed.unproven()) ++count[passed.network];
+  }
+  const auto goes_before = [&](const Passed& a, const Passed& b) {
+    return std::pair(-count[a.network], a.number) < std::pair(-count[b.network], b.number);
+  };
+  auto first = passed_.end();
+  for (auto at = passed_.begin(); at != passed_.end(); ++at) {
+    if (!at->second.unproven()) continue;
+    if (first == passed_.end() || goes_before(at->second, first->second)) first = at;
+  }
+  ++meters_.connections_refused;
+  cut_off(first);
 }
 
 void PassedConnections::streams(const Endpoint& from, const PeerId& peer) {

@@ -9,13 +9,15 @@
 //   passed.forget_ended();         // now and then
 //
 // Without proof there are limits.connections_unproven_max at a time, each for kUnprovenStages times the
-// limit's time. And a connection carries one stream: GRPC_ARG_MAX_CONCURRENT_STREAMS holds in gRPC 1.51 only
+// limit's time; then the oldest of the network that has most of them makes room: a flood from one place meets
+// itself, and who proves himself within some round trips stays. And a connection carries one stream: GRPC_ARG_MAX_CONCURRENT_STREAMS holds in gRPC 1.51 only
 // for who has acknowledged it, and a thread of gRPC's that finds more to read does not come back to us: a
 // stranger's streams would take any memory meanwhile. Any thread.
 #pragma once
 
 #include <cstdint>
 #include <map>
+#include <string>
 
 #include "agora/base/clock.h"
 #include "agora/base/mutex.h"
@@ -33,7 +35,8 @@ class PassedConnections {
   ~PassedConnections() { clear(); }
   PassedConnections(const PassedConnections&) = delete;
 
-  // False: as many as may be have no proof, or the system has no descriptor left. fd stays the caller's.
+  // Where as many as may be have no proof, one of those is cut off. False: the system has no descriptor left.
+  // fd stays the caller's.
   bool add(const Endpoint& from, int fd);
   void streams(const Endpoint& from, const PeerId& peer);
   void proven(const Endpoint& from);
@@ -49,12 +52,15 @@ class PassedConnections {
   struct Passed {
     int file;              // gRPC's connection, by a descriptor of our own
     int64_t until_ns = 0;  // INT64_MAX: it has proved who it is
+    uint64_t number = 0;   // in the order of their coming
+    std::string network;   // where it comes from, as far as one owner has it all
     PeerId peer = {};      // empty: no stream of it is known to us
     bool unproven() const { return until_ns != INT64_MAX; }
   };
   using ByOrigin = std::map<Endpoint, Passed>;
 
   int unproven() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void make_room() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void forget_ended_locked() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void cut_off(ByOrigin::iterator at) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
@@ -63,6 +69,7 @@ class PassedConnections {
   Meters& meters_;
 
   base::Mutex mutex_;
+  uint64_t last_ ABSL_GUARDED_BY(mutex_) = 0;
   ByOrigin passed_ ABSL_GUARDED_BY(mutex_);
 };
 

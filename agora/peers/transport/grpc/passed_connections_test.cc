@@ -3,6 +3,7 @@
 #include <unistd.h>
 
 #include <array>
+#include <string>
 
 #include "agora/base/virtual_loop.h"
 #include "agora/peers/identity/identity.h"
@@ -98,6 +99,28 @@ TEST_F(PassedConnectionsTest, WhoHasNoProofInTimeIsCutOff) {
   passed_.forget_ended();
   EXPECT_TRUE(a.cut_off());
   EXPECT_FALSE(b.cut_off());
+}
+
+TEST_F(PassedConnectionsTest, AFloodFromOneNetworkMakesRoomItself) {
+  const Pair honest, member, a, b, c, newcomer;
+  ASSERT_TRUE(passed_.add({"10.0.0.1", 1}, member.ours()));
+  passed_.proven({"10.0.0.1", 1});
+  ASSERT_TRUE(passed_.add({"2001:db8:1::1", 1}, honest.ours()));
+  ASSERT_TRUE(passed_.add({"2001:db8:2::1", 1}, a.ours()));
+  ASSERT_TRUE(passed_.add({"2001:db8:2::2", 1}, b.ours()));
+  ASSERT_TRUE(passed_.add({"2001:db8:2::3", 1}, c.ours()));
+  ASSERT_TRUE(passed_.add({"10.0.0.1", 2}, newcomer.ours()));
+  EXPECT_TRUE(a.cut_off());
+  for (const Pair* stays : {&honest, &member, &b, &c, &newcomer}) EXPECT_FALSE(stays->cut_off());
+  EXPECT_EQ(meters_.connections_refused, 1u);
+}
+
+TEST_F(PassedConnectionsTest, OfManyNetworksTheOldestMakesRoom) {
+  const std::array<Pair, 6> pairs;
+  for (uint16_t i = 0; i < pairs.size(); ++i) {
+    ASSERT_TRUE(passed_.add({"10.0.0." + std::to_string(9 - i), 1}, pairs[i].ours()));
+  }
+  for (size_t i = 0; i < pairs.size(); ++i) EXPECT_EQ(pairs[i].cut_off(), i < 2) << i;
 }
 
 }  // namespace
