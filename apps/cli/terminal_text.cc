@@ -4,6 +4,7 @@
 #include <span>
 
 #include "absl/strings/str_format.h"
+#include "agora/base/utf8.h"
 
 namespace agora::cli {
 namespace {
@@ -45,34 +46,13 @@ int width_of(char32_t c) {
   return within(kWide, c) ? 2 : 1;
 }
 
-// How many bytes a character takes, by its first byte; 0: no character starts so.
-int length_of(unsigned char lead) {
-  if (lead < 0x80) return 1;
-  if (lead >= 0xc2 && lead < 0xe0) return 2;
-  if (lead >= 0xe0 && lead < 0xf0) return 3;
-  if (lead >= 0xf0 && lead < 0xf5) return 4;
-  return 0;
-}
-
 }  // namespace
 
 std::optional<char32_t> next_character(std::string_view text, size_t& position) {
-  const size_t start = position++;
-  const auto lead = static_cast<unsigned char>(text[start]);
-  const int length = length_of(lead);
-  if (length == 1) return lead;
-  if (length == 0 || start + length > text.size()) return std::nullopt;
-  char32_t c = lead & (0x7f >> length);
-  for (int i = 1; i < length; ++i) {
-    const auto byte = static_cast<unsigned char>(text[start + i]);
-    if ((byte & 0xc0) != 0x80) return std::nullopt;
-    c = (c << 6) | (byte & 0x3f);
-  }
-  constexpr char32_t kSmallest[] = {0, 0, 0x80, 0x800, 0x10000};
-  const bool surrogate = c >= 0xd800 && c <= 0xdfff;
-  if (c < kSmallest[length] || c > 0x10ffff || surrogate) return std::nullopt;
-  position = start + length;
-  return c;
+  const base::Utf8Char c = base::utf8_at(text, position);
+  position += static_cast<size_t>(std::max(c.bytes, 1));
+  if (c.bytes == 0) return std::nullopt;
+  return c.code;
 }
 
 bool is_utf8(std::string_view text) {
