@@ -55,6 +55,10 @@ StatusOr<std::unique_ptr<Tokenizer>> read_characters(const nlohmann::json& own, 
 // Gives the bytes of tokenizer.model, wherever they lie.
 using ModelSource = absl::FunctionRef<StatusOr<std::string>()>;
 
+auto model_in(const std::string& dir) {
+  return [&dir] { return weights::read_file(dir + kModelFile, kTokenizerBytesMax); };
+}
+
 StatusOr<std::unique_ptr<Tokenizer>> read_sentencepiece(const nlohmann::json& own, const std::string& file,
                                                         ModelSource source) {
   AGORA_ASSIGN_OR_RETURN(std::string model, source());
@@ -117,11 +121,11 @@ Status write_tokenizer(const std::string& dir, const nlohmann::ordered_json& con
 }
 
 StatusOr<std::unique_ptr<Tokenizer>> parse_tokenizer_config(std::string_view text, const std::string& dir) {
-  return parse(text, dir, [&] { return weights::read_file(dir + kModelFile, kTokenizerBytesMax); });
+  return parse(text, dir, model_in(dir));
 }
 
 StatusOr<std::unique_ptr<Tokenizer>> Tokenizer::load(const std::string& dir) {
-  const auto source = [&] { return weights::read_file(dir + kModelFile, kTokenizerBytesMax); };
+  const auto source = model_in(dir);
   if (!weights::file_exists(dir + kConfigFile)) {
     return read_sentencepiece(nlohmann::json::object(), dir + kModelFile, source);
   }
