@@ -30,7 +30,7 @@ model::ModelConfig ChainTask::shape(model::ModelConfig config) const {
   return config;
 }
 
-void ChainTask::restart(const train::TrainOptions& options) { rng_ = Rng(options.seed).fork("data"); }
+void ChainTask::restart(const train::TrainOptions& options) { rng_ = train::data_rng(options); }
 
 model::Batch ChainTask::draw(Rng& rng) const {
   model::Batch batch{.batch = shape_.batch, .length = shape_.length};

@@ -75,8 +75,6 @@ Scale scale_of(const std::vector<uint8_t>& pixels) {
   return {static_cast<float>(mean), static_cast<float>(std::sqrt(std::max(squares / n - mean * mean, 1e-6)))};
 }
 
-Rng data_rng(const TrainOptions& options) { return Rng(options.seed).fork("data"); }
-
 class ImageTask final : public Task {
  public:
   ImageTask(const TrainOptions& options, LabelledImages train, LabelledImages test)

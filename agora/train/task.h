@@ -54,6 +54,9 @@ class Task {
   virtual std::shared_ptr<const model::Tokenizer> tokenizer() const = 0;
 };
 
+// Of a task's draws: where a run begins in its data.
+inline Rng data_rng(const TrainOptions& options) { return Rng(options.seed).fork("data"); }
+
 using SharedTokenizer = std::shared_ptr<const model::Tokenizer>;
 
 // Text in domains: options.data, or the machine's own. tokenizer: the resumed run's; null: one is made from

@@ -29,8 +29,6 @@ StatusOr<Corpus> read_corpus(const TrainOptions& options) {
   return options.data.empty() ? read_machine_text(limits) : read_text_files(options.data, limits);
 }
 
-Rng data_rng(const TrainOptions& options) { return Rng(options.seed).fork("data"); }
-
 void update(weights::Sha256& hash, const std::vector<int32_t>& tokens) {
   hash.update({reinterpret_cast<const std::byte*>(tokens.data()), tokens.size() * sizeof(int32_t)});
 }
