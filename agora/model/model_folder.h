@@ -51,7 +51,8 @@ StatusOr<LocalModel> make_model(const ModelConfig& config, const Compute& comput
                                 const Rng& rng, int64_t parts = 1);
 
 // NotFound: no such folder; InvalidArgument: a tensor is missing, of another shape than the config says, or
-// one that the model has no place for (a bias, a scale); DataLoss: a torn or altered file, or a value that is not finite, with the tensor's name.
+// one that the model has no place for (a bias, a scale); DataLoss: a torn or altered file, or a value that is
+// not finite, with the tensor's name.
 StatusOr<LocalModel> load_model(const std::string& dir, const Compute& compute, Train train);
 
 // Writes config.json, model.safetensors (f32, with content hashes) and the tokenizer.
