@@ -9,10 +9,11 @@
 //   passed.forget_ended();         // now and then
 //
 // Without proof there are limits.connections_unproven_max at a time, each for kUnprovenStages times the
-// limit's time; then the oldest of the network that has most of them makes room: a flood from one place meets
-// itself, and who proves himself within some round trips stays. And a connection carries one stream: GRPC_ARG_MAX_CONCURRENT_STREAMS holds in gRPC 1.51 only
-// for who has acknowledged it, and a thread of gRPC's that finds more to read does not come back to us: a
-// stranger's streams would take any memory meanwhile. Any thread.
+// limit's time. The oldest of the network that has most of them makes room: a flood from one place meets
+// itself, and who proves himself within some round trips stays. And a connection carries one stream:
+// GRPC_ARG_MAX_CONCURRENT_STREAMS holds in gRPC 1.51 only for who has acknowledged it, and a thread of gRPC's
+// that finds more to read does not come back to us: a stranger's streams would take any memory meanwhile.
+// Any thread.
 #pragma once
 
 #include <cstdint>
