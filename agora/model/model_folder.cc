@@ -21,6 +21,8 @@ moe::LocalExpertsConfig experts_config(const ModelConfig& config, Train train, i
   experts.shape = expert_shape(config);
   experts.train = train;
   experts.parts = parts;
+  // A pass has a ticket of every layer open before its backward begins.
+  experts.tickets_max = std::max(experts.tickets_max, config.num_hidden_layers);
   return experts;
 }
 

@@ -277,6 +277,7 @@ class AwayExperts final : public moe::Experts {
   }
   void release(moe::Ticket ticket) override { inner_.release(ticket); }
   Status end_step(const moe::StepSettings& settings) override { return inner_.end_step(settings); }
+  void drop_gradients() override { inner_.drop_gradients(); }
 
  private:
   moe::Experts& inner_;
@@ -310,6 +311,13 @@ TEST_F(ModelTest, EveryLayersGateDrawsNoiseOfItsOwn) {
   EXPECT_NE(drawn[0], drawn[1]);
   EXPECT_EQ(drawn, noise_of(7));
   EXPECT_NE(drawn, noise_of(8));
+}
+
+TEST_F(ModelTest, AModelIsAsDeepAsItIsAskedToBe) {
+  ModelConfig config = small_config();
+  config.num_hidden_layers = 300;
+  LocalModel m = make(config, Precision::f32);
+  EXPECT_GT(whole_loss(m, text_batch(config, 1, 2, 1), 0.5f), 0);
 }
 
 TEST_F(ModelTest, PassesThatInterleaveDoNotTouchEachOther) {

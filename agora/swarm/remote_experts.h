@@ -27,6 +27,8 @@ namespace agora::swarm {
 
 class Finder;
 
+constexpr int64_t kTicketsMax = 1024;  // 8 micro-batches in flight of 128 layers
+
 struct RemoteExpertsConfig {
   peers::Priority priority = peers::Priority::training;
   bool exact = false;
@@ -36,9 +38,9 @@ struct RemoteExpertsConfig {
   // half a second for interactive calls, else 2.5 s. Less where the host has answered sooner so far, see
   // Finder::patience_ns().
   int64_t attempt_ns = 0;
-  int64_t tickets_max = 1024;  // kept rows and routes of forwards; the oldest is forgotten first
-  uint64_t seed = 1;           // of the draws among replicas
-  uint64_t run = 1;            // of this trainer's process: every start needs a greater one
+  int64_t tickets_max = kTicketsMax;  // kept rows and routes of forwards; the oldest is forgotten first
+  uint64_t seed = 1;                  // of the draws among replicas
+  uint64_t run = 1;                   // of this trainer's process: every start needs a greater one
   base::Baton* baton = nullptr;
   MixObserver* observer = nullptr;  // borrowed; told of every mix(), see mix_observer.h
 };
@@ -76,6 +78,9 @@ class RemoteExperts final : public moe::Experts {
   // be gone. InvalidArgument: a host's gradients were not finite; it dropped them, and the others have
   // stepped. Asynchronous: tells the hosts the learning rate, waits for nobody.
   Status end_step(const moe::StepSettings& settings) override;
+  // Synchronous swarms: every host that got gradients forgets them; returns as above. In asynchronous ones they
+  // may have been stepped with already.
+  void drop_gradients() override;
 
   void set_rows(RowDtype rows);  // of the calls from now on, instead of the configuration's
 

@@ -29,8 +29,6 @@ Rng own_stream(const TrainOptions& options, std::string_view of_what, const peer
   return Rng(options.seed).fork(of_what).fork(self.text());
 }
 
-uint64_t seed_of(const peers::PeerId& self) { return std::hash<peers::PeerId>()(self); }
-
 }  // namespace
 
 struct SwarmTrainer::State {
@@ -42,10 +40,11 @@ struct SwarmTrainer::State {
         compute(its_compute),
         task(its_task),
         baton(peer.loop),
-        finder(peer.loop, peer.directory, spec, Rng(seed_of(peer.transport.self()))),
+        finder(peer.loop, peer.directory, spec, Rng(seed)),
         remote(peer.loop, peer.transport, finder, spec,
                {.rows = config.rows,
-                .seed = seed_of(peer.transport.self()),
+                .tickets_max = std::max(swarm::kTicketsMax, spec.layers * config.in_flight_max),
+                .seed = seed,
                 .run = config.run,
                 .baton = &baton}),
         experts(remote, peer.loop, &baton, config.patience) {}
@@ -63,6 +62,7 @@ struct SwarmTrainer::State {
   void be_at(Rng::State cursor);  // in its data, also for whoever saves the swarm
 
   const SwarmPeer peer;
+  const uint64_t seed = std::hash<peers::PeerId>()(peer.transport.self());  // of its own draws
   const swarm::SwarmSpec spec;
   const SwarmTrainerConfig config;
   const kernels::Compute compute;

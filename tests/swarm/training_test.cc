@@ -28,6 +28,18 @@ TEST_F(SwarmTraining, OneTrainerLearns) {
   EXPECT_GE(swarm.last(0).trunk.round, 4u);
 }
 
+// Every layer of every micro-batch under way has a forward whose backward is still to come.
+TEST_F(SwarmTraining, ADeepModelLearnsInManyMicroBatches) {
+  options_.layers = 130;
+  options_.width = options_.hidden = options_.sequence = 8;
+  options_.experts = 2;
+  options_.batch = options_.micro_batches = 8;
+  TrainersInProcess swarm(options_, {.hosts = 2, .trainers = 1});
+  swarm.run(1);
+  EXPECT_EQ(swarm.last(0).backwards_failed, 0u);
+  EXPECT_EQ(swarm.last(0).mix.gradients_lost, 0u);
+}
+
 TEST_F(SwarmTraining, AfterTheLastStepATrainerSaysThatItRests) {
   options_.steps = 3;
   TrainersInProcess swarm(options_, {.trainers = 1});
