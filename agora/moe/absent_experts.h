@@ -28,6 +28,7 @@ class AbsentExperts final : public Experts {
   Status mix_backward(Ticket, View<const float>, Deadline, View<float>, std::span<float>) override;
   void release(Ticket ticket) override { experts_.release(ticket); }
   Status end_step(const StepSettings& settings) override { return experts_.end_step(settings); }
+  void drop_gradients() override { experts_.drop_gradients(); }
 
  private:
   Experts& experts_;

@@ -3,6 +3,7 @@
 //   MixResult r = experts.mix(layer, x, route, keep, deadline, y);  // y [T, D], what arrived, a ticket
 //   experts.mix_backward(r.ticket, dy, deadline, dx, dweights);     // dx [T, D], dweights [choices]
 //   experts.end_step(settings);                                     // the experts' own optimizers move
+//   experts.drop_gradients();                                       // instead, after a step that failed
 //
 // A mixture is a sum: y[t] = sum over choices i of t of weight_i * E_i(x[t]), added in ascending order of
 // expert number. A summand that did not arrive is data (arrived), not an error. Experts own their weights and
@@ -76,6 +77,9 @@ class Experts {
   // Ends a training step: every expert clips, steps its optimizer and clears its gradients. An error leaves
   // all weights as they were and drops the gradients.
   virtual Status end_step(const StepSettings& settings) = 0;
+
+  // Gives a training step up: gradients since the last end_step() are forgotten, all weights stay.
+  virtual void drop_gradients() = 0;
 };
 
 }  // namespace agora::moe

@@ -58,6 +58,7 @@ class WithoutSome final : public Experts {
 
   void release(Ticket ticket) override { inner_.release(ticket); }
   Status end_step(const StepSettings& settings) override { return inner_.end_step(settings); }
+  void drop_gradients() override { inner_.drop_gradients(); }
 
  private:
   Buffer<float> pick(View<const float> x) const {

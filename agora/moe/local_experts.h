@@ -99,6 +99,7 @@ class LocalExperts final : public Experts {
   // InvalidArgument naming the parameter whose gradient is not finite: then no expert has moved, and all
   // gradients have been dropped, so that training may go on with the next batch.
   Status end_step(const StepSettings& settings) override;
+  void drop_gradients() override;
   // Steps one expert by itself, its gradient times `gradient_scale`; settings.step counts for bias
   // correction. InvalidArgument: its gradient is not finite, and has been dropped.
   Status step(LayerId layer, ExpertId expert, const StepSettings& settings, float gradient_scale);
@@ -126,7 +127,6 @@ class LocalExperts final : public Experts {
   std::vector<kernels::ExpertGroup> groups(const Kept& kept) const;
   std::unique_ptr<Kept> take_spare();
   Ticket give_ticket(std::unique_ptr<Kept> kept);
-  void drop_gradients();
 
   Compute compute_;
   LocalExpertsConfig config_;

@@ -65,7 +65,7 @@ class SimExperts final : public swarm::HeldExperts {
     return store_.answered(key);
   }
   void release(moe::Ticket ticket) override { store_.release(ticket); }
-  Status end_step(const swarm::UpdateKey& step, const moe::StepSettings& settings) override {
+  Status end_step(const swarm::UpdateKey& step, const std::optional<moe::StepSettings>& settings) override {
     return store_.end_step(step, settings);
   }
   int64_t step_what_is_due(int64_t now_ns) override { return store_.step_what_is_due(now_ns); }

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <atomic>
 #include <map>
+#include <optional>
 #include <set>
 #include <utility>
 
@@ -76,6 +77,8 @@ struct RemoteExperts::State final : CallBudget {
                                moe::Keep keep, moe::Deadline deadline, tensor::View<float> y);
   Status mix_backward(moe::Ticket ticket, tensor::View<const float> dy, moe::Deadline deadline,
                       tensor::View<float> dx, std::span<float> dweights);
+  bool synchronous() const { return spec.updates == UpdateMode::synchronous; }
+  Status end_step(const std::optional<moe::StepSettings>& settings);  // none: it is given up
   Status check(LayerId layer, tensor::View<const float> x, const moe::Route& route,
                tensor::View<float> y) const;
   MixSettings settings(moe::Keep keep, moe::Deadline deadline);
@@ -120,6 +123,7 @@ struct RemoteExperts::State final : CallBudget {
   uint64_t last_ticket ABSL_GUARDED_BY(mutex) = 0;
   std::map<uint64_t, std::shared_ptr<const Kept>> kept ABSL_GUARDED_BY(mutex);  // at most config.tickets_max
   std::map<peers::PeerId, peers::Endpoint> touched ABSL_GUARDED_BY(mutex);      // got gradients in this step
+  uint64_t last_end ABSL_GUARDED_BY(mutex) = 0;                                 // of a step
   MixReport report ABSL_GUARDED_BY(mutex);
 };
 
@@ -145,18 +149,24 @@ void RemoteExperts::release(moe::Ticket ticket) {
   if (const auto kept = state_->take(ticket)) state_->release(*kept);
 }
 
-Status RemoteExperts::end_step(const moe::StepSettings& settings) {
-  std::map<peers::PeerId, peers::Endpoint> touched;
-  {
-    base::MutexLock lock(state_->mutex);
-    touched = std::exchange(state_->touched, {});
-  }
+Status RemoteExperts::end_step(const moe::StepSettings& settings) { return state_->end_step(settings); }
+
+void RemoteExperts::drop_gradients() {
+  if (!state_->synchronous()) return;
+  state_->end_step(std::nullopt).IgnoreError();  // what can be refused is a step
+}
+
+// Every end has a number of its own: of two tries of one step hosts would take the second for done.
+Status RemoteExperts::State::end_step(const std::optional<moe::StepSettings>& settings) {
   EndStep step{.key = {}, .settings = settings};
-  step.key.run = state_->config.run;
-  step.key.step = static_cast<uint64_t>(settings.step);
-  const bool wait = state_->spec.updates == UpdateMode::synchronous;
-  return end_step_at(state_->hosts, touched, step, wait ? state_->config.timeout_ns : 0,
-                     state_->config.baton);
+  step.key.run = config.run;
+  std::map<peers::PeerId, peers::Endpoint> whom;
+  {
+    base::MutexLock lock(mutex);
+    whom = std::exchange(touched, {});
+    step.key.step = ++last_end;
+  }
+  return end_step_at(hosts, whom, step, synchronous() ? config.timeout_ns : 0, config.baton);
 }
 
 void RemoteExperts::set_rows(RowDtype rows) { state_->rows = rows; }

@@ -78,8 +78,8 @@ class RemoteExperts final : public moe::Experts {
   // be gone. InvalidArgument: a host's gradients were not finite; it dropped them, and the others have
   // stepped. Asynchronous: tells the hosts the learning rate, waits for nobody.
   Status end_step(const moe::StepSettings& settings) override;
-  // Synchronous swarms: every host that got gradients forgets them; returns as above. In asynchronous ones they
-  // may have been stepped with already.
+  // Synchronous swarms: every host that got gradients forgets them; returns as above. In asynchronous ones
+  // they may have been stepped with already.
   void drop_gradients() override;
 
   void set_rows(RowDtype rows);  // of the calls from now on, instead of the configuration's

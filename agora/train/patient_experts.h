@@ -38,6 +38,7 @@ class PatientExperts final : public moe::Experts {
                       moe::View<float> dx, std::span<float> dweights) override;
   void release(moe::Ticket ticket) override { inner_.release(ticket); }
   Status end_step(const moe::StepSettings& settings) override { return inner_.end_step(settings); }
+  void drop_gradients() override { inner_.drop_gradients(); }
 
   void stop() { until_stopped_.stop(); }
   uint64_t pauses() const;  // calls that had to be asked again

@@ -62,7 +62,11 @@ StatusOr<StepReport> Stepper::step(const model::Batch& batch, const StepPlan& pl
     trunk_.block(LayerId{l}).mixture().clear_loads();
   }
   nn::zero_gradients(parameters_);
-  AGORA_RETURN_IF_ERROR(learn(batch, plan, report));
+  const Status learned = learn(batch, plan, report);
+  if (!learned.ok()) {
+    experts_.drop_gradients();  // of the micro-batches that came through
+    return learned;
+  }
   AGORA_RETURN_IF_ERROR(move_parameters(plan, report));
   return report;
 }
@@ -77,7 +81,9 @@ Status Stepper::learn(const model::Batch& batch, const StepPlan& plan, StepRepor
   fly(plan, parts, scale);
   for (const MicroBatch& part : parts) AGORA_RETURN_IF_ERROR(part.status);
   summarise(parts, report);
-  return std::isfinite(report.loss) ? absl::OkStatus() : not_finite(report.step, report.loss);
+  if (!std::isfinite(report.loss)) return not_finite(report.step, report.loss);
+  AGORA_ASSIGN_OR_RETURN(report.gradient_norm, optim::gradient_norm(compute_, parameters_));
+  return absl::OkStatus();
 }
 
 // The next part, the gradients and the loads are touched only by who holds the baton.
@@ -133,10 +139,9 @@ void Stepper::summarise(const std::vector<MicroBatch>& parts, StepReport& report
   }
 }
 
-// The trunk's gradients are looked at before the experts move, and experts look at theirs before any of them
-// moves: a step happens whole or not at all.
-Status Stepper::move_parameters(const StepPlan& plan, StepReport& report) {
-  AGORA_ASSIGN_OR_RETURN(report.gradient_norm, optim::gradient_norm(compute_, parameters_));
+// The trunk's gradients are looked at before the experts move, and the experts of a host before any of them
+// moves: in one process a step happens whole or not at all.
+Status Stepper::move_parameters(const StepPlan& plan, const StepReport& report) {
   AGORA_RETURN_IF_ERROR(experts_.end_step(expert_settings(options_, plan)));
 
   optim::AdamWSettings settings;

@@ -57,7 +57,8 @@ class Stepper {
 
   // Forward, backward, clip, the experts' end of step, optimizer. InvalidArgument: a loss or gradient that is
   // not finite, named; other errors: of the seam. The trunk is then as it was before the step, and so are
-  // experts that step when told to.
+  // experts that step when told to - unless it is a gradient of theirs that one host of several found: to
+  // hear all hosts before any expert moves would be another round trip a step.
   StatusOr<StepReport> step(const model::Batch& batch, const StepPlan& plan);
 
   // What each layer's experts got in the last step. [E]
@@ -69,7 +70,7 @@ class Stepper {
   Status learn(const model::Batch& batch, const StepPlan& plan, StepReport& report);
   void fly(const StepPlan& plan, std::vector<MicroBatch>& parts, float scale);
   void summarise(const std::vector<MicroBatch>& parts, StepReport& report) const;
-  Status move_parameters(const StepPlan& plan, StepReport& report);
+  Status move_parameters(const StepPlan& plan, const StepReport& report);
 
   const TrainOptions& options_;
   kernels::Compute compute_;

@@ -18,6 +18,8 @@ class AwayExperts final : public moe::Experts {
 
   StatusOr<moe::MixResult> mix(LayerId layer, moe::View<const float> x, const moe::Route& route,
                                moe::Keep keep, moe::Deadline deadline, moe::View<float> y) override {
+    if (calls_left_ == 0) return absl::UnavailableError("no host");
+    if (calls_left_ > 0) --calls_left_;
     auto result = inner_.mix(layer, x, route, keep, deadline, y);
     const base::BatonRest rest(baton_);
     return result;
@@ -30,10 +32,14 @@ class AwayExperts final : public moe::Experts {
   }
   void release(moe::Ticket ticket) override { inner_.release(ticket); }
   Status end_step(const moe::StepSettings& settings) override { return inner_.end_step(settings); }
+  void drop_gradients() override { inner_.drop_gradients(); }
+
+  void fail_after(int64_t calls) { calls_left_ = calls; }  // of mix(); -1: never
 
  private:
   moe::Experts& inner_;
   base::Baton* baton_;
+  int64_t calls_left_ = -1;
 };
 
 TrainOptions small_options() {
@@ -121,6 +127,33 @@ TEST(Stepper, TheGatesNoiseIsOfTheStreamThatItIsGiven) {
   };
   EXPECT_EQ(loss_with(std::nullopt), loss_with(Rng(options.seed).fork("noise")));
   EXPECT_NE(loss_with(Rng(1)), loss_with(Rng(2)));
+}
+
+// The first micro-batch has given experts its gradients when the second fails.
+TEST(Stepper, AStepThatFailsHalfwayLeavesNoGradients) {
+  TrainOptions options = small_options();
+  options.micro_batches = 2;
+  base::ThreadPool pool(1);
+  const kernels::Compute compute{&kernels::best_table(kernels::cpu_features()), &pool,
+                                 kernels::Precision::f32};
+  model::ModelConfig config = *config_of(options);
+  config.vocab_size = options.vocabulary;
+  config.max_position_embeddings = options.sequence;
+  const auto loss_after = [&](bool failure) {
+    const model::LocalModel model = model::make_model(config, compute, tensor::Train::yes, Rng(3)).value();
+    AwayExperts experts(*model.experts, nullptr);
+    model.model->use_experts(experts);
+    Stepper stepper(options, compute, *model.model, experts);
+    if (failure) {
+      experts.fail_after(options.layers);
+      const auto report = stepper.step(random_batch(options, 1), {.learning_rate = 1e-2f});
+      EXPECT_TRUE(absl::IsUnavailable(report.status())) << report.status();
+      experts.fail_after(-1);
+    }
+    EXPECT_TRUE(stepper.step(random_batch(options, 2), {.learning_rate = 1e-2f}).ok());
+    return stepper.step(random_batch(options, 2), {.learning_rate = 1e-2f}).value().loss;
+  };
+  EXPECT_EQ(loss_after(true), loss_after(false));
 }
 
 TEST(Stepper, ABatchIsSplitBySequences) {

@@ -52,10 +52,10 @@ class AtomicFile {
   std::string buffer_;
 };
 
-// A folder that appears whole. Files are written under path(), a sibling named DIR.agora.PID.N.tmp; one that a
-// crash left is removed. What is at the target is replaced only if it is free, or the caller's own: a folder
-// that holds the file `mark`. Of two that write one folder at the same time the last one's is there in the
-// end, whole.
+// A folder that appears whole. Files are written under path(), a sibling named DIR.agora.PID.N.tmp; one that
+// a crash left is removed. What is at the target is replaced only if it is free, or the caller's own: a
+// folder that holds the file `mark`. Of two that write one folder at the same time the last one's is there in
+// the end, whole.
 class AtomicFolder {
  public:
   // Parents are made. InvalidArgument: the target is somebody else's.

@@ -198,6 +198,33 @@ TEST_P(ExpertsSuite, StepsMoveTheExpertsDownhill) {
   EXPECT_LT(after, 0.5 * before);
 }
 
+TEST_P(ExpertsSuite, DroppedGradientsMoveNothing) {
+  const ExpertsShape shape;
+  const auto experts = make(shape), others = make(shape);
+  Rng rng(6);
+  const Batch given_up = random_batch(rng, shape, 40, 2), batch = random_batch(rng, shape, 40, 2);
+  const Mixed mixed = mix(*experts, kLayer, given_up, Keep::for_backward);
+  ASSERT_TRUE(mix_backward(*experts, mixed.result.ticket, given_up, mixed.y).status.ok());
+  experts->drop_gradients();
+  train_once(*experts, batch, 1);
+  train_once(*others, batch, 1);
+  const Mixed a = mix(*experts, kLayer, given_up, Keep::nothing);
+  const Mixed b = mix(*others, kLayer, given_up, Keep::nothing);
+  ASSERT_TRUE(a.status.ok() && b.status.ok()) << a.status << b.status;
+  EXPECT_TRUE(same_bits(a.y.data(), b.y.data(), a.y.size()));
+}
+
+// Of a step that failed at one host and was tried again.
+TEST_P(ExpertsSuite, AStepsNumberMayComeAgain) {
+  const ExpertsShape shape;
+  const auto experts = make(shape);
+  Rng rng(6);
+  const Batch batch = random_batch(rng, shape, 40, 2);
+  const double first = train_once(*experts, batch, 1), second = train_once(*experts, batch, 1);
+  EXPECT_LT(second, first);
+  EXPECT_LT(train_once(*experts, batch, 2), second);
+}
+
 TEST_P(ExpertsSuite, AStepWithoutGradientsChangesNothing) {
   const ExpertsShape shape;
   const auto experts = make(shape);

@@ -225,17 +225,21 @@ void ExpertStore::count(Kind outcome) {
   }
 }
 
-Status ExpertStore::end_step(const UpdateKey& step, const moe::StepSettings& settings) {
+Status ExpertStore::end_step(const UpdateKey& step, const std::optional<moe::StepSettings>& settings) {
   if (!ledger_.end_step(step)) return absl::OkStatus();
   if (spec_.updates == UpdateMode::asynchronous) {
-    if (settings.learning_rate >= 0) {
-      learning_rate_ = std::min(settings.learning_rate, spec_.step.learning_rate);
+    if (settings && settings->learning_rate >= 0) {
+      learning_rate_ = std::min(settings->learning_rate, spec_.step.learning_rate);
     }
+    return absl::OkStatus();
+  }
+  if (!settings) {
+    experts_->drop_gradients();
     return absl::OkStatus();
   }
   for (const auto& [name, held] : held_)
     counters_.steps += experts_->touched(name.layer, name.expert) ? 1 : 0;
-  return experts_->end_step(settings);
+  return experts_->end_step(*settings);
 }
 
 int64_t ExpertStore::step_what_is_due(int64_t now_ns) {

@@ -54,7 +54,7 @@ class ExpertStore final : public HeldExperts {
                       moe::View<float> dx, std::span<float> dweights, const OnRows& on_rows) override;
   std::optional<peers::Payload> answered(const UpdateKey& key) override;
   void release(moe::Ticket ticket) override { experts_->release(ticket); }
-  Status end_step(const UpdateKey& step, const moe::StepSettings& settings) override;
+  Status end_step(const UpdateKey& step, const std::optional<moe::StepSettings>& settings) override;
   int64_t step_what_is_due(int64_t now_ns) override;
 
   void adopt(ExpertName expert) override;

@@ -223,8 +223,21 @@ TEST(ExpertStore, FrozenExpertsStepFirstAndThenWait) {
   const auto synchronous = leading_store(machine, test_spec(UpdateMode::synchronous));
   ASSERT_TRUE(call.train(*synchronous, update_key(1)).ok());
   EXPECT_FALSE(synchronous->freeze(expert_name(0, 2), true));
-  ASSERT_TRUE(synchronous->end_step(update_key(1), {}).ok());
+  ASSERT_TRUE(synchronous->end_step(update_key(1), moe::StepSettings{}).ok());
   EXPECT_TRUE(synchronous->freeze(expert_name(0, 2), true));
+}
+
+TEST(ExpertStore, AStepThatIsGivenUpMovesNothing) {
+  moe::TestCompute machine;
+  const auto store = leading_store(machine, test_spec(UpdateMode::synchronous));
+  TestCall call(1), next(2);
+  ASSERT_TRUE(call.train(*store, update_key(1)).ok());
+  ASSERT_TRUE(store->end_step(update_key(1), std::nullopt).ok());
+  EXPECT_FALSE(store->experts().touched(LayerId{0}, ExpertId{2}));
+  EXPECT_EQ(store->holdings()[2].version, 0u);
+  ASSERT_TRUE(next.train(*store, update_key(2)).ok());
+  ASSERT_TRUE(store->end_step(update_key(1), std::nullopt).ok());  // sent twice
+  EXPECT_TRUE(store->experts().touched(LayerId{0}, ExpertId{2}));
 }
 
 TEST(ExpertStore, TakenOverFromASnapshotNothingCountsTwice) {

@@ -39,7 +39,9 @@ struct UpdateKey {
   peers::PeerId trainer;
   uint64_t run =
       0;  // of the trainer's process: a restarted one counts its steps anew. A later run is greater
-  uint64_t step = 0;  // never given twice in a run, and rising: RemoteExperts takes its ticket's number
+  // Never given twice in a run, and rising: RemoteExperts takes its ticket's number, and counts ends of steps
+  // by themselves.
+  uint64_t step = 0;
   uint32_t micro_batch = 0;
   uint32_t part = 0;  // of the micro-batch's route in this layer: one call to one host
   LayerId layer;
@@ -108,8 +110,9 @@ class HeldExperts {
   // What was answered to this update before; nothing: it is new, or that is forgotten.
   virtual std::optional<peers::Payload> answered(const UpdateKey& key) = 0;
   virtual void release(moe::Ticket ticket) = 0;
-  // Synchronous mode: steps what this host leads. Once for each (trainer, run, step).
-  virtual Status end_step(const UpdateKey& step, const moe::StepSettings& settings) = 0;
+  // Synchronous mode: steps what this host leads, or where no settings come drops its gradients: the step is
+  // given up. Once for each (trainer, run, step).
+  virtual Status end_step(const UpdateKey& step, const std::optional<moe::StepSettings>& settings) = 0;
   // Asynchronous mode: steps what has enough rows or has waited long enough. Call it after every backward;
   // gives when to call again at the latest, INT64_MAX: when another backward has come.
   virtual int64_t step_what_is_due(int64_t now_ns) = 0;

@@ -10,6 +10,7 @@ namespace {
 constexpr std::string_view kRelease = "release";
 constexpr std::string_view kEndStep = "end of step";
 constexpr size_t kEndStepBytes = 1 + 8 + 8 + 8 + 6 * 4;
+constexpr moe::StepSettings kGivenUp{.step = 0};  // steps count from 1
 
 bool in_range(const moe::StepSettings& s) {
   const float all[] = {s.learning_rate, s.beta1, s.beta2, s.epsilon, s.weight_decay, s.gradient_norm_max};
@@ -43,7 +44,7 @@ StatusOr<std::vector<moe::Ticket>> read_release(base::Bytes bytes) {
 }
 
 peers::Payload encode_end_step(const EndStep& step) {
-  const moe::StepSettings& s = step.settings;
+  const moe::StepSettings s = step.settings.value_or(kGivenUp);
   MessageWriter out(kEndStepBytes);
   out.put(kWireVersion);
   out.put(step.key.run);
@@ -64,14 +65,16 @@ StatusOr<EndStep> read_end_step(base::Bytes bytes) {
   if (!in.read_le(&step.key.run) || !in.read_le(&step.key.step) || !in.read_le(&number)) {
     return too_short(kEndStep);
   }
-  moe::StepSettings& s = step.settings;
+  moe::StepSettings s;
   for (float* value :
        {&s.learning_rate, &s.beta1, &s.beta2, &s.epsilon, &s.weight_decay, &s.gradient_norm_max}) {
     if (!read_float(in, value)) return too_short(kEndStep);
   }
   AGORA_RETURN_IF_ERROR(ends_here(in, kEndStep));
   s.step = static_cast<int64_t>(number);
+  if (s.step == kGivenUp.step) return step;
   if (!in_range(s)) return malformed(kEndStep, "the optimizer's numbers are out of range");
+  step.settings = s;
   return step;
 }
 

@@ -5,6 +5,7 @@
 // Any thread.
 #pragma once
 
+#include <optional>
 #include <span>
 #include <vector>
 
@@ -20,8 +21,8 @@ peers::Payload encode_release(std::span<const moe::Ticket> tickets);
 StatusOr<std::vector<moe::Ticket>> read_release(base::Bytes bytes);
 
 struct EndStep {
-  UpdateKey key;  // run and step; the trainer is who the transport says it is
-  moe::StepSettings settings;
+  UpdateKey key;                              // run and step; the trainer is who the transport says it is
+  std::optional<moe::StepSettings> settings;  // none: the step is given up
 };
 
 peers::Payload encode_end_step(const EndStep& step);

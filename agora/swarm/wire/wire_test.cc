@@ -190,15 +190,19 @@ TEST(Wire, SmallMessagesComeAsTheyWent) {
   EndStep step;
   step.key.run = 3;
   step.key.step = 4;
-  step.settings.step = 5;
-  step.settings.learning_rate = 0.25f;
+  step.settings = moe::StepSettings{.step = 5, .learning_rate = 0.25f};
   const auto read = read_end_step(encode_end_step(step).bytes());
   ASSERT_TRUE(read.ok()) << read.status();
   EXPECT_EQ(read->key, step.key);
-  EXPECT_EQ(read->settings.step, 5);
-  EXPECT_EQ(read->settings.learning_rate, 0.25f);
-  step.settings.beta2 = std::numeric_limits<float>::quiet_NaN();
+  EXPECT_EQ(read->settings.value().step, 5);
+  EXPECT_EQ(read->settings->learning_rate, 0.25f);
+  step.settings->beta2 = std::numeric_limits<float>::quiet_NaN();
   EXPECT_EQ(read_end_step(encode_end_step(step).bytes()).status().code(), absl::StatusCode::kInvalidArgument);
+  step.settings.reset();
+  const auto given_up = read_end_step(encode_end_step(step).bytes());
+  ASSERT_TRUE(given_up.ok()) << given_up.status();
+  EXPECT_EQ(given_up->key, step.key);
+  EXPECT_FALSE(given_up->settings);
 
   const BlobRequest request{.key = "layer 3", .offset = 77, .bytes_max = 5};
   const auto blob = read_blob_request(encode(request).bytes());
