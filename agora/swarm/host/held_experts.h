@@ -5,8 +5,9 @@
 //   held->mix_backward(update, ticket, dy, dx, dweights, on_rows);   // applied exactly once
 //   held->step_what_is_due(now);
 //
-// ExpertStore (expert_store.h) holds real ones; the simulator has some without weights. Host (host.h) decides
-// what is held, HostService brings the calls. One thread at a time: the host's compute thread.
+// ExpertStore (expert_store.h) holds them; the simulator puts before it one that takes virtual time and is
+// watched. Host (host.h) decides what is held, HostService brings the calls. One thread at a time: the host's
+// compute thread.
 #pragma once
 
 #include <cstdint>
