@@ -39,6 +39,7 @@ void Averaging::State::start(TrunkSnapshot first, uint64_t rows, uint64_t steps)
   AGORA_CHECK_EQ(first.momentum.size(), first.values.size());
   rows_ = rows;
   steps_ = steps;
+  learns_since_ = first.version.round;
   auto anchor = std::make_shared<const TrunkSnapshot>(std::move(first));
   {
     base::MutexLock lock(mutex_);
@@ -62,14 +63,18 @@ bool Averaging::State::step_done(uint64_t rows, uint64_t step, TrunkLayout& trun
     base = anchor_;
   }
   if (shares_.size() == kSharesMax) shares_.erase(shares_.begin());
-  const Share& share = shares_.emplace_back(Share{++last_share_, trunk.values(), rows_, steps_});
+  const Share& share =
+      shares_.emplace_back(Share{++last_share_, base->version.round, trunk.values(), rows_, steps_});
+  // It weighs as it would have, had a part of it come to each of the rounds that went by without it.
+  const uint64_t rounds = base->version.round + 1 - learns_since_;
+  const uint64_t weight = (rows_ + rounds - 1) / rounds;
   std::vector<std::byte> bytes(trunk.size() * sizeof(float));
   for (size_t n = 0; n < trunk.size(); ++n) {
     const float delta = base->values[n] - share.trunk[n];
     std::memcpy(bytes.data() + n * sizeof delta, &delta, sizeof delta);
   }
   loop_.post([self = shared_from_this(), base, delta = peers::Payload::own(std::move(bytes)),
-              number = share.number, rows = rows_, step] { self->begin(base, delta, number, rows, step); });
+              number = share.number, weight, step] { self->begin(base, delta, number, weight, step); });
   return changed;
 }
 
@@ -85,11 +90,13 @@ bool Averaging::State::take_latest(TrunkLayout& trunk) {
     latest = latest_;
     counted = std::exchange(counted_, 0);
   }
-  Share in{.number = 0, .trunk = old->values, .rows = 0, .steps = 0};
+  Share in{.number = 0, .round = 0, .trunk = old->values, .rows = 0, .steps = 0};
   if (const auto share = std::ranges::find(shares_, counted, &Share::number); share != shares_.end()) {
     in = std::move(*share);
     shares_.erase(shares_.begin(), share + 1);
+    learns_since_ = in.round + 1;
   }
+  learns_since_ = std::min(learns_since_, latest->version.round);  // a fresher trunk may have fewer rounds
   const auto move_on = [&](std::vector<float>& values) {
     for (size_t n = 0; n < values.size(); ++n) values[n] = latest->values[n] + (values[n] - in.trunk[n]);
   };

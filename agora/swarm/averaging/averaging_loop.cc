@@ -11,8 +11,8 @@ namespace agora::swarm {
 namespace {
 
 constexpr int64_t kCatchUpNs = 60 * base::kSecondNs;  // to pull a trunk
-// Whose trunk could not be had is not asked for it again for as long as that was tried, and twice as long each
-// time in a row.
+// Whose trunk could not be had is not asked for it again for as long as that was tried, and twice as long
+// each time in a row.
 constexpr int64_t kOutOfReachNsMin = base::kSecondNs;
 constexpr int64_t kOutOfReachNsMax = 2 * kCatchUpNs;
 
@@ -82,16 +82,22 @@ void Averaging::State::begin(std::shared_ptr<const TrunkSnapshot> base, peers::P
   base_ = std::move(base);
   step_ = step;
   round_ = std::make_unique<Round>(config_.round, transport_.self(), base_->version, own, trainers(),
-                                   loop_.now_ns());
+                                   loop_.now_ns(), unawaited());
   act();
 }
 
 News Averaging::State::news() const {
-  News news{.version = version(), .ready = {}, .decided = {}, .last = last_, .last_base = last_base_};
+  News news{.version = version(),
+            .ready = {},
+            .decided = {},
+            .last = last_,
+            .last_base = last_base_,
+            .coming = false};
   if (round_ != nullptr && !round_->over()) {
     news.ready = round_->own();
     news.decided = round_->decision();
   }
+  news.coming = catching_up_ || news.decided;
   return news;
 }
 
@@ -222,6 +228,7 @@ void Averaging::State::finish(const Decision& decision) {
   TrunkSnapshot next = *base_;
   std::vector<std::vector<float>> numbers;
   for (const Contribution& contribution : decision.counted) {
+    late_.erase(contribution.owner);
     numbers.push_back(floats_of(deltas_.at(contribution.hash).bytes()));
   }
   next.contributions = last_contributions(*base_, decision);
@@ -295,6 +302,18 @@ Averaging::State::Reach Averaging::State::reach_of(const peers::PeerId& from, co
   return out == out_.end() || loop_.now_ns() >= out->second.until_ns ? Reach::here : out->second.reach;
 }
 
+// For whom the round that begins does not wait.
+std::set<peers::PeerId> Averaging::State::unawaited() {
+  std::erase_if(late_, [&](const auto& other) { return !trainer_at(other.first); });
+  std::set<peers::PeerId> now;
+  for (auto& [peer, late] : late_) {
+    if (late.left == 0) continue;
+    --late.left;
+    now.insert(peer);
+  }
+  return now;
+}
+
 // The newest of this process's shares that is in it; 0: none.
 uint64_t Averaging::State::share_in(const TrunkSnapshot& trunk) const {
   uint64_t newest = 0;
@@ -318,6 +337,10 @@ void Averaging::State::arrive(TrunkSnapshot trunk, uint64_t counted) {
 }
 
 void Averaging::State::end_round() {
+  for (const peers::PeerId& peer : round_ == nullptr ? std::set<peers::PeerId>{} : round_->late()) {
+    Late& late = late_[peer];
+    late.left = late.rounds = std::min(2 * late.rounds + 7, kRoundsWithoutMax);
+  }
   round_.reset();
   base::MutexLock lock(mutex_);
   in_round_ = catching_up_;  // then there is a fresher trunk to begin from

@@ -6,6 +6,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <vector>
 
 #include "agora/base/mutex.h"
@@ -35,6 +36,7 @@ class Averaging::State : public std::enable_shared_from_this<Averaging::State> {
   // What the trainer learned since the last round that counted it, as it went into a round.
   struct Share {
     uint64_t number = 0;       // from 1 on; another process of this trainer numbers anew
+    uint64_t round = 0;        // that it grew from
     std::vector<float> trunk;  // as it was when the share was made
     uint64_t rows = 0;
     uint64_t steps = 0;
@@ -51,6 +53,12 @@ class Averaging::State : public std::enable_shared_from_this<Averaging::State> {
     int64_t pause_ns = 0;
     Reach reach = Reach::away;
   };
+  // One for whom a round was kept open in vain.
+  struct Late {
+    uint32_t rounds = 0;  // that do not wait for it then
+    uint32_t left = 0;    // of them
+  };
+  static constexpr uint32_t kRoundsWithoutMax = 63;
   // A round that was given up here may still be ended by others, while the next one is under way.
   static constexpr size_t kSharesMax = 2;
 
@@ -69,6 +77,7 @@ class Averaging::State : public std::enable_shared_from_this<Averaging::State> {
   void take_trunk(const CatchUp& asked, StatusOr<TrunkSnapshot> trunk);
   void out_of_reach(const CatchUp& asked, Reach reach);
   Reach reach_of(const peers::PeerId& from, const News& news) const;
+  std::set<peers::PeerId> unawaited();
   uint64_t share_in(const TrunkSnapshot& trunk) const;
   void arrive(TrunkSnapshot trunk, uint64_t counted);
   void end_round();
@@ -99,6 +108,7 @@ class Averaging::State : public std::enable_shared_from_this<Averaging::State> {
   uint64_t last_share_ = 0;
   uint64_t rows_ = 0;
   uint64_t steps_ = 0;
+  uint64_t learns_since_ = 0;  // the round after which rows_ begins
 
   // The loop's.
   std::unique_ptr<Round> round_;
@@ -110,6 +120,7 @@ class Averaging::State : public std::enable_shared_from_this<Averaging::State> {
   TrunkVersion last_base_;
   bool catching_up_ = false;
   std::map<peers::PeerId, OutOfReach> out_;  // of those in the directory
+  std::map<peers::PeerId, Late> late_;       // of them too
   base::TimerId timer_;
 };
 

@@ -3,7 +3,7 @@
 //   transport.call({.method = kAverage, ...}, encode(news), done);
 //   AGORA_ASSIGN_OR_RETURN(News news, read_news(bytes));
 //
-// 120 bytes, 72 for each contribution that is named. Any thread (values).
+// 90 bytes, 72 for each contribution that is named and 36 for each decision. Any thread (values).
 #pragma once
 
 #include <optional>
@@ -36,6 +36,7 @@ struct News {
   // The round that made `version`, for those who still wait for its decision; round 0 has none.
   std::optional<Decision> last;
   TrunkVersion last_base;  // where that round started
+  bool coming = false;     // to a fresher version than `version`: it is being pulled, or averaged
 };
 
 peers::Payload encode(const News& news);

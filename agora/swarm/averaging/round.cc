@@ -14,8 +14,15 @@ bool prefer(const Decision& a, const Decision& b) {
 }  // namespace
 
 Round::Round(const RoundConfig& config, const peers::PeerId& self, const TrunkVersion& base,
-             const Contribution& own, const std::vector<peers::PeerId>& others, int64_t now_ns)
-    : config_(config), self_(self), base_(base), own_(own), begin_ns_(now_ns), now_ns_(now_ns) {
+             const Contribution& own, const std::vector<peers::PeerId>& others, int64_t now_ns,
+             std::set<peers::PeerId> unawaited)
+    : config_(config),
+      self_(self),
+      base_(base),
+      own_(own),
+      begin_ns_(now_ns),
+      now_ns_(now_ns),
+      unawaited_(std::move(unawaited)) {
   fetches_[own.hash].here = true;
   for (const peers::PeerId& peer : others) {
     if (members_.size() + 1 < kContributorsMax && peer != self_) members_.try_emplace(peer);
@@ -73,12 +80,15 @@ void Round::hear(const peers::PeerId& from, const News& news, bool in_reach) {
     }
     return;
   }
-  if (news.version < base_) return leave_out(from);  // it catches up by itself
-  if (news.decided) hear_decision(*news.decided);
+  const bool behind = news.version < base_;
+  if (behind && !news.coming) return leave_out(from);
+  if (!behind && news.decided) hear_decision(*news.decided);
+  const bool ready = !behind && news.ready && news.ready->owner == from;
   const auto known = members_.find(from);
-  if (known == members_.end() && (!news.ready || members_.size() + 1 >= kContributorsMax)) return;
+  if (known == members_.end() && (!ready || members_.size() + 1 >= kContributorsMax)) return;
   Member& member = members_[from];
-  if (!news.ready || news.ready->owner != from) {
+  member.was_behind = member.was_behind || behind;
+  if (!ready) {
     if (member.standing != Standing::ready) member.standing = Standing::busy;
     return;
   }
@@ -125,7 +135,9 @@ void Round::leave_out(const peers::PeerId& peer) {
 void Round::expire() {
   for (auto& [peer, member] : members_) {
     const bool silent = member.asked_ns != 0 && now_ns_ >= member.asked_ns + config_.answer_ns;
-    if (silent || (!decision_ && is_late(member))) leave_out(peer);
+    const bool late = !decision_ && is_late(member);
+    if (late && !unawaited_.contains(peer)) late_.insert(peer);
+    if (silent || late) leave_out(peer);
   }
   for (auto& [hash, fetch] : fetches_) {
     if (now_ns_ >= fetch.since_ns + config_.fetch_ns + config_.answer_ns) fetch.under_way = false;
@@ -134,9 +146,17 @@ void Round::expire() {
 
 // Its contribution would keep the others too long.
 bool Round::is_late(const Member& member) const {
-  if (member.standing == Standing::busy) return now_ns_ >= begin_ns_ + config_.gather_ns;
+  if (member.standing == Standing::busy) {
+    return now_ns_ >= begin_ns_ + config_.gather_ns + (member.was_behind ? config_.fetch_ns : 0);
+  }
   return member.standing == Standing::ready && !is_here(member.contribution) &&
          now_ns_ >= member.ready_ns + config_.fetch_ns + config_.answer_ns;
+}
+
+// One that is not heard of may be dead, and have decided.
+bool Round::is_awaited(const peers::PeerId& peer, const Member& member) const {
+  if (member.standing == Standing::ahead) return false;
+  return member.standing == Standing::unknown || !unawaited_.contains(peer);
 }
 
 // Where to fetch it from next; nobody: it can not be had.
@@ -189,7 +209,7 @@ void Round::gather() {
     if (member.standing == Standing::out) continue;
     if (member.standing == Standing::ready && is_here(member.contribution)) continue;
     poll(peer, member);
-    complete = complete && member.standing == Standing::ahead;
+    complete = complete && !is_awaited(peer, member);
   }
   if (!complete || waits_alone()) return;
   const peers::PeerId first = decider();
@@ -205,19 +225,25 @@ void Round::gather() {
   poll(first, member);
 }
 
+bool Round::takes_part(const Member& member) const {
+  return member.standing == Standing::ready && is_here(member.contribution);
+}
+
 peers::PeerId Round::decider() const {
   peers::PeerId first = self_;
   for (const auto& [peer, member] : members_) {
-    if (member.standing == Standing::ready) first = std::min(first, peer);
+    if (takes_part(member)) first = std::min(first, peer);
   }
   return first;
 }
 
 bool Round::waits_alone() const {
-  const auto stand = [this](Standing standing) {
-    return std::ranges::any_of(members_, [&](const auto& m) { return m.second.standing == standing; });
-  };
-  return stand(Standing::ahead) && !stand(Standing::ready);
+  bool ahead = false;
+  for (const auto& [peer, member] : members_) {
+    if (takes_part(member)) return false;
+    ahead = ahead || member.standing == Standing::ahead;
+  }
+  return ahead;
 }
 
 // Asks those who may know the decision of a decider that was lost.
@@ -236,7 +262,7 @@ bool Round::others_are_checked() {
 void Round::decide() {
   Decision decision{.decider = self_, .counted = {own_}};
   for (const auto& [peer, member] : members_) {
-    if (member.standing == Standing::ready) decision.counted.push_back(member.contribution);
+    if (takes_part(member)) decision.counted.push_back(member.contribution);
   }
   std::ranges::sort(decision.counted, {}, &Contribution::owner);
   decision_ = std::move(decision);
@@ -282,6 +308,7 @@ void Round::set_wake() {
     if (fetch.under_way) wake(fetch.since_ns + config_.fetch_ns + config_.answer_ns);
   }
   wake(begin_ns_ + config_.gather_ns);
+  wake(begin_ns_ + config_.gather_ns + config_.fetch_ns);
   wake(begin_ns_ + 2 * (config_.gather_ns + config_.fetch_ns));
 }
 

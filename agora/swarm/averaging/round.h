@@ -18,6 +18,9 @@
 // one may have heard the decision. Should two decide (a decider that was slow, not dead), TrunkVersion's
 // order says which trunk stays, and the others catch up.
 //
+// Who is behind but on its way here is waited for, lest it always come a round too late; late() are those for
+// whom that was in vain. It is for the driver not to have the next rounds wait for them (unawaited).
+//
 // Who hears of a fresher trunk that it cannot pull (ahead) decides with others, but never alone: what one
 // alone would number on beside the others would set its trunk over theirs in the end. One thread at a time.
 #pragma once
@@ -25,6 +28,7 @@
 #include <cstdint>
 #include <map>
 #include <optional>
+#include <set>
 #include <utility>
 #include <vector>
 
@@ -35,7 +39,8 @@ namespace agora::swarm {
 
 struct RoundConfig {
   int64_t answer_ns = 600 * base::kMillisecondNs;  // silence after which a member is dead
-  int64_t gather_ns = 8 * base::kSecondNs;         // for members that live but are still in their step
+  int64_t gather_ns = 8 * base::kSecondNs;         // for members that live but are still in their step; who
+                                                   // pulls its trunk first has fetch_ns besides
   int64_t fetch_ns = 20 * base::kSecondNs;         // of one fetch; the driver's deadline is the same
   int64_t poll_ns = 200 * base::kMillisecondNs;    // between two questions to one who has not decided
   int fetches_max = 3;                             // of one contribution, from whomever
@@ -57,9 +62,11 @@ struct RoundAction {
 
 class Round {
  public:
-  // others: trainers that may take part, without self; beyond kContributorsMax - 1 they are left out.
+  // others: trainers that may take part, without self; beyond kContributorsMax - 1 they are left out. Of the
+  // unawaited what is there counts.
   Round(const RoundConfig& config, const peers::PeerId& self, const TrunkVersion& base,
-        const Contribution& own, const std::vector<peers::PeerId>& others, int64_t now_ns);
+        const Contribution& own, const std::vector<peers::PeerId>& others, int64_t now_ns,
+        std::set<peers::PeerId> unawaited = {});
 
   // It told us. in_reach: whether its trunk could be pulled if it is fresher than ours.
   void on_news(const peers::PeerId& from, const News& news, bool in_reach, int64_t now_ns);
@@ -74,11 +81,12 @@ class Round {
   // Of this round; the version goes with it.
   const std::optional<Decision>& decision() const { return decision_; }
   const Contribution& own() const { return own_; }
+  const std::set<peers::PeerId>& late() const { return late_; }
 
  private:
   enum class Standing : uint8_t {
     unknown,  // not heard of
-    busy,     // lives, will contribute
+    busy,     // lives, will contribute; it may have to pull the trunk first
     ready,    // has told its contribution
     ahead,    // has a fresher trunk, which cannot be had
     out,      // dead, behind, or too slow
@@ -87,7 +95,8 @@ class Round {
     Standing standing = Standing::unknown;
     Contribution contribution;  // ready
     int64_t ready_ns = 0;       // since when; 0: never
-    int64_t asked_ns = 0;       // when the question that waits for an answer was sent; 0: none waits
+    bool was_behind = false;
+    int64_t asked_ns = 0;  // when the question that waits for an answer was sent; 0: none waits
     int64_t next_ask_ns = 0;
     uint64_t number = 0;    // of the last question
     uint64_t answered = 0;  // the last question that it answered
@@ -107,11 +116,13 @@ class Round {
   void leave_out(const peers::PeerId& peer);
   void expire();
   bool is_late(const Member& member) const;
+  bool is_awaited(const peers::PeerId& peer, const Member& member) const;
   std::optional<peers::PeerId> source_of(const Contribution& contribution, const Fetch& fetch) const;
   bool fetch(const Contribution& contribution);
   bool is_here(const Contribution& contribution) const;
   void advance();
   void gather();
+  bool takes_part(const Member& member) const;
   peers::PeerId decider() const;
   bool waits_alone() const;
   bool others_are_checked();
@@ -132,6 +143,8 @@ class Round {
   std::optional<Decision> decision_;
   // One who might have decided was lost after the question of this number.
   std::optional<uint64_t> lost_after_;
+  const std::set<peers::PeerId> unawaited_;
+  std::set<peers::PeerId> late_;
   bool over_ = false;
   uint64_t last_number_ = 0;
   std::vector<RoundAction> actions_;

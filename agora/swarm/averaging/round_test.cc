@@ -286,6 +286,51 @@ TEST(Round, WhoHearsOfAFresherTrunkOutOfReachDecidesNothingAlone) {
   EXPECT_EQ(actions[0].kind, Kind::finish) << "nobody has a fresher one any more";
 }
 
+constexpr TrunkVersion kBase{4, 2, {}}, kOlder{3, 2, {}};
+
+TEST(Round, WhoIsBehindButComesIsWaitedFor) {
+  Round round(RoundConfig{}, peer_of(0), kBase, contribution_of(0), {peer_of(1)}, 1);
+  News behind = at(kOlder);
+  behind.coming = true;
+  int64_t now_ns = 1;
+  while (now_ns < 10 * kSecondNs) {
+    for (const RoundAction& action : round.take_actions()) {
+      round.on_answer(peer_of(1), action.number, behind, true, now_ns);
+    }
+    now_ns = round.wake_ns();
+    round.on_time(now_ns);
+  }
+  ASSERT_FALSE(round.over());
+  round.on_news(peer_of(1), ready(kBase, 1), true, now_ns);
+  round.on_fetched(contribution_of(1).hash, peer_of(1), true, now_ns + 100 * kMillisecondNs);
+  ASSERT_TRUE(round.over());
+  EXPECT_EQ(round.decision()->counted.size(), 2u);
+  EXPECT_TRUE(round.late().empty());
+}
+
+TEST(Round, WhoIsBehindForGoodIsNotWaitedFor) {
+  Round round(RoundConfig{}, peer_of(0), kBase, contribution_of(0), {peer_of(1)}, 1);
+  round.on_news(peer_of(1), at(kOlder), true, 2);
+  EXPECT_TRUE(round.over());
+}
+
+TEST(Round, WhoWasWaitedForInVainIsNotWaitedForAgain) {
+  const RoundConfig config;
+  Round round(config, peer_of(0), kBase, contribution_of(0), {peer_of(1)}, 1);
+  round.on_answer(peer_of(1), 1, at(kBase), true, 2);
+  round.on_time(1 + config.gather_ns);
+  ASSERT_TRUE(round.over());
+  EXPECT_EQ(round.late(), std::set{peer_of(1)});
+  Round next(config, peer_of(0), kBase, contribution_of(0), {peer_of(1), peer_of(2)}, 1, round.late());
+  next.on_answer(peer_of(1), 1, at(kBase), true, 2);
+  ASSERT_FALSE(next.over());
+  next.on_answer(peer_of(2), 2, ready(kBase, 2), true, 3);
+  next.on_fetched(contribution_of(2).hash, peer_of(2), true, 4);
+  ASSERT_TRUE(next.over());
+  EXPECT_EQ(next.decision()->counted.size(), 2u);
+  EXPECT_TRUE(next.late().empty());
+}
+
 TEST(Round, TwoWhoHearOfAFresherTrunkOutOfReachGoOn) {
   Round round(RoundConfig{}, peer_of(0), {}, contribution_of(0), {peer_of(1), peer_of(2)}, 1);
   round.on_news(peer_of(1), at({5, 1, peer_of(1)}), false, 2);

@@ -38,5 +38,38 @@ TEST_F(SlowLines, WhoCannotPullKeepsItsShareAndNumbersNothing) {
   EXPECT_GE(learned(0), last);
 }
 
+// Each pull takes it longer than the others' round, so it always came when the next one had begun.
+TEST_F(SlowLines, WhoComesLateOverASlowLineGetsIn) {
+  for (size_t i = 0; i < 2; ++i) add(i, 100 * kMillisecondNs);
+  loop_.run_for(15 * kSecondNs);
+  auto trunk = trunk_of(0);
+  ASSERT_TRUE(trunk.ok());
+  loop_.run_for(3 * kSecondNs);  // it was three seconds on its way
+  add(2, 100 * kMillisecondNs, /*start=*/false);
+  trainers_[2].line->take(1500 * kMillisecondNs);
+  trainers_[2].layout->set_values(trunk->values);
+  trainers_[2].averaging->start(*std::move(trunk));
+  train(2);
+  loop_.run_for(30 * kSecondNs);
+  EXPECT_GE(counters(2).rounds, 5u);
+  EXPECT_EQ(counters(2).members, 3u);
+  EXPECT_LT(trainers_[2].averaging->since_round().steps, 100u);
+}
+
+// For minutes it could give nothing; then it weighs no more than if it had given all the time: a third.
+TEST_F(SlowLines, WhoWasAwayForLongOutweighsNobody) {
+  for (size_t i = 0; i < 3; ++i) {
+    add(i, 100 * kMillisecondNs);
+    trainers_[i].adds = i == 2 ? 1 : 0;
+  }
+  trainers_[2].line->take(20 * kSecondNs);
+  loop_.run_for(300 * kSecondNs);
+  EXPECT_LT(learned(0), 20);
+  trainers_[2].line->take(0);
+  while (counters(0).members < 3 && loop_.now_ns() < 600 * kSecondNs) loop_.run_for(100 * kMillisecondNs);
+  EXPECT_EQ(counters(0).members, 3u);
+  EXPECT_LT(learned(0), 0.5f * learned(2));
+}
+
 }  // namespace
 }  // namespace agora::swarm
