@@ -1,5 +1,9 @@
 #include "agora/serve/swarm_server.h"
 
+#include <algorithm>
+#include <tuple>
+#include <utility>
+
 #include "agora/base/text.h"
 #include "agora/model/model_folder.h"
 #include "agora/serve/explain_swarm.h"
@@ -132,7 +136,8 @@ swarm::MixReport SwarmServer::take_report() { return experts_->take_report(); }
 void SwarmServer::describe(swarm::PeerState& state) const {
   const TrunkCounters trunks = follower_->counters();
   state.server = trunks.any;  // without a trunk there is nothing to ask it
-  state.trunk_version = std::max(state.trunk_version, trunks.version);
+  std::tie(state.trunk_rows, state.trunk_version) =
+      std::max(std::pair(state.trunk_rows, state.trunk_version), std::pair(trunks.rows, trunks.version));
   state.load_us = std::max(state.load_us, load_us());
 }
 

@@ -26,7 +26,7 @@ TrunkCounters TrunkFollower::counters() const {
 }
 
 bool TrunkFollower::wants(const swarm::TrunkSource& source) const {
-  return !counters_.any || source.round > counters_.version;
+  return !counters_.any || source.version > newest_;
 }
 
 size_t TrunkFollower::trunks_alive() {
@@ -100,6 +100,7 @@ void TrunkFollower::take(const swarm::TrunkSnapshot& snapshot, const Glance& gla
   shelf_.put(snapshot);
   fetching_ = false;
   failures_ = 0;
+  newest_ = snapshot.version;
   ++counters_.taken;
   use(*std::move(trunk), std::move(retired));
 }
@@ -126,6 +127,7 @@ void TrunkFollower::close_retired(const Glance& glance) {
 
 void TrunkFollower::use(ServedTrunk trunk, std::set<swarm::ExpertName> retired) {
   counters_.version = trunk.version;
+  counters_.rows = newest_.rows;
   counters_.any = true;
   closed_ = std::move(retired);
   trunks_.push_back(trunk.model);

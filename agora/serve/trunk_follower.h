@@ -33,7 +33,8 @@ struct TrunkFollowerSettings {
 struct TrunkCounters {
   uint64_t taken = 0;
   uint64_t refused = 0;  // could not be pulled, or are not of this model
-  uint64_t version = 0;  // of the newest taken
+  uint64_t version = 0;  // of the newest taken: its rounds
+  uint64_t rows = 0;     // ... and that it has learned from
   bool any = false;      // false: none has been taken yet
 };
 
@@ -81,6 +82,7 @@ class TrunkFollower : public std::enable_shared_from_this<TrunkFollower> {
   bool fetching_ ABSL_GUARDED_BY(mutex_) = false;
   uint64_t failures_ ABSL_GUARDED_BY(mutex_) = 0;  // one after the other: which source is asked next
   TrunkCounters counters_ ABSL_GUARDED_BY(mutex_);
+  swarm::TrunkVersion newest_ ABSL_GUARDED_BY(mutex_);  // of those taken
   std::vector<std::weak_ptr<model::Model>> trunks_ ABSL_GUARDED_BY(mutex_);
   std::set<swarm::ExpertName> retired_ ABSL_GUARDED_BY(mutex_);  // as hosts said last
   std::set<swarm::ExpertName> closed_ ABSL_GUARDED_BY(mutex_);   // of them, those closed in the newest trunk

@@ -105,7 +105,8 @@ struct StepFact : PeerFact {
   double loss = 0;  // nats a token
   int64_t choices = 0, choices_arrived = 0;
   uint64_t round = 0;         // of its trunk: averaged so often ...
-  uint32_t contributors = 0;  // ... by so many the last time
+  uint32_t contributors = 0;  // ... by so many the last time ...
+  uint64_t trunk_rows = 0;    // ... and learned from so many rows
 };
 
 class History {

@@ -95,6 +95,7 @@ void TrainerRole::train() {
       fact.choices_arrived = report->choices_arrived;
       fact.round = report->trunk.round;
       fact.contributors = report->trunk.contributors;
+      fact.trunk_rows = report->trunk.rows;
     }
     process_.teller.tell(&History::on_step, fact);
   }

@@ -17,7 +17,7 @@ namespace {
 
 using base::concat;
 
-constexpr uint8_t kForm = 1;  // the first byte
+constexpr uint8_t kForm = 2;  // the first byte
 enum Roles : uint8_t { kHost = 1, kTrainer = 2, kServer = 4, kBitmaps = 8, kNewcomers = 16 };
 enum RangeFlags : uint8_t { kLeads = 1, kOneLoad = 2, kManyLoads = 4 };
 
@@ -62,6 +62,7 @@ void put_head(std::string& out, const PeerState& state, bool bitmaps) {
   put(out, state.load_us);
   put(out, state.step);
   put(out, state.trunk_version);
+  put(out, state.trunk_rows);
   put_real(out, state.loss);
   put_real(out, state.rows_per_s);
   put(out, state.http_port);
@@ -375,6 +376,7 @@ StatusOr<PeerState> decode_peer_state(std::string_view body) {
   state.load_us = static_cast<uint32_t>(in.number(UINT32_MAX));
   state.step = in.number();
   state.trunk_version = in.number();
+  state.trunk_rows = in.number();
   state.loss = in.real();
   state.rows_per_s = in.real();
   state.http_port = static_cast<uint16_t>(in.number(UINT16_MAX));

@@ -70,7 +70,8 @@ struct PeerState {
   int32_t room = 0;                      // experts it would still take
   uint32_t load_us = 0;                  // how long a call would wait
   uint64_t step = 0;                     // trainers: steps done; hosts: updates applied
-  uint64_t trunk_version = 0;            // trainers, servers: averaging rounds
+  uint64_t trunk_version = 0;            // trainers, servers: averaging rounds of their trunk ...
+  uint64_t trunk_rows = 0;               // ... and the rows that it learned from: by these it is fresher
   float loss = 0;                        // trainers: last; 0: none
   float rows_per_s = 0;
   uint16_t http_port = 0;  // metrics and dashboard; 0: none

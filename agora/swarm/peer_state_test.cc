@@ -56,6 +56,7 @@ TEST(PeerState, ComesBackWhole) {
       .load_us = 4'000'000'000,
       .step = UINT64_MAX,
       .trunk_version = 3,
+      .trunk_rows = uint64_t{1} << 50,
       .loss = 2.5f,
       .rows_per_s = 1e6f,
       .http_port = 9090};

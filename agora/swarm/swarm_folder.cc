@@ -18,8 +18,10 @@ using Json = nlohmann::ordered_json;
 constexpr int64_t kManifestBytesMax = 16'000'000;  // some 100,000 experts
 
 Json json_of(const TrunkVersion& version) {
-  return {
-      {"round", version.round}, {"contributors", version.contributors}, {"decider", version.decider.text()}};
+  return {{"round", version.round},
+          {"rows", version.rows},
+          {"contributors", version.contributors},
+          {"decider", version.decider.text()}};
 }
 
 // A layer's or an expert's number; what the specification has room for its reader sees to.
@@ -46,6 +48,7 @@ StatusOr<Manifest> parse_manifest(const nlohmann::json& json) {
   json.at("step").get_to(manifest.step);
   const nlohmann::json& trunk = json.at("trunk");
   trunk.at("round").get_to(manifest.trunk.round);
+  manifest.trunk.rows = trunk.value("rows", uint64_t{0});  // a folder of before does not say
   trunk.at("contributors").get_to(manifest.trunk.contributors);
   AGORA_ASSIGN_OR_RETURN(manifest.trunk.decider,
                          peers::parse_peer_id(trunk.at("decider").get<std::string>()));

@@ -13,7 +13,7 @@ namespace {
 
 constexpr const char* kName = "trunk";
 constexpr size_t kContributionBytes = 32 + 32 + 8;
-constexpr size_t kHeadBytes = 1 + 8 + 4 + 32 + 8 + 32 + 4 + 8 + 1;  // and the contributions
+constexpr size_t kHeadBytes = 1 + kTrunkVersionBytes + 8 + 32 + 4 + 8 + 1;  // and the contributions
 static_assert(kHeadBytes + kContributorsMax * kContributionBytes <= kTrunkHeadBytesMax);
 static_assert(std::endian::native == std::endian::little, "numbers are copied as they lie in memory");
 
@@ -34,14 +34,24 @@ void update(weights::Sha256& hash, const tensor::Parameter& p) {
 
 }  // namespace
 
+void put_version(const TrunkVersion& version, MessageWriter& out) {
+  out.put(version.round);
+  out.put(version.contributors);
+  out.put_bytes(version.decider.bytes);
+  out.put(version.rows);
+}
+
+bool read_trunk_version(base::ByteReader& in, TrunkVersion* version) {
+  return in.read_le(&version->round) && in.read_le(&version->contributors) &&
+         read_array(in, &version->decider.bytes) && in.read_le(&version->rows);
+}
+
 peers::Payload encode(const TrunkSnapshot& snapshot) {
   AGORA_CHECK_LE(snapshot.contributions.size(), kContributorsMax);
   MessageWriter out(kHeadBytes + kContributionBytes * snapshot.contributions.size() +
                     bytes_of(snapshot.values).size() + bytes_of(snapshot.momentum).size());
   out.put(kTrunkWireVersion);
-  out.put(snapshot.version.round);
-  out.put(snapshot.version.contributors);
-  out.put_bytes(snapshot.version.decider.bytes);
+  put_version(snapshot.version, out);
   out.put(snapshot.step);
   out.put_bytes(std::as_bytes(std::span(snapshot.layout)));
   out.put(static_cast<uint32_t>(snapshot.contributions.size()));
@@ -62,8 +72,7 @@ StatusOr<TrunkSnapshot> read_trunk(base::Bytes bytes) {
   AGORA_RETURN_IF_ERROR(read_version(in, kName, kTrunkWireVersion));
   TrunkSnapshot snapshot;
   uint32_t contributions = 0;
-  if (!in.read_le(&snapshot.version.round) || !in.read_le(&snapshot.version.contributors) ||
-      !read_array(in, &snapshot.version.decider.bytes) || !in.read_le(&snapshot.step) ||
+  if (!read_trunk_version(in, &snapshot.version) || !in.read_le(&snapshot.step) ||
       !read_array(in, &snapshot.layout) || !in.read_le(&contributions)) {
     return too_short(kName);
   }

@@ -22,20 +22,29 @@
 
 namespace agora::swarm {
 
-// Rounds of averaging that a trunk has seen. Where peers lost sight of each other there may be two trunks of
-// one round: the one that more trainers made is the fresher, then the one of the lower decider. A total
-// order, so that all of them end on the same trunk.
+class MessageWriter;
+
+// Where peers lost sight of each other there may be two trunks: the one that has learned from more rows is the
+// fresher, however many rounds that took; of equal ones the one of more rounds, then the one that more
+// trainers made, then the one of the lower decider. A total order in which each round goes up, so that all of
+// them end on the same trunk.
 struct TrunkVersion {
-  uint64_t round = 0;  // 0: first weights, drawn from the swarm's seed
+  uint64_t round = 0;  // rounds of averaging that it has seen; 0: first weights, drawn from the swarm's seed
   uint32_t contributors = 0;
-  peers::PeerId decider;
+  peers::PeerId decider = {};
+  uint64_t rows = 0;  // that its contributions have learned from, in all rounds
   friend bool operator==(const TrunkVersion&, const TrunkVersion&) = default;
   friend std::strong_ordering operator<=>(const TrunkVersion& a, const TrunkVersion& b) {
+    if (const auto order = a.rows <=> b.rows; order != 0) return order;
     if (const auto order = a.round <=> b.round; order != 0) return order;
     if (const auto order = a.contributors <=> b.contributors; order != 0) return order;
     return b.decider <=> a.decider;
   }
 };
+
+constexpr size_t kTrunkVersionBytes = 8 + 4 + 32 + 8;
+void put_version(const TrunkVersion& version, MessageWriter& out);
+bool read_trunk_version(base::ByteReader& in, TrunkVersion* version);  // false: too short
 
 constexpr size_t kContributorsMax = 64;  // to a round
 constexpr uint64_t kTrunkNumbersMax = uint64_t{1} << 31;

@@ -103,10 +103,11 @@ std::vector<TrunkSource> trunk_sources(const std::vector<std::shared_ptr<const p
   for (const auto& record : records) {
     const auto state = decode_peer_state(record->body);
     if (!state.ok() || !(state->trainer || state->server)) continue;
-    sources.push_back({record->peer, record->endpoint, state->trunk_version, state->trainer});
+    const TrunkVersion version{.round = state->trunk_version, .rows = state->trunk_rows};
+    sources.push_back({record->peer, record->endpoint, version, state->trainer});
   }
   std::ranges::sort(sources, [](const TrunkSource& a, const TrunkSource& b) {
-    return std::tuple(b.round, b.trainer, a.peer) < std::tuple(a.round, a.trainer, b.peer);
+    return std::tuple(b.version, b.trainer, a.peer) < std::tuple(a.version, a.trainer, b.peer);
   });
   return sources;
 }

@@ -3,7 +3,7 @@
 //   TrunkShelf shelf;   shelf.serve(transport);   shelf.put(std::move(snapshot));        // a trainer
 //
 //   const auto sources = trunk_sources(directory.records());                             // a server
-//   if (!sources.empty() && sources[0].round > mine) {
+//   if (!sources.empty() && sources[0].version > mine) {
 //     fetch_trunk(transport, clock, sources[0], TrunkPart::values, deadline_ns, [](auto trunk) { ... });
 //   }
 //   AGORA_ASSIGN_OR_RETURN(TrunkSnapshot trunk, fetch_trunk_now(...));                   // the same, waiting
@@ -54,8 +54,8 @@ std::string delta_key(const weights::Digest& hash);
 struct TrunkSource {
   peers::PeerId peer;
   peers::Endpoint endpoint;
-  uint64_t round = 0;
-  bool trainer = false;  // a server hands out no momentum
+  TrunkVersion version = {};  // rounds and rows, as its record says
+  bool trainer = false;       // a server hands out no momentum
 };
 
 // Who hands out a trunk: the newest first; of equal ones trainers first, then by peer.

@@ -35,7 +35,7 @@ class TrunkExchangeTest : public ::testing::Test {
   StatusOr<TrunkSnapshot> fetch_while_rounds_end(TrunkPart part) {
     found_.reset();
     end_rounds(1);
-    fetch_trunk(taker_, loop_, {giver_.self(), giver_.endpoint(), 0}, part, loop_.now_ns() + base::kSecondNs,
+    fetch_trunk(taker_, loop_, {giver_.self(), giver_.endpoint()}, part, loop_.now_ns() + base::kSecondNs,
                 [this](StatusOr<TrunkSnapshot> trunk) { found_ = std::move(trunk); });
     loop_.run_for(base::kSecondNs);
     return *std::move(found_);
@@ -62,7 +62,7 @@ TEST_F(TrunkExchangeTest, ATrunkComesWholeThoughRoundsEndMeanwhile) {
 }
 
 TEST_F(TrunkExchangeTest, WhoHasNoTrunkSaysSo) {
-  fetch_trunk(taker_, loop_, {giver_.self(), giver_.endpoint(), 0}, TrunkPart::values, base::kSecondNs,
+  fetch_trunk(taker_, loop_, {giver_.self(), giver_.endpoint()}, TrunkPart::values, base::kSecondNs,
               [this](StatusOr<TrunkSnapshot> trunk) { found_ = std::move(trunk); });
   loop_.run_for(base::kSecondNs);
   ASSERT_TRUE(found_);

@@ -220,7 +220,7 @@ Status SwarmTrainer::State::restore(KeptTrainer kept) {
     state.steps = kept.state.steps;
   }
   be_at(kept.state.cursor);
-  if (kept.base.version.round < from.base.version.round) return absl::OkStatus();
+  if (kept.base.version < from.base.version) return absl::OkStatus();
   swarm::TrunkSnapshot own;
   own.layout = kept.base.layout;
   own.values = kept.values;
@@ -244,7 +244,7 @@ StatusOr<bool> SwarmTrainer::State::take_trunk_of_others(int64_t until_ns) {
   for (;;) {
     std::vector<swarm::TrunkSource> fresher = swarm::trunk_sources(peer.directory.records());
     std::erase_if(fresher, [&](const swarm::TrunkSource& source) {
-      return source.round <= from.base.version.round || source.peer == peer.transport.self();
+      return source.version <= from.base.version || source.peer == peer.transport.self();
     });
     if (fresher.empty()) return false;
     StatusOr<swarm::TrunkSnapshot> others = swarm::fetch_trunk_now(
@@ -388,7 +388,9 @@ swarm::Finder& SwarmTrainer::finder() { return state_->finder; }
 
 void SwarmTrainer::describe(swarm::PeerState& state) const {
   state.trainer = true;
-  state.trunk_version = averaging().version.round;
+  const swarm::TrunkVersion version = averaging().version;
+  state.trunk_version = version.round;
+  state.trunk_rows = version.rows;
   base::MutexLock lock(state_->shown->mutex);
   state.step = std::max(state.step, state_->shown->step);
   state.loss = state_->shown->loss;

@@ -22,18 +22,21 @@ TrunkSharing::TrunkSharing(base::Loop& loop, peers::Transport& transport, peers:
 void TrunkSharing::begin_with(swarm::TrunkSnapshot first, uint64_t rows, uint64_t steps) {
   first.layout = layout_.digest();
   if (averaging_ != nullptr) return averaging_->start(std::move(first), rows, steps);
+  rows_ = rows;
   shelf_.put(std::move(first));
 }
 
 bool TrunkSharing::step_done(uint64_t rows, uint64_t step, bool last) {
   if (averaging_ != nullptr) return averaging_->step_done(rows, step, layout_);
+  rows_ += rows;
   if (last || step % steps_every_ == 0) hand_out(step);
   return false;
 }
 
 void TrunkSharing::hand_out(uint64_t step) {
   swarm::TrunkSnapshot own;
-  own.version = {counters().version.round + 1, 1, self_};
+  const swarm::TrunkVersion before = counters().version;
+  own.version = {before.round + 1, 1, self_, before.rows + std::exchange(rows_, 0)};
   own.step = step;
   own.layout = layout_.digest();
   own.values = layout_.values();

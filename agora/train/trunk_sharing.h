@@ -44,6 +44,7 @@ class TrunkSharing {
   const uint64_t steps_every_;
   swarm::TrunkLayout& layout_;
   swarm::TrunkShelf shelf_;                      // in synchronous swarms
+  uint64_t rows_ = 0;                            // there: learned from since it was handed out
   std::unique_ptr<swarm::Averaging> averaging_;  // in others
 };
 

@@ -23,11 +23,11 @@ void TrunksAgree::on_step(const StepFact& fact) {
              concat(fact.contributors));
   }
   Last& last = last_[fact.peer];
-  if (fact.round < last.round) {
-    violated(fact.at_ns, concat(trainer, "'s trunk to be of round ", last.round, " or later"),
-             concat(fact.round));
+  if (fact.trunk_rows < last.rows) {
+    violated(fact.at_ns, concat(trainer, "'s trunk to have learned from ", last.rows, " rows or more"),
+             concat(fact.trunk_rows));
   }
-  last = {.at_ns = fact.at_ns, .round = fact.round};
+  last = {.at_ns = fact.at_ns, .round = fact.round, .rows = fact.trunk_rows};
 }
 
 void TrunksAgree::look(World& world) {

@@ -11,7 +11,7 @@
 
 namespace agora::sim {
 
-// A trainer's trunk never goes back by rounds while it lives; in calm its steps end soon and are whole, and
+// A trainer's trunk never goes back by rows while it lives; in calm its steps end soon and are whole, and
 // trainers are in the same round, or one has not taken yet what the others have.
 class TrunksAgree final : public Checker {
  public:
@@ -28,6 +28,7 @@ class TrunksAgree final : public Checker {
   struct Last {
     int64_t at_ns = 0;
     uint64_t round = 0;
+    uint64_t rows = 0;
   };
 
   const int64_t trainers_;

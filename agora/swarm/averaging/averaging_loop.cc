@@ -51,7 +51,7 @@ std::vector<peers::PeerId> Averaging::State::trainers() const {
   return found;
 }
 
-// Looks at one record, not at all of them: it is asked with every message.
+// Decodes one record, not all of them: it is asked with every message.
 std::optional<peers::Endpoint> Averaging::State::trainer_at(const peers::PeerId& peer) const {
   for (const auto& record : directory_.records()) {
     if (record->peer != peer) continue;
@@ -235,7 +235,7 @@ void Averaging::State::finish(const Decision& decision) {
   std::vector<Delta> deltas;
   for (size_t i = 0; i < numbers.size(); ++i) deltas.push_back({numbers[i], decision.counted[i].rows});
   outer_step(config_.outer, deltas, config_.learned, next.values, next.momentum);
-  next.version = {base_->version.round + 1, static_cast<uint32_t>(decision.counted.size()), decision.decider};
+  next.version = version_after(base_->version, decision);
   next.step = step_;
   last_ = decision;
   last_base_ = base_->version;
@@ -252,8 +252,8 @@ void Averaging::State::catch_up(const peers::PeerId& from) {
   const auto at = trainer_at(from);
   if (catching_up_ || !at) return;
   catching_up_ = true;
-  fetch_trunk(transport_, loop_, {from, *at, 0, true}, TrunkPart::values_with_momentum,
-              loop_.now_ns() + kCatchUpNs,
+  fetch_trunk(transport_, loop_, {.peer = from, .endpoint = *at, .trainer = true},
+              TrunkPart::values_with_momentum, loop_.now_ns() + kCatchUpNs,
               [self = shared_from_this(),
                asked = CatchUp{from, version(), loop_.now_ns()}](StatusOr<TrunkSnapshot> trunk) {
                 self->loop_.post([self, asked, trunk = std::move(trunk)] { self->take_trunk(asked, trunk); });

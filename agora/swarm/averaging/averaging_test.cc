@@ -143,7 +143,8 @@ TEST_F(AveragingTest, AShareCountsThoughAnotherWasMadeSince) {
   decider.news->decided = Decision{peer_of(0), {others, *share}};
   loop_.run_for(500 * kMillisecondNs);
   const SinceRound since = trainers_[1].averaging->since_round();
-  EXPECT_EQ(since.base->version, (TrunkVersion{1, 2, peer_of(0)}));
+  EXPECT_EQ(since.base->version,
+            (TrunkVersion{1, 2, peer_of(0), 100 + share->rows}));
   EXPECT_EQ(since.steps, trainers_[1].step - 10);
   const float learned = 2.0f * static_cast<float>(since.steps);
   EXPECT_EQ(trainers_[1].layout->values()[0], since.base->values[0] + learned);
@@ -175,10 +176,10 @@ TEST_F(AveragingTest, WhoseTrunkCannotBeHadEndsNoRound) {
   for (size_t i = 0; i < 2; ++i)
     add(i, 90 * kMillisecondNs);
   ByHand &late = add_by_hand(2);
-  late.news->version = {5, 1, peer_of(2)};
+  late.news->version = {5, 1, peer_of(2), 1'000'000};
   peers::LoopbackTransport stranger(network_, peer_of(90), {"loop", 90});
   News claim;
-  claim.version = {9, 1, peer_of(90)};
+  claim.version = {9, 1, peer_of(90), 1'000'000};
   for (int i = 0; i < 100; ++i) {
     const peers::CallSettings settings{.to = peer_of(0),
                                        .at = trainers_[0].transport->endpoint(),
@@ -193,7 +194,7 @@ TEST_F(AveragingTest, WhoseTrunkCannotBeHadEndsNoRound) {
   EXPECT_EQ(counters(0).members, 2u);
   EXPECT_EQ(counters(0).caught_up, 0u);
   TrunkSnapshot trunk = first_trunk();
-  trunk.version = late.news->version = {50, 1, peer_of(2)};
+  trunk.version = late.news->version = {50, 1, peer_of(2), 1'000'000};
   trunk.momentum.assign(kNumbers, 0.0f);
   late.shelf.put(trunk);
   loop_.run_for(20 * kSecondNs);
@@ -221,7 +222,8 @@ TEST(OuterStep, OfOneTakesItsTrunk) {
 
 TEST(News, ComesBackAsItWas) {
   News news;
-  news.version = {7, 2, peer_of(3)};
+  news.version = {7, 2, peer_of(3), 70};
+  news.coming = true;
   news.ready = Contribution{peer_of(1), {}, 55};
   news.decided =
       Decision{peer_of(1), {{peer_of(1), {}, 5}, {peer_of(2), {}, 6}}};
@@ -235,19 +237,21 @@ TEST(News, ComesBackAsItWas) {
   EXPECT_EQ(found->decided, news.decided);
   EXPECT_EQ(found->last, news.last);
   EXPECT_EQ(found->last_base, news.last_base);
+  EXPECT_EQ(found->coming, news.coming);
   for (size_t size = 0; size < bytes.size(); ++size)
     EXPECT_FALSE(read_news(bytes.bytes().first(size)).ok());
 }
 
 TEST(Trunk, ComesBackAsItWasAndNeverHalf) {
   TrunkSnapshot trunk = first_trunk();
-  trunk.version = {3, 1, peer_of(2)};
+  trunk.version = {3, 1, peer_of(2), 4000};
   trunk.contributions = {
       {peer_of(4), weights::sha256(base::as_bytes("a delta")), 2}};
   trunk.momentum.assign(kNumbers, 0.5f);
   const peers::Payload bytes = encode(trunk);
   const auto found = read_trunk(bytes.bytes());
   ASSERT_TRUE(found.ok()) << found.status();
+  EXPECT_EQ(found->version, trunk.version);
   EXPECT_EQ(found->values, trunk.values);
   EXPECT_EQ(found->momentum, trunk.momentum);
   EXPECT_EQ(found->contributions, trunk.contributions);
@@ -255,7 +259,16 @@ TEST(Trunk, ComesBackAsItWasAndNeverHalf) {
     EXPECT_FALSE(read_trunk(bytes.bytes().first(size)).ok());
 }
 
+TEST(News, OfMoreRowsThanAnybodyLearnsFromIsRefused) {
+  News news;
+  news.ready = Contribution{peer_of(1), {}, kContributionRowsMax + 1};
+  EXPECT_TRUE(
+      absl::IsInvalidArgument(read_news(encode(news).bytes()).status()));
+}
+
 TEST(Trunk, VersionsHaveOneOrder) {
+  EXPECT_LT((TrunkVersion{9, 5, peer_of(0), 100}),
+            (TrunkVersion{1, 1, peer_of(3), 101}));
   EXPECT_LT((TrunkVersion{1, 5, peer_of(0)}), (TrunkVersion{2, 1, peer_of(3)}));
   EXPECT_LT((TrunkVersion{1, 1, peer_of(0)}), (TrunkVersion{1, 2, peer_of(3)}));
   EXPECT_LT((TrunkVersion{1, 2, peer_of(3)}), (TrunkVersion{1, 2, peer_of(0)}));

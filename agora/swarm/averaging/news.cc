@@ -8,7 +8,7 @@ namespace agora::swarm {
 namespace {
 
 constexpr const char* kName = "averaging";
-constexpr size_t kVersionBytes = 8 + 4 + 32;
+constexpr const char* kTooManyRows = "nobody learns from so many rows in a round";
 constexpr size_t kContributionBytes = 32 + 32 + 8;
 
 // Which of the optional parts follow; and that its sender is on its way to a fresher version.
@@ -16,12 +16,6 @@ constexpr uint8_t kReady = 1, kDecided = 2, kLast = 4, kComing = 8;
 
 size_t decision_bytes(const std::optional<Decision>& decision) {
   return decision ? 32 + 4 + decision->counted.size() * kContributionBytes : 0;
-}
-
-void put_version(const TrunkVersion& version, MessageWriter& out) {
-  out.put(version.round);
-  out.put(version.contributors);
-  out.put_bytes(version.decider.bytes);
 }
 
 void put_contribution(const Contribution& contribution, MessageWriter& out) {
@@ -34,11 +28,6 @@ void put_decision(const Decision& decision, MessageWriter& out) {
   out.put_bytes(decision.decider.bytes);
   out.put(static_cast<uint32_t>(decision.counted.size()));
   for (const Contribution& contribution : decision.counted) put_contribution(contribution, out);
-}
-
-bool read_trunk_version(base::ByteReader& in, TrunkVersion* version) {
-  return in.read_le(&version->round) && in.read_le(&version->contributors) &&
-         read_array(in, &version->decider.bytes);
 }
 
 bool read_contribution(base::ByteReader& in, Contribution* contribution) {
@@ -55,6 +44,7 @@ StatusOr<Decision> read_decision(base::ByteReader& in) {
   for (uint32_t i = 0; i < count; ++i) {
     Contribution contribution;
     if (!read_contribution(in, &contribution)) return too_short(kName);
+    if (contribution.rows > kContributionRowsMax) return malformed(kName, kTooManyRows);
     if (i > 0 && decision.counted.back().owner >= contribution.owner) {
       return malformed(kName, "contributions do not ascend");
     }
@@ -65,8 +55,17 @@ StatusOr<Decision> read_decision(base::ByteReader& in) {
 
 }  // namespace
 
+TrunkVersion version_after(const TrunkVersion& base, const Decision& decision) {
+  uint64_t rows = 0;
+  for (const Contribution& contribution : decision.counted) rows += contribution.rows;
+  return {.round = base.round + 1,
+          .contributors = static_cast<uint32_t>(decision.counted.size()),
+          .decider = decision.decider,
+          .rows = base.rows + std::min(rows, UINT64_MAX - base.rows)};
+}
+
 peers::Payload encode(const News& news) {
-  MessageWriter out(2 + 2 * kVersionBytes + (news.ready ? kContributionBytes : 0) +
+  MessageWriter out(2 + 2 * kTrunkVersionBytes + (news.ready ? kContributionBytes : 0) +
                     decision_bytes(news.decided) + decision_bytes(news.last));
   out.put(kTrunkWireVersion);
   out.put(static_cast<uint8_t>((news.ready ? kReady : 0) | (news.decided ? kDecided : 0) |
@@ -92,6 +91,7 @@ StatusOr<News> read_news(base::Bytes bytes) {
   if (parts & kReady) {
     news.ready.emplace();
     if (!read_contribution(in, &*news.ready)) return too_short(kName);
+    if (news.ready->rows > kContributionRowsMax) return malformed(kName, kTooManyRows);
   }
   if (parts & kDecided) {
     AGORA_ASSIGN_OR_RETURN(news.decided, read_decision(in));

@@ -3,7 +3,7 @@
 //   transport.call({.method = kAverage, ...}, encode(news), done);
 //   AGORA_ASSIGN_OR_RETURN(News news, read_news(bytes));
 //
-// 90 bytes, 72 for each contribution that is named and 36 for each decision.
+// 106 bytes, 72 for each contribution that is named and 36 for each decision.
 // Any thread (values).
 #pragma once
 
@@ -15,6 +15,8 @@
 #include "agora/swarm/trunk.h"
 
 namespace agora::swarm {
+
+constexpr uint64_t kContributionRowsMax = uint64_t{1} << 40;
 
 struct Contribution {
   peers::PeerId owner;
@@ -29,6 +31,9 @@ struct Decision {
       counted; // ascending by owner, not empty, at most kContributorsMax
   friend bool operator==(const Decision &, const Decision &) = default;
 };
+
+// Of the trunk that the decision makes of `base`.
+TrunkVersion version_after(const TrunkVersion &base, const Decision &decision);
 
 // What one trainer tells another; all of it at any time.
 struct News {
@@ -45,8 +50,8 @@ struct News {
 };
 
 peers::Payload encode(const News &news);
-// InvalidArgument: does not fit, more contributions than a round may have, or
-// not ascending.
+// InvalidArgument: does not fit, more contributions than a round may have or
+// rows than one may, or not ascending.
 StatusOr<News> read_news(base::Bytes bytes);
 
 } // namespace agora::swarm

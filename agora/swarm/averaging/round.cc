@@ -3,16 +3,6 @@
 #include <algorithm>
 
 namespace agora::swarm {
-namespace {
-
-// Of two decisions of one round: which of them the order of TrunkVersion would prefer.
-bool prefer(const Decision& a, const Decision& b) {
-  if (a.counted.size() != b.counted.size()) return a.counted.size() > b.counted.size();
-  return a.decider < b.decider;
-}
-
-}  // namespace
-
 Round::Round(const RoundConfig& config, const peers::PeerId& self, const TrunkVersion& base,
              const Contribution& own, const std::vector<peers::PeerId>& others, int64_t now_ns,
              std::set<peers::PeerId> unawaited)
@@ -100,7 +90,7 @@ void Round::hear(const peers::PeerId& from, const News& news, bool in_reach) {
 }
 
 void Round::hear_decision(const Decision& decision) {
-  if (decision_ && !prefer(decision, *decision_)) return;
+  if (decision_ && version_after(base_, decision) <= version_after(base_, *decision_)) return;
   decision_ = decision;
   std::erase_if(fetches_, [&](const auto& fetch) {
     return !fetch.second.here &&

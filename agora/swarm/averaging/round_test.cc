@@ -181,12 +181,10 @@ private:
       if (action.kind == Kind::fetch)
         fetch(i, other, action.hash);
       if (action.kind == Kind::finish) {
-        const TrunkVersion next{
-            1, static_cast<uint32_t>(action.decision.counted.size()),
-            action.decision.decider};
         for (const Contribution &c : action.decision.counted)
           EXPECT_TRUE(self.held.contains(c.hash));
-        take_over(self, next, action.decision, self.version);
+        take_over(self, version_after(self.version, action.decision),
+                  action.decision, self.version);
       }
       if (action.kind == Kind::catch_up)
         catch_up(i, other);

@@ -43,6 +43,31 @@ TEST_F(SlowLines, WhoCannotPullKeepsItsShareAndNumbersNothing) {
   EXPECT_GE(learned(0), last);
 }
 
+// Alone it ends three rounds while the two others end one; but they learn from
+// twice as many rows.
+TEST_F(SlowLines, OfASplitTheTrunkOfMoreRowsStays) {
+  for (size_t i = 0; i < 3; ++i) {
+    add(i, i == 2 ? 100 * kMillisecondNs : 300 * kMillisecondNs);
+    trainers_[i].adds = i == 2 ? 0 : 1;
+    trainers_[i].rows = i == 2 ? 100 : 300;
+  }
+  loop_.run_for(20 * kSecondNs);
+  trainers_[2].line->cut({peer_of(0), peer_of(1)});
+  for (size_t i = 0; i < 2; ++i)
+    trainers_[i].line->cut({peer_of(2)});
+  loop_.run_for(60 * kSecondNs);
+  EXPECT_GT(counters(2).version.round, 2 * counters(0).version.round);
+  EXPECT_LT(counters(2).version, counters(0).version);
+  const float learned_by_two = learned(0);
+  for (size_t i = 0; i < 3; ++i)
+    trainers_[i].line->cut({});
+  loop_.run_for(20 * kSecondNs);
+  EXPECT_EQ(counters(0).members, 3u);
+  EXPECT_EQ(counters(0).caught_up + counters(1).caught_up, 0u);
+  EXPECT_GE(learned(0), learned_by_two);
+  EXPECT_EQ(counters(2).version, counters(0).version);
+}
+
 // Each pull takes it longer than the others' round, so it always came when the
 // next one had begun.
 TEST_F(SlowLines, WhoComesLateOverASlowLineGetsIn) {

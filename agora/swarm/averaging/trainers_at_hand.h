@@ -172,6 +172,7 @@ protected:
     uint64_t step = 0;
     int64_t step_ns = 0; // how long a step takes; 0: stopped
     float adds = 0;      // so much to every number, in a step
+    uint64_t rows = 100; // that a step learns from
   };
 
   void add(size_t i, int64_t step_ns, bool start = true) {
@@ -212,7 +213,7 @@ protected:
     for (float &value : values)
       value += trainer.adds;
     trainer.layout->set_values(values);
-    trainer.averaging->step_done(100, ++trainer.step, *trainer.layout);
+    trainer.averaging->step_done(trainer.rows, ++trainer.step, *trainer.layout);
     loop_.after(trainer.step_ns, [this, i] { train(i); });
   }
 
@@ -228,7 +229,7 @@ protected:
     StatusOr<TrunkSnapshot> found = absl::UnknownError("no answer");
     peers::LoopbackTransport me(network_, peer_of(90), {"loop", 90});
     fetch_trunk(
-        me, loop_, {peer_of(i), trainers_[i].transport->endpoint(), 0},
+        me, loop_, {peer_of(i), trainers_[i].transport->endpoint()},
         TrunkPart::values_with_momentum, loop_.now_ns() + kSecondNs,
         [&](StatusOr<TrunkSnapshot> trunk) { found = std::move(trunk); });
     loop_.run_for(kMillisecondNs);

@@ -47,7 +47,7 @@ StatusOr<uint64_t> save_whole_swarm(Node& node, const std::string& dir) {
 
 uint64_t newest_round(Node& node) {
   const std::vector<swarm::TrunkSource> sources = swarm::trunk_sources(node.directory().records());
-  return sources.empty() ? 0 : sources.front().round;
+  return sources.empty() ? 0 : sources.front().version.round;
 }
 
 }  // namespace agora::cli
