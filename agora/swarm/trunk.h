@@ -24,10 +24,10 @@ namespace agora::swarm {
 
 class MessageWriter;
 
-// Where peers lost sight of each other there may be two trunks: the one that has learned from more rows is the
-// fresher, however many rounds that took; of equal ones the one of more rounds, then the one that more
-// trainers made, then the one of the lower decider. A total order in which each round goes up, so that all of
-// them end on the same trunk.
+// Where peers lost sight of each other there may be two trunks: the one that has learned from more rows is
+// the fresher, however many rounds that took; of equal ones the one of more rounds, then the one that more
+// trainers made, then the one of the lower decider. A total order in which each round goes up, so that all
+// of them end on the same trunk.
 struct TrunkVersion {
   uint64_t round = 0;  // rounds of averaging that it has seen; 0: first weights, drawn from the swarm's seed
   uint32_t contributors = 0;
