@@ -60,9 +60,7 @@ void put_head(std::string& out, const PeerState& state, bool bitmaps) {
                            (state.newcomers.empty() ? 0 : kNewcomers));
   put(out, static_cast<uint64_t>(std::max(state.room, 0)));
   put(out, state.load_us);
-  put(out, state.step);
-  put(out, state.trunk_version);
-  put(out, state.trunk_rows);
+  for (const uint64_t number : {state.step, state.trunk_version, state.trunk_rows}) put(out, number);
   put_real(out, state.loss);
   put_real(out, state.rows_per_s);
   put(out, state.http_port);
