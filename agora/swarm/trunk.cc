@@ -24,7 +24,7 @@ std::vector<float> read_numbers(base::ByteReader& in, uint64_t count) {
   base::Bytes bytes;
   std::vector<float> numbers(count);
   AGORA_CHECK(in.take(count * sizeof(float), &bytes));
-  std::memcpy(numbers.data(), bytes.data(), bytes.size());
+  if (count > 0) std::memcpy(numbers.data(), bytes.data(), bytes.size());  // nothing lies nowhere
   return numbers;
 }
 
