@@ -66,7 +66,8 @@ GateRole::GateRole(Process& process, const swarm::SwarmSpec& spec, const GateSet
 
 GateRole::~GateRole() = default;
 
-void GateRole::describe(swarm::PeerState& state) const { state.trainer = true; }
+// It has no trunk to average: who calls itself a trainer is asked for one in every round.
+void GateRole::describe(swarm::PeerState& state) const { state.server = true; }
 
 void GateRole::leave(std::function<void()> done) {
   stop_callers();

@@ -1,6 +1,7 @@
 #include "agora/sim/run.h"
 
 #include "agora/sim/random_scenario.h"
+#include "agora/swarm/trunk_exchange.h"
 #include <gmock/gmock.h>
 
 namespace agora::sim {
@@ -54,6 +55,22 @@ TEST(SimRun, WithoutFaultsNothingIsLost) {
   EXPECT_EQ(report.experts.whole, report.experts.wanted);
   EXPECT_FALSE(report.callers_left);
   EXPECT_TRUE(report.kinds_on.empty());
+}
+
+TEST(SimRun, ARoundOfAveragingAsksNobodyButTrainers) {
+  Scenario quiet;
+  quiet.trainers = 2;
+  quiet.faults_s = 5;
+  quiet.calm_s = 5;
+  sim::Run run(quiet, 1);
+  run.go();
+  for (Peer* trainer : run.world().trainers()) {
+    std::vector<peers::PeerId> asked;
+    for (const swarm::TrunkSource& source : swarm::trunk_sources(trainer->process().directory->records())) {
+      if (source.trainer) asked.push_back(source.peer);
+    }
+    EXPECT_EQ(asked.size(), 1u);
+  }
 }
 
 TEST(SimRun, EverySeedSwitchesOffOtherKinds) {
