@@ -15,7 +15,6 @@ constexpr double kBurstEveryS = 5;
 constexpr int64_t kClogBytesPerS = 20'000;
 constexpr int64_t kSlowFactor = 20;
 
-int64_t seconds_ns(double seconds) { return static_cast<int64_t>(seconds * 1e3) * kMillisecondNs; }
 // A session lasts this share of the mean, about, and is twice as long in 2 of 5 cases, again and again: the
 // law's tail falls with the power 1.3, its mean is the mean.
 constexpr double kSessionPart = 1.0 / 3;
@@ -78,8 +77,8 @@ void Nemesis::later(int64_t ns, std::function<void()> task) {
 }
 
 int64_t Nemesis::around(double seconds) {
-  return seconds_ns(seconds) / 2 +
-         static_cast<int64_t>(rng_.next_u64() % static_cast<uint64_t>(seconds_ns(seconds) + 1));
+  return ns_of(seconds) / 2 +
+         static_cast<int64_t>(rng_.next_u64() % static_cast<uint64_t>(ns_of(seconds) + 1));
 }
 
 void Nemesis::every(double seconds, Strike strike) {
@@ -102,7 +101,7 @@ void Nemesis::begin() {
   if (on_.jump) every(f.clock_jump_every_s, &Nemesis::jump);
   if (on_.leave) every(f.leave_every_s, &Nemesis::leave);
   if (on_.dht) every(f.dht_down_every_s, &Nemesis::dht_down);
-  if (on_.kill) later(seconds_ns(scenario_.faults_s) / 2, [this] { kill_at_once(); });
+  if (on_.kill) later(ns_of(scenario_.faults_s) / 2, [this] { kill_at_once(); });
   for (Peer* host : world_.hosts()) {
     if (on_.churn) session(*host, true);
   }

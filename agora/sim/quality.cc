@@ -137,8 +137,7 @@ class School {
          const swarm::SwarmSpec& spec)
       : world_({.seed = seed, .latency = *latency_of(scenario.latency), .spec = spec}, silent_) {
     HostSettings host;
-    const int64_t wanted = scenario.layers * scenario.experts * spec.replicas;
-    host.options.experts_max = static_cast<int32_t>(std::max<int64_t>(2, 2 * wanted / scenario.hosts + 1));
+    host.options.experts_max = room_of(scenario);
     for (int64_t i = 0; i < scenario.hosts; ++i) world_.add_host(host).start();
     world_.run_for(kWarmUpNs);
     Peer& peer = world_.add_peer([&](Process& process) {
@@ -198,8 +197,10 @@ class School {
 
 }  // namespace
 
-StatusOr<QualityCurve> measure_quality(const Scenario& scenario, uint64_t seed, int64_t replicas,
+StatusOr<QualityCurve> measure_quality(const Scenario& given, uint64_t seed, int64_t replicas,
                                        int64_t steps) {
+  Scenario scenario = given;
+  scenario.replicas = replicas;
   AGORA_RETURN_IF_ERROR(validate(scenario));
   base::ThreadPool pool(1);
   const train::TrainOptions options = options_of(scenario, steps);

@@ -34,8 +34,8 @@ struct QualityCurve {
   std::vector<QualityPoint> messages_lost, hosts_dead;
 };
 
-// Of the scenario hosts, layers, experts, chosen and latency are looked at. Unavailable: it could not train.
-// DeadlineExceeded: somebody waits for ever.
+// Of the scenario hosts, layers, experts, chosen, room and latency are looked at. Unavailable: it could not
+// train. DeadlineExceeded: somebody waits for ever.
 StatusOr<QualityCurve> measure_quality(const Scenario& scenario, uint64_t seed, int64_t replicas,
                                        int64_t steps);
 

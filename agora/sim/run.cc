@@ -14,8 +14,6 @@ constexpr int64_t kSaveNs = 10 * kSecondNs;         // more often than in produc
 constexpr int64_t kFlashCrowd = 10;                 // times the load
 constexpr int64_t kComputedWithinNs = 5 * kMillisecondNs;  // by a host, a few calls
 
-int64_t ns_of(double seconds) { return static_cast<int64_t>(seconds * 1e3) * kMillisecondNs; }
-
 WorldSettings world_settings(const Scenario& s, uint64_t seed) {
   WorldSettings settings;
   settings.seed = seed;
@@ -28,9 +26,7 @@ WorldSettings world_settings(const Scenario& s, uint64_t seed) {
 
 HostSettings host_settings(const Scenario& s) {
   HostSettings settings;
-  const int64_t wanted = s.layers * s.experts * s.replicas;
-  const int64_t room = s.room > 0 ? s.room : std::max<int64_t>(2, (2 * wanted + s.hosts - 1) / s.hosts);
-  settings.options.experts_max = static_cast<int32_t>(room);
+  settings.options.experts_max = room_of(s);
   settings.options.save_ns = kSaveNs;
   settings.options.probe_ns = std::min(settings.options.probe_ns, ns_of(s.loss_window_s) / 2);
   settings.times.row_ns = static_cast<int64_t>(s.row_us * 1e3);

@@ -103,6 +103,17 @@ TEST(Scenario, IsReadFromToml) {
   }
 }
 
+TEST(Scenario, AllRoomsTogetherHaveTwiceWhatIsWanted) {
+  Scenario s;  // two layers of eight experts
+  s.hosts = 7;
+  s.replicas = 3;
+  EXPECT_EQ(room_of(s), 14);  // of 96 copies
+  s.hosts = 1000;
+  EXPECT_EQ(room_of(s), 2) << "the least";
+  s.room = 1;
+  EXPECT_EQ(room_of(s), 1);
+}
+
 TEST(Scenario, IsWrittenAsItIsRead) {
   for (uint64_t seed = 1; seed <= 50; ++seed) {
     const std::string text = scenario_text(random_scenario(seed));

@@ -1,5 +1,6 @@
 #include "agora/sim/scenario.h"
 
+#include <algorithm>
 #include <charconv>
 #include <functional>
 #include <map>
@@ -144,6 +145,13 @@ swarm::SwarmSpec spec_of(const Scenario& s) {
   spec.loss_window_s = s.loss_window_s;
   return spec;
 }
+
+int32_t room_of(const Scenario& s) {
+  const int64_t twice = 2 * s.layers * s.experts * s.replicas;
+  return static_cast<int32_t>(s.room > 0 ? s.room : std::max<int64_t>(2, (twice + s.hosts - 1) / s.hosts));
+}
+
+int64_t ns_of(double seconds) { return static_cast<int64_t>(seconds * 1e3) * kMillisecondNs; }
 
 Status validate(const Scenario& given) {
   Status status = latency_of(given.latency).status();

@@ -82,6 +82,10 @@ StatusOr<Scenario> parse_scenario(const std::string& toml, const std::string& wh
 Status validate(const Scenario& scenario);
 // The swarm that a run of it is of. Its numbers are in range; that the swarm is too, validate() says.
 swarm::SwarmSpec spec_of(const Scenario& scenario);
+// Experts that each of its hosts takes.
+int32_t room_of(const Scenario& scenario);
+// A scenario's times on the simulator's clocks: in whole milliseconds, the rest is cut.
+int64_t ns_of(double seconds);
 // As parse_scenario reads it: what differs from the values above.
 std::string scenario_text(const Scenario& scenario);
 

@@ -24,7 +24,6 @@ void Checkers::watch(Run& run, const Scenario& scenario) {
   };
   const World& world = run.world();
   const bool arrive = messages_arrive(scenario.faults);
-  const auto ns_of = [](double seconds) { return static_cast<int64_t>(seconds * 1e9); };
   add(std::make_unique<AnswersAddUp>(world, verdict_));
   add(std::make_unique<UpdatesAppliedOnce>(lines_, verdict_));
   if (arrive) {
