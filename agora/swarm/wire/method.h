@@ -24,7 +24,6 @@ constexpr Method kRetireExpert{39};
 constexpr Method kGetTrunk{48};   // the trunk's weights at a version, in chunks
 constexpr Method kAverage{49};    // rounds of trunk averaging
 constexpr Method kGetCursor{51};  // where a trainer is in its data: for the swarm's manifest
-constexpr Method kSaveSwarm{50};  // write the whole swarm's manifest
 // At servers.
 constexpr Method kAsk{64};  // parts: tokens as they come
 constexpr Method kExplain{65};
