@@ -3,18 +3,30 @@
 #include <algorithm>
 
 namespace agora::peers {
+namespace {
+
+size_t bytes_of(const Message& message) {
+  return kMessageBytes + message.header.text_bytes + message.payload.size();
+}
+
+}  // namespace
 
 bool FrameQueue::push(Message message) {
-  if (message.payload.size() > bytes_max_ - bytes_) return false;
-  bytes_ += message.payload.size();
   if (message.text.size() > kStatusTextBytesMax) message.text.resize(kStatusTextBytesMax);
   message.header.text_bytes = static_cast<uint16_t>(message.text.size());
   message.header.payload_bytes = static_cast<uint32_t>(message.payload.size());
+  const bool short_reply = message.header.kind == FrameKind::reply && message.payload.size() == 0;
+  const size_t max = bytes_max_ + (short_reply ? more_bytes_ : 0);
+  if (bytes_of(message) > max - std::min(bytes_, max)) return false;
+  bytes_ += bytes_of(message);
   const LaneKey key{message.header.side, message.header.call};
-  const auto priority = static_cast<size_t>(message.header.priority);
   const auto [at, fresh] = lanes_.try_emplace(key);
-  at->second.messages.push_back(std::move(message));
-  if (fresh) turns_[priority].push_back(key);
+  Lane& lane = at->second;
+  if (fresh) {
+    lane.priority = message.header.priority;
+    lane.turn = turns_of(lane).insert(turns_of(lane).end(), key);
+  }
+  lane.messages.push_back(std::move(message));
   return true;
 }
 
@@ -28,11 +40,22 @@ bool FrameQueue::drop(Side side, uint64_t call) {
   const auto found = lanes_.find({side, call});
   if (found == lanes_.end()) return false;
   const bool untouched = !found->second.touched;
-  for (const Message& message : found->second.messages) bytes_ -= message.payload.size();
+  for (const Message& message : found->second.messages) bytes_ -= bytes_of(message);
   bytes_ += found->second.sent;
-  for (auto& turns : turns_) std::erase(turns, found->first);
-  lanes_.erase(found);
+  erase(found);
   return untouched;
+}
+
+void FrameQueue::erase(Lanes::iterator at) {
+  turns_of(at->second).erase(at->second.turn);
+  lanes_.erase(at);
+}
+
+void FrameQueue::clear() {
+  control_.clear();
+  for (Turns& turns : turns_) turns.clear();
+  lanes_.clear();
+  bytes_ = 0;
 }
 
 bool FrameQueue::pop_control(Frame* frame) {
@@ -63,6 +86,7 @@ void FrameQueue::cut(const LaneKey& key, Lane& lane, int64_t now_ns, Frame* fram
   lane.started = lane.touched = true;
   bytes_ -= count;
   if (lane.sent == message.payload.size()) {
+    bytes_ -= kMessageBytes + message.header.text_bytes;
     lane.messages.pop_front();
     lane.sent = 0;
     lane.started = false;
@@ -71,23 +95,21 @@ void FrameQueue::cut(const LaneKey& key, Lane& lane, int64_t now_ns, Frame* fram
 
 bool FrameQueue::pop(int64_t now_ns, Frame* frame) {
   if (pop_control(frame)) return true;
-  for (auto& turns : turns_) {
+  for (Turns& turns : turns_) {
     while (!turns.empty()) {
-      const LaneKey key = turns.front();
-      turns.pop_front();
-      const auto at = lanes_.find(key);
+      const auto at = lanes_.find(turns.front());
       Lane& lane = at->second;
       const Message& first = lane.messages.front();
       if (!lane.touched && first.deadline_ns <= now_ns) {
-        bytes_ -= first.payload.size();  // a request, the only one of its lane: nobody waits for it any more
-        lanes_.erase(at);
+        bytes_ -= bytes_of(first);  // a request, the only one of its lane: nobody waits for it any more
+        erase(at);
         continue;
       }
-      cut(key, lane, now_ns, frame);
+      cut(at->first, lane, now_ns, frame);
       if (lane.messages.empty()) {
-        lanes_.erase(at);
+        erase(at);
       } else {
-        turns.push_back(key);
+        turns.splice(turns.end(), turns, lane.turn);
       }
       return true;
     }

@@ -1,5 +1,6 @@
 #include "agora/peers/transport/frame_queue.h"
 
+#include <string>
 #include <vector>
 
 #include "agora/peers/transport/assembler.h"
@@ -77,18 +78,36 @@ TEST(FrameQueue, CallsOfOneClassTakeTurnsAndKeepTheirOrder) {
 }
 
 TEST(FrameQueue, HoldsNoMoreThanItsLimit) {
-  FrameQueue queue(100);
+  FrameQueue queue(2 * kMessageBytes + 100);
   EXPECT_TRUE(queue.push(message(FrameKind::request, 1, Priority::training, 60)));
   EXPECT_FALSE(queue.push(message(FrameKind::request, 2, Priority::training, 41)));
   EXPECT_TRUE(queue.push(message(FrameKind::request, 2, Priority::training, 40)));
   EXPECT_TRUE(queue.drop(Side::caller, 1));
-  EXPECT_EQ(queue.bytes(), 40u);
+  EXPECT_EQ(queue.bytes(), kMessageBytes + 40);
   EXPECT_EQ(next(queue).call, 2u);
   EXPECT_FALSE(queue.drop(Side::caller, 2));
+  EXPECT_EQ(queue.bytes(), 0u);
+}
+
+TEST(FrameQueue, WhatHasNoPayloadCountsToo) {
+  FrameQueue queue(2 * kMessageBytes, kShortReplyBytesMax);
+  Message error = message(FrameKind::reply, 1, Priority::training, 0);
+  error.text = std::string(2 * kStatusTextBytesMax, 'x');
+  EXPECT_TRUE(queue.push(error));
+  EXPECT_FALSE(queue.push(message(FrameKind::request, 2, Priority::training, 0)));
+  error.header.call = 3;
+  EXPECT_TRUE(queue.push(error));  // where an answer has no room, the call can be told so
+  error.header.call = 4;
+  EXPECT_FALSE(queue.push(error));
+  EXPECT_EQ(next(queue).call, 1u);
+  EXPECT_TRUE(queue.push(error));
+  EXPECT_TRUE(queue.drop(Side::host, 3));
+  EXPECT_EQ(next(queue).call, 4u);
+  EXPECT_EQ(queue.bytes(), 0u);
 }
 
 TEST(FrameQueue, ARequestCarriesTheTimeThatIsLeftAndIsNotSentLate) {
-  FrameQueue queue(100);
+  FrameQueue queue(kPayloadBytesMax);
   Message request = message(FrameKind::request, 1, Priority::training, 1);
   request.deadline_ns = 5'000'000;
   ASSERT_TRUE(queue.push(request));
@@ -97,6 +116,7 @@ TEST(FrameQueue, ARequestCarriesTheTimeThatIsLeftAndIsNotSentLate) {
   Frame frame;
   EXPECT_FALSE(queue.pop(5'000'000, &frame));
   EXPECT_TRUE(queue.empty());
+  EXPECT_EQ(queue.bytes(), 0u);
 }
 
 // Moves everything from a queue to an assembler, frames cut into pieces of the given size.

@@ -20,9 +20,10 @@ struct TransportLimits {
   int64_t proof_ns_max = 5'000'000'000;  // for each of the two; and for who is thrown out to hear why
   // After it.
   int connections_max = 4096;
-  int calls_per_peer_max = 4096;                        // that we serve: beyond, ResourceExhausted
-  size_t bytes_per_peer_max = size_t{512} << 20;        // requests being served and messages coming in
-  size_t queue_bytes_per_peer_max = size_t{512} << 20;  // waiting to be sent: beyond, ResourceExhausted
+  int calls_per_peer_max = 4096;                  // that we serve: beyond, ResourceExhausted
+  size_t bytes_per_peer_max = size_t{512} << 20;  // requests being served and messages coming in
+  size_t queue_bytes_per_peer_max = size_t{512}
+                                    << 20;  // waiting to be sent, with kMessageBytes each: the same
   // A peer that could not be reached is not dialed again for this long, doubled each time.
   int64_t dial_again_ns_min = 50'000'000, dial_again_ns_max = 1'000'000'000;
   int64_t silence_ns_max = 10'000'000'000;  // a connection on which not even a ping is answered is dropped

@@ -37,11 +37,12 @@ void ServedCall::reply(const Status& status, Payload payload, uint32_t load_us) 
   if (payload.size() > kPayloadBytesMax) {
     const Status too_large = absl::InternalError(base::concat(
         "the answer has ", payload.size(), " bytes, more than ", kPayloadBytesMax, "; ask for less at once"));
-    send(FrameKind::reply, too_large, {}, load_us);
+    if (!send(FrameKind::reply, too_large, {}, load_us)) session_->close(too_large);
   } else if (!send(FrameKind::reply, status, std::move(payload), load_us)) {
     const Status full =
         absl::ResourceExhaustedError("the peer's answers wait to be sent; ask for less at once");
-    send(FrameKind::reply, full, {}, load_us);
+    // Room for these is there for as many calls as one may have open.
+    if (!send(FrameKind::reply, full, {}, load_us)) session_->close(full);
   }
 }
 

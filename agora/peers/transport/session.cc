@@ -28,7 +28,8 @@ Session::Session(std::shared_ptr<SessionContext> context, Role role, uint64_t di
       role_(role),
       from_(std::move(from)),
       nonce_(random_nonce()),
-      queue_(context_->limits.queue_bytes_per_peer_max),
+      queue_(context_->limits.queue_bytes_per_peer_max,
+             static_cast<size_t>(context_->limits.calls_per_peer_max) * kShortReplyBytesMax),
       dial_(dial),
       assembler_(context_->limits.bytes_per_peer_max,
                  static_cast<size_t>(context_->limits.calls_per_peer_max)) {}

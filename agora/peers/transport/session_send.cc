@@ -86,7 +86,7 @@ void Session::served_ended(uint64_t call, size_t payload_bytes) {
 bool Session::send(Message message) {
   {
     MutexLock lock(mutex_);
-    if (state_ == State::closed) return true;  // for nobody
+    if (!reason_.ok()) return true;  // for nobody
     if (!queue_.push(std::move(message))) return false;
   }
   flush();
@@ -163,6 +163,7 @@ void Session::close(const Status& status) {
   {
     MutexLock lock(mutex_);
     if (reason_.ok()) reason_ = status;
+    queue_.clear();  // none of it is sent any more
     wire = wire_;
   }
   if (wire != nullptr) wire->abort(status);

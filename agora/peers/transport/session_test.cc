@@ -178,6 +178,20 @@ TEST_F(SessionTest, TheDialerClosesWhenBothHaveSaidGoodbye) {
   EXPECT_TRUE(host.wire().aborted());
 }
 
+TEST_F(SessionTest, WhoReadsNoAnswersIsThrownOut) {
+  context_->limits.queue_bytes_per_peer_max = 8 * kShortReplyBytesMax;
+  context_->limits.calls_per_peer_max = 4;
+  Connection caller(context_, 2);
+  const auto request = [&](uint64_t call) {
+    caller.session()->on_frame(
+        frame_of({.kind = FrameKind::request, .method = Method{999}, .call = call, .number = 1'000'000}, {}));
+  };
+  for (uint64_t call = 1; call <= 4; ++call) request(call);
+  EXPECT_FALSE(caller.wire().aborted());
+  for (uint64_t call = 5; call <= 50; ++call) request(call);
+  EXPECT_TRUE(caller.wire().aborted());
+}
+
 TEST_F(SessionTest, WhoIsThrownOutIsNotServed) {
   Connection caller(context_, 2);
   const auto request = [&](uint64_t call) {
