@@ -20,6 +20,9 @@ struct TransportLimits {
   int64_t proof_ns_max = 5'000'000'000;  // for each of the two; and for who is thrown out to hear why
   // After it.
   int connections_max = 4096;
+  // Two that dial each other at once have two; each of them may know the other at two places.
+  int connections_per_peer_max = 4;
+  // Of each of these:
   int calls_per_peer_max = 4096;                  // that we serve: beyond, ResourceExhausted
   size_t bytes_per_peer_max = size_t{512} << 20;  // requests being served and messages coming in
   size_t queue_bytes_per_peer_max = size_t{512}

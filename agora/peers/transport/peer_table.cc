@@ -68,16 +68,21 @@ PeerTable::Displaced PeerTable::opened(const std::shared_ptr<Session>& session) 
     failures_.erase({dial.to, dial.at});
   }
   auto& sessions = open_[session->peer()];
+  std::erase_if(sessions, [&](const SessionPtr& other) {
+    const bool gone = other->peer_incarnation() != session->peer_incarnation();
+    if (gone) displaced.close.push_back(other);
+    return gone;
+  });
   for (const SessionPtr& other : sessions) {
-    if (other->peer_incarnation() != session->peer_incarnation()) {
-      displaced.close.push_back(other);
-    } else {
-      displaced.retire.push_back(better(*session, *other) ? other : session);
-    }
+    displaced.retire.push_back(better(*session, *other) ? other : session);
   }
   sessions.push_back(session);
   std::ranges::stable_sort(sessions,
                            [&](const SessionPtr& a, const SessionPtr& b) { return better(*a, *b); });
+  if (sessions.size() > static_cast<size_t>(limits_.connections_per_peer_max)) {
+    displaced.close.push_back(sessions.back());
+    sessions.pop_back();
+  }
   return displaced;
 }
 

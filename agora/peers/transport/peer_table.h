@@ -5,7 +5,8 @@
 //
 // Two peers that have dialed each other at once keep the session that the peer with the lower id dialed; of
 // two that one side dialed, the later. Both sides decide so, each for itself, and the other one retires when
-// its calls have ended. Any thread.
+// its calls have ended. Of a peer that has more than limits.connections_per_peer_max the last of that order
+// is closed: only the side that dialed closes by itself, and may choose not to. Any thread.
 #pragma once
 
 #include <cstdint>
@@ -33,7 +34,8 @@ class PeerTable {
 
   struct Displaced {
     std::vector<std::shared_ptr<Session>> retire;  // the peer has a better one
-    std::vector<std::shared_ptr<Session>> close;   // of a process that is no more
+    // Of a process that is no more, or one too many; not in the table any more.
+    std::vector<std::shared_ptr<Session>> close;
   };
   Displaced opened(const std::shared_ptr<Session>& session);
   void closed(const std::shared_ptr<Session>& session, int64_t now_ns);

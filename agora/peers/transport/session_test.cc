@@ -5,6 +5,7 @@
 
 #include "agora/base/virtual_loop.h"
 #include "agora/peers/identity/identity.h"
+#include "agora/peers/transport/fake_wire.h"
 #include <gtest/gtest.h>
 
 namespace agora::peers {
@@ -13,46 +14,13 @@ namespace {
 using base::kSecondNs;
 constexpr Method kWork{20};
 
-// Keeps what it is given to write, until its session hears that it was written.
-class FakeWire final : public Wire {
- public:
-  explicit FakeWire(const PeerId& peer) : peer_(peer) {}
-  void write(Frame frame) override {
-    sent_.push_back(parse_header(frame.header, frame.size())->kind);
-    writing_ = true;
-  }
-  void abort(const Status&) override { aborted_ = true; }
-  PeerId peer() const override { return peer_; }
-
-  bool take_write() { return std::exchange(writing_, false); }
-  bool aborted() const { return aborted_; }
-  int sent(FrameKind kind) const { return static_cast<int>(std::ranges::count(sent_, kind)); }
-
- private:
-  const PeerId peer_;
-  std::vector<FrameKind> sent_;
-  bool writing_ = false, aborted_ = false;
-};
-
-Pieces frame_of(FrameHeader header, base::Bytes bytes) {
-  const HeaderBytes head = encode_header(header);
-  auto frame = std::make_shared<std::vector<std::byte>>(head.size() + bytes.size());
-  std::ranges::copy(head, frame->begin());
-  std::ranges::copy(bytes, frame->begin() + head.size());
-  return {.owner = frame, .pieces = {*frame}};
-}
-
 // A session with a peer that the test plays.
 class Connection {
  public:
   Connection(const std::shared_ptr<SessionContext>& context, uint64_t seed)
       : wire_(std::make_shared<FakeWire>(Identity::from_seed(seed).id())),
         session_(std::make_shared<Session>(context, Session::Role::dialer, seed)) {
-    session_->attach(wire_);
-    session_->greet();
-    const Payload hello = encode_hello({.incarnation = seed, .dial = 0, .nonce = {}, .endpoint = {}});
-    receive({.kind = FrameKind::hello, .payload_bytes = static_cast<uint32_t>(hello.size())}, hello.bytes());
-    receive({.kind = FrameKind::proof});
+    open_session(*session_, wire_, {.incarnation = seed, .dial = 0, .nonce = {}, .endpoint = {}});
     EXPECT_TRUE(session_->open());
   }
   ~Connection() { session_->on_closed(absl::UnavailableError("the test has ended")); }

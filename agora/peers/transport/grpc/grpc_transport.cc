@@ -172,7 +172,7 @@ Status GrpcTransport::Impl::opened(const std::shared_ptr<Session>& session) {
   const PeerTable::Displaced displaced = table_.opened(session);
   for (const auto& other : displaced.retire) other->retire();
   for (const auto& other : displaced.close) {
-    other->close(absl::UnavailableError("the peer has started anew"));
+    other->close(absl::UnavailableError("another connection to the peer took over"));
   }
   return absl::OkStatus();
 }
