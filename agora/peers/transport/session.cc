@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "agora/base/text.h"
+#include "agora/peers/transport/foreign_text.h"
 #include "agora/peers/transport/served_call.h"
 
 namespace agora::peers {
@@ -209,7 +210,7 @@ void Session::on_answer(Arrival arrival) {
   } else if (arrival.header.kind == FrameKind::part) {
     context_->calls->part(CallId{id}, std::move(arrival.payload));
   } else if (call_ended(id)) {
-    context_->calls->end(CallId{id}, {.status = Status(arrival.header.code, arrival.text),
+    context_->calls->end(CallId{id}, {.status = Status(arrival.header.code, printable(arrival.text)),
                                       .from = peer(),
                                       .load_us = arrival.header.number,
                                       .from_peer = true,

@@ -1,6 +1,7 @@
 #include "agora/peers/transport/session.h"
 
 #include <algorithm>
+#include <string>
 #include <vector>
 
 #include "agora/base/virtual_loop.h"
@@ -105,6 +106,20 @@ TEST_F(SessionTest, OnlyWhoWasAskedAnswers) {
   EXPECT_EQ(replies_, 1);
   EXPECT_TRUE(reply_.status.ok()) << reply_.status;
   EXPECT_EQ(reply_.from, asked.wire().peer());
+}
+
+TEST_F(SessionTest, AnErrorsTextIsShownAsText) {
+  Connection host(context_, 2);
+  const CallId id = ask(host);
+  const std::string text = "caf\u00e9 \"a\\b\" \x1b[2J\n\u009b2J\xff\x7f";
+  host.receive({.kind = FrameKind::reply,
+                .code = absl::StatusCode::kNotFound,
+                .side = Side::host,
+                .text_bytes = static_cast<uint16_t>(text.size()),
+                .call = id.value},
+               base::as_bytes(text));
+  EXPECT_TRUE(absl::IsNotFound(reply_.status));
+  EXPECT_EQ(reply_.status.message(), "caf\u00e9 \"a\\b\" \\x1b[2J\\x0a\\xc2\\x9b2J\\xff\\x7f");
 }
 
 TEST_F(SessionTest, NothingIsKeptOfTheAnswerToACallThatWasGivenUp) {

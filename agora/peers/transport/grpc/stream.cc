@@ -8,6 +8,7 @@
 
 #include "agora/base/check.h"
 #include "agora/base/text.h"
+#include "agora/peers/transport/foreign_text.h"
 #include <grpcpp/channel.h>
 #include <grpcpp/client_context.h>
 #include <grpcpp/security/auth_context.h>
@@ -41,15 +42,16 @@ grpc::ByteBuffer buffer_of(Frame frame) {
 }
 
 Status status_of(const grpc::Status& status) {
+  const std::string text = printable(status.error_message());  // the other side may have written it
   switch (status.error_code()) {
     case grpc::StatusCode::PERMISSION_DENIED:
-      return absl::PermissionDeniedError(status.error_message());
+      return absl::PermissionDeniedError(text);
     case grpc::StatusCode::FAILED_PRECONDITION:
-      return absl::FailedPreconditionError(status.error_message());
+      return absl::FailedPreconditionError(text);
     case grpc::StatusCode::OK:
       return absl::UnavailableError("the peer closed the connection");
     default:
-      return absl::UnavailableError("the connection broke: " + status.error_message());
+      return absl::UnavailableError("the connection broke: " + text);
   }
 }
 
