@@ -1,9 +1,13 @@
 #include "agora/peers/endpoint.h"
 
 #include <algorithm>
+#include <array>
 #include <charconv>
+#include <cstddef>
 
 #include "agora/base/text.h"
+#include <arpa/inet.h>
+#include <netinet/in.h>
 
 namespace agora::peers {
 namespace {
@@ -21,6 +25,13 @@ bool is_host(std::string_view host) {
     return word || c == '.' || c == ':' || c == '-' || c == '%' || c == '_';
   };
   return !host.empty() && host.size() <= kHostBytesMax && std::ranges::all_of(host, fits);
+}
+
+bool is_address(std::string_view host) {
+  std::array<std::byte, sizeof(in6_addr)> bytes;
+  const std::string v6(host.substr(0, host.find('%'))), v4(host);
+  return is_host(host) && (::inet_pton(AF_INET6, v6.c_str(), bytes.data()) == 1 ||
+                           ::inet_pton(AF_INET, v4.c_str(), bytes.data()) == 1);
 }
 
 std::string Endpoint::text() const {

@@ -27,6 +27,8 @@ struct Endpoint {
 // else reaches a log, a terminal or a resolver.
 constexpr size_t kHostBytesMax = 253;  // of a DNS name
 bool is_host(std::string_view host);
+// An address, IPv6 maybe with its zone: nobody need be asked what it stands for.
+bool is_address(std::string_view host);
 
 // InvalidArgument saying what was expected.
 StatusOr<Endpoint> parse_endpoint(std::string_view text);

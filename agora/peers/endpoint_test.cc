@@ -23,5 +23,15 @@ TEST(Endpoint, RefusesWhatIsNone) {
   EXPECT_FALSE(parse_endpoint(std::string(300, 'a') + ":7").ok());
 }
 
+TEST(Endpoint, TellsAddressesFromNames) {
+  for (const char* host : {"192.168.1.5", "::1", "2001:db8::1", "fe80::1%eth0", "::ffff:10.0.0.1"}) {
+    EXPECT_TRUE(is_address(host)) << host;
+  }
+  for (const char* host : {"", "localhost", "unix", "dns", "ipv4", "10.0.0", "10.0.0.1%lo", "1", "a.b",
+                           "::1%a b", "[::1]", "fe80", "10.0.0.256"}) {
+    EXPECT_FALSE(is_address(host)) << host;
+  }
+}
+
 }  // namespace
 }  // namespace agora::peers

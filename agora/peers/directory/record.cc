@@ -31,7 +31,8 @@ std::vector<std::byte> marked(base::Bytes unsigned_part) {
 
 Status check_fields(const Record& record) {
   const std::string& host = record.endpoint.host;
-  if (!is_host(host) || host.size() > kRecordHostBytesMax || record.endpoint.port == 0) {
+  // An address: a name would be looked up by everybody who dials its peer, wherever that leads.
+  if (!is_address(host) || host.size() > kRecordHostBytesMax || record.endpoint.port == 0) {
     return absl::InvalidArgumentError(base::concat("record: expected an address of at most ",
                                                    kRecordHostBytesMax, " characters and a port from 1, not ",
                                                    base::in_quotes(host), " port ", record.endpoint.port));

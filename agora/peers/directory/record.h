@@ -27,7 +27,7 @@ struct Record {
   PeerId peer;  // always the hash of key
   PublicKey key{};
   SwarmId swarm;
-  Endpoint endpoint;
+  Endpoint endpoint;      // an address, never a name
   uint64_t sequence = 0;  // a peer's fresher record has the higher one
   uint32_t ttl_s = 30;    // counted by the reader's own clock from when it saw this sequence first
   bool leaving = false;   // the peer's last record: forget it

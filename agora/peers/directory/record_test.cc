@@ -61,15 +61,15 @@ TEST(Record, WhatSaysWhy) {
 TEST(Record, TheLargestFitsIntoAnItemOfTheDht) {
   Record record = sample();
   record.body.assign(kRecordBodyBytesMax, 'x');
-  record.endpoint.host.assign(kRecordHostBytesMax, '1');
+  record.endpoint.host = "2001:0db8:0000:0000:0000:ffff:192.168.100.200";
   EXPECT_LE(sign_record(record, Identity::from_seed(1))->size(), kRecordBytesMax);
   record.body += 'x';
   EXPECT_TRUE(absl::IsResourceExhausted(sign_record(record, Identity::from_seed(1)).status()));
 }
 
 TEST(Record, FieldsThatHelpNobodyAreRefused) {
-  for (const std::string& host :
-       {std::string(), std::string("a b"), std::string("\x1b[0m"), std::string(47, '1')}) {
+  for (const std::string& host : {std::string(), std::string("a b"), std::string("\x1b[0m"),
+                                  std::string(47, '1'), std::string("localhost"), std::string("unix")}) {
     Record record = sample();
     record.endpoint.host = host;
     EXPECT_TRUE(absl::IsInvalidArgument(sign_record(record, Identity::from_seed(1)).status())) << host;

@@ -43,7 +43,7 @@ void add_node_flags(CLI::App& command, NodeFlags& flags) {
   command.add_option("--listen", flags.listen,
                      "HOST:PORT for other peers, TCP and UDP; port 0: any free one");
   command.add_option("--advertise", flags.advertise,
-                     "HOST:PORT where others reach this peer, if a router translates it");
+                     "ADDRESS:PORT where others reach this peer, if a router translates it");
   command.add_option("--join", flags.join, "HOST:PORT of any living peer; may be given several times")
       ->allow_extra_args(false)
       ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
@@ -90,10 +90,10 @@ Status Node::open_ports() {
   if (!ports.ok()) return base::about("--listen", ports.status());
   transport_ = std::move(ports->transport);
   dht_ = std::move(ports->dht);
-  endpoint_ = {config.listen.host, transport_->endpoint().port};
+  endpoint_ = transport_->endpoint();
   if (!flags_.advertise.empty()) {
-    AGORA_ASSIGN_OR_RETURN(endpoint_, peers::parse_endpoint(flags_.advertise));
-  } else if (is_wildcard(config.listen.host)) {
+    AGORA_ASSIGN_OR_RETURN(endpoint_, parse_advertised(flags_.advertise));
+  } else if (is_wildcard(endpoint_.host)) {
     endpoint_.host = own_address(join_.empty() ? peers::Endpoint{} : join_.front());
   }
   return absl::OkStatus();

@@ -63,6 +63,17 @@ StatusOr<peers::Endpoint> parse_listen(const char* flag, const std::string& text
   return at;
 }
 
+StatusOr<peers::Endpoint> parse_advertised(const std::string& text) {
+  StatusOr<peers::Endpoint> at = peers::parse_endpoint(text);
+  if (!at.ok()) return base::about("--advertise", at.status());
+  if (!peers::is_address(at->host)) {
+    return absl::InvalidArgumentError(
+        base::concat("--advertise: expected an address, as 203.0.113.7:", at->port, ", not the name ",
+                     base::in_quotes(at->host), "; give the address that it stands for"));
+  }
+  return at;
+}
+
 bool is_wildcard(const std::string& host) { return host == "0.0.0.0" || host == "::"; }
 
 std::string own_address(const peers::Endpoint& towards) {

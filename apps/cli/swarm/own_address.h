@@ -19,6 +19,9 @@ std::string own_address(const peers::Endpoint& towards);
 // flag.
 StatusOr<peers::Endpoint> parse_listen(const char* flag, const std::string& text);
 
+// ADDRESS:PORT of --advertise. InvalidArgument: none, or a name, which peers do not take from each other.
+StatusOr<peers::Endpoint> parse_advertised(const std::string& text);
+
 // 0.0.0.0 and ::, which mean "all of this machine's" and nothing to anybody else.
 bool is_wildcard(const std::string& host);
 

@@ -71,7 +71,7 @@ Endpoint end_of(int fd, NameOf& name_of) {
   return {text.data(), ntohs(v6.sin6_port)};
 }
 
-uint16_t port_of(int fd) { return end_of(fd, ::getsockname).port; }
+Endpoint near_end(int fd) { return end_of(fd, ::getsockname); }
 Endpoint far_end(int fd) { return end_of(fd, ::getpeername); }
 
 }  // namespace
@@ -91,8 +91,9 @@ Endpoint endpoint_of_uri(std::string_view uri) {
 StatusOr<std::unique_ptr<Acceptor>> Acceptor::open(const Endpoint& listen, const TransportLimits& limits,
                                                    EpollLoop& loop, Meters& meters, PassOn pass_on) {
   AGORA_ASSIGN_OR_RETURN(const int fd, bound_socket(listen));
-  return std::unique_ptr<Acceptor>(
-      new Acceptor(fd, {listen.host, port_of(fd)}, limits, loop, meters, std::move(pass_on)));
+  Endpoint at = near_end(fd);
+  if (is_address(listen.host)) at.host = listen.host;  // with its zone
+  return std::unique_ptr<Acceptor>(new Acceptor(fd, std::move(at), limits, loop, meters, std::move(pass_on)));
 }
 
 Acceptor::Acceptor(int fd, Endpoint endpoint, const TransportLimits& limits, EpollLoop& loop, Meters& meters,

@@ -38,7 +38,7 @@ class Acceptor {
                                                   EpollLoop& loop, Meters& meters, PassOn pass_on);
   ~Acceptor();
 
-  const Endpoint& endpoint() const { return endpoint_; }  // with the port that the system gave
+  const Endpoint& endpoint() const { return endpoint_; }  // the address and port that it came to
   void listen();                                          // begins
   PassedConnections& passed() { return passed_; }
   // Once, while the loop runs, before the destructor. Returns when nothing is passed on any more.

@@ -187,8 +187,9 @@ void GrpcTransport::Impl::dial(const CallSettings& settings, const std::shared_p
   grpc::ChannelArguments channel_arguments;
   for (const auto& [name, value] : arguments(limits_)) channel_arguments.SetInt(name, value);
   channel_arguments.SetSslTargetNameOverride("agora");  // in place of the address, which nobody checks either
-  auto channel =
-      grpc::CreateCustomChannel(settings.at.text(), client_credentials(identity_, pin), channel_arguments);
+  // Without the scheme a host that is called as one, "unix", would choose it.
+  auto channel = grpc::CreateCustomChannel("dns:///" + settings.at.text(), client_credentials(identity_, pin),
+                                           channel_arguments);
   const auto stream = std::make_shared<DialedStream>(streams_, *queue_, session, std::move(channel), pin);
   session->attach(stream);
   limit_greeting(session);

@@ -115,6 +115,13 @@ TEST(GrpcTransport, APrivateSwarmLetsInOnlyWhoHasTheKey) {
   EXPECT_TRUE(ask(*member, *host).status.ok());
 }
 
+TEST(GrpcTransport, ListensAtANameAndSaysItsAddress) {
+  const auto peer = GrpcTransport::start(
+      Identity::generate(), {.listen = {"localhost", 0}, .advertise = {}, .swarm_key = {}, .limits = {}});
+  ASSERT_TRUE(peer.ok()) << peer.status();
+  EXPECT_TRUE(is_address((*peer)->endpoint().host)) << (*peer)->endpoint().host;
+}
+
 TEST(GrpcTransport, TheSamePortTwiceIsRefused) {
   const auto peer = make_peer();
   const auto again = GrpcTransport::start(
