@@ -269,13 +269,14 @@ StatusOr<SwarmStepReport> SwarmTrainer::step() {
   if (s.until_stopped.stopped()) return absl::CancelledError("training was stopped");
   const int64_t begin_ns = s.peer.loop.now_ns();
   const int64_t next = s.state.step + 1;
+  const Rng::State before = s.task.cursor();
   const model::Batch batch = s.task.next();
   s.state.cursor = s.task.cursor();
   SwarmStepReport report;
-  AGORA_ASSIGN_OR_RETURN(static_cast<StepReport&>(report),
-                         s.take_step(batch, {.step = next,
-                                             .optimizer = s.state.optimizer_steps + 1,
-                                             .learning_rate = next_rate(s.state)}));
+  const auto taken = s.take_step(
+      batch, {.step = next, .optimizer = s.state.optimizer_steps + 1, .learning_rate = next_rate(s.state)});
+  if (absl::IsCancelled(taken.status())) s.be_at(before);  // nothing is wrong with the batch
+  AGORA_ASSIGN_OR_RETURN(static_cast<StepReport&>(report), taken);
   s.state.step = next;
   ++s.state.optimizer_steps;
   s.balance();

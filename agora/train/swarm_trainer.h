@@ -85,7 +85,8 @@ class SwarmTrainer {
   Status join(int64_t timeout_ns);
 
   // Errors: Unavailable, after the patience; InvalidArgument: a loss or gradient that is not finite;
-  // Cancelled: stop(). The trunk is then as it was, and the next step() takes the next batch.
+  // Cancelled: stop(). The trunk is then as it was, and the next step() takes the next batch; a trainer that
+  // was stopped goes on with the same one.
   StatusOr<SwarmStepReport> step();
   // A loss that got worse since an expert was added undoes it (gate_growth.h): always of as many rows.
   StatusOr<Evaluation> validate(int64_t rows_max);

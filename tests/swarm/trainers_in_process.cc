@@ -26,10 +26,37 @@ swarm::SwarmSpec spec_of(const train::TrainOptions& options, const model::ModelC
   return spec;
 }
 
+// Tells of every batch.
+class WatchedTask final : public train::Task {
+ public:
+  WatchedTask(std::unique_ptr<train::Task> inner, std::function<void()> on_batch)
+      : inner_(std::move(inner)), on_batch_(std::move(on_batch)) {}
+
+  model::ModelConfig shape(model::ModelConfig config) const override { return inner_->shape(config); }
+  void restart(const train::TrainOptions& options) override { inner_->restart(options); }
+  model::Batch next() override {
+    if (on_batch_) on_batch_();
+    return inner_->next();
+  }
+  Rng::State cursor() const override { return inner_->cursor(); }
+  void restore(Rng::State cursor) override { inner_->restore(cursor); }
+  std::vector<model::Batch> validation(int64_t domain, int64_t rows_max) const override {
+    return inner_->validation(domain, rows_max);
+  }
+  const std::vector<train::DomainSummary>& domains() const override { return inner_->domains(); }
+  const std::vector<std::string>& notes() const override { return inner_->notes(); }
+  const std::string& fingerprint() const override { return inner_->fingerprint(); }
+  train::SharedTokenizer tokenizer() const override { return inner_->tokenizer(); }
+
+ private:
+  const std::unique_ptr<train::Task> inner_;
+  const std::function<void()> on_batch_;
+};
+
 }  // namespace
 
 TrainersInProcess::TrainersInProcess(const train::TrainOptions& options, const TrainersConfig& config)
-    : options_(options), own_file_(config.own_file) {
+    : options_(options), own_file_(config.own_file), on_batch_(config.on_batch) {
   base::ThreadPool pool(1);
   const auto task = train::make_task(options, nullptr, pool);
   AGORA_CHECK(task.ok());
@@ -51,7 +78,7 @@ size_t TrainersInProcess::add_trainer() {
   auto member = std::make_unique<Member>();
   auto task = train::make_task(options_, nullptr, member->pool);
   AGORA_CHECK(task.ok());
-  member->task = *std::move(task);
+  member->task = std::make_unique<WatchedTask>(*std::move(task), on_batch_);
   member->transport = hosts_->make_transport();
   const kernels::Compute compute{&kernels::best_table(kernels::cpu_features()), &member->pool,
                                  kernels::Precision::f32};

@@ -21,7 +21,8 @@ struct TrainersConfig {
   size_t trainers = 2;
   swarm::UpdateMode updates = swarm::UpdateMode::asynchronous;
   std::function<void(swarm::SwarmSpec&)> change_spec = {};
-  std::string own_file = {};  // of every trainer
+  std::string own_file = {};            // of every trainer
+  std::function<void()> on_batch = {};  // a trainer has drawn one
 };
 
 class TrainersInProcess {
@@ -51,6 +52,7 @@ class TrainersInProcess {
 
   train::TrainOptions options_;
   std::string own_file_;
+  std::function<void()> on_batch_;
   swarm::SwarmSpec spec_;
   std::unique_ptr<HostsInProcess> hosts_;
   std::vector<std::unique_ptr<Member>> members_;

@@ -154,6 +154,21 @@ TEST_F(SwarmTraining, ATrainerThatComesBackGoesOnAsIfItHadNotEnded) {
   EXPECT_EQ(swarm.last(back).loss, loss);
 }
 
+// While it waits for hosts: what it had drawn it has not learned from.
+TEST_F(SwarmTraining, AStoppedTrainerGoesOnWithTheBatchThatItHadDrawn) {
+  std::function<void()> on_batch;
+  TrainersInProcess swarm(options_, {.hosts = 1, .trainers = 1, .on_batch = [&] {
+                                       if (on_batch) on_batch();
+                                     }});
+  swarm.run(2);
+  const Rng::State cursor = swarm.trainer(0).state().cursor;
+  swarm.hosts().kill(0);
+  swarm.hosts().forget(0);
+  on_batch = [&] { swarm.trainer(0).stop(); };
+  EXPECT_TRUE(absl::IsCancelled(swarm.trainer(0).step().status()));
+  EXPECT_EQ(swarm.trainer(0).state().cursor, cursor);
+}
+
 // No trainer lives, nor a server: it is on the disk.
 TEST_F(SwarmTraining, AKeptTrunkIsTakenWhenNobodyHasAFresherOne) {
   const base::TestFolder folder;
