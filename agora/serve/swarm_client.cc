@@ -2,11 +2,10 @@
 
 #include <algorithm>
 #include <deque>
-#include <optional>
 #include <set>
 
-#include "agora/base/mutex.h"
 #include "agora/base/text.h"
+#include "agora/peers/transport/mailbox.h"
 #include "agora/serve/continued_answer.h"
 #include "agora/swarm/peer_state.h"
 #include "agora/swarm/wire/method.h"
@@ -15,35 +14,6 @@ namespace agora::serve {
 namespace {
 
 constexpr int64_t kLookNs = 50 * base::kMillisecondNs;  // how often a waiting client looks for an interrupt
-
-// What one call brought, for the thread that waits. Shared with the transport: a call may outlive our
-// interest.
-class Inbox {
- public:
-  void add(peers::Payload part) {
-    const base::MutexLock lock(mutex_);
-    parts_.push_back(std::move(part));
-    changed_.wake_all();
-  }
-  void end(peers::Reply reply) {
-    const base::MutexLock lock(mutex_);
-    reply_ = std::move(reply);
-    changed_.wake_all();
-  }
-  // Waits for something new, at most until_ns. The reply comes after all parts.
-  std::deque<peers::Payload> wait(int64_t until_ns, std::optional<peers::Reply>* reply) {
-    const base::MutexLock lock(mutex_);
-    if (parts_.empty() && !reply_) changed_.wait_until(mutex_, until_ns);
-    *reply = reply_;
-    return std::exchange(parts_, {});
-  }
-
- private:
-  base::Mutex mutex_;
-  base::Condition changed_;
-  std::deque<peers::Payload> parts_ ABSL_GUARDED_BY(mutex_);  // the transport limits a peer's bytes
-  std::optional<peers::Reply> reply_ ABSL_GUARDED_BY(mutex_);
-};
 
 class Asking {
  public:
@@ -96,8 +66,8 @@ class Asking {
   }
 
   Status pause() {
-    Inbox nothing_comes;
-    std::optional<peers::Reply> none;
+    peers::Mailbox nothing_comes(1);
+    std::deque<peers::Payload> none;
     const int64_t end_ns = now_ns() + settings_.pause_ns;
     while (now_ns() < end_ns) {
       AGORA_RETURN_IF_ERROR(still_wanted());
@@ -107,39 +77,37 @@ class Asking {
   }
 
   StatusOr<ContinuedAnswer::Next> ask(const ServerAt& server) {
-    const auto inbox = std::make_shared<Inbox>();
+    const auto mailbox = std::make_shared<peers::Mailbox>(1);
     const peers::CallSettings settings{.to = server.peer,
                                        .at = server.at,
                                        .method = swarm::kAsk,
                                        .priority = peers::Priority::interactive,
                                        .deadline_ns = deadline_ns_,
                                        .trace = settings_.trace};
-    const peers::CallId call = servers_.transport.call(
-        settings, answer_.next_request(),
-        peers::CallEvents{[inbox](peers::Reply reply) { inbox->end(std::move(reply)); },
-                          [inbox](peers::Payload part) { inbox->add(std::move(part)); }});
-    auto next = listen(*inbox);
+    const peers::CallId call =
+        servers_.transport.call(settings, answer_.next_request(), peers::Mailbox::events(mailbox, 0));
+    auto next = listen(*mailbox);
     servers_.transport.cancel(call);  // nothing happens where it has ended
     return next;
   }
 
-  StatusOr<ContinuedAnswer::Next> listen(Inbox& inbox) {
+  StatusOr<ContinuedAnswer::Next> listen(peers::Mailbox& mailbox) {
     int64_t silent_at_ns = now_ns() + settings_.first_silence_ns;
-    for (;;) {
-      std::optional<peers::Reply> reply;
-      const std::deque<peers::Payload> parts = inbox.wait(std::min(silent_at_ns, now_ns() + kLookNs), &reply);
+    std::deque<peers::Payload> parts;
+    while (mailbox.wait(std::min(silent_at_ns, now_ns() + kLookNs), &parts)) {
       for (const peers::Payload& part : parts) {
         const std::string text = answer_.on_part(part.bytes());
         if (!text.empty()) show_(text);
         silent_at_ns = now_ns() + settings_.silence_ns;
       }
-      if (reply) return answer_.on_reply(reply->status, reply->payload.bytes());
       if (answer_.broken()) return answer_.on_reply(absl::OkStatus(), {});
       AGORA_RETURN_IF_ERROR(still_wanted());
       if (now_ns() >= silent_at_ns) {
         return answer_.on_reply(absl::UnavailableError("the server said nothing for too long"), {});
       }
     }
+    const peers::Reply reply = mailbox.take()[0];
+    return answer_.on_reply(reply.status, reply.payload.bytes());
   }
 
   const Servers& servers_;
