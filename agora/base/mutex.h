@@ -7,12 +7,14 @@
 // order anything and reports races that are none. Any thread.
 #pragma once
 
+#include <algorithm>
 #include <chrono>
 #include <condition_variable>
 #include <cstdint>
 #include <mutex>
 
 #include "absl/base/thread_annotations.h"
+#include "agora/base/clock.h"
 
 namespace agora::base {
 
@@ -45,11 +47,15 @@ class Condition {
     changed_.wait(held);
     held.release();
   }
-  // Also when the steady clock (RealClock's) says deadline_ns; INT64_MAX: never by itself.
+  // Also when RealClock says deadline_ns; INT64_MAX: never by itself. The system's wait does not count the
+  // time that the machine sleeps, so it is looked at again now and then.
   void wait_until(Mutex& mutex, int64_t deadline_ns) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex) {
     if (deadline_ns == INT64_MAX) return wait(mutex);
+    constexpr int64_t kWaitNsMax = 10'000'000'000;
+    const int64_t now_ns = RealClock().now_ns();
+    const int64_t left_ns = deadline_ns <= now_ns ? 0 : std::min(deadline_ns - now_ns, kWaitNsMax);
     std::unique_lock<std::mutex> held(mutex.mutex_, std::adopt_lock);
-    changed_.wait_until(held, std::chrono::steady_clock::time_point(std::chrono::nanoseconds(deadline_ns)));
+    changed_.wait_for(held, std::chrono::nanoseconds(left_ns));
     held.release();
   }
   void wake_all() { changed_.notify_all(); }
