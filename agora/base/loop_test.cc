@@ -1,6 +1,7 @@
 #include "agora/base/loop.h"
 
 #include <atomic>
+#include <memory>
 #include <vector>
 
 #include "agora/base/thread_loop.h"
@@ -79,6 +80,17 @@ TEST(ThreadLoop, StopDropsTimers) {
     loop.after(3600 * kSecondNs, [&] { ran = true; });
   }
   EXPECT_FALSE(ran);
+}
+
+TEST(ThreadLoop, WhatATimerHeldMayUseTheLoopWhenItGoes) {
+  ThreadLoop loop("test");
+  const auto timer = [&loop] {
+    const std::shared_ptr<void> held(nullptr, [&loop](void*) { loop.post([] {}); });
+    return loop.after(3600 * kSecondNs, [held] {});
+  };
+  loop.cancel(timer());
+  timer();
+  loop.stop();
 }
 
 }  // namespace

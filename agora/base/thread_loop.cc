@@ -29,15 +29,17 @@ TimerId ThreadLoop::at(int64_t when_ns, Task task) {
 }
 
 void ThreadLoop::cancel(TimerId timer) {
+  Task cancelled;  // goes without the lock: what it holds may use the loop when it ends
   MutexLock lock(mutex_);
-  turns_.cancel(timer);
+  cancelled = turns_.cancel(timer);
 }
 
 void ThreadLoop::stop() {
   {
+    Timers dropped;  // goes without the lock, too
     MutexLock lock(mutex_);
     stopping_ = true;
-    turns_.drop_timers();
+    dropped = turns_.drop_timers();
     changed_.wake_all();
   }
   if (thread_.joinable()) thread_.join();

@@ -22,11 +22,15 @@ class Timers {
     return id;
   }
 
-  void cancel(TimerId timer) {
+  // What it would have run: what that holds is let go of by the caller, who may hold a lock now. Empty: none.
+  Loop::Task cancel(TimerId timer) {
     const auto when = when_.find(timer.value);
-    if (when == when_.end()) return;
-    tasks_.erase({when->second, timer.value});
+    if (when == when_.end()) return {};
+    const auto found = tasks_.find({when->second, timer.value});
+    Loop::Task task = std::move(found->second);
+    tasks_.erase(found);
     when_.erase(when);
+    return task;
   }
 
   bool empty() const { return tasks_.empty(); }

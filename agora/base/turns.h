@@ -20,8 +20,8 @@ class Turns {
  public:
   void post(Loop::Task task) { tasks_.push_back(std::move(task)); }
   TimerId at(int64_t when_ns, Loop::Task task) { return timers_.add(when_ns, std::move(task)); }
-  void cancel(TimerId timer) { timers_.cancel(timer); }
-  void drop_timers() { timers_ = {}; }
+  Loop::Task cancel(TimerId timer) { return timers_.cancel(timer); }  // as Timers::cancel()
+  Timers drop_timers() { return std::exchange(timers_, {}); }         // for the same reason
 
   // When the next one is due. INT64_MIN: at once; INT64_MAX: there is none.
   int64_t next_ns() const { return tasks_.empty() ? timers_.next_ns() : INT64_MIN; }

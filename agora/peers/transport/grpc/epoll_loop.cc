@@ -58,8 +58,9 @@ base::TimerId EpollLoop::at(int64_t when_ns, Task task) {
 }
 
 void EpollLoop::cancel(base::TimerId timer) {
+  Task cancelled;  // goes without the lock: what it holds may use the loop when it ends
   MutexLock lock(mutex_);
-  turns_.cancel(timer);
+  cancelled = turns_.cancel(timer);
 }
 
 void EpollLoop::stop() {
