@@ -6,6 +6,12 @@
 #include "agora/base/check.h"
 
 namespace agora::swarm {
+namespace {
+
+// Of what is asked once more: who stands in for the chosen expert still does.
+Way way_after(Way before) { return before == Way::next_expert ? Way::next_expert : Way::replica; }
+
+}  // namespace
 
 MixCall::MixCall(const moe::Route& route, const MixSettings& settings, Candidates candidates,
                  CallBudget& budget, Rng rng, Patience patience)
@@ -207,8 +213,7 @@ void MixCall::accept(uint32_t number, int64_t now_ns, MixActions& actions) {
     }
   }
   if (missing.empty() || sends_.size() >= kSendsMax) return;
-  const Way way = plan.way == Way::next_expert ? Way::next_expert : Way::replica;
-  assign(std::move(missing), way, plan.origin, now_ns, actions);
+  assign(std::move(missing), way_after(plan.way), plan.origin, now_ns, actions);
 }
 
 void MixCall::drop(uint32_t number, MixActions& actions) {
@@ -234,7 +239,7 @@ MixActions MixCall::on_failure(uint32_t number, Failure failure, int64_t now_ns)
 // What a failed send leaves: its hedges stand on their own now, the rest goes elsewhere.
 void MixCall::go_on(uint32_t number, Failure failure, int64_t now_ns, MixActions& actions) {
   const std::vector<uint32_t> hedges = sends_[number].hedges;
-  const Way way = sends_[number].plan.way == Way::next_expert ? Way::next_expert : Way::replica;
+  const Way way = way_after(sends_[number].plan.way);
   const uint32_t origin = sends_[number].plan.origin;
   std::vector<Choice> left = choices_of(sends_[number].plan);
   if (!hedges.empty()) left.clear();
@@ -256,7 +261,7 @@ void MixCall::go_on(uint32_t number, Failure failure, int64_t now_ns, MixActions
         });
     if (!elsewhere) {
       int64_t& pause = pause_ns_.try_emplace(busy, settings_.pause_ns).first->second;
-      parked_.push_back({std::move(left), origin, now_ns + pause});
+      parked_.push_back({std::move(left), way, origin, now_ns + pause});
       pause = std::min(2 * pause, settings_.pause_ns_max);
       return;
     }
@@ -282,14 +287,12 @@ MixActions MixCall::on_timer(int64_t now_ns) {
     rested.push_back(std::move(parked));
     return true;
   });
-  for (Parked& parked : rested)
-    assign(std::move(parked.choices), Way::replica, parked.origin, now_ns, actions);
+  for (Parked& parked : rested) assign(std::move(parked.choices), parked.way, parked.origin, now_ns, actions);
   const auto before = static_cast<uint32_t>(sends_.size());
   for (uint32_t i = 0; i < before; ++i) {
     const Sent& sent = sends_[i];
     const bool slow = sent.phase == Phase::waiting && now_ns - sent.sent_ns >= settings_.hedge_ns;
-    if (slow && !sent.hedged && sent.hedge_of == kNone && sent.plan.way != Way::hedge)
-      hedge(i, now_ns, actions);
+    if (slow && !sent.hedged) hedge(i, now_ns, actions);
   }
   return actions;
 }
@@ -317,9 +320,10 @@ void MixCall::hedge(uint32_t number, int64_t now_ns, MixActions& actions) {
     plan.experts.push_back(slow.experts[i]);
   }
   for (auto& [peer, plan] : plans) {
-    plan.way = Way::hedge;
+    plan.way = slow.way == Way::next_expert ? Way::next_expert : Way::hedge;
     plan.origin = slow.origin;
     const uint32_t added = add_send(std::move(plan), now_ns, actions);
+    sends_[added].hedged = true;
     sends_[added].hedge_of = number;
     sends_[number].hedges.push_back(added);
   }
@@ -344,8 +348,8 @@ int64_t MixCall::timer_ns() const {
   for (const Parked& parked : parked_) when = std::min(when, parked.when_ns);
   if (settings_.hedge_ns == INT64_MAX) return when;
   for (const Sent& sent : sends_) {
-    const bool first = sent.phase == Phase::waiting && !sent.hedged && sent.hedge_of == kNone;
-    if (first && sent.plan.way != Way::hedge) when = std::min(when, sent.sent_ns + settings_.hedge_ns);
+    if (sent.phase != Phase::waiting || sent.hedged) continue;
+    when = std::min(when, sent.sent_ns + settings_.hedge_ns);
   }
   return when;
 }

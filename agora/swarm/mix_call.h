@@ -125,7 +125,7 @@ class MixCall {
     MixSend plan;
     Phase phase = Phase::waiting;
     int64_t sent_ns = 0;
-    bool hedged = false;
+    bool hedged = false;        // or a hedge itself
     uint32_t hedge_of = kNone;  // while that one still waits
     std::vector<uint32_t> hedges;
     std::vector<uint8_t> arrived;
@@ -136,6 +136,7 @@ class MixCall {
   };
   struct Parked {
     std::vector<Choice> choices;
+    Way way;
     uint32_t origin;
     int64_t when_ns;
   };

@@ -251,6 +251,29 @@ TEST_F(MixCallTest, TheRunnerUpStandsInOnceForAToken) {
   EXPECT_EQ(call.served().next_expert, 1);
 }
 
+// Its host was busy first, or slow: it is still not the expert that was chosen.
+TEST_F(MixCallTest, TheRunnerUpIsReportedAsTheRunnerUp) {
+  placement_ = {{1, {1}}, {2, {1}}, {3, {1}}, {4, {2}}};  // nobody holds expert 0
+  route_.runner_up = {4, -1};
+  MixCall& call = make(kInteractive);
+  call.start(0);
+  answer(0, 10);
+  EXPECT_THAT(call.on_failure(1, Failure::busy, 20).sends, IsEmpty());
+  placement_[4] = {2, 3};
+  const MixActions again = call.on_timer(70);
+  ASSERT_EQ(again.sends.size(), 1u);
+  EXPECT_EQ(again.sends[0].way, Way::next_expert);
+  const MixActions hedge = call.on_timer(170);
+  ASSERT_EQ(hedge.sends.size(), 1u);
+  EXPECT_NE(hedge.sends[0].to, again.sends[0].to);
+  EXPECT_EQ(hedge.sends[0].way, Way::next_expert);
+  EXPECT_EQ(call.timer_ns(), 1000) << "a send is hedged once, a hedge never";
+  answer(hedge.sends[0].send, 180);
+  EXPECT_TRUE(call.done());
+  EXPECT_EQ(call.served().next_expert, 1);
+  EXPECT_EQ(call.served().lost, 0);
+}
+
 TEST_F(MixCallTest, StaleReplicasAreNotAsked) {
   MixCall call(
       route_, {.leader_first = false, .version_age_max = 2, .deadline_ns = 1000},
