@@ -231,7 +231,7 @@ MixActions MixCall::on_failure(uint32_t number, Failure failure, int64_t now_ns)
   if (sent.phase != Phase::waiting) return actions;
   sent.phase = Phase::failed;
   --waiting_;
-  if (failure == Failure::gone) gone_.insert(sent.plan.to);
+  if (failure != Failure::busy) gone_.insert(sent.plan.to);
   if (sent.hedge_of == kNone) go_on(number, failure, now_ns, actions);
   return actions;
 }
@@ -240,7 +240,6 @@ MixActions MixCall::on_failure(uint32_t number, Failure failure, int64_t now_ns)
 void MixCall::go_on(uint32_t number, Failure failure, int64_t now_ns, MixActions& actions) {
   const std::vector<uint32_t> hedges = sends_[number].hedges;
   const Way way = way_after(sends_[number].plan.way);
-  const uint32_t origin = sends_[number].plan.origin;
   std::vector<Choice> left = choices_of(sends_[number].plan);
   if (!hedges.empty()) left.clear();
   for (const uint32_t h : hedges) {
@@ -253,25 +252,28 @@ void MixCall::go_on(uint32_t number, Failure failure, int64_t now_ns, MixActions
   }
   if (left.empty() || sends_.size() >= kSendsMax) return;
   std::sort(left.begin(), left.end(), [](const Choice& a, const Choice& b) { return a.choice < b.choice; });
-  if (failure == Failure::busy) {
-    const peers::PeerId& busy = sends_[number].plan.to;
-    const bool elsewhere =
-        !settings_.leader_first && std::all_of(left.begin(), left.end(), [&](const Choice& c) {
-          return choose(candidates_(c.expert), c.expert, &busy) != nullptr;
-        });
-    if (!elsewhere) {
-      int64_t& pause = pause_ns_.try_emplace(busy, settings_.pause_ns).first->second;
-      parked_.push_back({std::move(left), way, origin, now_ns + pause});
-      pause = std::min(2 * pause, settings_.pause_ns_max);
-      return;
-    }
-    gone_.insert(busy);
+  const MixSend failed = sends_[number].plan;
+  const bool busy = failure == Failure::busy;
+  if (busy && (settings_.leader_first || !can_go_elsewhere(left, failed.to))) {
+    return park(std::move(left), way, failed, now_ns);
   }
-  if (budget_.may_retry()) {
-    assign(std::move(left), way, origin, now_ns, actions);
-  } else {
-    lose(std::move(left), origin, now_ns, actions);
+  if (failure == Failure::broken || budget_.may_retry()) {
+    gone_.insert(failed.to);
+    return assign(std::move(left), way, failed.origin, now_ns, actions);
   }
+  if (busy || settings_.next_best) park(std::move(left), way, failed, now_ns);
+}
+
+bool MixCall::can_go_elsewhere(const std::vector<Choice>& choices, const peers::PeerId& than) {
+  return std::ranges::all_of(choices, [&](const Choice& choice) {
+    return choose(candidates_(choice.expert), choice.expert, &than) != nullptr;
+  });
+}
+
+void MixCall::park(std::vector<Choice> choices, Way way, const MixSend& failed, int64_t now_ns) {
+  int64_t& pause = pause_ns_.try_emplace(failed.to, settings_.pause_ns).first->second;
+  parked_.push_back({std::move(choices), way, failed.origin, now_ns + pause});
+  pause = std::min(2 * pause, settings_.pause_ns_max);
 }
 
 MixActions MixCall::on_timer(int64_t now_ns) {

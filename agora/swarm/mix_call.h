@@ -9,9 +9,10 @@
 // Every choice goes to one host; the choices of one host are one send. What comes next for choices that a
 // host did not serve: another replica; while a host is merely slow, a second host asked beside it (a hedge,
 // in the place of the first once all of it has come); the gate's next-best expert; and then nothing: the
-// choice is lost, which is data. No choice is in two summands. A host that failed is not asked again by this
-// call, so it ends: with at most as many sends as there are hosts and experts, and at the deadline at the
-// latest. A pure state machine: no clock, no network, no threads.
+// choice is lost, which is data. Where the budget does not pay for another replica, training loses the
+// choice; an answer would change, so it asks after a pause. No choice is in two summands. A host that failed
+// is not asked again by this call, so it ends: with at most as many sends as there are hosts and experts, and
+// at the deadline at the latest. A pure state machine: no clock, no network, no threads.
 #pragma once
 
 #include <cstdint>
@@ -31,8 +32,9 @@ namespace agora::swarm {
 enum class Way : uint8_t { first, replica, hedge, next_expert };
 
 enum class Failure : uint8_t {
-  gone,  // no answer, or not one that can be used: ask another
-  busy,  // it will take it later: ask another, or the same one after a pause
+  broken,  // no way to it: ask another, which adds to nobody's work
+  gone,    // no answer in time, or not one that can be used: ask another, if the budget pays for it
+  busy,    // it will take it later: ask another, or the same one after a pause
 };
 
 struct MixSend {
@@ -150,6 +152,8 @@ class MixCall {
   void settle_hedges(uint32_t parent, MixActions& actions);
   void hedge(uint32_t send, int64_t now_ns, MixActions& actions);
   void go_on(uint32_t send, Failure failure, int64_t now_ns, MixActions& actions);
+  bool can_go_elsewhere(const std::vector<Choice>& choices, const peers::PeerId& than);
+  void park(std::vector<Choice> choices, Way way, const MixSend& failed, int64_t now_ns);
   void end(MixActions& actions);
   int64_t attempt_ns(const MixSend& plan) const;
   int64_t deadline_ns(const MixSend& plan, int64_t now_ns) const;

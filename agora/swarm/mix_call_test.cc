@@ -151,6 +151,35 @@ TEST_F(MixCallTest, WithoutABudgetNothingIsRepeated) {
   EXPECT_EQ(call.served().lost, 3);
 }
 
+TEST_F(MixCallTest, ABrokenWayCostsNoBudget) {
+  budget_.retries = 0;
+  MixCall& call = make(kTraining);
+  call.start(0);
+  const MixActions next = call.on_failure(0, Failure::broken, 20);
+  ASSERT_EQ(next.sends.size(), 1u);
+  EXPECT_EQ(next.sends[0].to, peer(9));
+  EXPECT_EQ(budget_.retries, 0);
+}
+
+TEST_F(MixCallTest, AnAnswerDoesNotChangeForWantOfABudget) {
+  route_ = {.first = {0, 1}, .expert = {0}, .weight = {1}, .runner_up = {3}};
+  for (const Failure failure : {Failure::gone, Failure::busy}) {
+    budget_.retries = 0;
+    MixCall& call = make(kInteractive);
+    const peers::PeerId first = call.start(0).sends.at(0).to;
+    EXPECT_THAT(call.on_failure(0, failure, 20).sends, IsEmpty());
+    EXPECT_FALSE(call.done());
+    EXPECT_EQ(call.timer_ns(), 70);
+    const MixActions next = call.on_timer(70);
+    ASSERT_EQ(next.sends.size(), 1u);
+    EXPECT_EQ(next.sends[0].way, Way::replica);
+    EXPECT_TRUE(failure == Failure::busy || next.sends[0].to != first);
+    answer(1, 80);
+    EXPECT_TRUE(call.done());
+    EXPECT_EQ(call.served().replica, 1);
+  }
+}
+
 TEST_F(MixCallTest, ABusyLeaderIsAskedAgainAfterAPause) {
   MixCall& call = make(kTraining);
   call.start(0);
@@ -400,7 +429,11 @@ RC_GTEST_PROP(MixCallProperty, EveryChoiceIsInTheSumAtMostOnceAndTheCallEnds, ()
       if (what < 2) arrived[*rc::gen::inRange<size_t>(0, arrived.size())] = 0;
       apply(call.on_reply(send, arrived, now));
     } else {
-      apply(call.on_failure(send, what < 7 ? Failure::gone : Failure::busy, now));
+      apply(call.on_failure(send,
+                            what < 6   ? Failure::broken
+                            : what < 7 ? Failure::gone
+                                       : Failure::busy,
+                            now));
     }
   }
   std::vector<int> in_sum(route.expert.size(), 0);

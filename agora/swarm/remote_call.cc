@@ -107,13 +107,14 @@ MixActions RemoteCall::handle(MixCall& call, uint32_t number, const peers::Reply
   }
   const bool busy = reply.from_peer && (absl::IsResourceExhausted(status) || absl::IsUnavailable(status));
   const bool lost_ticket = reply.from_peer && absl::IsNotFound(status) && !sent.again;
+  const bool late = !reply.from_peer && absl::IsDeadlineExceeded(status);
   const bool refused = !reply.status.ok() && absl::IsInvalidArgument(status);
   if (refused) {
     refused_ = status;
     refusals_.push_back({number, now_ns - sent.at_ns, reply.load_us});
   } else if (status.ok() || busy || lost_ticket) {
     hosts_.finder.on_reply(plan.to, now_ns - sent.at_ns, reply.load_us);
-  } else if (absl::IsDeadlineExceeded(status) && !reply.from_peer) {
+  } else if (late) {
     hosts_.finder.on_late(plan.to, now_ns - sent.at_ns);
   } else {
     hosts_.finder.on_failure(plan.to);
@@ -128,7 +129,8 @@ MixActions RemoteCall::handle(MixCall& call, uint32_t number, const peers::Reply
     send(plan, true);
     return {};
   }
-  return call.on_failure(number, busy ? Failure::busy : Failure::gone, now_ns);
+  const Failure failure = busy ? Failure::busy : reply.from_peer || late ? Failure::gone : Failure::broken;
+  return call.on_failure(number, failure, now_ns);
 }
 
 }  // namespace agora::swarm
