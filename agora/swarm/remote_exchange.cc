@@ -139,17 +139,25 @@ peers::Payload BackwardExchange::message(const MixSend& send, bool again) {
   BackwardHead head = head_;
   head.key.part = send.origin;
   Answer& answer = answers_[send.send];
-  if (send.send < forward_.pieces.size() && !again) {
+  if (again) tickets_gone_.insert(send.origin);
+  if (const KeptPiece* piece = piece_for(send)) {
     // Under its ticket the host expects what it was sent, with what it could not serve.
-    const KeptPiece& piece = forward_.pieces[send.send];
-    answer.part = piece.part;
-    head.ticket = piece.ticket;
-    head.choices = piece.part.route.choices();
+    answer.part = piece->part;
+    head.ticket = piece->ticket;
+    head.choices = piece->part.route.choices();
     return encode(head, dy_, answer.part.token);
   }
   answer.part = part_of(forward_.route, send.choices, send.experts);
   head.choices = answer.part.route.choices();
   return encode(head, dy_, answer.part.token, RowsAgain{answer.part.route, rows_again()});
+}
+
+// Whose ticket the send can use: the whole piece goes to the host that keeps it. Null: it needs the rows.
+const KeptPiece* BackwardExchange::piece_for(const MixSend& send) const {
+  if (tickets_gone_.contains(send.origin)) return nullptr;
+  const KeptPiece& piece = forward_.pieces[send.origin];
+  const bool whole = std::ssize(send.choices) == std::ranges::count(piece.arrived, 1);
+  return whole && piece.host == send.to ? &piece : nullptr;
 }
 
 // Rows that nobody was sent stay undefined: nobody is asked for them.

@@ -8,6 +8,7 @@
 #pragma once
 
 #include <map>
+#include <set>
 #include <span>
 #include <vector>
 
@@ -102,6 +103,7 @@ class BackwardExchange final : public Exchange {
     std::vector<float> dweights;
     AnswerRows dx;
   };
+  const KeptPiece* piece_for(const MixSend& send) const;
   tensor::View<const float> rows_again();
 
   BackwardHead head_;
@@ -109,6 +111,7 @@ class BackwardExchange final : public Exchange {
   tensor::View<const float> dy_;
   tensor::Buffer<float> x_;  // [T, D] as they were sent; empty until a host asks for them again
   std::map<uint32_t, Answer> answers_;
+  std::set<uint32_t> tickets_gone_;  // by piece
   uint64_t updates_refused_ = 0;
 };
 

@@ -155,11 +155,12 @@ TEST_P(RemoteFaults, BackwardGoesOnWithAnotherHost) {
 INSTANTIATE_TEST_SUITE_P(Over, RemoteFaults, testing::Values(MakeTransport{}, MakeTransport{start_grpc_peer}),
                          [](const auto& info) { return info.param ? "grpc" : "loopback"; });
 
-// A host that finds fault with every gradient. All else is as it should be.
-class RefusesGradients final : public peers::Transport {
+// A host that answers one method in its own way. All else is as it should be.
+class AnswersItself final : public peers::Transport {
  public:
-  RefusesGradients(std::unique_ptr<peers::Transport> inner, std::atomic<int>& refused)
-      : inner_(std::move(inner)), refused_(refused) {}
+  using Answer = std::function<bool(peers::IncomingCall&)>;  // false: not this one
+  AnswersItself(std::unique_ptr<peers::Transport> inner, peers::Method method, Answer answer)
+      : inner_(std::move(inner)), method_(method), answer_(std::move(answer)) {}
   const peers::PeerId& self() const override { return inner_->self(); }
   const peers::Endpoint& endpoint() const override { return inner_->endpoint(); }
   using Transport::call;
@@ -169,10 +170,10 @@ class RefusesGradients final : public peers::Transport {
   }
   void cancel(peers::CallId call) override { inner_->cancel(call); }
   void serve(peers::Method method, peers::CallHandler handler) override {
-    if (method != swarm::kMixBackward) return inner_->serve(method, std::move(handler));
-    inner_->serve(method, [&refused = refused_](const std::shared_ptr<peers::IncomingCall>& call) {
-      ++refused;
-      call->reply(absl::InvalidArgumentError("no"));
+    if (method != method_) return inner_->serve(method, std::move(handler));
+    inner_->serve(method, [answer = answer_,
+                           handler = std::move(handler)](const std::shared_ptr<peers::IncomingCall>& call) {
+      if (!answer(*call)) handler(call);
     });
   }
   void stop() override { inner_->stop(); }
@@ -180,8 +181,28 @@ class RefusesGradients final : public peers::Transport {
 
  private:
   std::unique_ptr<peers::Transport> inner_;
-  std::atomic<int>& refused_;
+  const peers::Method method_;
+  const Answer answer_;
 };
+
+// Finds fault with every gradient.
+AnswersItself::Answer refuse_and_count(std::atomic<int>& refused) {
+  return [&refused](peers::IncomingCall& call) {
+    ++refused;
+    call.reply(absl::InvalidArgumentError("no"));
+    return true;
+  };
+}
+
+// Hosts that all do.
+MakeTransport answering(base::Loop& loop, peers::Method method, const AnswersItself::Answer& answer) {
+  const auto network = std::make_shared<peers::LoopbackNetwork>(loop);
+  return [network, method, answer, port = std::make_shared<uint16_t>(0)](const peers::Identity& identity) {
+    return std::make_unique<AnswersItself>(
+        std::make_unique<peers::LoopbackTransport>(network, identity.id(), peers::Endpoint{"loop", ++*port}),
+        method, answer);
+  };
+}
 
 TEST(RemoteRefusals, OneHostThatRefusesGradientsStopsNothingAndIsLeftAlone) {
   base::ThreadLoop loop("refusals");
@@ -194,7 +215,8 @@ TEST(RemoteRefusals, OneHostThatRefusesGradientsStopsNothingAndIsLeftAlone) {
                             std::make_unique<peers::LoopbackTransport>(network, identity.id(),
                                                                        peers::Endpoint{"loop", ++port});
                         if (port > 1) return transport;
-                        transport = std::make_unique<RefusesGradients>(std::move(transport), refused);
+                        transport = std::make_unique<AnswersItself>(std::move(transport), swarm::kMixBackward,
+                                                                    refuse_and_count(refused));
                         return transport;
                       }));
   moe::Experts& expected = whole.gate(training());
@@ -220,21 +242,35 @@ TEST(RemoteRefusals, OneHostThatRefusesGradientsStopsNothingAndIsLeftAlone) {
 
 TEST(RemoteRefusals, WhatEveryHostRefusesIsAtFaultItself) {
   base::ThreadLoop loop("refusals");
-  const auto network = std::make_shared<peers::LoopbackNetwork>(loop);
   std::atomic<int> refused = 0;
-  uint16_t port = 0;
-  HostsInProcess swarm(spec(), hosts(kEachByTwo, [&](const peers::Identity& identity) {
-                         return std::make_unique<RefusesGradients>(
-                             std::make_unique<peers::LoopbackTransport>(network, identity.id(),
-                                                                        peers::Endpoint{"loop", ++port}),
-                             refused);
-                       }));
+  HostsInProcess swarm(spec(),
+                       hosts(kEachByTwo, answering(loop, swarm::kMixBackward, refuse_and_count(refused))));
   swarm::RemoteExperts& gate = swarm.gate(training());
   Rng rng(5);
   const Batch batch = random_batch(rng, kShape, 20, 3);
   const Mixed mixed = mix(gate, kLayer, batch, Keep::for_backward);
   EXPECT_EQ(mix_backward(gate, mixed.result.ticket, batch, mixed.y).status.code(),
             absl::StatusCode::kInvalidArgument);
+}
+
+TEST(RemoteTickets, ABusyHostIsAskedAgainByTheTicketThatItKeeps) {
+  base::ThreadLoop loop("busy");
+  std::vector<size_t> bytes;
+  const auto busy_at_first = [&](peers::IncomingCall& call) {
+    bytes.push_back(call.payload().size());
+    if (bytes.size() == 1) call.reply(absl::ResourceExhaustedError("later"));
+    return bytes.size() == 1;
+  };
+  HostsInProcess swarm(spec(), hosts(contiguous(6, 1), answering(loop, swarm::kMixBackward, busy_at_first)));
+  swarm::RemoteExperts& gate = swarm.gate(training());
+  Rng rng(5);
+  const Batch batch = random_batch(rng, kShape, 20, 3);
+  const Mixed mixed = mix(gate, kLayer, batch, Keep::for_backward);
+  const Gradients gradients = mix_backward(gate, mixed.result.ticket, batch, mixed.y);
+  ASSERT_TRUE(gradients.status.ok()) << gradients.status;
+  ASSERT_EQ(bytes.size(), 2u);
+  EXPECT_EQ(bytes[0], bytes[1]) << "no rows again";
+  EXPECT_EQ(gate.take_report().gradients_lost, 0u);
 }
 
 TEST(RemoteTickets, WhatAHostForgotIsSentAgain) {
