@@ -295,6 +295,27 @@ TEST(RemoteTickets, WhatAHostForgotIsSentAgain) {
   }
 }
 
+// Its queue is full for a while: the others have stepped, and so must it.
+TEST(RemoteSteps, ABusyHostStepsToo) {
+  base::ThreadLoop loop("steps");
+  std::atomic<int> asked = 0;
+  const auto busy_at_first = [&](peers::IncomingCall& call) {
+    if (++asked > 3) return false;
+    call.reply(asked == 2 ? absl::DeadlineExceededError("late") : absl::ResourceExhaustedError("full"));
+    return true;
+  };
+  HostsInProcess swarm(spec(), hosts(contiguous(6, 1), answering(loop, swarm::kEndStep, busy_at_first)));
+  swarm::RemoteExperts& gate = swarm.gate(training());
+  Rng rng(5);
+  const Batch batch = random_batch(rng, kShape, 20, 3);
+  const Mixed mixed = mix(gate, kLayer, batch, Keep::for_backward);
+  ASSERT_TRUE(mix_backward(gate, mixed.result.ticket, batch, mixed.y).status.ok());
+  const Status ended = gate.end_step({});
+  EXPECT_TRUE(ended.ok()) << ended;
+  EXPECT_EQ(asked, 4);
+  EXPECT_GT(swarm.store(0).counters().steps, 0u);
+}
+
 TEST(RemoteRunnerUp, StandsInForAnExpertThatIsLost) {
   HostsInProcess swarm(spec(), hosts(contiguous(6, 2)));
   swarm::RemoteExperts& gate = swarm.gate(interactive());
