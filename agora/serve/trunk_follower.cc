@@ -12,7 +12,7 @@ std::shared_ptr<TrunkFollower> TrunkFollower::start(const Peer& peer, MakeModel 
 
 TrunkFollower::TrunkFollower(const Peer& peer, MakeModel make, Answerer& answerer,
                              const TrunkFollowerSettings& settings)
-    : peer_(peer), make_(std::move(make)), answerer_(answerer), settings_(settings) {}
+    : peer_(peer), make_(std::move(make)), answerer_(answerer), settings_(settings), shelf_(peer.loop) {}
 
 // The lock is held over calls to the loop, the transport and the answerer, none of which calls back.
 void TrunkFollower::stop() {
@@ -35,9 +35,17 @@ size_t TrunkFollower::trunks_alive() {
 }
 
 void TrunkFollower::look() {
+  {
+    const base::MutexLock lock(mutex_);
+    if (stopped_) return;
+    peer_.loop.after(settings_.poll_ns, [self = shared_from_this()] { self->look(); });
+  }
+  pull();
+}
+
+void TrunkFollower::pull() {
   const base::MutexLock lock(mutex_);
   if (stopped_) return;
-  peer_.loop.after(settings_.poll_ns, [self = shared_from_this()] { self->look(); });
   const auto records = peer_.directory.records();
   retired_.merge(swarm::take_census(records, peer_.spec).retired);
   if (fetching_ || closing_ || trunks_alive() >= settings_.trunks_max) return;
@@ -51,11 +59,25 @@ void TrunkFollower::look() {
                 [&](const swarm::TrunkSource& s) ABSL_NO_THREAD_SAFETY_ANALYSIS { return !wants(s); });
   if (sources.empty()) return;
   fetching_ = true;
+  if (numbers_ == 0) {
+    if (!answerer_.look([self = shared_from_this()](Glance&) { self->count_numbers(); }).ok()) refuse();
+    return;
+  }
   swarm::fetch_trunk(peer_.transport, peer_.loop, sources[failures_ % sources.size()],
-                     swarm::TrunkPart::values, peer_.loop.now_ns() + settings_.timeout_ns,
+                     swarm::TrunkPart::values, numbers_,
                      [self = shared_from_this()](StatusOr<swarm::TrunkSnapshot> snapshot) {
                        self->on_fetched(std::move(snapshot));
                      });
+}
+
+// How long a trunk may be has to be known before the first one comes.
+void TrunkFollower::count_numbers() {
+  const StatusOr<std::unique_ptr<model::Model>> model = make_();
+  const base::MutexLock lock(mutex_);
+  if (!model.ok()) return refuse();
+  numbers_ = swarm::TrunkLayout((*model)->parameters(), (*model)->selection_biases()).size();
+  fetching_ = false;
+  if (!stopped_) peer_.loop.post([self = shared_from_this()] { self->pull(); });
 }
 
 void TrunkFollower::on_fetched(StatusOr<swarm::TrunkSnapshot> snapshot) {

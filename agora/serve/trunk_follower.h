@@ -25,9 +25,8 @@
 namespace agora::serve {
 
 struct TrunkFollowerSettings {
-  int64_t poll_ns = base::kSecondNs;          // how often newer ones are looked for
-  int64_t timeout_ns = 60 * base::kSecondNs;  // of pulling one
-  size_t trunks_max = 4;                      // in memory; beyond, newer ones wait for answers to end
+  int64_t poll_ns = base::kSecondNs;  // how often newer ones are looked for
+  size_t trunks_max = 4;              // in memory; beyond, newer ones wait for answers to end
 };
 
 struct TrunkCounters {
@@ -59,6 +58,8 @@ class TrunkFollower : public std::enable_shared_from_this<TrunkFollower> {
  private:
   TrunkFollower(const Peer& peer, MakeModel make, Answerer& answerer, const TrunkFollowerSettings& settings);
   void look();
+  void pull();
+  void count_numbers();
   bool wants(const swarm::TrunkSource& source) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   size_t trunks_alive() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void on_fetched(StatusOr<swarm::TrunkSnapshot> snapshot);
@@ -80,6 +81,7 @@ class TrunkFollower : public std::enable_shared_from_this<TrunkFollower> {
   mutable base::Mutex mutex_;
   bool stopped_ ABSL_GUARDED_BY(mutex_) = false;
   bool fetching_ ABSL_GUARDED_BY(mutex_) = false;
+  size_t numbers_ ABSL_GUARDED_BY(mutex_) = 0;     // of such a model's trunk; 0: not counted yet
   uint64_t failures_ ABSL_GUARDED_BY(mutex_) = 0;  // one after the other: which source is asked next
   TrunkCounters counters_ ABSL_GUARDED_BY(mutex_);
   swarm::TrunkVersion newest_ ABSL_GUARDED_BY(mutex_);  // of those taken

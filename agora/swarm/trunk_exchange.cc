@@ -16,10 +16,10 @@ constexpr const char* kValues = "values";
 constexpr const char* kWithMomentum = "values+momentum";
 // Of 4 or 8 bytes a number. More fetches of different rounds at once than that, and one begins again.
 constexpr size_t kTrunksHeldMax = 4;
+constexpr int64_t kHeldNs = 2 * kBlobChunkNsMax;  // after the last question: whoever fetches it has given up
 
-uint64_t bytes_max(TrunkPart part) {
-  constexpr uint64_t kHead = 4 << 10;
-  return kHead + kTrunkNumbersMax * sizeof(float) * (part == TrunkPart::values ? 1 : 2);
+uint64_t bytes_max(TrunkPart part, size_t numbers) {
+  return kTrunkHeadBytesMax + numbers * sizeof(float) * (part == TrunkPart::values ? 1 : 2);
 }
 
 }  // namespace
@@ -27,11 +27,20 @@ uint64_t bytes_max(TrunkPart part) {
 // A trunk is encoded when it is first asked for: between two questions there may be many rounds. Who asks for
 // the newest is told its name, and fetches it by that, so that rounds may go by meanwhile.
 struct TrunkShelf::Held {
+  struct Encoded {
+    std::string name;
+    Blob blob;
+    int64_t asked_ns = 0;
+  };
+
+  explicit Held(const Clock& its_clock) : clock(its_clock) {}
+
+  const Clock& clock;
   base::Mutex mutex;
   std::shared_ptr<const TrunkSnapshot> snapshot ABSL_GUARDED_BY(mutex);
   std::map<std::string, std::string, std::less<>> newest ABSL_GUARDED_BY(mutex);  // snapshot's parts' names
-  std::vector<std::pair<std::string, Blob>> trunks ABSL_GUARDED_BY(mutex);  // by name; asked for last: last
-  std::map<std::string, Blob, std::less<>> deltas ABSL_GUARDED_BY(mutex);   // at most two rounds' of them
+  std::vector<Encoded> trunks ABSL_GUARDED_BY(mutex);                             // asked for last: last
+  std::map<std::string, Blob, std::less<>> deltas ABSL_GUARDED_BY(mutex);  // at most two rounds' of them
 
   StatusOr<Blob> find(std::string_view key) {
     base::MutexLock lock(mutex);
@@ -40,17 +49,22 @@ struct TrunkShelf::Held {
     const auto trunk = at(key);
     if (trunk == trunks.end())
       return absl::NotFoundError("trunk: this peer does not hold what was asked for");
+    trunk->asked_ns = clock.now_ns();
     std::rotate(trunk, trunk + 1, trunks.end());
-    return trunks.back().second;
+    return trunks.back().blob;
   }
 
-  std::vector<std::pair<std::string, Blob>>::iterator at(std::string_view name)
-      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex) {
-    return std::ranges::find_if(trunks, [&](const auto& trunk) { return trunk.first == name; });
+  void let_go() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex) {
+    std::erase_if(trunks, [&](const Encoded& trunk) { return clock.now_ns() >= trunk.asked_ns + kHeldNs; });
+  }
+
+  std::vector<Encoded>::iterator at(std::string_view name) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex) {
+    return std::ranges::find(trunks, name, &Encoded::name);
   }
 
   StatusOr<Blob> name_of(std::string_view part) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex) {
     if (snapshot == nullptr) return absl::NotFoundError("trunk: this peer has none yet; ask another one");
+    let_go();
     std::string& name = newest[std::string(part)];
     if (at(name) == trunks.end()) {
       TrunkSnapshot whole = *snapshot;
@@ -58,13 +72,14 @@ struct TrunkShelf::Held {
       Blob blob = blob_of(encode(whole));
       name = "trunk/" + weights::to_hex(blob.hash);
       if (trunks.size() == kTrunksHeldMax) trunks.erase(trunks.begin());
-      if (at(name) == trunks.end()) trunks.emplace_back(name, std::move(blob));
+      if (at(name) == trunks.end()) trunks.push_back({name, std::move(blob)});
     }
+    at(name)->asked_ns = clock.now_ns();
     return blob_of(peers::Payload::copy(base::as_bytes(name)));
   }
 };
 
-TrunkShelf::TrunkShelf() : held_(std::make_shared<Held>()) {}
+TrunkShelf::TrunkShelf(const Clock& clock) : held_(std::make_shared<Held>(clock)) {}
 
 void TrunkShelf::serve(peers::Transport& transport) {
   transport.serve(kGetTrunk, [held = held_](const std::shared_ptr<peers::IncomingCall>& call) {
@@ -77,6 +92,7 @@ void TrunkShelf::put(TrunkSnapshot snapshot) {
   base::MutexLock lock(held_->mutex);
   held_->snapshot = std::move(shared);
   held_->newest.clear();
+  held_->let_go();
 }
 
 std::shared_ptr<const TrunkSnapshot> TrunkShelf::latest() const {
@@ -113,16 +129,17 @@ std::vector<TrunkSource> trunk_sources(const std::vector<std::shared_ptr<const p
 }
 
 void fetch_trunk(peers::Transport& transport, const Clock& clock, const TrunkSource& source, TrunkPart part,
-                 int64_t deadline_ns, std::function<void(StatusOr<TrunkSnapshot>)> done) {
+                 size_t numbers, std::function<void(StatusOr<TrunkSnapshot>)> done) {
+  const uint64_t bytes = bytes_max(part, numbers);
   const peers::CallSettings settings{.to = source.peer,
                                      .at = source.endpoint,
                                      .method = kGetTrunk,
                                      .priority = peers::Priority::background,
-                                     .deadline_ns = deadline_ns};
-  const auto take = [&transport, &clock, settings, part,
+                                     .deadline_ns = clock.now_ns() + blob_ns_max(bytes)};
+  const auto take = [&transport, &clock, settings, bytes,
                      done = std::move(done)](StatusOr<peers::Payload> name) {
     if (!name.ok()) return done(name.status());
-    fetch_blob(transport, clock, settings, std::string(base::as_text(name->bytes())), bytes_max(part),
+    fetch_blob(transport, clock, settings, std::string(base::as_text(name->bytes())), bytes,
                [done](StatusOr<peers::Payload> bytes) {
                  if (!bytes.ok()) return done(bytes.status());
                  done(read_trunk(bytes->bytes()));
@@ -133,7 +150,7 @@ void fetch_trunk(peers::Transport& transport, const Clock& clock, const TrunkSou
 }
 
 StatusOr<TrunkSnapshot> fetch_trunk_now(peers::Transport& transport, const std::vector<TrunkSource>& sources,
-                                        TrunkPart part, base::Loop& loop, int64_t timeout_ns) {
+                                        TrunkPart part, size_t numbers, base::Loop& loop) {
   struct Answer {
     explicit Answer(base::Loop& l) : came(l.wait_point()) {}
     base::Mutex mutex;
@@ -144,12 +161,11 @@ StatusOr<TrunkSnapshot> fetch_trunk_now(peers::Transport& transport, const std::
       absl::NotFoundError("nobody in the directory hands out a trunk: does a trainer or a server run?");
   for (const TrunkSource& source : sources) {
     auto answer = std::make_shared<Answer>(loop);  // the transport keeps it until it has called
-    fetch_trunk(transport, loop, source, part, loop.now_ns() + timeout_ns,
-                [answer](StatusOr<TrunkSnapshot> trunk) {
-                  base::MutexLock lock(answer->mutex);
-                  answer->trunk.emplace(std::move(trunk));
-                  answer->came->wake_all();
-                });
+    fetch_trunk(transport, loop, source, part, numbers, [answer](StatusOr<TrunkSnapshot> trunk) {
+      base::MutexLock lock(answer->mutex);
+      answer->trunk.emplace(std::move(trunk));
+      answer->came->wake_all();
+    });
     base::MutexLock lock(answer->mutex);
     while (!answer->trunk) answer->came->wait(answer->mutex);
     if (answer->trunk->ok()) return *std::move(answer->trunk);

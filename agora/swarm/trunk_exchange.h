@@ -1,16 +1,17 @@
 // Trainers hand out their trunk, servers the newest that they took; who comes late pulls it.
 //
-//   TrunkShelf shelf;   shelf.serve(transport);   shelf.put(std::move(snapshot));        // a trainer
+//   TrunkShelf shelf(clock);   shelf.serve(transport);   shelf.put(std::move(snapshot));        // a trainer
 //
 //   const auto sources = trunk_sources(directory.records());                             // a server
 //   if (!sources.empty() && sources[0].version > mine) {
-//     fetch_trunk(transport, clock, sources[0], TrunkPart::values, deadline_ns, [](auto trunk) { ... });
+//     fetch_trunk(transport, clock, sources[0], TrunkPart::values, numbers, [](auto trunk) { ... });
 //   }
 //   AGORA_ASSIGN_OR_RETURN(TrunkSnapshot trunk, fetch_trunk_now(...));                   // the same, waiting
 //   AGORA_RETURN_IF_ERROR(TrunkLayout(model.parameters(), model.selection_biases()).load(trunk));
 //
 // 1 + ceil(4 N / kBlobChunkBytes) round trips for N numbers, twice as many chunks with the momentum; the
-// trunk that was the newest at the first comes, whatever rounds go by. Any thread, but fetch_trunk_now() not
+// trunk that was the newest at the first comes, whatever rounds go by. Who fetches says how many numbers its
+// own model's trunk has: more bytes are refused, and the time follows from them (blob.h). Any thread, but fetch_trunk_now() not
 // on the transport's own threads or the loop.
 #pragma once
 
@@ -35,7 +36,7 @@ enum class TrunkPart : uint8_t {
 
 class TrunkShelf {
  public:
-  TrunkShelf();
+  explicit TrunkShelf(const Clock& clock);  // outlives the transport it is served by
   void serve(peers::Transport& transport);  // kGetTrunk; the answers outlive the shelf
   void put(TrunkSnapshot snapshot);
   std::shared_ptr<const TrunkSnapshot> latest() const;  // null: none yet
@@ -64,10 +65,10 @@ std::vector<TrunkSource> trunk_sources(const std::vector<std::shared_ptr<const p
 // done runs once, on a thread of the transport. Errors: of fetch_blob() and read_trunk(); NotFound: the peer
 // has no trunk yet.
 void fetch_trunk(peers::Transport& transport, const Clock& clock, const TrunkSource& source, TrunkPart part,
-                 int64_t deadline_ns, std::function<void(StatusOr<TrunkSnapshot>)> done);
+                 size_t numbers, std::function<void(StatusOr<TrunkSnapshot>)> done);
 
 // From the first of `sources` that answers; waits.
 StatusOr<TrunkSnapshot> fetch_trunk_now(peers::Transport& transport, const std::vector<TrunkSource>& sources,
-                                        TrunkPart part, base::Loop& loop, int64_t timeout_ns);
+                                        TrunkPart part, size_t numbers, base::Loop& loop);
 
 }  // namespace agora::swarm

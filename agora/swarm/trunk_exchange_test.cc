@@ -1,7 +1,10 @@
 #include "agora/swarm/trunk_exchange.h"
 
+#include <string>
+
 #include "agora/base/virtual_loop.h"
 #include "agora/peers/transport/loopback.h"
+#include "agora/swarm/wire/method.h"
 #include <gtest/gtest.h>
 
 namespace agora::swarm {
@@ -13,10 +16,12 @@ peers::PeerId peer_of(size_t i) {
   return peer;
 }
 
+constexpr size_t kNumbers = 3 * kBlobChunkBytes / sizeof(float);
+
 TrunkSnapshot trunk_of(uint64_t round) {
   TrunkSnapshot trunk;
   trunk.version.round = round;
-  trunk.values.assign(3 * kBlobChunkBytes / sizeof(float), static_cast<float>(round));
+  trunk.values.assign(kNumbers, static_cast<float>(round));
   trunk.momentum.assign(trunk.values.size(), 0.5f);
   return trunk;
 }
@@ -35,7 +40,7 @@ class TrunkExchangeTest : public ::testing::Test {
   StatusOr<TrunkSnapshot> fetch_while_rounds_end(TrunkPart part) {
     found_.reset();
     end_rounds(1);
-    fetch_trunk(taker_, loop_, {giver_.self(), giver_.endpoint()}, part, loop_.now_ns() + base::kSecondNs,
+    fetch_trunk(taker_, loop_, {giver_.self(), giver_.endpoint()}, part, kNumbers,
                 [this](StatusOr<TrunkSnapshot> trunk) { found_ = std::move(trunk); });
     loop_.run_for(base::kSecondNs);
     return *std::move(found_);
@@ -45,7 +50,7 @@ class TrunkExchangeTest : public ::testing::Test {
   std::shared_ptr<peers::LoopbackNetwork> network_ = std::make_shared<peers::LoopbackNetwork>(loop_);
   peers::LoopbackTransport giver_{network_, peer_of(1), {"loop", 1}};
   peers::LoopbackTransport taker_{network_, peer_of(2), {"loop", 2}};
-  TrunkShelf shelf_;
+  TrunkShelf shelf_{loop_};
   std::optional<StatusOr<TrunkSnapshot>> found_;
 };
 
@@ -62,11 +67,45 @@ TEST_F(TrunkExchangeTest, ATrunkComesWholeThoughRoundsEndMeanwhile) {
 }
 
 TEST_F(TrunkExchangeTest, WhoHasNoTrunkSaysSo) {
-  fetch_trunk(taker_, loop_, {giver_.self(), giver_.endpoint()}, TrunkPart::values, base::kSecondNs,
+  fetch_trunk(taker_, loop_, {giver_.self(), giver_.endpoint()}, TrunkPart::values, kNumbers,
               [this](StatusOr<TrunkSnapshot> trunk) { found_ = std::move(trunk); });
   loop_.run_for(base::kSecondNs);
   ASSERT_TRUE(found_);
   EXPECT_TRUE(absl::IsNotFound(found_->status())) << found_->status();
+}
+
+TEST_F(TrunkExchangeTest, OfAnotherLengthIsRefusedBeforeItIsHere) {
+  shelf_.put(trunk_of(1));
+  fetch_trunk(taker_, loop_, {giver_.self(), giver_.endpoint()}, TrunkPart::values, kNumbers / 2,
+              [this](StatusOr<TrunkSnapshot> trunk) { found_ = std::move(trunk); });
+  loop_.run_for(base::kSecondNs);
+  ASSERT_TRUE(found_);
+  EXPECT_TRUE(absl::IsResourceExhausted(found_->status())) << found_->status();
+}
+
+TEST_F(TrunkExchangeTest, ATrunkThatNobodyFetchesAnyMoreIsLetGo) {
+  const auto fetch = [this](std::string key) {
+    StatusOr<peers::Payload> found = absl::UnknownError("no answer");
+    const peers::CallSettings settings{.to = giver_.self(),
+                                       .at = giver_.endpoint(),
+                                       .method = kGetTrunk,
+                                       .deadline_ns = loop_.now_ns() + base::kSecondNs};
+    fetch_blob(taker_, loop_, settings, std::move(key), kNumbers * sizeof(float) * 2,
+               [&](StatusOr<peers::Payload> bytes) { found = std::move(bytes); });
+    loop_.run_for(base::kSecondNs);
+    return found;
+  };
+  shelf_.put(trunk_of(1));
+  const auto name = fetch("values");
+  ASSERT_TRUE(name.ok()) << name.status();
+  const std::string key(base::as_text(name->bytes()));
+  shelf_.put(trunk_of(2));
+  loop_.run_for(kBlobChunkNsMax);
+  shelf_.put(trunk_of(3));
+  EXPECT_TRUE(fetch(key).ok()) << "somebody may still be fetching it";
+  loop_.run_for(2 * kBlobChunkNsMax);
+  shelf_.put(trunk_of(4));
+  EXPECT_TRUE(absl::IsNotFound(fetch(key).status()));
 }
 
 }  // namespace

@@ -21,7 +21,6 @@
 namespace agora::train {
 namespace {
 
-constexpr int64_t kTrunkNs = 60 * base::kSecondNs;       // to pull a trunk from one trainer
 constexpr int64_t kLookNs = 200 * base::kMillisecondNs;  // between two looks at who is there
 
 // Trainers of a swarm draw different batches, and different noise.
@@ -248,7 +247,7 @@ StatusOr<bool> SwarmTrainer::State::take_trunk_of_others(int64_t until_ns) {
     });
     if (fresher.empty()) return false;
     StatusOr<swarm::TrunkSnapshot> others = swarm::fetch_trunk_now(
-        peer.transport, fresher, swarm::TrunkPart::values_with_momentum, peer.loop, kTrunkNs);
+        peer.transport, fresher, swarm::TrunkPart::values_with_momentum, layout->size(), peer.loop);
     const Status taken = others.ok() ? take(*std::move(others)) : others.status();
     if (taken.ok()) return true;
     if (peer.loop.now_ns() >= until_ns) return taken;

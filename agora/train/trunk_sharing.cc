@@ -6,7 +6,10 @@ namespace agora::train {
 
 TrunkSharing::TrunkSharing(base::Loop& loop, peers::Transport& transport, peers::Directory& directory,
                            const TrainOptions& options, bool synchronous, swarm::TrunkLayout& layout)
-    : self_(transport.self()), steps_every_(static_cast<uint64_t>(options.average_every)), layout_(layout) {
+    : self_(transport.self()),
+      steps_every_(static_cast<uint64_t>(options.average_every)),
+      layout_(layout),
+      shelf_(loop) {
   if (synchronous) {
     shelf_.serve(transport);
     return;

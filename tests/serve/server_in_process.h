@@ -155,7 +155,7 @@ class ServersInProcess {
   model::LocalModel model_;
   HostsInProcess hosts_;
   swarm::TrunkLayout layout_;
-  swarm::TrunkShelf shelf_;
+  swarm::TrunkShelf shelf_{hosts_.loop()};
   std::unique_ptr<peers::Transport> trainer_;
   std::unique_ptr<peers::Transport> client_;
   std::vector<std::unique_ptr<Server>> servers_;

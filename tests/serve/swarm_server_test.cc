@@ -130,11 +130,11 @@ TEST(SwarmServer, HandsItsTrunkOnWhenEveryTrainerHasGone) {
   const auto sources = swarm::trunk_sources(swarm.hosts().directory().records());
   ASSERT_EQ(sources.size(), 1u);
   EXPECT_EQ(sources[0].peer, swarm.server_transport(0).self());
+  const swarm::TrunkLayout layout(swarm.model().model->parameters(), swarm.model().model->selection_biases());
   const auto trunk = swarm::fetch_trunk_now(swarm.client(), sources, swarm::TrunkPart::values_with_momentum,
-                                            swarm.hosts().loop(), 20 * base::kSecondNs);
+                                            layout.size(), swarm.hosts().loop());
   ASSERT_TRUE(trunk.ok()) << trunk.status();
   EXPECT_EQ(trunk->version.round, 3u);
-  const swarm::TrunkLayout layout(swarm.model().model->parameters(), swarm.model().model->selection_biases());
   EXPECT_EQ(trunk->values, layout.values());
   EXPECT_EQ(swarm.add_known_server(3).counters().trunks.refused, 0u);
 }
@@ -217,7 +217,7 @@ TEST(SwarmServer, BadRequestsAreAnsweredAndCounted) {
 TEST(SwarmServer, TakesNoTrunkOfAnotherModel) {
   ServersInProcess swarm;
   const auto liar = swarm.hosts().make_transport();
-  swarm::TrunkShelf shelf;
+  swarm::TrunkShelf shelf(swarm.hosts().loop());
   shelf.serve(*liar);
   swarm::TrunkSnapshot snapshot;
   snapshot.version.round = 9;

@@ -18,6 +18,11 @@ class SwarmTraining : public testing::Test {
   train::TrainOptions options_ = small_options(text_.file());
 };
 
+size_t trunk_numbers(TrainersInProcess& swarm) {
+  model::Model& trunk = swarm.trainer(0).model();
+  return swarm::TrunkLayout(trunk.parameters(), trunk.selection_biases()).size();
+}
+
 TEST_F(SwarmTraining, OneTrainerLearns) {
   TrainersInProcess swarm(options_, {.trainers = 1});
   const double before = swarm.validation_loss(0);
@@ -108,10 +113,10 @@ TEST_F(SwarmTraining, WhatTheOnlyTrainerLearnedOutlivesIt) {
   swarm.run(45);
   const double trained = swarm.validation_loss(0);
   const auto server = swarm.hosts().make_transport();
-  swarm::TrunkShelf shelf;
+  swarm::TrunkShelf shelf(swarm.hosts().loop());
   shelf.serve(*server);
   auto trunk = swarm::fetch_trunk_now(*server, swarm::trunk_sources(swarm.hosts().directory().records()),
-                                      swarm::TrunkPart::values, swarm.hosts().loop(), 20 * base::kSecondNs);
+                                      swarm::TrunkPart::values, trunk_numbers(swarm), swarm.hosts().loop());
   ASSERT_TRUE(trunk.ok()) << trunk.status();
   const uint64_t round = trunk->version.round;
   shelf.put(*std::move(trunk));
@@ -135,9 +140,8 @@ TEST_F(SwarmTraining, WhatTheOnlyTrainerLearnedOutlivesIt) {
 TEST_F(SwarmTraining, ATrainerThatComesBackGoesOnAsIfItHadNotEnded) {
   options_.micro_batches = 1;
   const base::TestFolder folder;
-  const TrainersConfig config{.trainers = 1,
-                              .updates = swarm::UpdateMode::synchronous,
-                              .own_file = folder.path("trainer")};
+  const TrainersConfig config{
+      .trainers = 1, .updates = swarm::UpdateMode::synchronous, .own_file = folder.path("trainer")};
   double loss = 0;
   {
     TrainersInProcess straight(options_, {.trainers = 1, .updates = config.updates});
@@ -199,7 +203,7 @@ TEST_F(SwarmTraining, ASynchronousTrainerHandsOutItsTrunkToo) {
   const auto asker = swarm.hosts().make_transport();
   const auto fetch = [&] {
     return swarm::fetch_trunk_now(*asker, swarm::trunk_sources(swarm.hosts().directory().records()),
-                                  swarm::TrunkPart::values, swarm.hosts().loop(), 20 * base::kSecondNs);
+                                  swarm::TrunkPart::values, trunk_numbers(swarm), swarm.hosts().loop());
   };
   EXPECT_EQ(fetch().value().version.round, 0u);
   swarm.run(9);

@@ -10,11 +10,10 @@
 namespace agora::swarm {
 namespace {
 
-constexpr int64_t kCatchUpNs = 60 * base::kSecondNs;  // to pull a trunk
 // Whose trunk could not be had is not asked for it again for as long as that was tried, and twice as long
 // each time in a row.
 constexpr int64_t kOutOfReachNsMin = base::kSecondNs;
-constexpr int64_t kOutOfReachNsMax = 2 * kCatchUpNs;
+constexpr int64_t kOutOfReachNsMax = 120 * base::kSecondNs;
 
 // The way to a trainer broke or is too slow: that says nothing of its trunk.
 bool is_away(const Status& status) { return absl::IsUnavailable(status) || absl::IsDeadlineExceeded(status); }
@@ -27,6 +26,12 @@ std::vector<float> floats_of(base::Bytes bytes) {
   std::vector<float> numbers(bytes.size() / sizeof(float));
   std::memcpy(numbers.data(), bytes.data(), numbers.size() * sizeof(float));
   return numbers;
+}
+
+// A long trunk takes longer to fetch.
+RoundConfig for_trunk(RoundConfig config, const TrunkSnapshot& trunk) {
+  config.fetch_ns = std::max(config.fetch_ns, blob_ns_max(trunk.values.size() * sizeof(float)));
+  return config;
 }
 
 // Of the trunk that the decision makes of it.
@@ -81,8 +86,8 @@ void Averaging::State::begin(std::shared_ptr<const TrunkSnapshot> base, peers::P
   deltas_ = {{own.hash, std::move(delta)}};
   base_ = std::move(base);
   step_ = step;
-  round_ = std::make_unique<Round>(config_.round, transport_.self(), base_->version, own, trainers(),
-                                   loop_.now_ns(), unawaited());
+  round_ = std::make_unique<Round>(for_trunk(config_.round, *base_), transport_.self(), base_->version, own,
+                                   trainers(), loop_.now_ns(), unawaited());
   act();
 }
 
@@ -205,11 +210,12 @@ void Averaging::State::fetch(const weights::Digest& hash, const peers::PeerId& f
   };
   const auto at = trainer_at(from);
   if (!at) return report(absl::NotFoundError("the peer has left the directory"));
-  const peers::CallSettings settings{.to = from,
-                                     .at = *at,
-                                     .method = kGetTrunk,
-                                     .priority = peers::Priority::training,
-                                     .deadline_ns = loop_.now_ns() + config_.round.fetch_ns};
+  const peers::CallSettings settings{
+      .to = from,
+      .at = *at,
+      .method = kGetTrunk,
+      .priority = peers::Priority::training,
+      .deadline_ns = loop_.now_ns() + for_trunk(config_.round, *base_).fetch_ns};
   fetch_blob(transport_, loop_, settings, delta_key(hash), base_->values.size() * sizeof(float), report);
 }
 
@@ -250,10 +256,11 @@ void Averaging::State::finish(const Decision& decision) {
 
 void Averaging::State::catch_up(const peers::PeerId& from) {
   const auto at = trainer_at(from);
-  if (catching_up_ || !at) return;
+  const auto mine = latest();
+  if (catching_up_ || !at || mine == nullptr) return;
   catching_up_ = true;
   fetch_trunk(transport_, loop_, {.peer = from, .endpoint = *at, .trainer = true},
-              TrunkPart::values_with_momentum, loop_.now_ns() + kCatchUpNs,
+              TrunkPart::values_with_momentum, mine->values.size(),
               [self = shared_from_this(),
                asked = CatchUp{from, version(), loop_.now_ns()}](StatusOr<TrunkSnapshot> trunk) {
                 self->loop_.post([self, asked, trunk = std::move(trunk)] { self->take_trunk(asked, trunk); });

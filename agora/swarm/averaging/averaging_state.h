@@ -24,7 +24,7 @@ public:
   State(base::Loop &loop, peers::Transport &transport,
         peers::Directory &directory, const AveragingConfig &config)
       : loop_(loop), transport_(transport), directory_(directory),
-        config_(config) {}
+        config_(config), shelf_(loop) {}
 
   void serve();
   void stop();

@@ -105,5 +105,20 @@ TEST_F(SlowLines, WhoWasAwayForLongOutweighsNobody) {
   EXPECT_LT(learned(0), 0.5f * learned(2));
 }
 
+// A chunk in ten seconds: what is long takes longer than a short one may.
+TEST_F(SlowLines, ALongTrunkHasTheTimeThatItsBytesTake) {
+  numbers_ = 3 * kBlobChunkBytes / sizeof(float);
+  for (size_t i = 0; i < 2; ++i)
+    add(i, kSecondNs);
+  for (size_t i = 0; i < 2; ++i)
+    trainers_[i].line->take(10 * kSecondNs);
+  loop_.run_for(150 * kSecondNs);
+  for (size_t i = 0; i < 2; ++i) {
+    EXPECT_GE(counters(i).rounds, 2u);
+    EXPECT_EQ(counters(i).members, 2u);
+    EXPECT_EQ(counters(i).rounds_missed, 0u);
+  }
+}
+
 } // namespace
 } // namespace agora::swarm

@@ -30,7 +30,8 @@ using base::kMillisecondNs;
 using base::kSecondNs;
 
 inline constexpr size_t kNumbers = 1000;
-inline constexpr size_t kLearned = 990;
+inline constexpr size_t kSteered = 10; // the last ones
+inline constexpr size_t kLearned = kNumbers - kSteered;
 
 inline peers::PeerId peer_of(size_t i) {
   peers::PeerId peer;
@@ -75,9 +76,9 @@ private:
   std::vector<std::shared_ptr<const peers::Record>> records_;
 };
 
-inline TrunkSnapshot first_trunk() {
+inline TrunkSnapshot first_trunk(size_t numbers = kNumbers) {
   TrunkSnapshot first;
-  first.values.resize(kNumbers);
+  first.values.resize(numbers);
   std::iota(first.values.begin(), first.values.end(), -3.0f);
   return first;
 }
@@ -146,10 +147,12 @@ protected:
     std::shared_ptr<News> news = std::make_shared<News>();
     std::vector<News> heard;
     TrunkShelf shelf;
+
+    explicit ByHand(const Clock &clock) : shelf(clock) {}
   };
 
   ByHand &add_by_hand(size_t i) {
-    ByHand &peer = by_hand_[i];
+    ByHand &peer = by_hand_.try_emplace(i, loop_).first->second;
     const peers::Endpoint at{"loop", static_cast<uint16_t>(100 + i)};
     peer.transport =
         std::make_unique<peers::LoopbackTransport>(network_, peer_of(i), at);
@@ -183,25 +186,25 @@ protected:
     trainer.line = std::make_unique<Line>(*trainer.transport, loop_);
     AveragingConfig config;
     config.steps_every = 10;
-    config.learned = kLearned;
+    config.learned = numbers_ - kSteered;
     config.outer = outer_;
     trainer.averaging =
         std::make_unique<Averaging>(loop_, *trainer.line, board_, config);
-    trainer.parameter = std::make_unique<tensor::Parameter>(
-        tensor::Parameter::vector("learned", kLearned, tensor::Train::no));
-    trainer.steered =
+    trainer.parameter =
         std::make_unique<tensor::Parameter>(tensor::Parameter::vector(
-            "steered", kNumbers - kLearned, tensor::Train::no));
+            "learned", config.learned, tensor::Train::no));
+    trainer.steered = std::make_unique<tensor::Parameter>(
+        tensor::Parameter::vector("steered", kSteered, tensor::Train::no));
     trainer.layout =
         std::make_unique<TrunkLayout>(std::vector{trainer.parameter.get()},
                                       std::vector{trainer.steered.get()});
-    trainer.layout->set_values(first_trunk().values);
+    trainer.layout->set_values(first_trunk(numbers_).values);
     trainer.step_ns = step_ns;
     trainer.adds = static_cast<float>(i + 1);
     board_.add_trainer(peer_of(i), at);
     if (!start)
       return;
-    trainer.averaging->start(first_trunk());
+    trainer.averaging->start(first_trunk(numbers_));
     train(i);
   }
 
@@ -230,7 +233,7 @@ protected:
     peers::LoopbackTransport me(network_, peer_of(90), {"loop", 90});
     fetch_trunk(
         me, loop_, {peer_of(i), trainers_[i].transport->endpoint()},
-        TrunkPart::values_with_momentum, loop_.now_ns() + kSecondNs,
+        TrunkPart::values_with_momentum, kNumbers,
         [&](StatusOr<TrunkSnapshot> trunk) { found = std::move(trunk); });
     loop_.run_for(kMillisecondNs);
     return found;
@@ -238,6 +241,7 @@ protected:
 
   base::VirtualLoop loop_;
   OuterSettings outer_;
+  size_t numbers_ = kNumbers;
   std::shared_ptr<peers::LoopbackNetwork> network_ =
       std::make_shared<peers::LoopbackNetwork>(loop_);
   Board board_;

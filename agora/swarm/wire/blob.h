@@ -22,6 +22,10 @@ constexpr uint32_t kBlobChunkBytes = 1 << 20;
 constexpr size_t kBlobKeyBytesMax = 256;
 // Of a chunk, at 70 kB/s. Who has stopped in the middle is not waited for as long as a whole blob may take.
 constexpr int64_t kBlobChunkNsMax = 15'000'000'000;
+// Of so many bytes, from who goes on sending them.
+constexpr int64_t blob_ns_max(uint64_t bytes) {
+  return static_cast<int64_t>(bytes / kBlobChunkBytes + 1) * kBlobChunkNsMax;
+}
 
 struct Blob {
   peers::Payload bytes;

@@ -9,11 +9,6 @@
 #include "apps/cli/swarm/swarm_recipe.h"
 
 namespace agora::cli {
-namespace {
-
-constexpr int64_t kTrunkNs = 30 * base::kSecondNs;
-
-}  // namespace
 
 StatusOr<uint64_t> save_whole_swarm(Node& node, const std::string& dir) {
   const swarm::SwarmSpec& spec = node.spec();
@@ -21,15 +16,15 @@ StatusOr<uint64_t> save_whole_swarm(Node& node, const std::string& dir) {
   AGORA_ASSIGN_OR_RETURN(const train::SharedTokenizer tokenizer, tokenizer_of(spec));
   train::TrainState state;
   AGORA_ASSIGN_OR_RETURN(state.options, options_of(spec));
-  AGORA_ASSIGN_OR_RETURN(
-      const swarm::TrunkSnapshot snapshot,
-      swarm::fetch_trunk_now(node.transport(), swarm::trunk_sources(node.directory().records()),
-                             swarm::TrunkPart::values, node.loop(), kTrunkNs));
   swarm::Finder finder(node.loop(), node.directory(), spec, Rng(1));
   swarm::RemoteExperts experts(node.loop(), node.transport(), finder, spec,
                                {});  // for the trunk's outline only
   AGORA_ASSIGN_OR_RETURN(const auto trunk, model::Model::create(config, experts, tensor::Train::yes));
   swarm::TrunkLayout layout(trunk->parameters(), trunk->selection_biases());
+  AGORA_ASSIGN_OR_RETURN(
+      const swarm::TrunkSnapshot snapshot,
+      swarm::fetch_trunk_now(node.transport(), swarm::trunk_sources(node.directory().records()),
+                             swarm::TrunkPart::values, layout.size(), node.loop()));
   AGORA_RETURN_IF_ERROR(layout.load(snapshot));
   state.step = static_cast<int64_t>(snapshot.step);
   AGORA_RETURN_IF_ERROR(train::save_swarm({.clock = node.loop(),
