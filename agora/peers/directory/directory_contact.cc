@@ -10,9 +10,16 @@ namespace agora::peers {
 
 void SwarmDirectory::serve() {
   const auto on_loop = [this](void (SwarmDirectory::*handler)(IncomingCall&)) {
-    return [&loop = loop_, weak = weak_from_this(), handler](std::shared_ptr<IncomingCall> call) {
-      loop.post([weak, handler, call = std::move(call)] {
-        if (const auto self = weak.lock()) (self.get()->*handler)(*call);
+    return [&loop = loop_, weak = weak_from_this(), waiting = waiting_calls_,
+            handler](std::shared_ptr<IncomingCall> call) {
+      if (!waiting->enter(call->from())) {
+        return call->reply(
+            absl::ResourceExhaustedError("too many of this caller's calls wait; ask less often"));
+      }
+      loop.post([weak, waiting, handler, call = std::move(call)] {
+        waiting->leave(call->from());
+        const auto self = weak.lock();
+        if (self != nullptr && !call->abandoned()) (self.get()->*handler)(*call);
       });
     };
   };

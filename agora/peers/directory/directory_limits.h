@@ -24,6 +24,8 @@ constexpr int64_t kPushNs = 100 * base::kMillisecondNs;      // news waits so lo
 constexpr size_t kPushContacts = 3;                          // each piece of news goes on to
 constexpr int64_t kContactsNewNs = 10 * base::kSecondNs;     // then one is replaced
 constexpr int64_t kCallNs = 2 * base::kSecondNs;             // deadline of every call
+// Of a caller, for our loop: most of a second's, and a full push takes it 15 ms of checking signatures.
+constexpr int kCallsWaitingMax = 8;
 constexpr int64_t kLeaveNs = base::kSecondNs;
 constexpr int64_t kAloneNs = 5 * base::kSecondNs;            // without a word from anybody
 constexpr size_t kSampleRecords = 4;                         // in a reply, of peers that do not matter to all

@@ -95,6 +95,7 @@ StatusOr<ExchangeRequest> parse_exchange_request(const Payload& payload) {
   ExchangeRequest request;
   base::ByteReader in(payload.bytes());
   if (!read_records(payload, in, &request.records)) return bad(kWhat, "a record does not fit");
+  if (request.records.size() > 1) return bad(kWhat, "brings more than its sender's own record");
   uint16_t count = 0;
   if (!in.read_le(&request.arc.first) || !in.read_le(&request.arc.last) || !in.read_le(&count)) {
     return bad(kWhat, "ends before its digest");
@@ -132,6 +133,9 @@ StatusOr<std::vector<Payload>> parse_records(const Payload& payload) {
   std::vector<Payload> records;
   base::ByteReader in(payload.bytes());
   if (!read_records(payload, in, &records) || in.remaining() != 0) return bad(kWhat, "a record does not fit");
+  if (records.size() > kExchangeEntriesMax) {
+    return bad(kWhat, base::concat(records.size(), " records; expected at most ", kExchangeEntriesMax));
+  }
   return records;
 }
 

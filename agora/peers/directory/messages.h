@@ -21,12 +21,12 @@ namespace agora::peers {
 constexpr Method kExchangeMethod{1};
 constexpr Method kPushMethod{2};
 
-constexpr size_t kExchangeEntriesMax = 256;  // of a digest: a swarm of 256 is covered at once
+constexpr size_t kExchangeEntriesMax = 256;  // of a digest: a swarm of 256 is covered at once; and of a push
 constexpr size_t kMessageRecordsMax = 512;   // of any message
 constexpr size_t kMessageRecordsBytesMax = 64 * kRecordBytesMax;  // what one side sends of them
 
 struct ExchangeRequest {
-  std::vector<Payload> records;  // the sender's own; none while it has published nothing
+  std::vector<Payload> records;  // the sender's own, one; none while it has published nothing
   Arc arc;
   std::vector<DigestEntry> digest;
 };

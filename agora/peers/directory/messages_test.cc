@@ -50,9 +50,12 @@ TEST(Messages, CountsHaveLimits) {
   std::vector<std::byte> push(2 + 2 * 513);
   base::store_le(uint16_t{513}, push.data());
   EXPECT_FALSE(parse_records(Payload::own(push)).ok());
+  EXPECT_FALSE(parse_records(encode_records(std::vector<Payload>(257))).ok());
+  EXPECT_TRUE(parse_records(encode_records(std::vector<Payload>(256))).ok());
   std::vector<std::byte> request(2 + 16 + 2 + 257 * 16);
   base::store_le(uint16_t{257}, request.data() + 18);
   EXPECT_FALSE(parse_exchange_request(Payload::own(request)).ok());
+  EXPECT_FALSE(parse_exchange_request(encode(ExchangeRequest{{bytes_of("own"), bytes_of("")}, {}, {}})).ok());
 }
 
 }  // namespace

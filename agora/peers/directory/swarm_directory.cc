@@ -3,6 +3,7 @@
 #include "agora/peers/directory/swarm_directory.h"
 
 #include <algorithm>
+#include <set>
 #include <utility>
 
 #include "agora/peers/directory/directory_limits.h"
@@ -45,6 +46,7 @@ SwarmDirectory::SwarmDirectory(const SwarmDirectorySettings& settings, std::shar
       loop_(loop),
       transport_(transport),
       dht_(dht),
+      waiting_calls_(std::make_shared<WaitingCalls>(kCallsWaitingMax)),
       view_({.swarm = settings.swarm,
              .self = peer_id_of(signer->public_key()),
              .peers_max = settings.peers_max,
@@ -174,13 +176,21 @@ SwarmDirectory::Taken SwarmDirectory::take(const std::vector<Payload>& records, 
   Taken taken;
   bool own_is_behind = false;
   std::vector<DirectoryEvent> events;
+  std::set<PeerId> heard;
   for (const Payload& record : records) {
     if (std::ranges::equal(record.bytes(), own_.bytes().bytes())) {  // others pass it on as we do theirs
       taken.holds = true;
       continue;
     }
     base::MutexLock lock(mutex_);
+    const size_t before = events.size();
     const Verdict verdict = view_.take(record.bytes(), loop_.now_ns(), &events, caller);
+    // Nobody has two records of a peer. Each that is fresher than the one before would be checked and told.
+    const bool told = verdict == Verdict::taken && events.size() > before;
+    if (told && !heard.insert(events.back().record->peer).second) {
+      ++messages_refused_;
+      break;
+    }
     taken.foreign = taken.foreign || verdict == Verdict::foreign;
     taken.holds = taken.holds || verdict == Verdict::taken || verdict == Verdict::known ||
                   verdict == Verdict::stale || verdict == Verdict::own;

@@ -39,6 +39,7 @@
 #include "agora/peers/directory/own_record.h"
 #include "agora/peers/directory/rumors.h"
 #include "agora/peers/directory/view.h"
+#include "agora/peers/directory/waiting_calls.h"
 #include "agora/peers/identity/identity.h"
 #include "agora/peers/transport/transport.h"
 
@@ -138,6 +139,9 @@ class SwarmDirectory final : public Directory, public std::enable_shared_from_th
   base::Loop& loop_;
   Transport& transport_;
   Dht& dht_;
+
+  // Shared with the handlers: calls may still come when we have gone.
+  const std::shared_ptr<WaitingCalls> waiting_calls_;
 
   mutable base::Mutex mutex_;  // for who asks from other threads; all else is the loop's
   DirectoryView view_ ABSL_GUARDED_BY(mutex_);

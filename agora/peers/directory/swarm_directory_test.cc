@@ -237,5 +237,59 @@ TEST(SwarmDirectory, WhoIsInContactEntersTheTableLaterAndByItsContacts) {
   for (Node& node : nodes) node.transport->stop();
 }
 
+// A directory and a stranger who calls it.
+class StrangerTest : public testing::Test {
+ protected:
+  StrangerTest() {
+    directory_ = SwarmDirectory::create({.swarm = {}, .endpoint = {}, .first_sequence = 1, .seed = 1},
+                                        Identity::from_seed(1), loop_, host_, dht_);
+  }
+  ~StrangerTest() override {
+    stranger_.stop();
+    host_.stop();
+  }
+  static Payload record(uint64_t seed, uint64_t sequence) {
+    Record record;
+    record.endpoint = {"10.0.0.9", 1};
+    record.sequence = sequence;
+    return Payload::own(*sign_record(record, Identity::from_seed(seed)));
+  }
+  void push(const std::vector<Payload>& records) {
+    const CallSettings call{.to = host_.self(),
+                            .at = host_.endpoint(),
+                            .method = kPushMethod,
+                            .deadline_ns = loop_.now_ns() + kSecondNs};
+    stranger_.call(call, encode_records(records), [this](const Reply& reply) {
+      taken_ += reply.status.ok() ? 1 : 0;
+      refused_ += absl::IsResourceExhausted(reply.status) ? 1 : 0;
+    });
+  }
+
+  base::VirtualLoop loop_;
+  const std::shared_ptr<LoopbackNetwork> network_ = std::make_shared<LoopbackNetwork>(loop_);
+  LoopbackTransport host_{network_, Identity::from_seed(1).id(), {"127.0.0.1", 1}};
+  LoopbackTransport stranger_{network_, Identity::from_seed(2).id(), {"127.0.0.1", 2}};
+  DoorsOnly dht_;
+  std::shared_ptr<SwarmDirectory> directory_;
+  int taken_ = 0, refused_ = 0;
+};
+
+TEST_F(StrangerTest, FewCallsOfOneCallerWaitForTheLoop) {
+  for (int i = 0; i < 100; ++i) push({record(3, 1)});
+  loop_.run_for(kSecondNs);
+  EXPECT_EQ(taken_, 8);
+  EXPECT_EQ(refused_, 92);
+  push({record(3, 2)});
+  loop_.run_for(kSecondNs);
+  EXPECT_EQ(taken_, 9);
+}
+
+TEST_F(StrangerTest, AMessageSaysOneThingOfAPeer) {
+  push({record(3, 1), record(4, 1), record(3, 2), record(3, 3), record(5, 1)});
+  loop_.run_for(kSecondNs);
+  EXPECT_EQ(directory_->counters().messages_refused, 1u);
+  EXPECT_EQ(directory_->counters().records_taken, 3u);
+}
+
 }  // namespace
 }  // namespace agora::peers
