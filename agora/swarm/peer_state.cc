@@ -60,7 +60,8 @@ void put_head(std::string& out, const PeerState& state, bool bitmaps) {
                            (state.newcomers.empty() ? 0 : kNewcomers));
   put(out, static_cast<uint64_t>(std::max(state.room, 0)));
   put(out, state.load_us);
-  for (const uint64_t number : {state.step, state.trunk_version, state.trunk_rows}) put(out, number);
+  for (const uint64_t number : {state.step, state.trunk_version}) put(out, number);
+  if (state.trainer || state.server) put(out, state.trunk_rows);
   put_real(out, state.loss);
   put_real(out, state.rows_per_s);
   put(out, state.http_port);
@@ -374,7 +375,7 @@ StatusOr<PeerState> decode_peer_state(std::string_view body) {
   state.load_us = static_cast<uint32_t>(in.number(UINT32_MAX));
   state.step = in.number();
   state.trunk_version = in.number();
-  state.trunk_rows = in.number();
+  if (state.trainer || state.server) state.trunk_rows = in.number();
   state.loss = in.real();
   state.rows_per_s = in.real();
   state.http_port = static_cast<uint16_t>(in.number(UINT16_MAX));

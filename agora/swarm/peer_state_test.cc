@@ -72,6 +72,12 @@ TEST(PeerState, LoadsAreWithinFivePercent) {
   EXPECT_EQ(load_of(1e30), 255);
 }
 
+// Hosts need their record's bytes for what they hold.
+TEST(PeerState, OnlyWhoHasATrunkSaysWhatItLearnedFrom) {
+  EXPECT_EQ(encode({.host = true, .trunk_rows = 1'000'000}), encode({.host = true}));
+  EXPECT_NE(encode({.server = true, .trunk_rows = 1'000'000}), encode({.server = true}));
+}
+
 TEST(PeerState, AThousandExpertsInARowCostAFewBytes) {
   const PeerState state{.host = true, .held = {{LayerId{0}, 0, 1000, true, 1, 12345, {}}}};
   EXPECT_LT(encode(state).size(), 40u);
