@@ -11,8 +11,8 @@
 //
 // 1 + ceil(4 N / kBlobChunkBytes) round trips for N numbers, twice as many chunks with the momentum; the
 // trunk that was the newest at the first comes, whatever rounds go by. Who fetches says how many numbers its
-// own model's trunk has: more bytes are refused, and the time follows from them (blob.h). Any thread, but fetch_trunk_now() not
-// on the transport's own threads or the loop.
+// own model's trunk has: more bytes are refused, and the time follows from them (blob.h). Any thread, but
+// fetch_trunk_now() not on the transport's own threads or the loop.
 #pragma once
 
 #include <functional>
