@@ -54,8 +54,7 @@ struct OwnExpert {
   uint64_t version = 0;
   bool ready = false;      // it has weights
   uint64_t last_pull = 0;  // its number
-  int pulls_waiting = 0;
-  int64_t pulled_ns = 0;  // when the last pull began
+  int64_t pulled_ns = 0;   // when the last pull began
   std::optional<HandOver> hand_over = {};
   Pause hand_over_pause = {};      // after one that kept updates waiting for nothing
   peers::PeerId failed_with = {};  // that one
@@ -147,6 +146,7 @@ struct Host::State : std::enable_shared_from_this<Host::State> {
   void give_up(const peers::PeerId& peer);
   void pull(Pull wanted);
   void start_pulls();
+  bool pull_waits(ExpertName name) const;
   bool pulling(const Own& mine) const;  // now, from a host that is not lost
   void fetch_snapshot(const peers::PeerId& from, const peers::Endpoint& at, const std::string& key,
                       std::function<void(StatusOr<peers::Payload>)> done);

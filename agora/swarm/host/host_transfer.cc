@@ -207,7 +207,7 @@ void Host::State::probed(const peers::PeerId& peer, int64_t asked_ns,
     const bool differs = std::tie(head.epoch, head.version) != std::tie(mine.epoch, mine.version);
     const bool soon = mine.pulled_ns != 0 && loop.now_ns() - mine.pulled_ns < between_ns;
     if (mine.role == Role::follower && mine.ready && differs && !soon && !pulling(mine) &&
-        mine.pulls_waiting == 0) {
+        !pull_waits(head.name)) {
       pull({head.name, peer, [](const Status&) {}});
     }
   }
@@ -231,7 +231,6 @@ void Host::State::lose(const peers::PeerId& peer) {
 }
 
 void Host::State::pull(Pull wanted) {
-  ++own.at(wanted.name).pulls_waiting;
   pulls.push_back(std::move(wanted));
   start_pulls();
 }
@@ -239,6 +238,10 @@ void Host::State::pull(Pull wanted) {
 bool Host::State::pulling(const Own& mine) const {
   const auto last = pulls_under_way.find(mine.last_pull);
   return last != pulls_under_way.end() && !last->second.lost;
+}
+
+bool Host::State::pull_waits(ExpertName name) const {
+  return std::ranges::any_of(pulls, [&](const Pull& pull) { return pull.name == name; });
 }
 
 // The first that waits for nothing else; an expert is pulled by one at a time.
@@ -254,7 +257,6 @@ void Host::State::start_pulls() {
     Pull pull = std::move(*next);
     pulls.erase(next);
     const auto mine = own.find(pull.name);
-    if (mine != own.end()) --mine->second.pulls_waiting;
     const OtherHost* host = holders.host(pull.from);
     if (mine == own.end() || host == nullptr) {
       pull.done(absl::UnavailableError("the expert, or the host that has it, has gone"));
