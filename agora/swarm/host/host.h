@@ -80,7 +80,6 @@ struct HostOptions {
   // under way keep the trunk that they began with.
   int64_t retire_grace_ns = 30'000'000'000;
   int64_t newcomer_ns = 120'000'000'000;  // how long it is said whose copy an added expert is
-  int64_t pull_ns_max = 60'000'000'000;   // of one snapshot
   // Of one expert, beside what its snapshot takes at 1 MiB/s: the host that it is for has to come for it.
   int64_t hand_over_ns_max = 15'000'000'000;
   int64_t leave_ns_max = 60'000'000'000;  // of all; what is led then is saved to disk and gone

@@ -1,7 +1,7 @@
 // Hosts that pull snapshots, from hosts that say wrong things, or while many others pull them.
+#include <map>
 #include <memory>
 #include <optional>
-#include <set>
 
 #include "agora/swarm/host/host_messages.h"
 #include "agora/swarm/host/snapshot.h"
@@ -41,8 +41,10 @@ struct Liar {
       if (request->key == kHeadsKey) {
         return serve_blob(*call, [&](std::string_view) { return blob_of(encode_heads(heads)); });
       }
-      asked.insert(request->key);
-      call->reply(absl::NotFoundError("it was a lie"));
+      ++asked[request->key];
+      if (!snapshot) return call->reply(absl::NotFoundError("it was a lie"));
+      loop.after(chunk_ns,
+                 [this, call] { serve_blob(*call, [this](std::string_view) { return *snapshot; }); });
     });
   }
   ~Liar() { transport.stop(); }
@@ -51,7 +53,27 @@ struct Liar {
   peers::LoopbackTransport transport;
   Gossip::Member directory;
   std::vector<ReplicaHead> heads;
-  std::set<std::string> asked;
+  std::map<std::string, int> asked;
+  std::optional<Blob> snapshot;  // that it gives, whatever it is asked for
+  int64_t chunk_ns = 0;          // what each chunk of it takes
+};
+
+class FollowingSlowly : public FollowingHost {
+ protected:
+  // Leads the one expert; a chunk of its snapshot takes 14 s.
+  void start_leader() {
+    const std::unique_ptr<ExpertStore> store = make_store(machine, spec);
+    store->adopt(expert_name(0, 0));
+    store->set_role(expert_name(0, 0), Role::leader, 9);
+    leader = std::make_unique<Liar>(loop, network, gossip, 90);
+    leader->snapshot = blob_of(peers::Payload::own(*store->snapshot(expert_name(0, 0))));
+    leader->chunk_ns = 14 * kSecondNs;
+    start_hosts(1);
+    leader->directory.publish(encode(PeerState{.host = true, .held = {{LayerId{0}, 0, 1, true, 9, 0, {}}}}));
+    loop.run_for(kSecondNs);
+  }
+
+  std::unique_ptr<Liar> leader;
 };
 
 // A leader that has been followed by another still says that it leads: what it has is old.
@@ -102,6 +124,17 @@ TEST_F(FollowingHost, CopiesOfSnapshotsAreKeptWhileTheyAreFetched) {
   loop.run_for(60 * kSecondNs);
   EXPECT_EQ(host.host->status().copies, 0) << "the other has gone";
   EXPECT_EQ(ask(one, 0), absl::StatusCode::kOk);
+}
+
+// The whole had 60 s: what took longer was never replicated, and fetched from its begin for ever.
+TEST_F(FollowingSlowly, TakesALargeSnapshotThatComesSlowly) {
+  spec.layers = spec.experts = spec.experts_max = 1;
+  spec.shape = {.d = 256, .h = 600};  // six chunks
+  start_leader();
+  loop.run_for(120 * kSecondNs);
+  EXPECT_EQ(nodes[0]->host->status().pulls, 1u);
+  EXPECT_EQ(nodes[0]->host->status().pulls_failed, 0u);
+  EXPECT_TRUE(nodes[0]->store->experts().holds(LayerId{0}, ExpertId{0}));
 }
 
 }  // namespace

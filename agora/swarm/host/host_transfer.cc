@@ -280,13 +280,13 @@ void Host::State::start_pulls() {
 
 void Host::State::fetch_snapshot(const peers::PeerId& from, const peers::Endpoint& at, const std::string& key,
                                  std::function<void(StatusOr<peers::Payload>)> done) {
+  const auto bytes_max = static_cast<uint64_t>(snapshot_bytes_max(spec.shape));
   const peers::CallSettings settings{.to = from,
                                      .at = at,
                                      .method = kGetSnapshot,
                                      .priority = peers::Priority::background,
-                                     .deadline_ns = loop.now_ns() + options.pull_ns_max};
-  fetch_blob(transport, loop, settings, key, static_cast<uint64_t>(snapshot_bytes_max(spec.shape)),
-             std::move(done));
+                                     .deadline_ns = loop.now_ns() + blob_ns_max(bytes_max)};
+  fetch_blob(transport, loop, settings, key, bytes_max, std::move(done));
 }
 
 void Host::State::pulled(uint64_t number, StatusOr<peers::Payload> bytes) {
