@@ -236,7 +236,7 @@ void Host::State::place() {
         {name, mine.role == Role::leader, mine.ready && !stays, mine.since_ns, mine.rows_per_s});
   }
   const PlacementRound decided = placement.decide(replicas, room(), loop.now_ns(), directory.reserve_end(),
-                                                  [this](ExpertName name) { return may_begin(name); });
+                                                  [this](ExpertName name) { return may_adopt(name); });
   for (const ExpertName name : decided.drop) {
     if (!retired.contains(name)) drop(name);  // those go in their time
   }

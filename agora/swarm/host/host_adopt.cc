@@ -8,6 +8,13 @@
 #include "agora/swarm/host/snapshot.h"
 
 namespace agora::swarm {
+namespace {
+
+// After an adoption that failed, and each time that it fails again twice as long, up to the second.
+constexpr int64_t kAdoptAgainNsMin = 2'000'000'000;
+constexpr int64_t kAdoptAgainNsMax = 8'000'000'000;
+
+}  // namespace
 
 void Host::State::begin() {
   if (options.folder.empty()) {
@@ -96,6 +103,12 @@ void Host::State::adopt_from_seed(ExpertName name) {
       [name](State& self, bool) { self.became_ready(name, 0, 0); });
 }
 
+bool Host::State::may_adopt(ExpertName name) {
+  const auto pause = adoption_pauses.find(name);
+  if (pause != adoption_pauses.end() && loop.now_ns() < pause->second.until_ns) return false;
+  return !holders.of(name).empty() || may_begin(name);
+}
+
 // Whether what nobody holds may come from here by now: it may be on somebody's disk, and weights that begin
 // anew would lead, in a healed network, over those that others trained on the other side.
 bool Host::State::may_begin(ExpertName name) {
@@ -131,6 +144,7 @@ void Host::State::became_ready(ExpertName name, uint32_t epoch, uint64_t version
   if (found == own.end()) return;  // dropped meanwhile
   Own& mine = found->second;
   orphan_since.erase(name);
+  adoption_pauses.erase(name);
   const bool first = !std::exchange(mine.ready, true);
   if (first) ++counts.adopted;
   mine.version = version;
@@ -146,7 +160,9 @@ void Host::State::became_ready(ExpertName name, uint32_t epoch, uint64_t version
 void Host::State::adoption_failed(ExpertName name, const Status& status) {
   trouble(status);
   const auto found = own.find(name);
-  if (found != own.end() && !found->second.ready) own.erase(found);
+  if (found == own.end() || found->second.ready) return;
+  own.erase(found);
+  adoption_pauses[name].lengthen(loop.now_ns(), kAdoptAgainNsMin, kAdoptAgainNsMax);
 }
 
 void Host::State::drop(ExpertName name) {

@@ -126,6 +126,47 @@ TEST_F(FollowingHost, CopiesOfSnapshotsAreKeptWhileTheyAreFetched) {
   EXPECT_EQ(ask(one, 0), absl::StatusCode::kOk);
 }
 
+// One that asked for a chunk of everything, again and again, kept all others from any snapshot.
+TEST_F(FollowingHost, NobodyTakesAllCopies) {
+  spec.shape = {.d = 128, .h = 256};  // two chunks
+  start_hosts(1, {.copies_max = 8});
+  loop.run_for(20 * kSecondNs);
+  TestNode& host = *nodes[0];
+  Liar hog(loop, network, gossip, 90), other(loop, network, gossip, 91);
+  const auto ask = [&](Liar& peer, int64_t expert, uint64_t offset) {
+    std::optional<Status> status;
+    peer.transport.call(
+        {.to = host.transport->self(),
+         .at = host.transport->endpoint(),
+         .method = kGetSnapshot,
+         .deadline_ns = loop.now_ns() + kSecondNs},
+        encode(BlobRequest{.key = snapshot_key(expert_name(0, expert)), .offset = offset, .bytes_max = 1}),
+        [&](const peers::Reply& reply) { status = reply.status; });
+    loop.run_for(kSecondNs);
+    return status->code();
+  };
+  EXPECT_EQ(ask(hog, 0, 0), absl::StatusCode::kOk);
+  EXPECT_EQ(ask(hog, 1, 0), absl::StatusCode::kOk);
+  EXPECT_EQ(ask(hog, 2, 0), absl::StatusCode::kResourceExhausted) << "a quarter";
+  EXPECT_EQ(ask(other, 2, 0), absl::StatusCode::kOk);
+  for (int i = 0; i < 4; ++i) {  // two chunks have 30 s
+    loop.run_for(10 * kSecondNs);
+    ask(hog, 0, 1);
+  }
+  EXPECT_EQ(ask(hog, 0, 1), absl::StatusCode::kUnavailable) << "the copy is too old";
+}
+
+// It was tried again every second.
+TEST_F(FollowingHost, WhatCanNotBeAdoptedIsTriedLessAndLessOften) {
+  spec.layers = spec.experts = spec.experts_max = 1;
+  start_hosts(1);
+  Liar liar(loop, network, gossip, 90);
+  liar.directory.publish(encode(PeerState{.host = true, .held = {{LayerId{0}, 0, 1, true, 9, 100, {}}}}));
+  loop.run_for(60 * kSecondNs);
+  EXPECT_GE(liar.asked[snapshot_key(expert_name(0, 0))], 6);
+  EXPECT_LE(liar.asked[snapshot_key(expert_name(0, 0))], 10);
+}
+
 // The whole had 60 s: what took longer was never replicated, and fetched from its begin for ever.
 TEST_F(FollowingSlowly, TakesALargeSnapshotThatComesSlowly) {
   spec.layers = spec.experts = spec.experts_max = 1;

@@ -72,6 +72,7 @@ struct Host::State : std::enable_shared_from_this<Host::State> {
     peers::PeerId peer;
     ExpertName name;
     Blob blob;
+    int64_t begun_ns = 0;
     int64_t asked_ns = 0;  // for a chunk, last
     bool is_for(const peers::PeerId& who, ExpertName what) const { return peer == who && name == what; }
   };
@@ -117,6 +118,7 @@ struct Host::State : std::enable_shared_from_this<Host::State> {
   void disk_failed(ExpertName name, const Status& status);
   void adopt_first_weights(ExpertName name);
   void adopt_from_seed(ExpertName name);
+  bool may_adopt(ExpertName name);
   bool may_begin(ExpertName name);
   bool was_trained(ExpertName name) const;
   void count_lost(ExpertName name);
@@ -241,13 +243,14 @@ struct Host::State : std::enable_shared_from_this<Host::State> {
     ExpertId source;
     int64_t since_ns;
   };
-  std::deque<Added> added;                     // copies, the oldest first; at most kNewcomersMax
-  std::set<ExpertName> on_disk_now;            // has a snapshot there
-  std::set<ExpertName> unreadable;             // had one, when this host started, that could not be read
-  std::map<ExpertName, int64_t> orphan_since;  // had been trained, and nobody holds it
-  size_t hosts_most = 0;                       // at the same time, this one too
-  int64_t hosts_most_ns = 0;                   // when there were so many last
-  int64_t holdings_ns = 0;                     // when they were last taken
+  std::deque<Added> added;                      // copies, the oldest first; at most kNewcomersMax
+  std::set<ExpertName> on_disk_now;             // has a snapshot there
+  std::set<ExpertName> unreadable;              // had one, when this host started, that could not be read
+  std::map<ExpertName, Pause> adoption_pauses;  // of those whose last adoption failed
+  std::map<ExpertName, int64_t> orphan_since;   // had been trained, and nobody holds it
+  size_t hosts_most = 0;                        // at the same time, this one too
+  int64_t hosts_most_ns = 0;                    // when there were so many last
+  int64_t holdings_ns = 0;                      // when they were last taken
   base::TimerId claim_timer;
 
   std::deque<ExpertName> to_save;

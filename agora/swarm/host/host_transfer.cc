@@ -21,6 +21,7 @@ constexpr int64_t kProbeAgainNs = 100'000'000;
 constexpr int64_t kProbeLateNs = 250'000'000;  // an end seen so late after its time: we did not look
 // A chunk is waited for so long, and then the next is asked for, if ever.
 constexpr int64_t kCopyNsMax = 2 * kBlobChunkNsMax;
+constexpr int kCopiesShare = 4;   // one peer has at most this part of them
 constexpr size_t kPullsMax = 64;  // at once, with those from hosts that seem to have gone
 
 void serve(peers::IncomingCall& call, const Blob& blob) {
@@ -59,7 +60,7 @@ void Host::State::serve_snapshots(const std::shared_ptr<peers::IncomingCall>& ca
         if (blob->bytes.size() > kBlobChunkBytes) {
           const Status still = self.room_for_copy(call->from(), key);
           if (!still.ok()) return call->reply(still);
-          self.keep_copy({call->from(), key.expert, *blob, self.loop.now_ns()});
+          self.keep_copy({call->from(), key.expert, *blob, self.loop.now_ns(), self.loop.now_ns()});
         }
         serve(*call, *blob);
       });
@@ -91,14 +92,20 @@ void Host::State::sent_chunk(const peers::PeerId& to, const SnapshotKey& key, bo
 
 // In the place of the peer's own earlier one, if there is one. A hand-over does not wait for others.
 Status Host::State::room_for_copy(const peers::PeerId& peer, const SnapshotKey& key) const {
-  int32_t count = 0;
-  size_t bytes = 0;
+  int32_t count = 0, its_count = 0;
+  size_t bytes = 0, its_bytes = 0;
   for (const Copy& copy : copies) {
     if (copy.is_for(peer, key.expert)) continue;
     ++count;
     bytes += copy.blob.bytes.size();
+    if (copy.peer != peer) continue;
+    ++its_count;
+    its_bytes += copy.blob.bytes.size();
   }
-  if (key.last || (count < options.copies_max && bytes < options.copies_bytes_max)) return absl::OkStatus();
+  const bool room = count < options.copies_max && bytes < options.copies_bytes_max;
+  const bool its_share = its_count == 0 || (its_count < options.copies_max / kCopiesShare &&
+                                            its_bytes < options.copies_bytes_max / kCopiesShare);
+  if (key.last || (room && its_share)) return absl::OkStatus();
   return absl::ResourceExhaustedError(
       "as many snapshots are being fetched from this host as it keeps; ask again in a moment");
 }
@@ -108,9 +115,13 @@ void Host::State::keep_copy(Copy copy) {
   copies.push_back(std::move(copy));
 }
 
-// Of those who have gone, or have pulled from another.
+// Of those who have gone, or have pulled from another, or only ask so that they are kept.
 void Host::State::forget_copies() {
-  std::erase_if(copies, [&](const Copy& copy) { return loop.now_ns() - copy.asked_ns > kCopyNsMax; });
+  const int64_t now_ns = loop.now_ns();
+  std::erase_if(copies, [&](const Copy& copy) {
+    return now_ns - copy.asked_ns > kCopyNsMax ||
+           now_ns - copy.begun_ns > blob_ns_max(copy.blob.bytes.size());
+  });
 }
 
 Status Host::State::may_have(const peers::PeerId& peer, const SnapshotKey& key) {

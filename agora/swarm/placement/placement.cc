@@ -105,7 +105,7 @@ int32_t Placement::wanted(ExpertName expert, double own_rows_per_s) const {
 }
 
 PlacementRound Placement::decide(const std::vector<OwnReplica>& own, int32_t room, int64_t now_ns,
-                                 uint64_t reserve_end, const MayBegin& may_begin) {
+                                 uint64_t reserve_end, const MayAdopt& may_adopt) {
   reserve_end_ = reserve_end;
   known_ = known_to_all(own, now_ns);
   PlacementRound round;
@@ -125,9 +125,7 @@ PlacementRound Placement::decide(const std::vector<OwnReplica>& own, int32_t roo
       }
     }
   }
-  std::erase_if(wishes, [&](const Wish& wish) {
-    return wish.urgency == kOrphan && may_begin && !may_begin(wish.expert);
-  });
+  std::erase_if(wishes, [&](const Wish& wish) { return may_adopt && !may_adopt(wish.expert); });
   std::sort(wishes.begin(), wishes.end());
   if (!wishes.empty() && room <= 0 && round.drop.empty()) {
     wishes.front().urgency == kOrphan ? make_room(own, round) : exchange(own, wishes, now_ns, round);

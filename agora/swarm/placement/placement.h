@@ -82,13 +82,13 @@ class Placement {
   Placement(const peers::PeerId& self, const Holders& holders, const PlacementConfig& config, Rng rng,
             int64_t now_ns);
 
-  // Whether an expert that nobody holds may begin by now; asked only where this host would adopt it. What may
-  // not takes no place of what may.
-  using MayBegin = std::function<bool(ExpertName)>;
+  // Whether an expert may be adopted by now; asked only where this host would adopt it. What may not takes no
+  // place of what may.
+  using MayAdopt = std::function<bool(ExpertName)>;
   // own ascends by name. room: experts that may be adopted now. reserve_end: the directory's. Without
-  // may_begin all may.
+  // may_adopt all may.
   PlacementRound decide(const std::vector<OwnReplica>& own, int32_t room, int64_t now_ns,
-                        uint64_t reserve_end = UINT64_MAX, const MayBegin& may_begin = {});
+                        uint64_t reserve_end = UINT64_MAX, const MayAdopt& may_adopt = {});
 
   // Never adopted again; dropped where they are held.
   void retire(ExpertName expert) { retired_.insert(expert); }

@@ -286,14 +286,14 @@ TEST(Placement, InALargeSwarmTheRestHelpsWhereTheReserveDoesNot) {
 
 // Cut off from most of the swarm a host had more orphans, which it may not begin anew, than it adopts at
 // once: nothing else was replicated for minutes.
-TEST(Placement, WhatMayNotBeginTakesNobodysPlace) {
+TEST(Placement, WhatMayNotBeAdoptedTakesNobodysPlace) {
   Holders holders(1, 100);
   Placement placement(test_peer(1), holders,
                       {.layers = 1, .experts = 100, .experts_max = 100, .adopt_max = 4}, Rng(1), 0);
   PeerState other{.host = true, .held = {{LayerId{0}, 90, 10, true, 1, 5, {}}}};
   holders.set(test_peer(2), {"h", 1}, other);
   const auto of_the_other = [](ExpertName name) { return name.expert.value >= 90; };
-  const auto none = [](ExpertName) { return false; };
+  const auto none = of_the_other;  // of those that nobody holds
   EXPECT_TRUE(std::ranges::none_of(placement.decide({}, 50, 60 * kSecond).adopt, of_the_other));
   const PlacementRound round = placement.decide({}, 50, 60 * kSecond, UINT64_MAX, none);
   EXPECT_EQ(round.adopt.size(), 4u);
