@@ -141,7 +141,7 @@ void Host::State::restore(ExpertName name, const peers::Payload& snapshot, const
 
 void Host::State::became_ready(ExpertName name, uint32_t epoch, uint64_t version) {
   const auto found = own.find(name);
-  if (found == own.end()) return;  // dropped meanwhile
+  if (found == own.end()) return let_go(name);  // given up meanwhile
   Own& mine = found->second;
   orphan_since.erase(name);
   adoption_pauses.erase(name);
@@ -165,16 +165,21 @@ void Host::State::adoption_failed(ExpertName name, const Status& status) {
   adoption_pauses[name].lengthen(loop.now_ns(), kAdoptAgainNsMin, kAdoptAgainNsMax);
 }
 
-void Host::State::drop(ExpertName name) {
-  if (own.erase(name) == 0) return;
-  ++counts.dropped;
-  leadership.drop(name);
+// Its weights: nobody would ever drop what this host does not know that it holds.
+void Host::State::let_go(ExpertName name) {
   in_executor(
       [this, name] {
         held.drop(name);
         return true;
       },
       [](State&, bool) {});
+}
+
+void Host::State::drop(ExpertName name) {
+  if (own.erase(name) == 0) return;
+  ++counts.dropped;
+  leadership.drop(name);
+  let_go(name);
   if (on_disk_now.erase(name) == 0) return;
   on_disk(
       [this, name] {

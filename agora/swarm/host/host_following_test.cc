@@ -178,5 +178,26 @@ TEST_F(FollowingSlowly, TakesALargeSnapshotThatComesSlowly) {
   EXPECT_TRUE(nodes[0]->store->experts().holds(LayerId{0}, ExpertId{0}));
 }
 
+// Nobody knew that it was held, so nobody dropped it.
+TEST_F(FollowingSlowly, DoesNotKeepWhatWasRetiredWhileItWasMade) {
+  spec.layers = spec.experts = 1;
+  spec.experts_max = 2;
+  spec.shape = {.d = 256, .h = 600};
+  start_leader();
+  const auto ask = [&](peers::Method method, const peers::Payload& request) {
+    leader->transport.call({.to = nodes[0]->transport->self(),
+                            .at = nodes[0]->transport->endpoint(),
+                            .method = method,
+                            .deadline_ns = loop.now_ns() + 200 * kSecondNs},
+                           request, [](const peers::Reply&) {});
+    loop.run_for(kSecondNs);
+  };
+  ask(kAddExpert, encode(AddExpert{.layer = 0, .from = AddExpert::From::given, .source = ExpertId{0}}));
+  ask(kRetireExpert, encode_expert(expert_name(0, 1)));
+  loop.run_for(120 * kSecondNs);
+  EXPECT_GE(leader->asked[snapshot_key(expert_name(0, 0))], 6);
+  EXPECT_FALSE(nodes[0]->store->experts().holds(LayerId{0}, ExpertId{1}));
+}
+
 }  // namespace
 }  // namespace agora::swarm

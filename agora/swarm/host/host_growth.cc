@@ -141,9 +141,13 @@ void Host::State::say_source(ExpertName name, ExpertId source) {
 // It exists from its first leader's record on: gates see it there.
 void Host::State::begin_new(ExpertName name, const Status& made, const Done& done) {
   const auto found = own.find(name);
-  if (!made.ok() || found == own.end()) {
+  if (!made.ok()) {
     if (found != own.end()) own.erase(found);
-    return done(made.ok() ? absl::AbortedError("the expert was retired while it was made") : made);
+    return done(made);
+  }
+  if (found == own.end()) {
+    let_go(name);
+    return done(absl::AbortedError("the expert was retired while it was made"));
   }
   found->second.ready = true;
   ++counts.adopted;

@@ -126,6 +126,7 @@ struct Host::State : std::enable_shared_from_this<Host::State> {
   void became_ready(ExpertName name, uint32_t epoch, uint64_t version);
   void adoption_failed(ExpertName name, const Status& status);
   void drop(ExpertName name);
+  void let_go(ExpertName name);
   void retire(ExpertName name);
   void save();
   void save_next();
