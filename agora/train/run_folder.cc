@@ -5,7 +5,6 @@
 #include "absl/strings/str_cat.h"
 #include "agora/swarm/swarm_folder.h"
 #include "agora/weights/atomic_file.h"
-#include "agora/weights/safetensors.h"
 #include "agora/weights/strict_json.h"
 #include "agora/weights/weight_folder.h"
 #include <nlohmann/json.hpp>
@@ -53,19 +52,12 @@ TrainState parse_state(const nlohmann::json& json) {
 }
 
 Status save_optimizer(model::LocalModel& model, const std::string& dir) {
-  std::vector<weights::TensorSpec> specs;
   const std::vector<tensor::ParameterView> parameters = model.parameters();
-  for (const tensor::ParameterView& p : parameters) {
-    const std::vector<int64_t> shape{p.value.rows, p.value.cols};
-    specs.push_back({first_moment(p.name), tensor::DType::f32, shape});
-    specs.push_back({second_moment(p.name), tensor::DType::f32, shape});
-  }
-  AGORA_ASSIGN_OR_RETURN(auto writer, weights::SafetensorsWriter::create(dir + kOptimizerFile, specs));
-  for (const tensor::ParameterView& p : parameters) {
-    AGORA_RETURN_IF_ERROR(writer->add(first_moment(p.name), p.first));
-    AGORA_RETURN_IF_ERROR(writer->add(second_moment(p.name), p.second));
-  }
-  return writer->finish();
+  MomentsWriter moments;
+  moments.announce(parameters);
+  AGORA_RETURN_IF_ERROR(moments.open(dir));
+  AGORA_RETURN_IF_ERROR(moments.add(parameters));
+  return moments.finish();
 }
 
 Status load_moment(const weights::SafetensorsFile& file, const std::string& name,
@@ -88,6 +80,27 @@ Status load_moments(const weights::SafetensorsFile& file,
 }
 
 }  // namespace
+
+void MomentsWriter::announce(const std::vector<tensor::ParameterView>& parameters) {
+  for (const tensor::ParameterView& p : parameters) {
+    for (const std::string& name : {first_moment(p.name), second_moment(p.name)}) {
+      specs_.push_back({name, tensor::DType::f32, {p.value.rows, p.value.cols}});
+    }
+  }
+}
+
+Status MomentsWriter::open(const std::string& dir) {
+  AGORA_ASSIGN_OR_RETURN(file_, weights::SafetensorsWriter::create(dir + kOptimizerFile, specs_));
+  return absl::OkStatus();
+}
+
+Status MomentsWriter::add(const std::vector<tensor::ParameterView>& parameters) {
+  for (const tensor::ParameterView& p : parameters) {
+    AGORA_RETURN_IF_ERROR(file_->add(first_moment(p.name), p.first));
+    AGORA_RETURN_IF_ERROR(file_->add(second_moment(p.name), p.second));
+  }
+  return absl::OkStatus();
+}
 
 // What is not UTF-8 is replaced: validate() lets no option be so, and a name is not worth a run.
 std::string format_run_state(const TrainState& state) {

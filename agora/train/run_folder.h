@@ -8,9 +8,12 @@
 // ("first:NAME", "second:NAME"). One writer at a time.
 #pragma once
 
+#include <memory>
 #include <string>
+#include <vector>
 
 #include "agora/train/trainer.h"
+#include "agora/weights/safetensors.h"
 
 namespace agora::train {
 
@@ -24,6 +27,20 @@ StatusOr<TrainState> parse_run_state(const std::string& text, const std::string&
 
 // training_state.json alone, into a folder that is being written.
 Status write_run_state(const TrainState& state, const std::string& dir);
+
+// optimizer.safetensors of a folder that is being written, parameter by parameter: first all are announced,
+// then they are added in the same order.
+class MomentsWriter {
+ public:
+  void announce(const std::vector<tensor::ParameterView>& parameters);
+  Status open(const std::string& dir);
+  Status add(const std::vector<tensor::ParameterView>& parameters);
+  Status finish() { return file_->finish(); }
+
+ private:
+  std::vector<weights::TensorSpec> specs_;
+  std::unique_ptr<weights::SafetensorsWriter> file_;
+};
 
 // NotFound: no run there; InvalidArgument: not a state this program wrote; names file and key.
 StatusOr<TrainState> read_run_state(const std::string& dir);

@@ -104,12 +104,8 @@ std::map<std::string, Rng::State> pull_cursors(const SwarmToSave& swarm) {
 class Writers {
  public:
   void announce(const std::vector<ParameterView>& trained) {
-    for (const ParameterView& p : trained) {
-      announce_fixed(p);
-      for (const std::string& name : {swarm::first_moment(p.name), swarm::second_moment(p.name)}) {
-        moment_specs_.push_back({name, tensor::DType::f32, {p.value.rows, p.value.cols}});
-      }
-    }
+    for (const ParameterView& p : trained) announce_fixed(p);
+    moments_.announce(trained);
   }
   void announce_fixed(const ParameterView& p) {
     std::vector<int64_t> shape{p.value.cols};
@@ -119,29 +115,23 @@ class Writers {
   Status open(const std::string& dir) {
     AGORA_ASSIGN_OR_RETURN(values_, weights::WeightFolderWriter::create(
                                         dir, value_specs_, weights::kShardBytesMax, {{"format", "pt"}}));
-    AGORA_ASSIGN_OR_RETURN(moments_,
-                           weights::SafetensorsWriter::create(dir + swarm::kOptimizerFile, moment_specs_));
-    return absl::OkStatus();
+    return moments_.open(dir);
   }
 
   Status add(const std::vector<ParameterView>& trained) {
-    for (const ParameterView& p : trained) {
-      AGORA_RETURN_IF_ERROR(add_fixed(p));
-      AGORA_RETURN_IF_ERROR(moments_->add(swarm::first_moment(p.name), p.first));
-      AGORA_RETURN_IF_ERROR(moments_->add(swarm::second_moment(p.name), p.second));
-    }
-    return absl::OkStatus();
+    for (const ParameterView& p : trained) AGORA_RETURN_IF_ERROR(add_fixed(p));
+    return moments_.add(trained);
   }
   Status add_fixed(const ParameterView& p) { return values_->add(p.name, p.value); }
   Status finish() {
     AGORA_RETURN_IF_ERROR(values_->finish());
-    return moments_->finish();
+    return moments_.finish();
   }
 
  private:
-  std::vector<TensorSpec> value_specs_, moment_specs_;
+  std::vector<TensorSpec> value_specs_;
   std::unique_ptr<weights::WeightFolderWriter> values_;
-  std::unique_ptr<weights::SafetensorsWriter> moments_;
+  MomentsWriter moments_;
 };
 
 // Where an expert of the folder comes from.
