@@ -56,7 +56,10 @@ class WatchedTask final : public train::Task {
 }  // namespace
 
 TrainersInProcess::TrainersInProcess(const train::TrainOptions& options, const TrainersConfig& config)
-    : options_(options), own_file_(config.own_file), on_batch_(config.on_batch) {
+    : options_(options),
+      own_file_(config.own_file),
+      on_batch_(config.on_batch),
+      in_flight_max_(config.in_flight_max) {
   base::ThreadPool pool(1);
   const auto task = train::make_task(options, nullptr, pool);
   AGORA_CHECK(task.ok());
@@ -85,7 +88,8 @@ size_t TrainersInProcess::add_trainer() {
   auto trainer = train::SwarmTrainer::create(
       {.loop = hosts_->loop(), .transport = *member->transport, .directory = hosts_->directory()}, spec_,
       options_, compute, *member->task,
-      {.rows = swarm::RowDtype::f32,
+      {.in_flight_max = in_flight_max_,
+       .rows = swarm::RowDtype::f32,
        .own_file = own_file_,
        .patience = {.patience_ns = 5 * base::kSecondNs}});
   AGORA_CHECK(trainer.ok());

@@ -23,6 +23,7 @@ struct TrainersConfig {
   std::function<void(swarm::SwarmSpec&)> change_spec = {};
   std::string own_file = {};            // of every trainer
   std::function<void()> on_batch = {};  // a trainer has drawn one
+  int64_t in_flight_max = 8;
 };
 
 class TrainersInProcess {
@@ -53,6 +54,7 @@ class TrainersInProcess {
   train::TrainOptions options_;
   std::string own_file_;
   std::function<void()> on_batch_;
+  int64_t in_flight_max_;
   swarm::SwarmSpec spec_;
   std::unique_ptr<HostsInProcess> hosts_;
   std::vector<std::unique_ptr<Member>> members_;
