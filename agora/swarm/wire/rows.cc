@@ -17,6 +17,7 @@ namespace {
 static_assert(std::endian::native == std::endian::little, "rows travel as they lie in memory");
 
 constexpr float kByteMax = 127.0f;
+constexpr uint32_t kInfinityBits = 0x7f800000u;
 
 int64_t element_bytes(RowDtype dtype) {
   switch (dtype) {
@@ -44,7 +45,7 @@ bool finite(const std::byte* row, int64_t d, Bits exponent) {
 }
 
 bool finite(const float* row, int64_t d) {
-  return finite<uint32_t>(reinterpret_cast<const std::byte*>(row), d, 0x7f800000u);
+  return finite<uint32_t>(reinterpret_cast<const std::byte*>(row), d, kInfinityBits);
 }
 
 void pack_bf16(const float* row, int64_t d, std::byte* to) {
@@ -55,11 +56,17 @@ void pack_bf16(const float* row, int64_t d, std::byte* to) {
   }
 }
 
-// Returns the scale. Without infinities: the largest magnitude becomes 127 exactly.
+// Returns the scale. The largest magnitude becomes 127 exactly. Of a NaN or an infinity, which have the
+// largest bits, the scale is one too: the reader refuses the row.
 float pack_int8(const float* row, int64_t d, std::byte* to) {
-  float largest = 0.0f;
-  for (int64_t i = 0; i < d; ++i) largest = std::max(largest, std::abs(row[i]));
-  const float scale = largest / kByteMax;
+  uint32_t largest_bits = 0;
+  for (int64_t i = 0; i < d; ++i)
+    largest_bits = std::max(largest_bits, std::bit_cast<uint32_t>(std::abs(row[i])));
+  const float scale = std::bit_cast<float>(largest_bits) / kByteMax;
+  if (largest_bits >= kInfinityBits) {
+    std::fill_n(to, d, std::byte{0});
+    return scale;
+  }
   // Below the normal numbers a reciprocal would overflow: such a row is 0 to everybody.
   const float inverse = scale < 0x1p-126f ? 0.0f : 1.0f / scale;
   for (int64_t i = 0; i < d; ++i) {
@@ -96,7 +103,7 @@ bool row_is_finite(const RowBlock& block, int64_t r) {
   const int64_t d = block.cols;
   switch (block.dtype) {
     case RowDtype::f32:
-      return finite<uint32_t>(from + r * d * 4, d, 0x7f800000u);
+      return finite<uint32_t>(from + r * d * 4, d, kInfinityBits);
     case RowDtype::bf16:
       return finite<uint16_t>(from + r * d * 2, d, 0x7f80u);
     case RowDtype::int8:

@@ -24,7 +24,8 @@ enum class RowDtype : uint8_t { f32, bf16, int8 };
 
 size_t row_block_bytes(RowDtype dtype, int64_t rows, int64_t cols);
 
-// Rows `which` of x, or all of them. The values are finite. bf16 rounds to nearest, ties to even.
+// Rows `which` of x, or all of them. bf16 rounds to nearest, ties to even. One that holds a NaN or an
+// infinity is one that its reader refuses.
 void write_rows(RowDtype dtype, tensor::View<const float> x, std::byte* to);
 void write_rows(RowDtype dtype, tensor::View<const float> x, std::span<const int32_t> which, std::byte* to);
 
