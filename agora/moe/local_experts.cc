@@ -15,6 +15,10 @@ namespace {
 
 constexpr int64_t kLayersMax = 65536;
 constexpr int64_t kTicketsMax = int64_t{1} << 20;
+// Memory for more than this, times the rows at hand, is not used again for them: a ticket is counted by its
+// rows, and may stay open for long.
+constexpr int64_t kRoomierMax = 2;
+constexpr size_t kTooRoomyMax = 4;  // for the next large calls
 
 Status check_range(std::string_view field, int64_t value, int64_t least, int64_t most) {
   if (value >= least && value <= most) return absl::OkStatus();
@@ -47,6 +51,7 @@ struct LocalExperts::Kept {
   Dispatch dispatch;
   std::vector<Served> served;  // the experts that have rows, in order
   kernels::ExpertSaved hidden;
+  int64_t rows_max = 0;  // that its memory is for
 };
 
 StatusOr<std::unique_ptr<LocalExperts>> LocalExperts::create(const Compute& compute,
@@ -208,7 +213,7 @@ StatusOr<MixResult> LocalExperts::mix(LayerId layer, View<const float> x, const 
     return absl::FailedPreconditionError(
         "local experts: they were made without training; nothing can be kept");
   }
-  std::unique_ptr<Kept> kept = take_spare();
+  std::unique_ptr<Kept> kept = take_spare(std::max(x.rows, route.choices()));
   MixResult result;
   result.arrived = keep_arrived(layer, route, *kept);
   const View<float> entries = run_forward(x, *kept, backward_follows ? &kept->hidden : nullptr);
@@ -225,7 +230,7 @@ StatusOr<MixResult> LocalExperts::mix(LayerId layer, View<const float> x, const 
 StatusOr<MixResult> LocalExperts::mix_entries(LayerId layer, View<const float> x, const Route& route,
                                               View<float> entries) {
   AGORA_RETURN_IF_ERROR(check(layer, x, route, entries, route.choices()));
-  std::unique_ptr<Kept> kept = take_spare();
+  std::unique_ptr<Kept> kept = take_spare(std::max(x.rows, route.choices()));
   MixResult result;
   result.arrived = keep_arrived(layer, route, *kept);
   const View<float> rows = run_forward(x, *kept, nullptr);
@@ -324,10 +329,17 @@ void LocalExperts::release(Ticket ticket) {
   kept_.erase(held);
 }
 
-std::unique_ptr<LocalExperts::Kept> LocalExperts::take_spare() {
-  if (spare_.empty()) return std::make_unique<Kept>();
-  std::unique_ptr<Kept> kept = std::move(spare_.back());
-  spare_.pop_back();
+// The roomiest that is not too roomy.
+std::unique_ptr<LocalExperts::Kept> LocalExperts::take_spare(int64_t rows) {
+  const auto room = [&](const auto& spare) {
+    return spare->rows_max > kRoomierMax * rows ? -1 : spare->rows_max;
+  };
+  const auto best = std::ranges::max_element(spare_, {}, room);
+  const bool none = best == spare_.end() || room(*best) < 0;
+  std::unique_ptr<Kept> kept = none ? std::make_unique<Kept>() : std::move(*best);
+  if (!none) spare_.erase(best);
+  if (none && spare_.size() >= kTooRoomyMax) spare_.erase(spare_.begin());
+  kept->rows_max = std::max(kept->rows_max, rows);
   return kept;
 }
 

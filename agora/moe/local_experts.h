@@ -125,7 +125,7 @@ class LocalExperts final : public Experts {
   std::vector<uint8_t> keep_arrived(LayerId layer, const Route& route, Kept& kept) const;
   View<float> run_forward(View<const float> x, Kept& kept, kernels::ExpertSaved* hidden);
   std::vector<kernels::ExpertGroup> groups(const Kept& kept) const;
-  std::unique_ptr<Kept> take_spare();
+  std::unique_ptr<Kept> take_spare(int64_t rows);
   Ticket give_ticket(std::unique_ptr<Kept> kept);
 
   Compute compute_;
@@ -137,7 +137,8 @@ class LocalExperts final : public Experts {
 
   uint64_t last_ticket_ = 0;
   std::map<uint64_t, std::unique_ptr<Kept>> kept_;  // by ticket, so the oldest is first; at most tickets_max
-  std::vector<std::unique_ptr<Kept>> spare_;  // memory to use again: never more than were in use at once
+  // Memory to use again, the oldest first: never more than were in use at once, and a few.
+  std::vector<std::unique_ptr<Kept>> spare_;
 };
 
 }  // namespace agora::moe
