@@ -9,6 +9,7 @@
 
 #include "agora/base/check.h"
 #include "agora/weights/file_error.h"
+#include <sys/file.h>
 
 namespace agora::weights {
 
@@ -34,6 +35,7 @@ StatusOr<std::unique_ptr<AtomicFile>> AtomicFile::create(const std::string& path
   std::string temporary = own_name(path) + ".tmp";
   const int descriptor = ::open(temporary.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
   if (descriptor < 0) return file_error("create", path, errno);
+  ::flock(descriptor, LOCK_EX | LOCK_NB);  // while it is written; see RealFiles::list
   return std::unique_ptr<AtomicFile>(new AtomicFile(path, std::move(temporary), descriptor));
 }
 

@@ -17,7 +17,8 @@ namespace agora::weights {
 class Files {
  public:
   virtual ~Files() = default;
-  // The names of what is in a folder, at most so many, ascending; none where there is no such folder.
+  // The names of what is in a folder, at most so many, ascending; none where there is no such folder. What a
+  // process left half written when it was killed is removed.
   virtual std::vector<std::string> list(const std::string& folder, size_t names_max) = 0;
   // The file is there whole or not at all; its folder is made if need be.
   virtual Status write(const std::string& folder, const std::string& name, base::Bytes content) = 0;
