@@ -4,9 +4,9 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
-#include <nlohmann/json.hpp>
-
+#include "agora/base/text.h"
 #include <CLI/CLI.hpp>
+#include <nlohmann/json.hpp>
 
 #include "apps/cli/bench_engine.h"
 #include "apps/cli/command.h"
@@ -62,11 +62,12 @@ void print_table(const std::vector<BenchLine>& lines) {
 
 using Bench = std::function<Status(absl::FunctionRef<void(const BenchLine&)> show)>;
 
-Status run(const Bench& bench, const BenchFlags& flags) {
+// only: how the names of the lines shall begin.
+Status run(const Bench& bench, const std::string& only, bool json) {
   std::vector<BenchLine> lines;
   const auto show = [&](const BenchLine& line) {
     lines.push_back(line);
-    if (flags.json) {
+    if (json) {
       print_line(line);
     } else {
       std::cerr << absl::StrFormat("%s %s, %d threads: %.4g %s\n", line.name, line.shape, line.threads,
@@ -74,7 +75,11 @@ Status run(const Bench& bench, const BenchFlags& flags) {
     }
   };
   AGORA_RETURN_IF_ERROR(bench(show));
-  if (!flags.json) print_table(lines);
+  if (lines.empty()) {
+    return absl::InvalidArgumentError(absl::StrCat("--only: expected how a line's name begins, found ",
+                                                   base::in_quotes(only), "; without it all are shown"));
+  }
+  if (!json) print_table(lines);
   return absl::OkStatus();
 }
 
@@ -92,7 +97,9 @@ void add_bench_command(CLI::App& app, const Interrupt& interrupt, CommandResult&
   engine->add_option("--seconds", flags->engine.seconds, "for each measurement")->check(CLI::PositiveNumber);
   engine->add_flag("--json", flags->json, "one JSON object a line");
   engine->callback([flags, &result] {
-    result.exit_code = report(run([&](auto show) { return bench_engine(flags->engine, show); }, *flags));
+    const EngineBench& bench = flags->engine;
+    result.exit_code =
+        report(run([&](auto show) { return bench_engine(bench, show); }, bench.only, flags->json));
   });
   CLI::App* swarm =
       command->add_subcommand("swarm", "What a swarm costs on this machine: rows, training, discovery");
@@ -101,8 +108,9 @@ void add_bench_command(CLI::App& app, const Interrupt& interrupt, CommandResult&
   swarm->add_option("--seconds", flags->swarm.seconds, "for each measurement")->check(CLI::PositiveNumber);
   swarm->add_flag("--json", flags->json, "one JSON object a line");
   swarm->callback([flags, &interrupt, &result] {
+    const SwarmBench& bench = flags->swarm;
     result.exit_code =
-        report(run([&](auto show) { return bench_swarm(flags->swarm, interrupt, show); }, *flags));
+        report(run([&](auto show) { return bench_swarm(bench, interrupt, show); }, bench.only, flags->json));
   });
 }
 

@@ -68,6 +68,9 @@ TEST_F(BadInput, OddTextIsTextAllTheSame) {
 TEST_F(BadInput, FlagsAndRecipes) {
   EXPECT_EQ(run_agora({"train", "--no-such-flag"}).exit_code, 2);
   EXPECT_EQ(run_agora({"no-such-command"}).exit_code, 2);
+  for (const char* bench : {"engine", "swarm"}) {
+    expect_refused({"bench", bench, "--only", "no_such_line"}, "found \"no_such_line\"");
+  }
   EXPECT_EQ(run_agora({}).exit_code, 2);
   EXPECT_EQ(run_agora({"--help"}).exit_code, 0);
   expect_refused({"train", path("no-recipe")}, "expected a recipe");
