@@ -78,6 +78,10 @@ Status validate_model(const TrainOptions& o) {
   AGORA_RETURN_IF_ERROR(expect_range("head-width", o.head_width, 0, kSizeMax));
   AGORA_RETURN_IF_ERROR(expect_range("experts", o.experts, 1, kSizeMax));
   AGORA_RETURN_IF_ERROR(expect_range("chosen", o.chosen, 1, kSizeMax));
+  AGORA_RETURN_IF_ERROR(expect_range("groups", o.groups, 1, kSizeMax));
+  AGORA_RETURN_IF_ERROR(expect(o.groups == 1 || o.selection == "grouped_top_k", "groups",
+                               "1 without --selection grouped_top_k", static_cast<double>(o.groups)));
+  AGORA_RETURN_IF_ERROR(expect_range("groups-chosen", o.groups_chosen, 1, o.groups));
   AGORA_RETURN_IF_ERROR(expect_range("hidden", o.hidden, 1, kSizeMax));
   AGORA_RETURN_IF_ERROR(expect_range("shared-hidden", o.shared_hidden, 0, kSizeMax));
   AGORA_RETURN_IF_ERROR(expect_range("patch", o.patch, 1, 4096));
@@ -155,6 +159,9 @@ StatusOr<model::ModelConfig> config_of(const TrainOptions& o) {
   // One weight divided by itself is 1, whatever the gate says: it would never learn.
   config.gate.renormalise = o.renormalise && (o.chosen > 1 || o.experts == 1);
   config.gate.noise = o.noise;
+  config.gate.groups = o.groups;
+  config.gate.groups_chosen = o.groups_chosen;
+  config.gate.group_score_top = std::min(config.gate.group_score_top, o.experts / o.groups);
   config.gate.selection_bias = o.bias_rate > 0;
   AGORA_ASSIGN_OR_RETURN(config.gate.score, model::score_named(o.score));
   AGORA_ASSIGN_OR_RETURN(config.gate.selection, model::selection_named(o.selection));

@@ -31,6 +31,8 @@ struct TrainOptions {
   int64_t patch = 4;  // images: side of a patch
   std::string score = "softmax";
   std::string selection = "top_k";
+  int64_t groups = 1;  // grouped_top_k: as many experts in each
+  int64_t groups_chosen = 1;
   bool renormalise = true;
   bool qk_norm = true;
   bool tie = false;  // the head shares the embedding's weights
@@ -95,6 +97,8 @@ void for_each_option(Options& o, Visit&& visit) {
   visit("patch", o.patch, "images: side of a patch in pixels");
   visit("score", o.score, "the gate's scores: softmax or sigmoid");
   visit("selection", o.selection, "top_k, grouped_top_k, all, or (images only) expert_choice");
+  visit("groups", o.groups, "grouped_top_k: groups of equally many experts");
+  visit("groups-chosen", o.groups_chosen, "grouped_top_k: how many groups the chosen experts are from");
   visit("renormalise", o.renormalise,
         "weights of the chosen experts sum to 1; that of --chosen 1 is its score as it is");
   visit("qk-norm", o.qk_norm, "norms of queries and keys");

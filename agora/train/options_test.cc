@@ -80,6 +80,21 @@ TEST(Options, AGateThatChoosesOneExpertLearns) {
   EXPECT_TRUE(std::ranges::any_of((*gate)->gradient.flat(), [](float g) { return g != 0; }));
 }
 
+TEST(Options, GroupsAreTheGates) {
+  TrainOptions options;
+  options.selection = "grouped_top_k";
+  options.groups = 8;
+  options.groups_chosen = 3;
+  const moe::GateDescriptor gate = config_of(options)->gate;
+  EXPECT_TRUE(moe::validate(gate).ok());
+  EXPECT_EQ(gate.groups, 8);
+  EXPECT_EQ(gate.groups_chosen, 3);
+  options.groups = options.experts;
+  EXPECT_TRUE(moe::validate(config_of(options)->gate).ok()) << "a group of one expert has one best";
+  EXPECT_THAT(message([](TrainOptions& o) { o.groups = 2; }), HasSubstr("--groups: expected 1 without"));
+  EXPECT_THAT(message([](TrainOptions& o) { o.groups_chosen = 2; }), HasSubstr("--groups-chosen"));
+}
+
 TEST(Options, OtherGatesRenormaliseAsTheyAreTold) {
   TrainOptions options;
   EXPECT_TRUE(config_of(options)->gate.renormalise);
