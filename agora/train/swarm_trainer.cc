@@ -158,10 +158,8 @@ Status SwarmTrainer::resume(const std::string& dir) {
   s.state.optimizer_steps = saved.optimizer_steps;
   if (s.state.steps == 0) s.state.steps = saved.steps;
   s.state.seconds = saved.seconds;
-  if (const auto cursor = manifest.cursors.find(s.peer.transport.self().text());
-      cursor != manifest.cursors.end()) {
-    s.be_at(cursor->second);
-  }
+  const auto cursor = manifest.cursors.find(s.peer.transport.self().text());
+  if (cursor != manifest.cursors.end()) s.be_at(cursor->second);
   s.from.base.version = manifest.trunk;
   return absl::OkStatus();
 }
@@ -268,13 +266,12 @@ StatusOr<SwarmStepReport> SwarmTrainer::step() {
   if (s.until_stopped.stopped()) return absl::CancelledError("training was stopped");
   const int64_t begin_ns = s.peer.loop.now_ns();
   const int64_t next = s.state.step + 1;
-  const Rng::State before = s.task.cursor();
   const model::Batch batch = s.task.next();
-  s.state.cursor = s.task.cursor();
   SwarmStepReport report;
   const auto taken = s.take_step(
       batch, {.step = next, .optimizer = s.state.optimizer_steps + 1, .learning_rate = next_rate(s.state)});
-  if (absl::IsCancelled(taken.status())) s.be_at(before);  // nothing is wrong with the batch
+  if (absl::IsCancelled(taken.status())) s.task.restore(s.state.cursor);  // nothing is wrong with the batch
+  s.state.cursor = s.task.cursor();
   AGORA_ASSIGN_OR_RETURN(static_cast<StepReport&>(report), taken);
   s.state.step = next;
   ++s.state.optimizer_steps;
