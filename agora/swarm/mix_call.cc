@@ -373,24 +373,13 @@ std::vector<uint32_t> MixCall::summands() const {
 }
 
 MixCall::Served MixCall::served() const {
+  constexpr int64_t Served::*kByWay[] = {&Served::first, &Served::replica, &Served::hedge,
+                                         &Served::next_expert};
   Served served;
   for (const Sent& sent : sends_) {
     if (sent.phase != Phase::answered || sent.hedge_of != kNone) continue;
-    const auto count = static_cast<int64_t>(std::count(sent.arrived.begin(), sent.arrived.end(), 1));
-    switch (sent.plan.way) {
-      case Way::first:
-        served.first += count;
-        break;
-      case Way::replica:
-        served.replica += count;
-        break;
-      case Way::hedge:
-        served.hedge += count;
-        break;
-      case Way::next_expert:
-        served.next_expert += count;
-        break;
-    }
+    served.*kByWay[static_cast<size_t>(sent.plan.way)] +=
+        std::count(sent.arrived.begin(), sent.arrived.end(), 1);
   }
   served.lost = static_cast<int64_t>(std::count(arrived_.begin(), arrived_.end(), 0));
   return served;
