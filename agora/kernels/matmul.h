@@ -1,7 +1,7 @@
 // Matrix products against weights that are packed once and used many times.
 //
-//   PackedMatrix w = pack(compute, weight_view);            // weight: f32 [N, K], row n holds the weights of
-//   output n matmul(compute, x, w, y);                               // y[T, N]  = x[T, K] . weight^T
+//   PackedMatrix w = pack(compute, weight_view);            // weight: f32 [N, K], row n is of output n
+//   matmul(compute, x, w, y);                               // y[T, N]  = x[T, K] . weight^T
 //   PackedMatrix wt = pack_transposed(compute, weight_view);
 //   matmul(compute, dy, wt, dx);                            // dx[T, K] = dy[T, N] . weight
 //   matmul_gradient(compute, x, dy, dweight);               // dweight[N, K] += dy^T . x

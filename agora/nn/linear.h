@@ -1,7 +1,8 @@
 // y = x W^T + b, with W packed once per optimizer step for both directions.
 //
-//   Linear up("model.layers.0.up", H, D, Bias::no, Train::yes);     // parameters NAME.weight [H, D] and
-//   NAME.bias [H] up.initialise(rng, 0.02f); up.repack(compute); // after every change of the weights
+//   Linear up("model.layers.0.up", H, D, Bias::no, Train::yes);     // NAME.weight [H, D], NAME.bias [H]
+//   up.initialise(rng, 0.02f);
+//   up.repack(compute);                                             // after every change of the weights
 //   up.forward(compute, x, y);
 //   up.backward(compute, x, dy, dx);                                // adds to the gradients
 //

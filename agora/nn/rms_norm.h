@@ -1,8 +1,8 @@
 // RMSNorm with a learned gain: y = x / sqrt(mean(x^2) + epsilon) * gain.
 //
 //   RmsNorm norm("model.norm", D, 1e-6f, Train::yes);         // parameter NAME.weight [D], ones
-//   norm.forward(compute, x, y, inverse);                     // inverse [T] is all that backward needs
-//   besides x norm.backward(compute, x, inverse, dy, dx, Write::add);
+//   norm.forward(compute, x, y, inverse);                     // inverse [T]: backward needs it and x
+//   norm.backward(compute, x, inverse, dy, dx, Write::add);
 //
 // forward() from any thread; the rest by one thread at a time.
 #pragma once
