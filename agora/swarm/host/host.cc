@@ -77,7 +77,7 @@ void Host::leave(std::function<void()> done) {
   s.leaving = true;
   s.leave_until_ns = s.loop.now_ns() + s.options.leave_ns_max;
   s.left = std::move(done);
-  for (auto& [name, mine] : s.own) mine.hand_over_pause = {};
+  s.failed_hand_overs.clear();
   s.leave_next();
 }
 
@@ -174,8 +174,8 @@ void Host::State::apply(const std::vector<LeadershipChange>& changes, const Done
     if (change.role == Role::leader) ++counts.led_new;
     mine.role = change.role;
     mine.epoch = change.epoch;
-    mine.hand_over.reset();
-    mine.hand_over_pause = {};
+    hand_overs.erase(change.expert);
+    failed_hand_overs.erase(change.expert);
     in_executor(
         [this, change] {
           held.set_role(change.expert, change.role, change.epoch);
@@ -231,7 +231,7 @@ void Host::State::take_holdings(const std::vector<Holding>& holdings, const Upda
 void Host::State::place() {
   std::vector<OwnReplica> replicas;
   for (const auto& [name, mine] : own) {
-    const bool stays = mine.hand_over || loop.now_ns() < mine.hand_over_pause.until_ns;
+    const bool stays = hand_overs.contains(name) || has_failed(name);
     replicas.push_back(
         {name, mine.role == Role::leader, mine.ready && !stays, mine.since_ns, mine.rows_per_s});
   }

@@ -85,8 +85,8 @@ struct HostOptions {
   int64_t leave_ns_max = 60'000'000'000;  // of all; what is led then is saved to disk and gone
   size_t pulls_max = 4;                   // at once
   size_t hand_overs_max = 4;              // likewise
-  // Of snapshots that are being fetched from here; more fetchers wait. One has at most a quarter of these two,
-  // or one copy.
+  // Of snapshots that are being fetched from here; more fetchers wait. One has at most a quarter of these
+  // two, or one copy.
   int32_t copies_max = 64;
   size_t copies_bytes_max = size_t{512} << 20;  // likewise; the one that reaches it has room
   LeadershipConfig leadership = {};

@@ -179,6 +179,8 @@ void Host::State::drop(ExpertName name) {
   if (own.erase(name) == 0) return;
   ++counts.dropped;
   leadership.drop(name);
+  hand_overs.erase(name);
+  failed_hand_overs.erase(name);
   let_go(name);
   if (on_disk_now.erase(name) == 0) return;
   on_disk(

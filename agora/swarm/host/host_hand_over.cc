@@ -54,7 +54,7 @@ peers::PeerId Host::State::successor(ExpertName name, bool failed_too) const {
 void Host::State::hand_over(ExpertName name, const peers::PeerId& to) {
   const auto found = own.find(name);
   const OtherHost* host = holders.host(to);
-  if (found == own.end() || found->second.role != Role::leader || found->second.hand_over ||
+  if (found == own.end() || found->second.role != Role::leader || hand_overs.contains(name) ||
       hand_overs_running >= options.hand_overs_max || host == nullptr || has_failed(name, to)) {
     return;
   }
@@ -68,7 +68,7 @@ void Host::State::hand_over(ExpertName name, const peers::PeerId& to) {
       settings, encode_expert(name), back<peers::Reply>([name, to](State& self, const peers::Reply& reply) {
         self.handed_over(name, to, reply.status);
       }));
-  found->second.hand_over = HandOver{.to = to, .call = call, .asked_ns = loop.now_ns()};
+  hand_overs[name] = {.to = to, .call = call, .asked_ns = loop.now_ns()};
 }
 
 int64_t Host::State::hand_over_deadline_ns() const {
@@ -80,9 +80,10 @@ int64_t Host::State::hand_over_deadline_ns() const {
 void Host::State::handed_over(ExpertName name, const peers::PeerId& to, const Status& status) {
   --hand_overs_running;
   const bool refuses = leaving && absl::IsResourceExhausted(status);
-  const auto found = own.find(name);
-  if (found != own.end() && found->second.hand_over && found->second.hand_over->to == to) {
-    const HandOver ended = *std::exchange(found->second.hand_over, std::nullopt);
+  const auto found = hand_overs.find(name);
+  if (found != hand_overs.end() && found->second.to == to) {
+    const HandOver ended = found->second;
+    hand_overs.erase(found);
     if (status.ok()) {
       ++counts.handed_over;
       apply({leadership.release(name, to, loop.now_ns())});
@@ -101,36 +102,40 @@ void Host::State::hand_over_failed(ExpertName name, const HandOver& failed, cons
   ++counts.hand_overs_failed;
   trouble(status);
   if (failed.frozen) {
-    Own& mine = own.at(name);
-    mine.failed_with = failed.to;
-    mine.hand_over_pause.lengthen(loop.now_ns(), options.tidy_ns, kHandOverPauseNsMax);
+    FailedHandOver& last = failed_hand_overs[name];
+    last.to = failed.to;
+    last.pause.lengthen(loop.now_ns(), options.tidy_ns, kHandOverPauseNsMax);
   }
   in_executor([this, name] { return held.freeze(name, false); }, [](State&, bool) {});
 }
 
+// A moment ago.
+bool Host::State::has_failed(ExpertName name) const {
+  const auto found = failed_hand_overs.find(name);
+  return found != failed_hand_overs.end() && loop.now_ns() < found->second.pause.until_ns;
+}
+
 bool Host::State::has_failed(ExpertName name, const peers::PeerId& to) const {
-  const auto found = own.find(name);
-  return found != own.end() && found->second.failed_with == to &&
-         loop.now_ns() < found->second.hand_over_pause.until_ns;
+  return has_failed(name) && failed_hand_overs.at(name).to == to;
 }
 
 // Null: there is none. The expert's last snapshot is for nobody else.
 HandOver* Host::State::hand_over_to(const peers::PeerId& peer, ExpertName name) {
-  const auto found = own.find(name);
-  if (found == own.end() || !found->second.hand_over) return nullptr;
-  HandOver& running = *found->second.hand_over;
+  const auto found = hand_overs.find(name);
+  if (found == hand_overs.end()) return nullptr;
+  HandOver& running = found->second;
   return running.to == peer && !running.withdrawn ? &running : nullptr;
 }
 
 // From who does not come for the last snapshot, or has stopped in the middle. Who has all of it may lead by
 // now.
 void Host::State::withdraw_hand_overs() {
-  for (auto& [name, mine] : own) {
-    if (!mine.hand_over || mine.hand_over->sent || mine.hand_over->withdrawn) continue;
-    const int64_t patience_ns = mine.hand_over->frozen ? kLastChunkNsMax : options.hand_over_ns_max;
-    if (loop.now_ns() - mine.hand_over->asked_ns < patience_ns) continue;
-    mine.hand_over->withdrawn = true;
-    transport.cancel(mine.hand_over->call);
+  for (auto& [name, running] : hand_overs) {
+    if (running.sent || running.withdrawn) continue;
+    const int64_t patience_ns = running.frozen ? kLastChunkNsMax : options.hand_over_ns_max;
+    if (loop.now_ns() - running.asked_ns < patience_ns) continue;
+    running.withdrawn = true;
+    transport.cancel(running.call);
   }
 }
 

@@ -8,7 +8,6 @@
 #include <deque>
 #include <map>
 #include <memory>
-#include <optional>
 #include <set>
 #include <string>
 #include <unordered_map>
@@ -47,6 +46,12 @@ struct HandOver {
   bool withdrawn = false;  // the call is being cancelled
 };
 
+// One that kept updates waiting for nothing.
+struct FailedHandOver {
+  peers::PeerId to;
+  Pause pause;
+};
+
 // What the loop knows of one held expert.
 struct OwnExpert {
   Role role = Role::follower;
@@ -55,9 +60,6 @@ struct OwnExpert {
   bool ready = false;      // it has weights
   uint64_t last_pull = 0;  // its number
   int64_t pulled_ns = 0;   // when the last pull began
-  std::optional<HandOver> hand_over = {};
-  Pause hand_over_pause = {};      // after one that kept updates waiting for nothing
-  peers::PeerId failed_with = {};  // that one
   int64_t since_ns = 0;
   double rows_per_s = 0;
   uint64_t saved_version = 0;  // on disk
@@ -163,6 +165,7 @@ struct Host::State : std::enable_shared_from_this<Host::State> {
   void hand_over_failed(ExpertName name, const HandOver& failed, const Status& status);
   HandOver* hand_over_to(const peers::PeerId& peer, ExpertName name);
   void withdraw_hand_overs();
+  bool has_failed(ExpertName name) const;
   bool has_failed(ExpertName name, const peers::PeerId& to) const;
   peers::PeerId successor(ExpertName name) const;
   peers::PeerId successor(ExpertName name, bool failed_too) const;
@@ -262,7 +265,9 @@ struct Host::State : std::enable_shared_from_this<Host::State> {
   std::deque<Pull> pulls;                              // waiting
   std::map<uint64_t, Pull> pulls_under_way;            // by number; options.pulls_max, and those lost
   uint64_t pulls_begun = 0;
-  size_t hand_overs_running = 0;
+  std::map<ExpertName, HandOver> hand_overs;               // under way; at most options.hand_overs_max
+  std::map<ExpertName, FailedHandOver> failed_hand_overs;  // of what is led here: each one's last
+  size_t hand_overs_running = 0;                           // calls
 
   bool leaving = false;
   std::set<std::pair<ExpertName, peers::PeerId>> refused;  // to lead it, since: not asked again
