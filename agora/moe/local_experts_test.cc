@@ -269,7 +269,7 @@ TEST(LocalExperts, GradientsOfTheWeights) {
   }
 }
 
-// A small one kept the memory of the large call before it: two hundred of them, 3 kB by their rows, held 2 GB.
+// A small one kept the memory of the large call before it: two hundred, 600 kB by their rows, held 2 GB.
 TEST(LocalExperts, ATicketKeepsNoMoreThanItsRows) {
   const TestCompute machine(1);
   const std::unique_ptr<LocalExperts> experts = make(machine);
