@@ -74,11 +74,7 @@ StatusOr<std::unique_ptr<ExpertStore>> ExpertStore::create(const moe::Compute& c
 
 ExpertStore::ExpertStore(const moe::Compute& compute, const SwarmSpec& spec, const LedgerLimits& limits,
                          std::unique_ptr<moe::LocalExperts> experts)
-    : compute_(compute),
-      spec_(spec),
-      experts_(std::move(experts)),
-      learning_rate_(spec.step.learning_rate),
-      ledger_(limits) {}
+    : compute_(compute), spec_(spec), experts_(std::move(experts)), ledger_(limits) {}
 
 HeldMix ExpertStore::told(LayerId layer, const moe::Route& route, moe::MixResult mixed) {
   HeldMix answer{.arrived = std::move(mixed.arrived),
@@ -265,7 +261,9 @@ void ExpertStore::step(ExpertName name, Held& held) {
   const double share = static_cast<double>(held.rows_pending) / static_cast<double>(spec_.rows_per_step);
   moe::StepSettings settings = spec_.step;
   settings.step = static_cast<int64_t>(expert(name).version()) + 1;
-  settings.learning_rate = learning_rate_ * static_cast<float>(std::min(1.0, share));
+  if (learning_rate_ >= 0) held.learning_rate = learning_rate_;
+  const float rate = held.learning_rate >= 0 ? held.learning_rate : spec_.step.learning_rate;
+  settings.learning_rate = rate * static_cast<float>(std::min(1.0, share));
   const Status stepped = experts_->step(name.layer, name.expert, settings, static_cast<float>(1.0 / share));
   ++(stepped.ok() ? counters_.steps : counters_.gradients_dropped);
   held.rows_pending = 0;
@@ -323,7 +321,8 @@ StatusOr<std::vector<std::byte>> ExpertStore::snapshot(ExpertName name) {
     return absl::NotFoundError(
         concat("layer ", name.layer.value, " expert ", name.expert.value, " is not held here"));
   }
-  return write_snapshot({name, held->second.epoch, expert(name).version(), held->second.applied},
+  const Held& its = held->second;
+  return write_snapshot({name, its.epoch, expert(name).version(), its.applied, its.learning_rate},
                         expert(name));
 }
 
@@ -346,6 +345,7 @@ StatusOr<Holding> ExpertStore::restore(ExpertName name, base::Bytes bytes) {
   expert.repack(compute_);
   Held& held = held_[name];
   held.applied = head.applied;
+  held.learning_rate = std::min(head.learning_rate, spec_.step.learning_rate);
   set_role(name, Role::follower, head.epoch);
   return Holding{name, Role::follower, head.epoch, head.version, 0};
 }
@@ -370,7 +370,7 @@ Status ExpertStore::copy(ExpertName from, base::Bytes bytes, ExpertName to, floa
     std::ranges::fill(p.second.flat(), 0.0f);
   }
   expert.repack(compute_);
-  held_.try_emplace(to);
+  held_[to].learning_rate = std::min(snapshot.head().learning_rate, spec_.step.learning_rate);
   return absl::OkStatus();
 }
 

@@ -17,8 +17,9 @@
 //   learning rate = rate * min(1, r / rows_per_step)
 //
 // so that moments and clipping see gradients of one scale whatever r was, and few rows move the expert a
-// little. rate is the trainers' last, at most spec.step.learning_rate. Bias correction counts the expert's
-// own steps.
+// little. rate is the trainers' last, at most spec.step.learning_rate; before this host has heard one, that
+// of the expert's last step, wherever it was: late in a run the spec's would undo what was learnt. Bias
+// correction counts the expert's own steps.
 //
 // Synchronous steps are LocalExperts::end_step: bias correction counts the run's steps.
 //
@@ -75,8 +76,9 @@ class ExpertStore final : public HeldExperts {
     Role role = Role::follower;
     bool frozen = false;
     uint32_t epoch = 0;
+    float learning_rate = -1;       // of its last asynchronous step, wherever it was; below 0: none
+    int32_t rows_pending = 0;       // whose gradients wait for a step
     int64_t rows_served = 0;        // since the last holdings()
-    int64_t rows_pending = 0;       // whose gradients wait for a step
     int64_t first_pending_ns = -1;  // when a step was first asked for with them; -1: not yet
     AppliedUpdates applied;         // in its weights; earlier leaders' too
   };
@@ -98,7 +100,7 @@ class ExpertStore final : public HeldExperts {
   std::unique_ptr<moe::LocalExperts> experts_;
   std::map<ExpertName, Held> held_;
   std::vector<ExpertName> pending_;  // have rows_pending
-  float learning_rate_;              // of asynchronous steps
+  float learning_rate_ = -1;         // of asynchronous steps; below 0: no trainer has said it
   Ledger ledger_;
   UpdateCounters counters_;
 };

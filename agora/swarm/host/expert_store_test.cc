@@ -311,6 +311,26 @@ TEST(ExpertStore, NothingThatAnyOfItsLeadersTookIsTakenAgain) {
   }
 }
 
+// Taken over late in a decay, or begun again from the disk, it stepped at the peak rate until the trainers'
+// next end of step.
+TEST(ExpertStore, GoesOnAtTheRateOfItsSnapshot) {
+  moe::TestCompute machine;
+  SwarmSpec spec = test_spec();
+  spec.rows_per_step = 1;
+  const auto first = leading_store(machine, spec), second = make_store(machine, spec);
+  moe::StepSettings decayed = spec.step;
+  decayed.learning_rate = 0.01f * spec.step.learning_rate;
+  ASSERT_TRUE(first->end_step(update_key(1), decayed).ok());
+  ASSERT_TRUE(TestCall(1).train(*first, update_key(2)).ok());
+  first->step_what_is_due(0);
+  for (const Holding& held : first->holdings()) hand_on(*first, *second, held.name);
+  for (ExpertStore* store : {first.get(), second.get()}) {
+    ASSERT_TRUE(TestCall(2).train(*store, update_key(3)).ok());
+    store->step_what_is_due(0);
+  }
+  EXPECT_EQ(all_numbers(*first), all_numbers(*second));
+}
+
 TEST(ExpertStore, RefusesSnapshotsThatAreNone) {
   moe::TestCompute machine;
   const auto store = leading_store(machine, test_spec());

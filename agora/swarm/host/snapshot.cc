@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <charconv>
+#include <cmath>
 
 #include "agora/base/text.h"
 
@@ -12,6 +13,7 @@ using base::concat;
 using tensor::Buffer;
 
 constexpr std::string_view kHeadKey = "agora.snapshot";  // LAYER EXPERT EPOCH VERSION, then the updates in it
+constexpr const char* kRateKey = "agora.learning_rate";  // not in those of before, and read by none of those
 constexpr std::string_view kLast = "last ";
 constexpr const char* kSecond = ".second";
 constexpr int64_t kHeaderBytesMax = 1 << 20;
@@ -51,6 +53,21 @@ bool read_number(std::string_view& text, T* value) {
   if (text.front() != ' ') return false;
   text.remove_prefix(1);
   return !text.empty();
+}
+
+// All its digits, so that who goes on with it takes the very steps.
+std::string format_rate(float rate) {
+  char digits[32];
+  return {digits, std::to_chars(digits, digits + sizeof digits, rate).ptr};
+}
+
+StatusOr<float> read_rate(std::string_view text) {
+  float rate = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), rate);
+  const bool whole = error == std::errc() && end == text.data() + text.size();
+  if (whole && std::isfinite(rate) && rate >= 0) return rate;
+  return absl::InvalidArgumentError(
+      concat("snapshot: ", kRateKey, " must be a number of 0 or more, it is ", base::in_quotes(text)));
 }
 
 StatusOr<SnapshotHead> read_head(std::string_view text) {
@@ -96,7 +113,9 @@ StatusOr<std::vector<std::byte>> write_snapshot(const SnapshotHead& head, moe::E
     specs.push_back({part.name, weights::DType::f32, {part.values.rows, part.values.cols}});
     values.push_back(part.values.flat());
   }
-  return weights::safetensors_bytes(specs, values, {{std::string(kHeadKey), format_head(head)}});
+  weights::Metadata metadata{{std::string(kHeadKey), format_head(head)}};
+  if (head.learning_rate >= 0) metadata[kRateKey] = format_rate(head.learning_rate);
+  return weights::safetensors_bytes(specs, values, metadata);
 }
 
 StatusOr<Snapshot> Snapshot::open(base::Bytes bytes) {
@@ -108,6 +127,9 @@ StatusOr<Snapshot> Snapshot::open(base::Bytes bytes) {
   const auto head = metadata.find(std::string(kHeadKey));
   if (head == metadata.end()) return absl::InvalidArgumentError("snapshot: a file without a snapshot's head");
   AGORA_ASSIGN_OR_RETURN(snapshot.head_, read_head(head->second));
+  if (const auto rate = metadata.find(kRateKey); rate != metadata.end()) {
+    AGORA_ASSIGN_OR_RETURN(snapshot.head_.learning_rate, read_rate(rate->second));
+  }
   return snapshot;
 }
 

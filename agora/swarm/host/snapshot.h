@@ -26,7 +26,8 @@ struct SnapshotHead {
   ExpertName name;
   uint32_t epoch = 0;
   uint64_t version = 0;
-  AppliedUpdates applied;  // what is in it
+  AppliedUpdates applied;    // what is in it
+  float learning_rate = -1;  // of its last asynchronous step; below 0: it has taken none
 };
 
 // What an expert remembers over all its leaders: a trainer's gradients of ten seconds, in 3 KiB.
