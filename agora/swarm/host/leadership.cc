@@ -30,6 +30,7 @@ LeadershipChange Leadership::release(ExpertName expert, const peers::PeerId& to,
   Own& own = own_.at(expert);
   own.role = Role::follower;
   own.successor = to;
+  own.successor_had = had_by(to, expert);
   own.alone_ns = now_ns;
   own.not_before_ns = now_ns + config_.hand_over_ns;
   set_claim(expert, own, own.not_before_ns);
@@ -78,6 +79,9 @@ void Leadership::decide(ExpertName expert, Own& own, int64_t now_ns, std::vector
   if (own.not_before_ns != 0 && holders_.host(own.successor) == nullptr) {
     own.not_before_ns = 0;  // it died before it was heard to lead
     own.alone_ns = now_ns;
+  } else if (own.not_before_ns != 0 && had_by(own.successor, expert) < own.successor_had) {
+    // It died and is back from its disk; or a record says the least of several versions, and it leads.
+    own.not_before_ns = std::min(own.not_before_ns, now_ns + config_.claim_step_ns);
   }
   // For good: its successor may be slower to be heard than it is to leave.
   if (holders_.holds(own.followed, expert)) own.succeeded = true;
@@ -123,6 +127,14 @@ int64_t Leadership::fresher(ExpertName expert, const Own& own) const {
   return std::count_if(holders.begin(), holders.end(), [&](const Holder& other) {
     return freshness(other, holders_.rank_of(other.peer, expert)) > ours;
   });
+}
+
+// Epoch and version of its replica; 0: it has none.
+std::pair<uint32_t, uint64_t> Leadership::had_by(const peers::PeerId& peer, ExpertName expert) const {
+  for (const Holder& holder : holders_.of(expert)) {
+    if (holder.peer == peer) return {holder.epoch, holder.version};
+  }
+  return {};
 }
 
 uint32_t Leadership::next_epoch(ExpertName expert, const Own& own) const {

@@ -17,7 +17,7 @@
 // - Two lead: the one with the lesser epoch follows; of one epoch, the one ranked worse.
 // - Who stood still rests: it claims nothing before it has heard what happened meanwhile, and who is fresher.
 // - A leader that hands over (release()) follows and does not claim while the one it named may come: for a
-//   while, and until that one has gone.
+//   while, and until that one has gone, or soon after it was heard to have begun again with older weights.
 // Work for each event: the holders of that expert. Bytes: 150 an expert held. Pure. One thread at a time.
 #pragma once
 
@@ -86,6 +86,7 @@ class Leadership {
     peers::PeerId successor;    // after a hand-over: for whom it waits until then
     peers::PeerId followed;     // who led last; empty: nobody, or this host
     bool succeeded = false;     // that one follows now: somebody else leads, and is not heard yet
+    std::pair<uint32_t, uint64_t> successor_had = {};  // epoch and version, when it was named
   };
   void decide(ExpertName expert, Own& own, int64_t now_ns, std::vector<LeadershipChange>& changes);
   int64_t claim_time_ns(ExpertName expert, const Own& own) const;
@@ -93,6 +94,7 @@ class Leadership {
   void led_by(ExpertName expert, Own& own, const peers::PeerId& leader);
   const Holder* leader_of(ExpertName expert, const Own& own) const;
   int64_t fresher(ExpertName expert, const Own& own) const;
+  std::pair<uint32_t, uint64_t> had_by(const peers::PeerId& peer, ExpertName expert) const;
   uint32_t next_epoch(ExpertName expert, const Own& own) const;
 
   peers::PeerId self_;

@@ -222,6 +222,23 @@ TEST_F(LeadershipTest, WhoHandsOverDoesNotWaitForOneThatDied) {
   EXPECT_EQ(leadership.next_ns(), now + LeadershipConfig{}.claim_ns);
 }
 
+// Found by a random run: the successor died at once and came back from its disk with older weights, which it
+// led with before the wait for it was over.
+TEST_F(LeadershipTest, WhoHandsOverDoesNotWaitForOneThatBeganAgain) {
+  leadership.hold(kExpert, 2, 13);
+  leadership.take(kExpert);
+  hear(7, says(false, 2, 13));
+  leadership.release(kExpert, test_peer(7), now);
+  now += kSecond;
+  hear(7, says(false, 2, 13));
+  EXPECT_EQ(leadership.next_ns(), kSecond + LeadershipConfig{}.hand_over_ns) << "it may lead already";
+  hear(7, says(false, 2, 6));
+  EXPECT_EQ(leadership.next_ns(), now + LeadershipConfig{}.claim_step_ns);
+  now += kSecond;
+  hear(7, says(false, 2, 6));
+  EXPECT_EQ(leadership.next_ns(), now - kSecond + LeadershipConfig{}.claim_step_ns);
+}
+
 // Found by `agora sim random --seed 332`: of three replicas two exchanged leadership, and the third claimed
 // it as soon as it had the new leader's weights, whose record was still to come.
 TEST_F(LeadershipTest, AfterAHandOverTheThirdWaitsForTheNewLeadersRecord) {
