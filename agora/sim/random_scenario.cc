@@ -104,6 +104,9 @@ Scenario random_scenario(uint64_t seed) {
   s.faults.rare = draw.maybe(0.1, 0.4);
   Draws trainers(seed, "trainers");  // by themselves: what a seed means otherwise stays as it was
   if (trainers.one_in(5)) s.trainers = trainers.from_to(1, 3);
+  Draws load(seed, "load");  // likewise
+  // Calls wait in their hosts' queues. Trainers' batches would be all that they do.
+  if (load.one_in(4) && s.trainers == 0) s.row_us = load.number(200, 1000);
   return s;
 }
 

@@ -13,6 +13,7 @@ constexpr int64_t kLastAnswersNs = 30 * kSecondNs;  // a question's deadline and
 constexpr int64_t kSaveNs = 10 * kSecondNs;         // more often than in production: a run is short
 constexpr int64_t kFlashCrowd = 10;                 // times the load
 constexpr int64_t kComputedWithinNs = 5 * kMillisecondNs;  // by a host, a few calls
+constexpr int64_t kGradientRows = 4;                       // backward, of rows sent again
 
 WorldSettings world_settings(const Scenario& s, uint64_t seed) {
   WorldSettings settings;
@@ -49,11 +50,13 @@ std::vector<std::string> force_rare(const Scenario& s, Rng rng, HostSettings& ho
   force("one pull at a time", [&] { host.options.pulls_max = host.options.hand_overs_max = 1; });
   force("few copies", [&] { host.options.copies_max = 1; });
   force("hosts given up at once", [&] { host.options.probe_failures_max = 1; });
-  // What a call takes while nothing is in its way, twice delayed by the network's tail: so much that in calm
-  // one in 100,000 is too late, and is asked of another.
+  // What a call takes, twice delayed by the network's tail, where all callers ask one host at once: so much
+  // that in calm one in 100,000 is too late, and is asked of another.
   const Latency way = *latency_of(s.latency);
-  force("impatient gates",
-        [&] { gate.attempt_ns = 2 * (way.high_ns + 7 * way.jitter_ns) + kComputedWithinNs; });
+  const int64_t all_ns = s.gates * s.callers * s.rows * s.chosen * kGradientRows * host.times.row_ns;
+  force("impatient gates", [&] {
+    gate.attempt_ns = 2 * (way.high_ns + 7 * way.jitter_ns) + std::max(kComputedWithinNs, all_ns);
+  });
   force("few tickets at gates", [&] { gate.tickets_max = 1; });
   return names;
 }
