@@ -23,7 +23,6 @@ using tensor::Parameter;
 using tensor::ParameterView;
 using weights::TensorSpec;
 
-constexpr int64_t kSnapshotNs = 30 * base::kSecondNs;  // for one expert from one host
 constexpr int64_t kCursorNs = 2 * base::kSecondNs;
 constexpr int kPullsMax = 3;                         // rounds over an expert's hosts
 constexpr int64_t kCoveredNs = 5 * base::kSecondNs;  // for the directory to show a leader of every expert
@@ -33,13 +32,13 @@ StatusOr<peers::Payload> pull_from(const SwarmToSave& swarm, const swarm::Candid
                                    ExpertName expert) {
   auto bytes =
       std::make_shared<base::Awaited<StatusOr<peers::Payload>>>();  // the transport's until it has called
+  const auto bytes_max = static_cast<uint64_t>(swarm::snapshot_bytes_max(swarm.spec.shape));
   const peers::CallSettings settings{.to = host.peer,
                                      .at = host.endpoint,
                                      .method = swarm::kGetSnapshot,
                                      .priority = peers::Priority::background,
-                                     .deadline_ns = swarm.clock.now_ns() + kSnapshotNs};
-  swarm::fetch_blob(swarm.transport, swarm.clock, settings, swarm::snapshot_key(expert),
-                    static_cast<uint64_t>(swarm::snapshot_bytes_max(swarm.spec.shape)),
+                                     .deadline_ns = swarm.clock.now_ns() + swarm::blob_ns_max(bytes_max)};
+  swarm::fetch_blob(swarm.transport, swarm.clock, settings, swarm::snapshot_key(expert), bytes_max,
                     [bytes](StatusOr<peers::Payload> came) { bytes->bring(std::move(came)); });
   return bytes->wait();
 }
