@@ -164,7 +164,10 @@ void Host::State::take_over(const std::shared_ptr<peers::IncomingCall>& call) {
   const auto lead = [weak = weak_from_this(), name = *name, call](const Status& status) {
     const std::shared_ptr<State> self = weak.lock();
     if (self == nullptr) return;
-    if (status.ok() && !self->is_over(*call) && self->own.contains(name)) {
+    const auto ours = self->own.find(name);
+    if (status.ok() && !self->is_over(*call) && ours != self->own.end()) {
+      ours->second.since_ns =
+          self->loop.now_ns();  // hosts may disagree about who should lead: not to and fro
       self->apply({self->leadership.take(name)}, [call](const Status& leads) { call->reply(leads); });
       return;
     }

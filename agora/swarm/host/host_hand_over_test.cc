@@ -1,6 +1,7 @@
 // Hosts that hand over to one that is slow, or that comes for the last snapshot and goes no further.
 #include <memory>
 #include <utility>
+#include <vector>
 
 #include "agora/swarm/host/host_messages.h"
 #include "agora/swarm/host/snapshot.h"
@@ -15,7 +16,8 @@ namespace {
 constexpr ExpertName kExpert{LayerId{0}, ExpertId{0}};
 constexpr uint64_t kToTheEnd = UINT64_MAX;
 
-// A follower that ranks better than the leader. Asked to lead, it fetches the last snapshot at its own pace.
+// A follower that ranks better than the leader. Asked to lead, it fetches the last snapshot at its own pace. It
+// may find that the other one ranks better, and hand the expert back.
 class Taker {
  public:
   Taker(base::VirtualLoop& world, const std::shared_ptr<peers::LoopbackNetwork>& network, Gossip& gossip)
@@ -25,7 +27,11 @@ class Taker {
     transport_.serve(kHandOver, [this](std::shared_ptr<peers::IncomingCall> call) {
       ++asked;
       call_ = std::move(call);
+      snapshot_.clear();
       ask(0);
+    });
+    transport_.serve(kGetSnapshot, [this](const std::shared_ptr<peers::IncomingCall>& call) {
+      serve_blob(*call, [this](std::string_view) { return blob_of(peers::Payload::own(snapshot_)); });
     });
   }
   ~Taker() { transport_.stop(); }
@@ -38,7 +44,8 @@ class Taker {
 
   int64_t pace_ns = 0;             // between chunks
   uint64_t bytes_max = kToTheEnd;  // that it fetches before it stops
-  int asked = 0;                   // to lead
+  bool gives_back = false;
+  int asked = 0;  // to lead
 
  private:
   void say(bool leads, uint32_t epoch) {
@@ -56,12 +63,25 @@ class Taker {
   void take(uint64_t offset, const peers::Reply& reply) {
     if (!reply.status.ok()) return call_->reply(reply.status);
     const StatusOr<BlobChunk> chunk = read_blob_chunk(reply.payload.bytes());
+    snapshot_.insert(snapshot_.end(), chunk->bytes.begin(), chunk->bytes.end());
     const uint64_t end = offset + chunk->bytes.size();
     if (end >= chunk->total) {
-      say(true, 9);
-      return call_->reply(absl::OkStatus());
+      say(true, epoch_ += 9);
+      call_->reply(absl::OkStatus());
+      if (gives_back) loop_.after(kSecondNs, [this] { give_back(); });
+      return;
     }
     if (end < bytes_max) loop_.after(pace_ns, [this, end] { ask(end); });
+  }
+  void give_back() {
+    transport_.call({.to = leader_->transport->self(),
+                     .at = leader_->transport->endpoint(),
+                     .method = kHandOver,
+                     .deadline_ns = loop_.now_ns() + kBlobChunkNsMax},
+                    encode_expert(kExpert), [this](const peers::Reply& reply) {
+                      ASSERT_TRUE(reply.status.ok()) << reply.status;
+                      say(false, epoch_);
+                    });
   }
 
   StoppableLoop loop_;
@@ -69,6 +89,8 @@ class Taker {
   Gossip::Member directory_;
   const TestNode* leader_ = nullptr;
   std::shared_ptr<peers::IncomingCall> call_;
+  std::vector<std::byte> snapshot_;
+  uint32_t epoch_ = 1;
 };
 
 class HandOver : public testing::Test {
@@ -166,6 +188,16 @@ TEST_F(HandOver, KeepsNobodyThatLeavesBeyondItsTime) {
   loop.run_for(61 * kSecondNs);
   EXPECT_TRUE(left);
   EXPECT_GE(taker.asked, 2);
+}
+
+// Hosts that know different hosts disagree about who should lead: the expert went to and fro every second.
+TEST_F(HandOver, DoesNotGoToAndFro) {
+  taker.gives_back = true;
+  until_led();
+  loop.run_for(60 * kSecondNs);
+  EXPECT_EQ(leader.host->status().hand_overs_failed, 0u);
+  EXPECT_GE(taker.asked, 2);
+  EXPECT_LE(taker.asked, 6);
 }
 
 }  // namespace

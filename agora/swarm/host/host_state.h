@@ -60,7 +60,7 @@ struct OwnExpert {
   bool ready = false;      // it has weights
   uint64_t last_pull = 0;  // its number
   int64_t pulled_ns = 0;   // when the last pull began
-  int64_t since_ns = 0;
+  int64_t since_ns = 0;    // it holds it, or leads it as it was asked to
   double rows_per_s = 0;
   uint64_t saved_version = 0;  // on disk
   uint32_t saved_epoch = 0;

@@ -62,7 +62,7 @@ struct OwnReplica {
   ExpertName name;
   bool leads = false;
   bool ready = false;    // it has the weights, and says so in its record
-  int64_t since_ns = 0;  // when it was adopted
+  int64_t since_ns = 0;  // when it was adopted, or last handed over to this host
   double rows_per_s = 0;
 };
 
