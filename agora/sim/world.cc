@@ -113,12 +113,16 @@ GateSettings& World::gate_settings_of(const Peer& gate) { return *gate_settings_
 
 std::vector<peers::Endpoint> World::doors(const Peer& joining) {
   std::vector<peers::Endpoint> doors;
-  for (size_t tries = 0; tries < 4 * kDoors && doors.size() < kDoors; ++tries) {
-    const Peer& peer = *peers_[rng_.below(static_cast<uint32_t>(peers_.size()))];
+  const auto try_door = [&](const Peer& peer) {
     if (&peer != &joining && peer.alive() && std::ranges::find(doors, peer.endpoint()) == doors.end()) {
       doors.push_back(peer.endpoint());
     }
+  };
+  for (size_t tries = 0; tries < 4 * kDoors && doors.size() < kDoors; ++tries) {
+    try_door(*peers_[rng_.below(static_cast<uint32_t>(peers_.size()))]);
   }
+  // Where most are dead: who has no door at all would begin a swarm of its own.
+  for (size_t i = 0; i < peers_.size() && doors.empty(); ++i) try_door(*peers_[i]);
   return doors;
 }
 
