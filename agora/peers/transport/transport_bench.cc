@@ -99,7 +99,10 @@ void hear(int pipe, void* bytes, size_t size) {
   grpc::AsyncGenericService service;
   grpc::ServerBuilder builder;
   int port = 0;
-  builder.AddListeningPort("127.0.0.1:0", server_credentials(Identity::from_seed(2), [] {}), &port);
+  builder.AddListeningPort("127.0.0.1:0",
+                           server_credentials(
+                               Identity::from_seed(2), [] {}, [](const PeerId&) {}),
+                           &port);
   builder.RegisterAsyncGenericService(&service);
   const auto queue = builder.AddCompletionQueue();
   const auto server = builder.BuildAndStart();
@@ -237,6 +240,7 @@ double cpu_us_of(pid_t process) {
 template <class Run>
 pid_t start_process(const Run& run) {
   const pid_t child = ::fork();
+  AGORA_CHECK_GE(child, 0);
   if (child == 0) run();
   return child;
 }
