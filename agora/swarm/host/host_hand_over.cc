@@ -166,8 +166,8 @@ void Host::State::take_over(const std::shared_ptr<peers::IncomingCall>& call) {
     if (self == nullptr) return;
     const auto ours = self->own.find(name);
     if (status.ok() && !self->is_over(*call) && ours != self->own.end()) {
-      ours->second.since_ns =
-          self->loop.now_ns();  // hosts may disagree about who should lead: not to and fro
+      // Hosts may disagree about who should lead: not to and fro.
+      ours->second.since_ns = self->loop.now_ns();
       self->apply({self->leadership.take(name)}, [call](const Status& leads) { call->reply(leads); });
       return;
     }

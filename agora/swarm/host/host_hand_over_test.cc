@@ -16,8 +16,8 @@ namespace {
 constexpr ExpertName kExpert{LayerId{0}, ExpertId{0}};
 constexpr uint64_t kToTheEnd = UINT64_MAX;
 
-// A follower that ranks better than the leader. Asked to lead, it fetches the last snapshot at its own pace. It
-// may find that the other one ranks better, and hand the expert back.
+// A follower that ranks better than the leader. Asked to lead, it fetches the last snapshot at its own pace.
+// It may find that the other one ranks better, and hand the expert back.
 class Taker {
  public:
   Taker(base::VirtualLoop& world, const std::shared_ptr<peers::LoopbackNetwork>& network, Gossip& gossip)
