@@ -13,6 +13,7 @@ namespace {
 
 constexpr const char* kName = "trunk";
 constexpr size_t kContributionBytes = 32 + 32 + 8;
+constexpr uint64_t kRoundsMax = uint64_t{1} << 48;  // a round a second takes longer than the sun has
 constexpr size_t kHeadBytes = 1 + kTrunkVersionBytes + 8 + 32 + 4 + 8 + 1;  // and the contributions
 static_assert(kHeadBytes + kContributorsMax * kContributionBytes <= kTrunkHeadBytesMax);
 static_assert(std::endian::native == std::endian::little, "numbers are copied as they lie in memory");
@@ -76,6 +77,7 @@ StatusOr<TrunkSnapshot> read_trunk(base::Bytes bytes) {
       !read_array(in, &snapshot.layout) || !in.read_le(&contributions)) {
     return too_short(kName);
   }
+  if (snapshot.version.round >= kRoundsMax) return malformed(kName, "its round is beyond all reason");
   if (contributions > kContributorsMax) return malformed(kName, "it has more than 64 contributions");
   snapshot.contributions.resize(contributions);
   for (LastContribution& last : snapshot.contributions) {

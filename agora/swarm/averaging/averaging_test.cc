@@ -25,8 +25,7 @@ TEST_F(AveragingTest, OneAloneKeepsWhatItLearned) {
 }
 
 TEST_F(AveragingTest, AllHaveTheSameTrunk) {
-  for (size_t i = 0; i < 3; ++i)
-    add(i, (80 + 10 * static_cast<int64_t>(i)) * kMillisecondNs);
+  for (size_t i = 0; i < 3; ++i) add(i, (80 + 10 * static_cast<int64_t>(i)) * kMillisecondNs);
   loop_.run_for(4 * kSecondNs);
   for (size_t i = 0; i < 3; ++i) {
     trainers_[i].step_ns = 0;
@@ -51,8 +50,7 @@ TEST_F(AveragingTest, AllHaveTheSameTrunk) {
 }
 
 TEST_F(AveragingTest, OneThatDiesIsLeftOut) {
-  for (size_t i = 0; i < 3; ++i)
-    add(i, 90 * kMillisecondNs);
+  for (size_t i = 0; i < 3; ++i) add(i, 90 * kMillisecondNs);
   loop_.run_for(2 * kSecondNs);
   kill(1);
   const uint64_t rounds = counters(0).version.round;
@@ -68,8 +66,7 @@ TEST_F(AveragingTest, OneThatDiesIsLeftOut) {
 }
 
 TEST_F(AveragingTest, OneThatComesLateGoesOnFromTheOthersTrunk) {
-  for (size_t i = 0; i < 2; ++i)
-    add(i, 90 * kMillisecondNs);
+  for (size_t i = 0; i < 2; ++i) add(i, 90 * kMillisecondNs);
   loop_.run_for(5 * kSecondNs);
   add(2, 90 * kMillisecondNs, /*start=*/false);
   auto trunk = trunk_of(0);
@@ -84,14 +81,13 @@ TEST_F(AveragingTest, OneThatComesLateGoesOnFromTheOthersTrunk) {
 }
 
 TEST_F(AveragingTest, OneThatWasAwayCatchesUpAndLosesNothing) {
-  for (size_t i = 0; i < 2; ++i)
-    add(i, 90 * kMillisecondNs);
+  for (size_t i = 0; i < 2; ++i) add(i, 90 * kMillisecondNs);
   loop_.run_for(kSecondNs);
   // It sees nobody and nobody sees it; both go on alone.
   const auto records = board_;
   board_.remove(peer_of(0));
   board_.remove(peer_of(1));
-  trainers_[1].step_ns = 5 * kSecondNs; // very slow
+  trainers_[1].step_ns = 5 * kSecondNs;  // very slow
   loop_.run_for(5 * kSecondNs);
   board_ = records;
   const uint64_t before = counters(1).version.round;
@@ -101,39 +97,32 @@ TEST_F(AveragingTest, OneThatWasAwayCatchesUpAndLosesNothing) {
 }
 
 TEST_F(AveragingTest, WhoBeginsAnewHasNoShareInWhatItGaveBefore) {
-  for (size_t i = 0; i < 2; ++i)
-    add(i, 700 * kMillisecondNs);
-  add(2, 30 * kSecondNs); // in a long step: the round stays open
+  for (size_t i = 0; i < 2; ++i) add(i, 700 * kMillisecondNs);
+  add(2, 30 * kSecondNs);  // in a long step: the round stays open
   loop_.run_for(7'500 * kMillisecondNs);
   kill(1);
   loop_.run_for(2 * kSecondNs);
   ASSERT_EQ(counters(0).version.round, 0u);
   add(1, 8 * kSecondNs);
   const auto since = [&] { return trainers_[1].averaging->since_round(); };
-  while (since().base->version.round == 0 && loop_.now_ns() < 60 * kSecondNs)
-    loop_.run_for(kMillisecondNs);
+  while (since().base->version.round == 0 && loop_.now_ns() < 60 * kSecondNs) loop_.run_for(kMillisecondNs);
   ASSERT_EQ(since().base->version.round, 1u);
   EXPECT_EQ(since().base->contributions.size(), 2u);
   EXPECT_EQ(counters(1).rounds_missed, 1u);
-  const float learned =
-      2.0f *
-      static_cast<float>(trainers_[1].step); // by the process that goes on
-  EXPECT_EQ(trainers_[1].layout->values()[0],
-            since().base->values[0] + learned);
+  const float learned = 2.0f * static_cast<float>(trainers_[1].step);  // by the process that goes on
+  EXPECT_EQ(trainers_[1].layout->values()[0], since().base->values[0] + learned);
 }
 
-// A round is given up for a fresher trunk that cannot be had; the others end it
-// while the next one runs.
+// A round is given up for a fresher trunk that cannot be had; the others end it while the next one runs.
 TEST_F(AveragingTest, AShareCountsThoughAnotherWasMadeSince) {
-  ByHand &decider = add_by_hand(0);
+  ByHand& decider = add_by_hand(0);
   add_by_hand(2).news->version = {5, 1, peer_of(2)};
   add(1, 100 * kMillisecondNs);
   loop_.run_for(950 * kMillisecondNs);
-  ASSERT_FALSE(decider.heard.empty()); // ten steps: the first share
+  ASSERT_FALSE(decider.heard.empty());  // ten steps: the first share
   const auto share = decider.heard[0].ready;
   ASSERT_TRUE(share);
-  while (decider.heard.back().ready == share)
-    loop_.run_for(kMillisecondNs); // the second one
+  while (decider.heard.back().ready == share) loop_.run_for(kMillisecondNs);  // the second one
   const peers::Payload own = delta_of(-2.0f * 10), other = delta_of(-1);
   ASSERT_EQ(weights::sha256(own.bytes()), share->hash);
   const Contribution others{peer_of(0), weights::sha256(other.bytes()), 100};
@@ -143,17 +132,15 @@ TEST_F(AveragingTest, AShareCountsThoughAnotherWasMadeSince) {
   decider.news->decided = Decision{peer_of(0), {others, *share}};
   loop_.run_for(500 * kMillisecondNs);
   const SinceRound since = trainers_[1].averaging->since_round();
-  EXPECT_EQ(since.base->version,
-            (TrunkVersion{1, 2, peer_of(0), 100 + share->rows}));
+  EXPECT_EQ(since.base->version, (TrunkVersion{1, 2, peer_of(0), 100 + share->rows}));
   EXPECT_EQ(since.steps, trainers_[1].step - 10);
   const float learned = 2.0f * static_cast<float>(since.steps);
   EXPECT_EQ(trainers_[1].layout->values()[0], since.base->values[0] + learned);
 }
 
-// Its share was counted, and another round ended without it, before it could
-// pull the trunk.
+// Its share was counted, and another round ended without it, before it could pull the trunk.
 TEST_F(AveragingTest, AShareCountsOnceThoughRoundsWentBySince) {
-  ByHand &other = add_by_hand(0);
+  ByHand& other = add_by_hand(0);
   add(1, 100 * kMillisecondNs);
   loop_.run_for(950 * kMillisecondNs);
   ASSERT_FALSE(other.heard.empty());
@@ -168,14 +155,12 @@ TEST_F(AveragingTest, AShareCountsOnceThoughRoundsWentBySince) {
   const SinceRound since = trainers_[1].averaging->since_round();
   EXPECT_EQ(since.base->version, trunk.version);
   EXPECT_EQ(since.steps, trainers_[1].step - 10);
-  EXPECT_EQ(trainers_[1].layout->values()[0],
-            trunk.values[0] + 2.0f * static_cast<float>(since.steps));
+  EXPECT_EQ(trainers_[1].layout->values()[0], trunk.values[0] + 2.0f * static_cast<float>(since.steps));
 }
 
 TEST_F(AveragingTest, WhoseTrunkCannotBeHadEndsNoRound) {
-  for (size_t i = 0; i < 2; ++i)
-    add(i, 90 * kMillisecondNs);
-  ByHand &late = add_by_hand(2);
+  for (size_t i = 0; i < 2; ++i) add(i, 90 * kMillisecondNs);
+  ByHand& late = add_by_hand(2);
   late.news->version = {5, 1, peer_of(2), 1'000'000};
   peers::LoopbackTransport stranger(network_, peer_of(90), {"loop", 90});
   News claim;
@@ -184,8 +169,7 @@ TEST_F(AveragingTest, WhoseTrunkCannotBeHadEndsNoRound) {
     const peers::CallSettings settings{.to = peer_of(0),
                                        .at = trainers_[0].transport->endpoint(),
                                        .method = kAverage,
-                                       .deadline_ns =
-                                           loop_.now_ns() + kSecondNs};
+                                       .deadline_ns = loop_.now_ns() + kSecondNs};
     stranger.call(settings, encode(claim), [](peers::Reply) {});
     loop_.run_for(100 * kMillisecondNs);
   }
@@ -204,12 +188,11 @@ TEST_F(AveragingTest, WhoseTrunkCannotBeHadEndsNoRound) {
 TEST(OuterStep, IsNesterovOverTheWeighedMean) {
   const std::vector<float> a{1, 1, 1}, b{4, 4, 4};
   std::vector<float> values{10, 10, 10}, momentum{1, 0, 0};
-  outer_step({.learning_rate = 0.5f, .momentum = 0.5f}, {{a, 100}, {b, 200}}, 2,
-             values, momentum);
-  EXPECT_FLOAT_EQ(momentum[0], 3.5f); // 0.5 * 1 + 3
+  outer_step({.learning_rate = 0.5f, .momentum = 0.5f}, {{a, 100}, {b, 200}}, 2, values, momentum);
+  EXPECT_FLOAT_EQ(momentum[0], 3.5f);  // 0.5 * 1 + 3
   EXPECT_FLOAT_EQ(values[0], 10 - 0.5f * (3 + 0.5f * 3.5f));
   EXPECT_FLOAT_EQ(values[1], 10 - 0.5f * (3 + 0.5f * 3));
-  EXPECT_FLOAT_EQ(values[2], 7); // steered: the plain mean
+  EXPECT_FLOAT_EQ(values[2], 7);  // steered: the plain mean
 }
 
 TEST(OuterStep, OfOneTakesItsTrunk) {
@@ -225,8 +208,7 @@ TEST(News, ComesBackAsItWas) {
   news.version = {7, 2, peer_of(3), 70};
   news.coming = true;
   news.ready = Contribution{peer_of(1), {}, 55};
-  news.decided =
-      Decision{peer_of(1), {{peer_of(1), {}, 5}, {peer_of(2), {}, 6}}};
+  news.decided = Decision{peer_of(1), {{peer_of(1), {}, 5}, {peer_of(2), {}, 6}}};
   news.last = Decision{peer_of(1), {{peer_of(1), {}, 5}}};
   news.last_base = {6, 1, peer_of(0)};
   const peers::Payload bytes = encode(news);
@@ -238,15 +220,13 @@ TEST(News, ComesBackAsItWas) {
   EXPECT_EQ(found->last, news.last);
   EXPECT_EQ(found->last_base, news.last_base);
   EXPECT_EQ(found->coming, news.coming);
-  for (size_t size = 0; size < bytes.size(); ++size)
-    EXPECT_FALSE(read_news(bytes.bytes().first(size)).ok());
+  for (size_t size = 0; size < bytes.size(); ++size) EXPECT_FALSE(read_news(bytes.bytes().first(size)).ok());
 }
 
 TEST(Trunk, ComesBackAsItWasAndNeverHalf) {
   TrunkSnapshot trunk = first_trunk();
   trunk.version = {3, 1, peer_of(2), 4000};
-  trunk.contributions = {
-      {peer_of(4), weights::sha256(base::as_bytes("a delta")), 2}};
+  trunk.contributions = {{peer_of(4), weights::sha256(base::as_bytes("a delta")), 2}};
   trunk.momentum.assign(kNumbers, 0.5f);
   const peers::Payload bytes = encode(trunk);
   const auto found = read_trunk(bytes.bytes());
@@ -259,20 +239,24 @@ TEST(Trunk, ComesBackAsItWasAndNeverHalf) {
     EXPECT_FALSE(read_trunk(bytes.bytes().first(size)).ok());
 }
 
+TEST(Trunk, OfARoundBeyondAllReasonIsRefused) {
+  TrunkSnapshot trunk = first_trunk();
+  trunk.version.round = UINT64_MAX;
+  EXPECT_TRUE(absl::IsInvalidArgument(read_trunk(encode(trunk).bytes()).status()));
+}
+
 TEST(News, OfMoreRowsThanAnybodyLearnsFromIsRefused) {
   News news;
   news.ready = Contribution{peer_of(1), {}, kContributionRowsMax + 1};
-  EXPECT_TRUE(
-      absl::IsInvalidArgument(read_news(encode(news).bytes()).status()));
+  EXPECT_TRUE(absl::IsInvalidArgument(read_news(encode(news).bytes()).status()));
 }
 
 TEST(Trunk, VersionsHaveOneOrder) {
-  EXPECT_LT((TrunkVersion{9, 5, peer_of(0), 100}),
-            (TrunkVersion{1, 1, peer_of(3), 101}));
+  EXPECT_LT((TrunkVersion{9, 5, peer_of(0), 100}), (TrunkVersion{1, 1, peer_of(3), 101}));
   EXPECT_LT((TrunkVersion{1, 5, peer_of(0)}), (TrunkVersion{2, 1, peer_of(3)}));
   EXPECT_LT((TrunkVersion{1, 1, peer_of(0)}), (TrunkVersion{1, 2, peer_of(3)}));
   EXPECT_LT((TrunkVersion{1, 2, peer_of(3)}), (TrunkVersion{1, 2, peer_of(0)}));
 }
 
-} // namespace
-} // namespace agora::swarm
+}  // namespace
+}  // namespace agora::swarm

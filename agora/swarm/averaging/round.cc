@@ -126,7 +126,9 @@ void Round::expire() {
   for (auto& [peer, member] : members_) {
     const bool silent = member.asked_ns != 0 && now_ns_ >= member.asked_ns + config_.answer_ns;
     const bool late = !decision_ && is_late(member);
-    if (late && !unawaited_.contains(peer)) late_.insert(peer);
+    // Not who was only in its step: it saves, or evaluates, and is here the next time.
+    const bool waited_long = member.was_behind || member.standing == Standing::ready;
+    if (late && waited_long && !unawaited_.contains(peer)) late_.insert(peer);
     if (silent || late) leave_out(peer);
   }
   for (auto& [hash, fetch] : fetches_) {

@@ -6,22 +6,17 @@ namespace agora::swarm {
 namespace {
 
 class SlowLines : public TrainersAtHand {
-protected:
+ protected:
   SlowLines() { outer_ = {.learning_rate = 1, .momentum = 0}; }
 
-  float learned(size_t i) {
-    return trainers_[i].layout->values()[0] - first_trunk().values[0];
-  }
+  float learned(size_t i) { return trainers_[i].layout->values()[0] - first_trunk().values[0]; }
 };
 
-// It steps thrice as fast as the two others, and hears what they say, but can
-// pull nothing.
+// It steps thrice as fast as the two others, and hears what they say, but can pull nothing.
 TEST_F(SlowLines, WhoCannotPullKeepsItsShareAndNumbersNothing) {
-  for (size_t i = 0; i < 2; ++i)
-    add(i, 300 * kMillisecondNs);
+  for (size_t i = 0; i < 2; ++i) add(i, 300 * kMillisecondNs);
   add(2, 100 * kMillisecondNs);
-  for (size_t i = 0; i < 2; ++i)
-    trainers_[i].adds = 1;
+  for (size_t i = 0; i < 2; ++i) trainers_[i].adds = 1;
   loop_.run_for(20 * kSecondNs);
   EXPECT_EQ(counters(2).members, 3u);
   const uint64_t round = counters(2).version.round;
@@ -37,14 +32,13 @@ TEST_F(SlowLines, WhoCannotPullKeepsItsShareAndNumbersNothing) {
   EXPECT_EQ(counters(0).version, counters(1).version);
   EXPECT_GT(counters(0).version.round, round + 60);
   trainers_[2].line->take(0);
-  loop_.run_for(150 * kSecondNs); // the longest pause and a little
+  loop_.run_for(150 * kSecondNs);  // the longest pause and a little
   EXPECT_GE(counters(2).caught_up, 1u);
   EXPECT_EQ(counters(0).members, 3u);
   EXPECT_GE(learned(0), last);
 }
 
-// Alone it ends three rounds while the two others end one; but they learn from
-// twice as many rows.
+// Alone it ends three rounds while the two others end one; but they learn from twice as many rows.
 TEST_F(SlowLines, OfASplitTheTrunkOfMoreRowsStays) {
   for (size_t i = 0; i < 3; ++i) {
     add(i, i == 2 ? 100 * kMillisecondNs : 300 * kMillisecondNs);
@@ -53,14 +47,12 @@ TEST_F(SlowLines, OfASplitTheTrunkOfMoreRowsStays) {
   }
   loop_.run_for(20 * kSecondNs);
   trainers_[2].line->cut({peer_of(0), peer_of(1)});
-  for (size_t i = 0; i < 2; ++i)
-    trainers_[i].line->cut({peer_of(2)});
+  for (size_t i = 0; i < 2; ++i) trainers_[i].line->cut({peer_of(2)});
   loop_.run_for(60 * kSecondNs);
   EXPECT_GT(counters(2).version.round, 2 * counters(0).version.round);
   EXPECT_LT(counters(2).version, counters(0).version);
   const float learned_by_two = learned(0);
-  for (size_t i = 0; i < 3; ++i)
-    trainers_[i].line->cut({});
+  for (size_t i = 0; i < 3; ++i) trainers_[i].line->cut({});
   loop_.run_for(20 * kSecondNs);
   EXPECT_EQ(counters(0).members, 3u);
   EXPECT_EQ(counters(0).caught_up + counters(1).caught_up, 0u);
@@ -68,15 +60,13 @@ TEST_F(SlowLines, OfASplitTheTrunkOfMoreRowsStays) {
   EXPECT_EQ(counters(2).version, counters(0).version);
 }
 
-// Each pull takes it longer than the others' round, so it always came when the
-// next one had begun.
+// Each pull takes it longer than the others' round, so it always came when the next one had begun.
 TEST_F(SlowLines, WhoComesLateOverASlowLineGetsIn) {
-  for (size_t i = 0; i < 2; ++i)
-    add(i, 100 * kMillisecondNs);
+  for (size_t i = 0; i < 2; ++i) add(i, 100 * kMillisecondNs);
   loop_.run_for(15 * kSecondNs);
   auto trunk = trunk_of(0);
   ASSERT_TRUE(trunk.ok());
-  loop_.run_for(3 * kSecondNs); // it was three seconds on its way
+  loop_.run_for(3 * kSecondNs);  // it was three seconds on its way
   add(2, 100 * kMillisecondNs, /*start=*/false);
   trainers_[2].line->take(1500 * kMillisecondNs);
   trainers_[2].layout->set_values(trunk->values);
@@ -88,8 +78,7 @@ TEST_F(SlowLines, WhoComesLateOverASlowLineGetsIn) {
   EXPECT_LT(trainers_[2].averaging->since_round().steps, 100u);
 }
 
-// For minutes it could give nothing; then it weighs no more than if it had
-// given all the time: a third.
+// For minutes it could give nothing; then it weighs no more than if it had given all the time: a third.
 TEST_F(SlowLines, WhoWasAwayForLongOutweighsNobody) {
   for (size_t i = 0; i < 3; ++i) {
     add(i, 100 * kMillisecondNs);
@@ -99,8 +88,7 @@ TEST_F(SlowLines, WhoWasAwayForLongOutweighsNobody) {
   loop_.run_for(300 * kSecondNs);
   EXPECT_LT(learned(0), 20);
   trainers_[2].line->take(0);
-  while (counters(0).members < 3 && loop_.now_ns() < 600 * kSecondNs)
-    loop_.run_for(100 * kMillisecondNs);
+  while (counters(0).members < 3 && loop_.now_ns() < 600 * kSecondNs) loop_.run_for(100 * kMillisecondNs);
   EXPECT_EQ(counters(0).members, 3u);
   EXPECT_LT(learned(0), 0.5f * learned(2));
 }
@@ -108,10 +96,8 @@ TEST_F(SlowLines, WhoWasAwayForLongOutweighsNobody) {
 // A chunk in ten seconds: what is long takes longer than a short one may.
 TEST_F(SlowLines, ALongTrunkHasTheTimeThatItsBytesTake) {
   numbers_ = 3 * kBlobChunkBytes / sizeof(float);
-  for (size_t i = 0; i < 2; ++i)
-    add(i, kSecondNs);
-  for (size_t i = 0; i < 2; ++i)
-    trainers_[i].line->take(10 * kSecondNs);
+  for (size_t i = 0; i < 2; ++i) add(i, kSecondNs);
+  for (size_t i = 0; i < 2; ++i) trainers_[i].line->take(10 * kSecondNs);
   loop_.run_for(150 * kSecondNs);
   for (size_t i = 0; i < 2; ++i) {
     EXPECT_GE(counters(i).rounds, 2u);
@@ -120,5 +106,5 @@ TEST_F(SlowLines, ALongTrunkHasTheTimeThatItsBytesTake) {
   }
 }
 
-} // namespace
-} // namespace agora::swarm
+}  // namespace
+}  // namespace agora::swarm

@@ -1,9 +1,7 @@
-// Trainers in one process and virtual time, for tests: some real, some that say
-// what the test says.
+// Trainers in one process and virtual time, for tests: some real, some that say what the test says.
 //
 //   class MyTest : public TrainersAtHand {};
-//   TEST_F(MyTest, ...) { add(0, step_ns); add_by_hand(1).news->version = ...;
-//   loop_.run_for(...); }
+//   TEST_F(MyTest, ...) { add(0, step_ns); add_by_hand(1).news->version = ...; loop_.run_for(...); }
 //
 // One thread.
 #pragma once
@@ -30,7 +28,7 @@ using base::kMillisecondNs;
 using base::kSecondNs;
 
 inline constexpr size_t kNumbers = 1000;
-inline constexpr size_t kSteered = 10; // the last ones
+inline constexpr size_t kSteered = 10;  // the last ones
 inline constexpr size_t kLearned = kNumbers - kSteered;
 
 inline peers::PeerId peer_of(size_t i) {
@@ -47,18 +45,16 @@ inline Contribution contribution_of(size_t i) {
 
 // Who is there, as the test says it.
 class Board final : public peers::Directory {
-public:
+ public:
   void publish(std::string) override {}
   void subscribe(Listener) override {}
-  void join(const peers::Endpoint &) override {}
+  void join(const peers::Endpoint&) override {}
   using peers::Directory::leave;
   void leave(std::function<void()> done) override { done(); }
-  std::vector<std::shared_ptr<const peers::Record>> records() const override {
-    return records_;
-  }
+  std::vector<std::shared_ptr<const peers::Record>> records() const override { return records_; }
   peers::DirectoryCounters counters() const override { return {}; }
 
-  void add_trainer(const peers::PeerId &peer, const peers::Endpoint &at) {
+  void add_trainer(const peers::PeerId& peer, const peers::Endpoint& at) {
     auto record = std::make_shared<peers::Record>();
     record->peer = peer;
     record->endpoint = at;
@@ -67,12 +63,11 @@ public:
     record->body = encode(state);
     records_.push_back(std::move(record));
   }
-  void remove(const peers::PeerId &peer) {
-    std::erase_if(records_,
-                  [&](const auto &record) { return record->peer == peer; });
+  void remove(const peers::PeerId& peer) {
+    std::erase_if(records_, [&](const auto& record) { return record->peer == peer; });
   }
 
-private:
+ private:
   std::vector<std::shared_ptr<const peers::Record>> records_;
 };
 
@@ -83,40 +78,27 @@ inline TrunkSnapshot first_trunk(size_t numbers = kNumbers) {
   return first;
 }
 
-// A trainer's way to the others; what it pulls over it takes its time, or its
-// calls do not come through.
+// A trainer's way to the others; what it pulls over it takes its time, or its calls do not come through.
 class Line final : public peers::Transport {
-public:
-  Line(peers::Transport &transport, base::Loop &loop)
-      : transport_(transport), loop_(loop) {}
+ public:
+  Line(peers::Transport& transport, base::Loop& loop) : transport_(transport), loop_(loop) {}
 
-  void take(int64_t pull_ns) {
-    pull_ns_ = pull_ns;
-  } // of each answer to kGetTrunk
-  void cut(std::set<peers::PeerId> from) {
-    cut_ = std::move(from);
-  } // from calls to them
+  void take(int64_t pull_ns) { pull_ns_ = pull_ns; }                  // of each answer to kGetTrunk
+  void cut(std::set<peers::PeerId> from) { cut_ = std::move(from); }  // from calls to them
 
-  const peers::PeerId &self() const override { return transport_.self(); }
-  const peers::Endpoint &endpoint() const override {
-    return transport_.endpoint();
-  }
+  const peers::PeerId& self() const override { return transport_.self(); }
+  const peers::Endpoint& endpoint() const override { return transport_.endpoint(); }
   using Transport::call;
-  peers::CallId call(const peers::CallSettings &settings,
-                     peers::Payload payload,
+  peers::CallId call(const peers::CallSettings& settings, peers::Payload payload,
                      peers::CallEvents events) override {
     if (cut_.contains(settings.to)) {
-      loop_.post([done = events.done] {
-        done({.status = absl::UnavailableError("the line is cut")});
-      });
+      loop_.post([done = events.done] { done({.status = absl::UnavailableError("the line is cut")}); });
       return {};
     }
     if (settings.method == kGetTrunk && pull_ns_ > 0) {
-      events.done = [this, until_ns = settings.deadline_ns,
-                     done = events.done](peers::Reply reply) {
+      events.done = [this, until_ns = settings.deadline_ns, done = events.done](peers::Reply reply) {
         const int64_t here_ns = loop_.now_ns() + pull_ns_;
-        if (here_ns > until_ns)
-          reply = {.status = absl::DeadlineExceededError("the line is slow")};
+        if (here_ns > until_ns) reply = {.status = absl::DeadlineExceededError("the line is slow")};
         loop_.at(std::min(here_ns, until_ns), [done, reply] { done(reply); });
       };
     }
@@ -127,20 +109,18 @@ public:
     transport_.serve(method, std::move(handler));
   }
   void stop() override { transport_.stop(); }
-  peers::TransportCounters counters() const override {
-    return transport_.counters();
-  }
+  peers::TransportCounters counters() const override { return transport_.counters(); }
 
-private:
-  peers::Transport &transport_;
-  base::Loop &loop_;
+ private:
+  peers::Transport& transport_;
+  base::Loop& loop_;
   int64_t pull_ns_ = 0;
   std::set<peers::PeerId> cut_;
 };
 
 // Trainers whose step adds their own number to every number of the trunk.
 class TrainersAtHand : public ::testing::Test {
-protected:
+ protected:
   // What another trainer says, as the test says it.
   struct ByHand {
     std::unique_ptr<peers::LoopbackTransport> transport;
@@ -148,20 +128,18 @@ protected:
     std::vector<News> heard;
     TrunkShelf shelf;
 
-    explicit ByHand(const Clock &clock) : shelf(clock) {}
+    explicit ByHand(const Clock& clock) : shelf(clock) {}
   };
 
-  ByHand &add_by_hand(size_t i) {
-    ByHand &peer = by_hand_.try_emplace(i, loop_).first->second;
+  ByHand& add_by_hand(size_t i) {
+    ByHand& peer = by_hand_.try_emplace(i, loop_).first->second;
     const peers::Endpoint at{"loop", static_cast<uint16_t>(100 + i)};
-    peer.transport =
-        std::make_unique<peers::LoopbackTransport>(network_, peer_of(i), at);
+    peer.transport = std::make_unique<peers::LoopbackTransport>(network_, peer_of(i), at);
     peer.shelf.serve(*peer.transport);
-    peer.transport->serve(
-        kAverage, [&peer](const std::shared_ptr<peers::IncomingCall> &call) {
-          peer.heard.push_back(*read_news(call->payload().bytes()));
-          call->reply(absl::OkStatus(), encode(*peer.news));
-        });
+    peer.transport->serve(kAverage, [&peer](const std::shared_ptr<peers::IncomingCall>& call) {
+      peer.heard.push_back(*read_news(call->payload().bytes()));
+      call->reply(absl::OkStatus(), encode(*peer.news));
+    });
     board_.add_trainer(peer_of(i), at);
     return peer;
   }
@@ -173,48 +151,41 @@ protected:
     std::unique_ptr<tensor::Parameter> parameter, steered;
     std::unique_ptr<TrunkLayout> layout;
     uint64_t step = 0;
-    int64_t step_ns = 0; // how long a step takes; 0: stopped
-    float adds = 0;      // so much to every number, in a step
-    uint64_t rows = 100; // that a step learns from
+    int64_t step_ns = 0;  // how long a step takes; 0: stopped
+    float adds = 0;       // so much to every number, in a step
+    uint64_t rows = 100;  // that a step learns from
   };
 
   void add(size_t i, int64_t step_ns, bool start = true) {
-    Trainer &trainer = trainers_[i] = Trainer{};
+    Trainer& trainer = trainers_[i] = Trainer{};
     const peers::Endpoint at{"loop", static_cast<uint16_t>(100 + i)};
-    trainer.transport =
-        std::make_unique<peers::LoopbackTransport>(network_, peer_of(i), at);
+    trainer.transport = std::make_unique<peers::LoopbackTransport>(network_, peer_of(i), at);
     trainer.line = std::make_unique<Line>(*trainer.transport, loop_);
     AveragingConfig config;
     config.steps_every = 10;
     config.learned = numbers_ - kSteered;
     config.outer = outer_;
-    trainer.averaging =
-        std::make_unique<Averaging>(loop_, *trainer.line, board_, config);
-    trainer.parameter =
-        std::make_unique<tensor::Parameter>(tensor::Parameter::vector(
-            "learned", config.learned, tensor::Train::no));
+    trainer.averaging = std::make_unique<Averaging>(loop_, *trainer.line, board_, config);
+    trainer.parameter = std::make_unique<tensor::Parameter>(
+        tensor::Parameter::vector("learned", config.learned, tensor::Train::no));
     trainer.steered = std::make_unique<tensor::Parameter>(
         tensor::Parameter::vector("steered", kSteered, tensor::Train::no));
-    trainer.layout =
-        std::make_unique<TrunkLayout>(std::vector{trainer.parameter.get()},
-                                      std::vector{trainer.steered.get()});
+    trainer.layout = std::make_unique<TrunkLayout>(std::vector{trainer.parameter.get()},
+                                                   std::vector{trainer.steered.get()});
     trainer.layout->set_values(first_trunk(numbers_).values);
     trainer.step_ns = step_ns;
     trainer.adds = static_cast<float>(i + 1);
     board_.add_trainer(peer_of(i), at);
-    if (!start)
-      return;
+    if (!start) return;
     trainer.averaging->start(first_trunk(numbers_));
     train(i);
   }
 
   void train(size_t i) {
-    Trainer &trainer = trainers_[i];
-    if (trainer.step_ns == 0)
-      return;
+    Trainer& trainer = trainers_[i];
+    if (trainer.step_ns == 0) return;
     std::vector<float> values = trainer.layout->values();
-    for (float &value : values)
-      value += trainer.adds;
+    for (float& value : values) value += trainer.adds;
     trainer.layout->set_values(values);
     trainer.averaging->step_done(trainer.rows, ++trainer.step, *trainer.layout);
     loop_.after(trainer.step_ns, [this, i] { train(i); });
@@ -224,17 +195,13 @@ protected:
     trainers_[i].step_ns = 0;
     trainers_[i].transport->stop();
   }
-  AveragingCounters counters(size_t i) {
-    return trainers_[i].averaging->counters();
-  }
+  AveragingCounters counters(size_t i) { return trainers_[i].averaging->counters(); }
 
   StatusOr<TrunkSnapshot> trunk_of(size_t i) {
     StatusOr<TrunkSnapshot> found = absl::UnknownError("no answer");
     peers::LoopbackTransport me(network_, peer_of(90), {"loop", 90});
-    fetch_trunk(
-        me, loop_, {peer_of(i), trainers_[i].transport->endpoint()},
-        TrunkPart::values_with_momentum, kNumbers,
-        [&](StatusOr<TrunkSnapshot> trunk) { found = std::move(trunk); });
+    fetch_trunk(me, loop_, {peer_of(i), trainers_[i].transport->endpoint()}, TrunkPart::values_with_momentum,
+                kNumbers, [&](StatusOr<TrunkSnapshot> trunk) { found = std::move(trunk); });
     loop_.run_for(kMillisecondNs);
     return found;
   }
@@ -242,11 +209,10 @@ protected:
   base::VirtualLoop loop_;
   OuterSettings outer_;
   size_t numbers_ = kNumbers;
-  std::shared_ptr<peers::LoopbackNetwork> network_ =
-      std::make_shared<peers::LoopbackNetwork>(loop_);
+  std::shared_ptr<peers::LoopbackNetwork> network_ = std::make_shared<peers::LoopbackNetwork>(loop_);
   Board board_;
   std::map<size_t, Trainer> trainers_;
   std::map<size_t, ByHand> by_hand_;
 };
 
-} // namespace agora::swarm
+}  // namespace agora::swarm
