@@ -95,6 +95,28 @@ TEST_F(FollowingHost, TakesNoSnapshotOfAnEpochBeforeItsOwn) {
   EXPECT_FALSE(liar.asked.contains(snapshot_key(older)));
 }
 
+// The leader gives a peer few copies at a time. It was always the first experts' turn, by their numbers: the
+// others stayed as they were adopted.
+TEST_F(FollowingHost, EveryExpertHasItsTurn) {
+  spec.layers = 1;
+  spec.experts = spec.experts_max = 4;
+  spec.shape = {.d = 128, .h = 256};  // two chunks
+  const HostOptions options{.copies_bytes_max = 4 << 20, .tidy_ns = 3600 * kSecondNs};
+  start_hosts(1, options);
+  loop.run_for(20 * kSecondNs);
+  nodes.push_back(std::make_unique<TestNode>(loop, network, gossip, machine, spec, 2, options));
+  loop.run_for(30 * kSecondNs);
+  constexpr uint64_t kVersions = 120;
+  for (uint64_t version = 1; version <= kVersions; ++version) {
+    for (int e = 0; e < spec.experts; ++e) {
+      ASSERT_TRUE(nodes[0]->leads(expert_name(0, e)));
+      nodes[0]->store->experts().hold(LayerId{0}, ExpertId{e}).set_version(version);
+    }
+    loop.run_for(kSecondNs);
+  }
+  for (const Holding& holding : nodes[1]->store->holdings()) EXPECT_GT(holding.version, kVersions - 10);
+}
+
 // Every snapshot that was ever fetched stayed in memory, up to a number; beyond it fetches threw each other's
 // out.
 TEST_F(FollowingHost, CopiesOfSnapshotsAreKeptWhileTheyAreFetched) {

@@ -17,6 +17,7 @@ constexpr int64_t kProbeNsMax = 2'000'000'000;
 constexpr int64_t kProbeNsUnknown = 1'000'000'000;  // fewer than kProbesKnown answers so far
 constexpr uint32_t kProbesKnown = 8;
 constexpr int64_t kProbePatience = 4;  // times a slow answer
+constexpr int64_t kPullSlowNs = 60'000'000'000;
 constexpr int64_t kProbeAgainNs = 100'000'000;
 constexpr int64_t kProbeLateNs = 250'000'000;  // an end seen so late after its time: we did not look
 // A chunk is waited for so long, and then the next is asked for, if ever.
@@ -56,6 +57,8 @@ void Host::State::serve_snapshots(const std::shared_ptr<peers::IncomingCall>& ca
       },
       [call, key = *key](State& self, const StatusOr<Blob>& blob) {
         if (!blob.ok()) return call->reply(blob.status());
+        const Status still_may = self.may_have(call->from(), key);  // a hand-over may have been withdrawn
+        if (!still_may.ok()) return call->reply(still_may);
         self.sent_chunk(call->from(), key, blob->bytes.size() <= kBlobChunkBytes);
         if (blob->bytes.size() > kBlobChunkBytes) {
           const Status still = self.room_for_copy(call->from(), key);
@@ -207,8 +210,13 @@ void Host::State::probed(const peers::PeerId& peer, int64_t asked_ns,
   leader->second.failures = 0;
   leader->second.latency.add(took_ns);
   if (!answer.ok()) return trouble(answer.status());
-  const StatusOr<std::vector<ReplicaHead>> heads = read_heads(answer->bytes());
+  StatusOr<std::vector<ReplicaHead>> heads = read_heads(answer->bytes());
   if (!heads.ok()) return trouble(heads.status());
+  // A leader gives a few at a time: what has waited longest comes first.
+  std::ranges::stable_sort(*heads, {}, [this](const ReplicaHead& head) {
+    const auto mine = own.find(head.name);
+    return mine == own.end() ? 0 : mine->second.pulled_ns;
+  });
   const auto between_ns = static_cast<int64_t>(spec.loss_window_s * 0.5e9) - options.probe_ns;
   for (const ReplicaHead& head : *heads) {
     const auto found = own.find(head.name);
@@ -241,8 +249,9 @@ void Host::State::lose(const peers::PeerId& peer) {
   start_pulls();
 }
 
+// Updates wait for a hand-over.
 void Host::State::pull(Pull wanted) {
-  pulls.push_back(std::move(wanted));
+  pulls.insert(wanted.to_lead ? pulls.begin() : pulls.end(), std::move(wanted));
   start_pulls();
 }
 
@@ -257,7 +266,13 @@ bool Host::State::pull_waits(ExpertName name) const {
 
 // The first that waits for nothing else; an expert is pulled by one at a time.
 void Host::State::start_pulls() {
-  const auto lives = [](const auto& pull) { return !pull.second.lost; };
+  // One that takes long keeps its way, and no others from beginning.
+  const auto lives = [this](const auto& pull) {
+    const auto mine = own.find(pull.second.name);
+    const bool slow = mine != own.end() && mine->second.last_pull == pull.first &&
+                      loop.now_ns() - mine->second.pulled_ns > kPullSlowNs;
+    return !pull.second.lost && !slow;
+  };
   while (pulls_under_way.size() < kPullsMax &&
          static_cast<size_t>(std::ranges::count_if(pulls_under_way, lives)) < options.pulls_max) {
     const auto next = std::find_if(pulls.begin(), pulls.end(), [&](const Pull& pull) {
@@ -311,6 +326,7 @@ void Host::State::pulled(uint64_t number, StatusOr<peers::Payload> bytes) {
     self->trouble(status);
     pull.done(status);
   };
+  if (last && absl::IsResourceExhausted(bytes.status())) found->second.pulled_ns = 0;  // it has waited
   if (bytes.ok() && pull.lost && !last) bytes = absl::UnavailableError("another has sent the expert since");
   if (bytes.ok()) {
     counts.bytes_pulled += bytes->size();
