@@ -74,7 +74,7 @@ StatusOr<std::unique_ptr<AtomicFolder>> AtomicFolder::create(const std::string& 
   for (;;) {
     const std::string temporary = own_name(path + kOurs) + kTemporary;
     auto claim = FolderClaim::take(temporary);
-    if (absl::IsFailedPrecondition(claim.status())) continue;
+    if (absl::IsFailedPrecondition(claim.status()) || absl::IsUnimplemented(claim.status())) continue;
     AGORA_RETURN_IF_ERROR(claim.status());
     if (!is_free(temporary)) continue;  // left by a namesake of this process, and could not be removed
     return std::unique_ptr<AtomicFolder>(new AtomicFolder(std::move(path), mark, *std::move(claim)));

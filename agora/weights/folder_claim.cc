@@ -52,7 +52,9 @@ StatusOr<std::unique_ptr<FolderClaim>> FolderClaim::take(const std::string& dir)
 Status FolderClaim::lock() const {
   if (!folder_.valid()) return errno == ENOENT ? taken(path_) : file_error("open", path_, errno);
   if (::flock(folder_.get(), LOCK_EX | LOCK_NB) != 0) {
-    return errno != EWOULDBLOCK && made_ ? absl::OkStatus() : taken(path_);
+    if (errno == EWOULDBLOCK) return taken(path_);
+    return made_ ? absl::OkStatus()
+                 : absl::UnimplementedError(path_ + ": its file system has no locks for folders");
   }
   // Who had it may have removed it, or put another in its place, just before it let it go.
   struct stat locked, named;

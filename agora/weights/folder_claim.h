@@ -18,8 +18,8 @@ namespace agora::weights {
 
 class FolderClaim {
  public:
-  // Parents are made too. FailedPrecondition: somebody else has claimed it, or may have: this file system has
-  // no locks for folders, and it was there already. Other errors: what the disk said.
+  // Parents are made too. FailedPrecondition: somebody else has claimed it. Unimplemented: may have; it was
+  // there already, and its file system has no locks for folders. Other errors: what the disk said.
   static StatusOr<std::unique_ptr<FolderClaim>> take(const std::string& dir);
   ~FolderClaim();
   FolderClaim(const FolderClaim&) = delete;

@@ -28,7 +28,7 @@ constexpr double kNs = 1e-9;
 void print_line(const Json& line) { std::cout << json_line(line) << std::endl; }
 
 // Where a run of its own may be saved: claimed until its first save, lest another that starts meanwhile be
-// saved there too.
+// saved there too. Null: --out, which can not be claimed.
 StatusOr<std::unique_ptr<weights::FolderClaim>> free_folder(const train::TrainOptions& options) {
   if (options.out.empty()) return new_folder(options.name);
   auto claim = weights::FolderClaim::take(options.out);
@@ -47,6 +47,8 @@ StatusOr<std::unique_ptr<weights::FolderClaim>> free_folder(const train::TrainOp
                                                    ": expected nothing there, or an empty folder; the run "
                                                    "would replace what was found: name another"));
   }
+  // Where folders have no locks, who names one answers for it.
+  if (absl::IsUnimplemented(claim.status())) return nullptr;
   return claim;
 }
 
@@ -222,7 +224,7 @@ StatusOr<std::unique_ptr<weights::FolderClaim>> new_folder(const std::string& na
     const std::string dir = absl::StrCat("runs/", name, n == 1 ? "" : absl::StrCat("-", n));
     if (!weights::is_free(dir)) continue;
     auto claim = weights::FolderClaim::take(dir);
-    if (absl::IsFailedPrecondition(claim.status())) continue;
+    if (absl::IsFailedPrecondition(claim.status()) || absl::IsUnimplemented(claim.status())) continue;
     // Whoever had it a moment ago may have filled it.
     if (!claim.ok() || weights::is_free(dir)) return claim;
   }
@@ -237,7 +239,7 @@ StatusOr<RunResult> start_run(train::TrainOptions options, Machine& machine, tra
   AGORA_ASSIGN_OR_RETURN(model::LocalModel model, model::make_model(config, compute, tensor::Train::yes,
                                                                     Rng(options.seed).fork("weights")));
   model.tokenizer = task.tokenizer();
-  options.out = claim->path();
+  if (claim != nullptr) options.out = claim->path();
   train::Trainer trainer(options, compute, task, model);
   return run(trainer, task, options.out, machine.table().name, view, interrupt);
 }
