@@ -32,7 +32,7 @@ void keep_every_second(std::vector<T>& values) {
 
 int64_t different(std::vector<uint64_t>& values) {
   std::ranges::sort(values);
-  return static_cast<int64_t>(values.size() - std::ranges::unique(values).size());
+  return std::unique(values.begin(), values.end()) - values.begin();
 }
 
 // Experts that somebody holds and nobody leads.

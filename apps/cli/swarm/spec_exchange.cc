@@ -20,7 +20,7 @@ constexpr int64_t kLookNs = 20 * base::kMillisecondNs;  // for Ctrl-C, which can
 
 // What a fetch needs and leaves for the one who waits; shared with the transport's thread that ends it.
 struct Fetched {
-  const RealClock clock;
+  const RealClock clock{};
   base::Mutex mutex;
   base::Condition changed;
   std::optional<StatusOr<peers::Payload>> bytes ABSL_GUARDED_BY(mutex);
