@@ -3,8 +3,8 @@
 #include <optional>
 
 #include "agora/base/virtual_loop.h"
-#include "agora/kernels/table.h"
 #include "agora/model/model_folder.h"
+#include "agora/moe/test_support.h"
 #include "agora/train/batches.h"
 #include <gtest/gtest.h>
 
@@ -55,6 +55,14 @@ TrainOptions small_options() {
   return o;
 }
 
+// Of the model that such batches are for.
+model::ModelConfig small_config(const TrainOptions& o) {
+  model::ModelConfig config = *config_of(o);
+  config.vocab_size = o.vocabulary;
+  config.max_position_embeddings = o.sequence;
+  return config;
+}
+
 model::Batch random_batch(const TrainOptions& o, uint64_t seed) {
   Rng rng(seed);
   model::Batch batch{.batch = o.batch, .length = o.sequence};
@@ -70,13 +78,9 @@ model::Batch random_batch(const TrainOptions& o, uint64_t seed) {
 std::vector<double> losses(int64_t micro_batches, bool together) {
   TrainOptions options = small_options();
   options.micro_batches = micro_batches;
-  base::ThreadPool pool(1);
-  const kernels::Compute compute{&kernels::best_table(kernels::cpu_features()), &pool,
-                                 kernels::Precision::f32};
-  model::ModelConfig config = *config_of(options);
-  config.vocab_size = options.vocabulary;
-  config.max_position_embeddings = options.sequence;
-  auto model = model::make_model(config, compute, tensor::Train::yes, Rng(3));
+  const moe::TestCompute machine(1);
+  const model::ModelConfig config = small_config(options);
+  auto model = model::make_model(config, machine.compute, tensor::Train::yes, Rng(3));
   EXPECT_TRUE(model.ok()) << model.status();
   base::VirtualLoop loop;  // for its threads only
   base::Baton baton(loop);
@@ -85,7 +89,7 @@ std::vector<double> losses(int64_t micro_batches, bool together) {
   Flight flight;
   if (together) flight.baton = &baton;
   flight.in_flight_max = 3;
-  Stepper stepper(options, compute, *model->model, away, flight);
+  Stepper stepper(options, machine.compute, *model->model, away, flight);
   std::vector<double> found;
   for (int64_t step = 1; step <= 5; ++step) {
     const auto report =
@@ -113,15 +117,12 @@ TEST(Stepper, MicroBatchesTakeTheStepOfTheWholeBatch) {
 TEST(Stepper, TheGatesNoiseIsOfTheStreamThatItIsGiven) {
   TrainOptions options = small_options();
   options.noise = 1;
-  base::ThreadPool pool(1);
-  const kernels::Compute compute{&kernels::best_table(kernels::cpu_features()), &pool,
-                                 kernels::Precision::f32};
-  model::ModelConfig config = *config_of(options);
-  config.vocab_size = options.vocabulary;
-  config.max_position_embeddings = options.sequence;
+  const moe::TestCompute machine(1);
+  const model::ModelConfig config = small_config(options);
   const auto loss_with = [&](const std::optional<Rng>& noise) {
-    const model::LocalModel model = model::make_model(config, compute, tensor::Train::yes, Rng(3)).value();
-    Stepper stepper(options, compute, *model.model, *model.experts);
+    const model::LocalModel model =
+        model::make_model(config, machine.compute, tensor::Train::yes, Rng(3)).value();
+    Stepper stepper(options, machine.compute, *model.model, *model.experts);
     if (noise) stepper.use_noise(*noise);
     return stepper.step(random_batch(options, 9), {.learning_rate = 1e-2f}).value().loss;
   };
@@ -133,17 +134,14 @@ TEST(Stepper, TheGatesNoiseIsOfTheStreamThatItIsGiven) {
 TEST(Stepper, AStepThatFailsHalfwayLeavesNoGradients) {
   TrainOptions options = small_options();
   options.micro_batches = 2;
-  base::ThreadPool pool(1);
-  const kernels::Compute compute{&kernels::best_table(kernels::cpu_features()), &pool,
-                                 kernels::Precision::f32};
-  model::ModelConfig config = *config_of(options);
-  config.vocab_size = options.vocabulary;
-  config.max_position_embeddings = options.sequence;
+  const moe::TestCompute machine(1);
+  const model::ModelConfig config = small_config(options);
   const auto loss_after = [&](bool failure) {
-    const model::LocalModel model = model::make_model(config, compute, tensor::Train::yes, Rng(3)).value();
+    const model::LocalModel model =
+        model::make_model(config, machine.compute, tensor::Train::yes, Rng(3)).value();
     AwayExperts experts(*model.experts, nullptr);
     model.model->use_experts(experts);
-    Stepper stepper(options, compute, *model.model, experts);
+    Stepper stepper(options, machine.compute, *model.model, experts);
     if (failure) {
       experts.fail_after(options.layers);
       const auto report = stepper.step(random_batch(options, 1), {.learning_rate = 1e-2f});
@@ -168,20 +166,16 @@ TEST(Stepper, ABatchIsSplitBySequences) {
 
 TEST(Stepper, ALossThatIsNoNumberLeavesTheTrunkAsItWas) {
   const TrainOptions options = small_options();
-  base::ThreadPool pool(1);
-  const kernels::Compute compute{&kernels::best_table(kernels::cpu_features()), &pool,
-                                 kernels::Precision::f32};
-  model::ModelConfig config = *config_of(options);
-  config.vocab_size = options.vocabulary;
-  config.max_position_embeddings = options.sequence;
-  auto model = model::make_model(config, compute, tensor::Train::yes, Rng(3));
+  const moe::TestCompute machine(1);
+  const model::ModelConfig config = small_config(options);
+  auto model = model::make_model(config, machine.compute, tensor::Train::yes, Rng(3));
   for (tensor::Parameter* p : model->model->parameters()) {
     if (p->name == "lm_head.weight") p->value.flat()[0] = INFINITY;
   }
-  model->repack(compute);
+  model->repack(machine.compute);
   const std::vector<float> before(model->model->parameters()[0]->value.flat().begin(),
                                   model->model->parameters()[0]->value.flat().end());
-  Stepper stepper(options, compute, *model->model, *model->experts);
+  Stepper stepper(options, machine.compute, *model->model, *model->experts);
   const auto report = stepper.step(random_batch(options, 9), {.learning_rate = 1e-2f});
   EXPECT_EQ(report.status().code(), absl::StatusCode::kInvalidArgument);
   EXPECT_TRUE(std::ranges::equal(before, model->model->parameters()[0]->value.flat()));
