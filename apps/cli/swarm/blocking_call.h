@@ -15,7 +15,7 @@
 
 namespace agora::cli {
 
-// A deadline so many seconds from now, in the transport's time (the steady clock's).
+// A deadline so many seconds from now, in the transport's time (RealClock's).
 int64_t deadline_in(double seconds);
 
 struct CallWatch {
