@@ -184,7 +184,7 @@ std::unique_ptr<peers::LoopbackTransport> GrowingSwarm::make_transport() {
 void GrowingSwarm::say_trainer() {
   swarm::PeerState state;
   trainer_->describe(state);
-  directory_.say(transport_->self(), transport_->endpoint(), state);
+  base::run_on(loop_, [&] { directory_.say(transport_->self(), transport_->endpoint(), state); });
 }
 
 train::SwarmStepReport GrowingSwarm::train(int64_t steps) {
