@@ -19,6 +19,8 @@ constexpr int64_t kBackwardRows = 3;
 // Until something was measured: a row of an expert of D = 256, H = 1024 on one core.
 constexpr int64_t kRowNsAtFirst = 5'000;
 
+Status stopping() { return absl::UnavailableError("the host is stopping; ask another"); }
+
 // See UpdateKey.
 uint32_t piece_of(const moe::Route& route) {
   uint64_t hash = 0;
@@ -96,12 +98,16 @@ HostService::HostService(peers::Transport& transport, Executor& executor, HeldEx
   }
 }
 
+// What still waits goes: a call holds its transport, which holds the handlers, they this state, it the call.
 HostService::~HostService() {
+  std::vector<Work> waiting;
   {
     base::MutexLock lock(state_->mutex);
     state_->closed = true;
+    waiting = state_->queue.take_all();
   }
   state_->executor.wait_for_turn();
+  for (const Work& work : waiting) state_->reply(*work.call, stopping());
 }
 
 HostCounters HostService::counters() const {
@@ -202,8 +208,7 @@ void HostService::State::enqueue(Work work) {
   bool post = false;
   {
     base::MutexLock lock(mutex);
-    pushed =
-        closed ? absl::UnavailableError("the host is stopping; ask another") : queue.push(std::move(work));
+    pushed = closed ? stopping() : queue.push(std::move(work));
     if (pushed.ok()) post = !std::exchange(posted, true);
     counters.waiting_most = std::max<uint64_t>(counters.waiting_most, queue.calls());
   }

@@ -324,5 +324,18 @@ TEST_F(HostServiceTest, LateCallsAreNotComputed) {
   EXPECT_EQ(service_.counters().passes, 1u);
 }
 
+// A transport keeps the handlers, they the service's state, and that must not keep the transport's calls.
+TEST_F(HostServiceTest, WhatWaitsWhenItGoesIsAnsweredAndLetGoOf) {
+  Switchboard board;
+  auto service = std::make_unique<HostService>(board, executor_, *store_, spec_, HostConfig{});
+  auto call = board.ask({.from = test_peer(1), .method = kMix, .payload = message(3).bytes()});
+  service.reset();
+  ASSERT_EQ(call->replies(), 1);
+  EXPECT_EQ(call->status()->code(), absl::StatusCode::kUnavailable);
+  EXPECT_EQ(call.use_count(), 1);
+  loop_.run_for(0);
+  EXPECT_EQ(call->replies(), 1);
+}
+
 }  // namespace
 }  // namespace agora::swarm

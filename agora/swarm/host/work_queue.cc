@@ -41,6 +41,14 @@ WorkQueue::Taken WorkQueue::take(int64_t now_ns, int64_t rows_max) {
   return taken;
 }
 
+std::vector<Work> WorkQueue::take_all() {
+  std::vector<Work> all;
+  for (std::deque<Work>& queue : queues_) {
+    while (!queue.empty()) all.push_back(remove(queue, 0));
+  }
+  return all;
+}
+
 void WorkQueue::take_company(std::deque<Work>& queue, int64_t now_ns, int64_t rows_max, Taken& taken) {
   int64_t rows = taken.batch.front().rows;
   const int64_t alike = taken.batch.front().alike;

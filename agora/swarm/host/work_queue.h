@@ -49,6 +49,7 @@ class WorkQueue {
     std::vector<Work> dropped;  // late or abandoned
   };
   Taken take(int64_t now_ns, int64_t rows_max);
+  std::vector<Work> take_all();  // nobody comes for the rest
 
   size_t calls() const { return calls_; }
   size_t bytes() const { return bytes_; }
