@@ -10,7 +10,7 @@
 
 namespace agora::cli {
 
-StatusOr<uint64_t> save_whole_swarm(Node& node, const std::string& dir) {
+StatusOr<swarm::TrunkVersion> save_whole_swarm(Node& node, const std::string& dir) {
   const swarm::SwarmSpec& spec = node.spec();
   AGORA_ASSIGN_OR_RETURN(const model::ModelConfig config, train::trunk_config(spec));
   AGORA_ASSIGN_OR_RETURN(const train::SharedTokenizer tokenizer, tokenizer_of(spec));
@@ -27,7 +27,7 @@ StatusOr<uint64_t> save_whole_swarm(Node& node, const std::string& dir) {
                              swarm::TrunkPart::values, layout.size(), node.loop()));
   AGORA_RETURN_IF_ERROR(layout.load(snapshot));
   state.step = static_cast<int64_t>(snapshot.step);
-  AGORA_RETURN_IF_ERROR(train::save_swarm({.clock = node.loop(),
+  AGORA_RETURN_IF_ERROR(train::save_swarm({.loop = node.loop(),
                                            .transport = node.transport(),
                                            .directory = node.directory(),
                                            .finder = finder,
@@ -37,12 +37,12 @@ StatusOr<uint64_t> save_whole_swarm(Node& node, const std::string& dir) {
                                            .state = state,
                                            .version = snapshot.version},
                                           dir));
-  return snapshot.version.round;
+  return snapshot.version;
 }
 
-uint64_t newest_round(Node& node) {
+swarm::TrunkVersion newest_trunk(Node& node) {
   const std::vector<swarm::TrunkSource> sources = swarm::trunk_sources(node.directory().records());
-  return sources.empty() ? 0 : sources.front().version.round;
+  return sources.empty() ? swarm::TrunkVersion{} : sources.front().version;
 }
 
 }  // namespace agora::cli

@@ -1,17 +1,17 @@
 // How `agora up` ends: whether what was trained is on the disk, and what went wrong on the way there.
 //
 //   outcome.set_tried(save_and_summarise());     // at the end of training; again while !outcome.is_settled()
-//   if (!outcome.is_saved(newest_round)) ...     // once more at the very end
+//   if (!outcome.is_saved(newest_trunk)) ...     // once more at the very end
 //   return outcome.status();
 //
 // One thread.
 #pragma once
 
-#include <cstdint>
 #include <optional>
 #include <utility>
 
 #include "agora/base/result.h"
+#include "agora/swarm/trunk.h"
 
 namespace agora::cli {
 
@@ -20,10 +20,10 @@ class UpOutcome {
   // A swarm in trouble may be able to give its experts a little later.
   static constexpr int kTriesMax = 5;
 
-  // What was trained up to this round of the trunk is on the disk, whatever becomes of its summary.
-  void set_saved(uint64_t round) {
-    if (saved_ && *saved_ < round) unfinished_ = absl::OkStatus();  // somebody has gone on
-    saved_ = round;
+  // What was trained up to this trunk is on the disk, whatever becomes of its summary.
+  void set_saved(const swarm::TrunkVersion& trunk) {
+    if (saved_ && *saved_ < trunk) unfinished_ = absl::OkStatus();  // somebody has gone on
+    saved_ = trunk;
   }
   // How a try to save and summarise ended; the last one counts.
   void set_tried(Status status) {
@@ -34,14 +34,14 @@ class UpOutcome {
   void set_unfinished(Status why) { unfinished_ = std::move(why); }
 
   // Trainers that come later go on from there: then there is more to save.
-  bool is_saved(uint64_t round) const { return saved_ && *saved_ >= round; }
+  bool is_saved(const swarm::TrunkVersion& newest) const { return saved_ && *saved_ >= newest; }
   // It is not tried again while the swarm runs.
   bool is_settled() const { return tries_ > 0 && (tried_.ok() || !unfinished_.ok() || tries_ >= kTriesMax); }
   // Why there is no summary; else why training did not come to its end.
   const Status& status() const { return tried_.ok() ? unfinished_ : tried_; }
 
  private:
-  std::optional<uint64_t> saved_;  // a round
+  std::optional<swarm::TrunkVersion> saved_;
   int tries_ = 0;
   Status tried_;
   Status unfinished_;

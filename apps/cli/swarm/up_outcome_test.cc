@@ -8,13 +8,15 @@ namespace {
 const Status kNoTrunk = absl::UnavailableError("no trunk");
 const Status kUnfinished = absl::InternalError("every trainer has ended");
 
+swarm::TrunkVersion trunk(uint64_t rows, uint64_t round = 1) { return {.round = round, .rows = rows}; }
+
 TEST(UpOutcome, IsSettledByTheFirstSummary) {
   UpOutcome outcome;
   EXPECT_FALSE(outcome.is_settled());
-  outcome.set_saved(3);
+  outcome.set_saved(trunk(3));
   outcome.set_tried(absl::OkStatus());
   EXPECT_TRUE(outcome.is_settled());
-  EXPECT_TRUE(outcome.is_saved(3));
+  EXPECT_TRUE(outcome.is_saved(trunk(3)));
   EXPECT_TRUE(outcome.status().ok());
 }
 
@@ -25,9 +27,9 @@ TEST(UpOutcome, WhatCouldNotBeSavedIsNotSavedHoweverOftenItWasTried) {
     outcome.set_tried(kNoTrunk);
   }
   EXPECT_TRUE(outcome.is_settled());
-  EXPECT_FALSE(outcome.is_saved(0));
+  EXPECT_FALSE(outcome.is_saved(trunk(0)));
   EXPECT_EQ(outcome.status(), kNoTrunk);
-  outcome.set_saved(3);  // once more, at the very end
+  outcome.set_saved(trunk(3));  // once more, at the very end
   outcome.set_tried(absl::OkStatus());
   EXPECT_TRUE(outcome.status().ok());
 }
@@ -37,7 +39,7 @@ TEST(UpOutcome, WithoutATrainerNothingIsWaitedForAndNothingIsWell) {
   outcome.set_tried(kNoTrunk);
   outcome.set_unfinished(kUnfinished);
   EXPECT_TRUE(outcome.is_settled());
-  EXPECT_FALSE(outcome.is_saved(0));
+  EXPECT_FALSE(outcome.is_saved(trunk(0)));
   EXPECT_EQ(outcome.status(), kNoTrunk);
   outcome.set_tried(absl::OkStatus());
   EXPECT_EQ(outcome.status(), kUnfinished);
@@ -45,14 +47,15 @@ TEST(UpOutcome, WithoutATrainerNothingIsWaitedForAndNothingIsWell) {
 
 TEST(UpOutcome, WhatIsTrainedAfterSavingIsNotSaved) {
   UpOutcome outcome;
-  outcome.set_saved(3);
+  outcome.set_saved(trunk(3));
   outcome.set_tried(absl::OkStatus());
   outcome.set_unfinished(kUnfinished);
-  EXPECT_FALSE(outcome.is_saved(4)) << "a new trainer has gone on";
-  outcome.set_saved(3);
+  EXPECT_TRUE(outcome.is_saved(trunk(2, 9))) << "one that was cut off has done nothing new";
+  EXPECT_FALSE(outcome.is_saved(trunk(4))) << "a new trainer has gone on";
+  outcome.set_saved(trunk(3));
   EXPECT_EQ(outcome.status(), kUnfinished);
-  outcome.set_saved(4);
-  EXPECT_TRUE(outcome.is_saved(4));
+  outcome.set_saved(trunk(4));
+  EXPECT_TRUE(outcome.is_saved(trunk(4)));
   EXPECT_TRUE(outcome.status().ok());
 }
 

@@ -75,7 +75,7 @@ Status UpRun::run() {
     screen_.emplace(STDOUT_FILENO);
   watch();
   screen_.reset();
-  if (!outcome_.is_saved(newest_round(*node_))) outcome_.set_tried(save_and_summarise());
+  if (!outcome_.is_saved(newest_trunk(*node_))) outcome_.set_tried(save_and_summarise());
   const Status ended = end_all();
   return outcome_.status().ok() ? ended : outcome_.status();
 }
@@ -254,10 +254,11 @@ Status UpRun::save_and_summarise() {
   watch_->ask_all();
   const SwarmView view = watch_->view();
   if (!flags_.json) std::cout << swarm_screen(view, inspect_terminal(STDOUT_FILENO).columns) << std::flush;
-  if (watch_->steps() == 0 && newest_round(*node_) == 0) return absl::OkStatus();  // nothing to save yet
+  if (watch_->steps() == 0 && newest_trunk(*node_).round == 0)
+    return absl::OkStatus();  // nothing to save yet
   say(absl::StrCat("Saving the whole swarm in ", dir_, kSavedDir, " ..."));
-  AGORA_ASSIGN_OR_RETURN(const uint64_t round, save_whole_swarm(*node_, dir_ + kSavedDir));
-  outcome_.set_saved(round);
+  AGORA_ASSIGN_OR_RETURN(const swarm::TrunkVersion saved, save_whole_swarm(*node_, dir_ + kSavedDir));
+  outcome_.set_saved(saved);
   say_event({{"event", "saved"}, {"dir", dir_ + kSavedDir}}, flags_.json);
   return summarise(view.seconds);
 }
