@@ -1,6 +1,7 @@
 #include "agora/swarm/swarm_folder.h"
 
 #include <algorithm>
+#include <cmath>
 
 #include "absl/strings/str_cat.h"
 #include "agora/base/text.h"
@@ -58,6 +59,10 @@ StatusOr<Manifest> parse_manifest(const nlohmann::json& json) {
     e.at("epoch").get_to(expert.epoch);
     e.at("version").get_to(expert.version);
     e.at("sha256").get_to(expert.sha256);
+    expert.learning_rate = e.value("learning_rate", expert.learning_rate);  // likewise
+    if (!std::isfinite(expert.learning_rate)) {
+      return absl::InvalidArgumentError("expected \"learning_rate\" to be a finite number");
+    }
     expert.saved_as = expert.name.expert;
     if (e.contains("saved_as")) {
       AGORA_ASSIGN_OR_RETURN(const int32_t saved_as, number_of(e, "saved_as"));
@@ -102,6 +107,7 @@ std::string format_manifest(const Manifest& manifest) {
                                {"epoch", e.epoch},
                                {"sha256", e.sha256},
                                {"saved_as", e.saved_as.value}});
+    if (e.learning_rate >= 0) json["experts"].back()["learning_rate"] = e.learning_rate;
   }
   json["retired"] = Json::array();
   for (const ExpertName& e : manifest.retired) {
@@ -165,7 +171,11 @@ StatusOr<std::vector<std::byte>> SwarmFolder::snapshot(ExpertName name) const {
       AGORA_RETURN_IF_ERROR(read_into(*optimizer_, moment, to));
     }
   }
-  return write_snapshot({.name = name, .epoch = found->epoch, .version = found->version, .applied = {}},
+  return write_snapshot({.name = name,
+                         .epoch = found->epoch,
+                         .version = found->version,
+                         .applied = {},
+                         .learning_rate = found->learning_rate},
                         expert);
 }
 

@@ -29,8 +29,9 @@ struct ManifestExpert {
   ExpertName name;
   uint32_t epoch = 0;
   uint64_t version = 0;
-  std::string sha256;  // of the snapshot's bytes
-  ExpertId saved_as;   // its number in the folder: there experts are numbered without gaps
+  std::string sha256;        // of the snapshot's bytes
+  ExpertId saved_as;         // its number in the folder: there experts are numbered without gaps
+  float learning_rate = -1;  // see SnapshotHead
 };
 
 struct Manifest {

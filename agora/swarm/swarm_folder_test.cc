@@ -15,8 +15,9 @@ Manifest example() {
   Manifest manifest;
   manifest.swarm = "some swarm";
   manifest.step = 7;
-  manifest.experts = {{.name = {LayerId(0), ExpertId(3)}, .sha256 = "ab", .saved_as = ExpertId(2)},
-                      {.name = {LayerId(1), ExpertId(4)}, .sha256 = "cd", .saved_as = ExpertId(0)}};
+  manifest.experts = {
+      {.name = {LayerId(0), ExpertId(3)}, .sha256 = "ab", .saved_as = ExpertId(2), .learning_rate = 0.5f},
+      {.name = {LayerId(1), ExpertId(4)}, .sha256 = "cd", .saved_as = ExpertId(0)}};
   manifest.retired = {{LayerId(1), ExpertId(5)}};
   return manifest;
 }
@@ -40,13 +41,14 @@ TEST_F(ManifestTest, ComesBackAsItWasWritten) {
 }
 
 // Who reads it takes them for places in tables of layers and experts.
-TEST_F(ManifestTest, RefusesNumbersThatNameNoLayerAndNoExpert) {
+TEST_F(ManifestTest, RefusesNumbersThatNameNoLayerAndNoExpertAndNoRate) {
   for (const auto& [from, to] : {std::pair("\"layer\": 0", "\"layer\": -1"),
                                  {"\"layer\": 0", "\"layer\": 4294967296"},
                                  {"\"expert\": 3", "\"expert\": -3"},
                                  {"\"expert\": 3", "\"expert\": 3.5"},
                                  {"\"expert\": 5", "\"expert\": -5"},
-                                 {"\"saved_as\": 2", "\"saved_as\": -2"}}) {
+                                 {"\"saved_as\": 2", "\"saved_as\": -2"},
+                                 {"\"learning_rate\": 0.5", "\"learning_rate\": 1e99"}}) {
     const Status status = read_with(from, to).status();
     EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument) << to;
     EXPECT_THAT(std::string(status.message()), HasSubstr("manifest.json: expected \"")) << to;

@@ -5,7 +5,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "agora/base/awaited.h"
-#include "agora/base/loop.h"
+#include "agora/base/until_stopped.h"
 #include "agora/swarm/census.h"
 #include "agora/swarm/host/snapshot.h"
 #include "agora/swarm/trunk_exchange.h"
@@ -24,8 +24,9 @@ using tensor::ParameterView;
 using weights::TensorSpec;
 
 constexpr int64_t kCursorNs = 2 * base::kSecondNs;
-constexpr int kPullsMax = 3;                         // rounds over an expert's hosts
-constexpr int64_t kCoveredNs = 5 * base::kSecondNs;  // for the directory to show a leader of every expert
+constexpr int kPullsMax = 3;                          // rounds over an expert's hosts
+constexpr int64_t kBetweenPullsNs = base::kSecondNs;  // doubled each time: a host may have all its copies out
+constexpr int64_t kCoveredNs = 5 * base::kSecondNs;   // for the directory to show a leader of every expert
 constexpr size_t kCursorBytes = 16;
 
 StatusOr<peers::Payload> pull_from(const SwarmToSave& swarm, const swarm::Candidate& host,
@@ -37,8 +38,8 @@ StatusOr<peers::Payload> pull_from(const SwarmToSave& swarm, const swarm::Candid
                                      .at = host.endpoint,
                                      .method = swarm::kGetSnapshot,
                                      .priority = peers::Priority::background,
-                                     .deadline_ns = swarm.clock.now_ns() + swarm::blob_ns_max(bytes_max)};
-  swarm::fetch_blob(swarm.transport, swarm.clock, settings, swarm::snapshot_key(expert), bytes_max,
+                                     .deadline_ns = swarm.loop.now_ns() + swarm::blob_ns_max(bytes_max)};
+  swarm::fetch_blob(swarm.transport, swarm.loop, settings, swarm::snapshot_key(expert), bytes_max,
                     [bytes](StatusOr<peers::Payload> came) { bytes->bring(std::move(came)); });
   return bytes->wait();
 }
@@ -65,11 +66,12 @@ StatusOr<peers::Payload> pull_expert(const SwarmToSave& swarm, ExpertName expert
   StatusOr<peers::Payload> bytes;
   for (int round = 0; round < kPullsMax; ++round) {
     const Status covered = swarm.finder.wait_until_covered(swarm.spec.layers, swarm.spec.experts,
-                                                           swarm.clock.now_ns() + kCoveredNs);
+                                                           swarm.loop.now_ns() + kCoveredNs);
     bytes = pull_expert_once(swarm, expert);
     if (bytes.ok()) break;
     if (!covered.ok())
       bytes = absl::UnavailableError(absl::StrCat(bytes.status().message(), "; ", covered.message()));
+    if (round + 1 < kPullsMax) base::UntilStopped(swarm.loop).rest(kBetweenPullsNs << round);
   }
   return bytes;
 }
@@ -84,7 +86,7 @@ std::map<std::string, Rng::State> pull_cursors(const SwarmToSave& swarm) {
                           .at = trainer.endpoint,
                           .method = swarm::kGetCursor,
                           .priority = peers::Priority::background,
-                          .deadline_ns = swarm.clock.now_ns() + kCursorNs},
+                          .deadline_ns = swarm.loop.now_ns() + kCursorNs},
                          {}, [answer](const peers::Reply& reply) {
                            const base::Bytes bytes = reply.payload.bytes();
                            if (!reply.status.ok() || bytes.size() != kCursorBytes) return answer->bring({});
@@ -164,8 +166,12 @@ StatusOr<swarm::ManifestExpert> write_expert(const SwarmToSave& swarm, ExpertNam
   moe::Expert expert(swarm.spec.shape, tensor::Train::yes);
   AGORA_RETURN_IF_ERROR(snapshot.load(expert));
   AGORA_RETURN_IF_ERROR(writers.add(expert.parameters(swarm::expert_path(in_folder))));
-  return swarm::ManifestExpert{name, snapshot.head().epoch, snapshot.head().version,
-                               weights::sha256_hex(bytes.bytes()), in_folder.expert};
+  return swarm::ManifestExpert{.name = name,
+                               .epoch = snapshot.head().epoch,
+                               .version = snapshot.head().version,
+                               .sha256 = weights::sha256_hex(bytes.bytes()),
+                               .saved_as = in_folder.expert,
+                               .learning_rate = snapshot.head().learning_rate};
 }
 
 StatusOr<std::vector<swarm::ManifestExpert>> write_tensors(const SwarmToSave& swarm, const SavedTrunk& trunk,

@@ -10,6 +10,7 @@
 #include <functional>
 #include <string>
 
+#include "agora/base/loop.h"
 #include "agora/model/model.h"
 #include "agora/peers/directory/directory.h"
 #include "agora/peers/transport/transport.h"
@@ -21,7 +22,7 @@
 namespace agora::train {
 
 struct SwarmToSave {
-  const Clock& clock;
+  base::Loop& loop;
   peers::Transport& transport;
   const peers::Directory& directory;
   const swarm::Finder& finder;

@@ -353,7 +353,7 @@ Status SwarmTrainer::keep() {
 
 Status SwarmTrainer::save(const std::string& dir) {
   State& s = *state_;
-  return save_swarm({.clock = s.peer.loop,
+  return save_swarm({.loop = s.peer.loop,
                      .transport = s.peer.transport,
                      .directory = s.peer.directory,
                      .finder = s.finder,

@@ -104,14 +104,17 @@ class WholeHost {
   std::unique_ptr<swarm::HostService> service_;
 };
 
-// A clock that says when somebody first looks at it.
-class Noticed final : public Clock {
+// A loop that says when somebody first looks at its clock.
+class Noticed final : public base::Loop {
  public:
-  explicit Noticed(const Clock& clock) : clock_(clock) {}
+  explicit Noticed(base::Loop& loop) : loop_(loop) {}
   int64_t now_ns() const override {
     notice();
-    return clock_.now_ns();
+    return loop_.now_ns();
   }
+  void post(Task task) override { loop_.post(std::move(task)); }
+  base::TimerId at(int64_t when_ns, Task task) override { return loop_.at(when_ns, std::move(task)); }
+  void cancel(base::TimerId timer) override { loop_.cancel(timer); }
   void notice() const {
     base::MutexLock lock(mutex_);
     noticed_ = true;
@@ -123,7 +126,7 @@ class Noticed final : public Clock {
   }
 
  private:
-  const Clock& clock_;
+  base::Loop& loop_;
   mutable base::Mutex mutex_;
   mutable base::Condition changed_;
   mutable bool noticed_ ABSL_GUARDED_BY(mutex_) = false;
@@ -170,10 +173,10 @@ class WholeSwarm {
   Status save_by_a_new_finder(const swarm::SwarmSpec& spec, const std::string& dir) {
     FixedDirectory late;
     swarm::Finder finder(loop_, late, spec, Rng(1));
-    Noticed clock(loop_);
+    Noticed loop(loop_);
     Status saved;
     std::thread saving([&] {
-      saved = train::save_swarm({.clock = clock,
+      saved = train::save_swarm({.loop = loop,
                                  .transport = me_.transport,
                                  .directory = late,
                                  .finder = finder,
@@ -183,9 +186,9 @@ class WholeSwarm {
                                  .state = trainer_->state(),
                                  .version = {}},
                                 dir);
-      clock.notice();
+      loop.notice();
     });
-    clock.wait();
+    loop.wait();
     for (const auto& host : hosts_) host->ready_in(late);
     saving.join();
     return saved;
@@ -321,6 +324,13 @@ TEST_F(SwarmSaving, IsAModelAndASwarmAgain) {
   EXPECT_EQ(manifest->swarm, spec_.id().text());
   EXPECT_LE(manifest->trunk.round, round);
   EXPECT_EQ(manifest->cursors.at(peer_of(50).text()), cursor);
+  const swarm::ManifestExpert& one = manifest->experts.front();
+  const auto opened = swarm::SwarmFolder::open(folder, spec_);
+  ASSERT_TRUE(opened.ok()) << opened.status();
+  const auto expert = (*opened)->snapshot(one.name);
+  ASSERT_TRUE(expert.ok()) << expert.status();
+  EXPECT_GT(one.learning_rate, 0);
+  EXPECT_EQ(swarm::Snapshot::open(*expert)->head().learning_rate, one.learning_rate);
 
   WholeSwarm again(spec_, options_, folder);
   EXPECT_EQ(again.trainer().state().step, 20);
