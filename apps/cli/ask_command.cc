@@ -17,6 +17,7 @@
 #include "apps/cli/json_line.h"
 #include "apps/cli/machine.h"
 #include "apps/cli/swarm/swarm_ask.h"
+#include "apps/cli/terminal_text.h"
 
 namespace agora::cli {
 namespace {
@@ -38,14 +39,16 @@ std::string prompt_of(const std::string& text) {
   return std::string(std::istreambuf_iterator<char>(std::cin), {});
 }
 
-// Writes what can be shown at once, so that the answer is seen while it is made.
+// Writes what can be shown at once, so that the answer is seen while it is made; what steers a terminal is
+// shown there, not obeyed.
 Status stream(const AskFlags& flags, const model::LocalModel& model, serve::Generation& generation,
               const Interrupt& interrupt) {
   serve::AnswerText text(*model.tokenizer, flags.stop, flags.tokens);
   std::string answer;
+  const bool terminal = isatty(STDOUT_FILENO) == 1;
   const auto show = [&](const std::string& piece) {
     answer += piece;
-    if (!flags.json) std::cout << piece << std::flush;
+    if (!flags.json) std::cout << (terminal ? visible_lines(piece) : piece) << std::flush;
   };
   const RealClock clock;
   const int64_t begin = clock.now_ns();

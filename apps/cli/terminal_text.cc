@@ -46,6 +46,17 @@ int width_of(char32_t c) {
   return within(kWide, c) ? 2 : 1;
 }
 
+// c: what `bytes`, one of no character or those of one, stand for.
+void append_without_controls(std::string& out, std::optional<char32_t> c, std::string_view bytes) {
+  if (!c || *c < 0x20 || *c == 0x7f) {
+    absl::StrAppendFormat(&out, "\\x%02x", static_cast<unsigned char>(bytes[0]));
+  } else if (*c >= 0x80 && *c < 0xa0) {
+    absl::StrAppendFormat(&out, "\\u{%x}", static_cast<uint32_t>(*c));
+  } else {
+    out += bytes;
+  }
+}
+
 }  // namespace
 
 std::optional<char32_t> next_character(std::string_view text, size_t& position) {
@@ -72,12 +83,25 @@ std::string visible_text(std::string_view bytes) {
       out += "↵";
     } else if (c == U'\t') {
       out += "⇥";
-    } else if (!c || *c < 0x20 || *c == 0x7f) {
-      absl::StrAppendFormat(&out, "\\x%02x", static_cast<unsigned char>(bytes[start]));
-    } else if ((*c >= 0x80 && *c < 0xa0) || within(kInvisible, *c)) {
+    } else if (c && within(kInvisible, *c)) {
       absl::StrAppendFormat(&out, "\\u{%x}", static_cast<uint32_t>(*c));
     } else {
-      out.append(bytes, start, position - start);
+      append_without_controls(out, c, bytes.substr(start, position - start));
+    }
+  }
+  return out;
+}
+
+std::string visible_lines(std::string_view bytes) {
+  std::string out;
+  out.reserve(bytes.size());
+  for (size_t position = 0; position < bytes.size();) {
+    const size_t start = position;
+    const std::optional<char32_t> c = next_character(bytes, position);
+    if (c == U'\n' || c == U'\t') {
+      out += bytes[start];
+    } else {
+      append_without_controls(out, c, bytes.substr(start, position - start));
     }
   }
   return out;

@@ -28,6 +28,10 @@ bool is_utf8(std::string_view text);
 // those that turn the direction of writing \u{NNNN}.
 std::string visible_text(std::string_view bytes);
 
+// The same of text that runs over lines: line feeds, tabs and invisible characters, which some scripts need,
+// stay; control characters and stray bytes are shown.
+std::string visible_lines(std::string_view bytes);
+
 // Terminal columns: wide East Asian characters and emoji count 2, combining marks 0. Expects visible text, no
 // colours.
 int display_width(std::string_view text);

@@ -35,6 +35,12 @@ TEST(VisibleText, EveryByteComesOutAsUtf8) {
   EXPECT_TRUE(is_utf8(visible_text(all)));
 }
 
+TEST(VisibleText, OverLinesKeepsThemAndWhatScriptsNeed) {
+  EXPECT_EQ(visible_lines("one\n\ttwo é 日本"), "one\n\ttwo é 日本");
+  EXPECT_EQ(visible_lines("\xe2\x80\x8c"), "\xe2\x80\x8c");  // Persian's zero-width non-joiner
+  EXPECT_EQ(visible_lines("\x1b[2J\r\x7f\xff\xc2\x9b"), "\\x1b[2J\\x0d\\x7f\\xff\\u{9b}");
+}
+
 TEST(DisplayWidth, CountsColumnsNotBytes) {
   EXPECT_EQ(display_width(""), 0);
   EXPECT_EQ(display_width("naïve"), 5);

@@ -18,6 +18,7 @@
 #include "apps/cli/json_line.h"
 #include "apps/cli/terminal_device.h"
 #include "apps/cli/terminal_table.h"
+#include "apps/cli/terminal_text.h"
 
 namespace agora::cli {
 namespace {
@@ -145,7 +146,7 @@ Status print_sample(const SummarySubject& subject, const train::Task& task) {
   for (int64_t i = 0; i < kSampleTokens; ++i) AGORA_RETURN_IF_ERROR(generation->next().status());
   const std::span<const int32_t> tokens = generation->tokens();
   std::cout << "\nA sample (the first " << length << " tokens were given):\n"
-            << local.tokenizer->decode(tokens) << "\n";
+            << visible_lines(local.tokenizer->decode(tokens)) << "\n";
   return absl::OkStatus();
 }
 
