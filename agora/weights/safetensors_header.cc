@@ -214,16 +214,18 @@ int64_t bytes_of(const TensorSpec& spec) {
 
 StatusOr<std::string> format_header(std::span<const TensorSpec> specs, const Metadata& metadata,
                                     const std::string& file) {
-  nlohmann::ordered_json header;
-  header[std::string(kMetadataKey)] = metadata;
-  int64_t offset = 0;
-  for (const TensorSpec& spec : specs) {
-    const int64_t begin = std::exchange(offset, offset + bytes_of(spec));
-    header[spec.name] = {
-        {"dtype", tensor::name_of(spec.dtype)}, {"shape", spec.shape}, {"data_offsets", {begin, offset}}};
-  }
   try {
-    std::string text = header.dump();
+    // Tensor by tensor: an object that keeps their order would look for each name among all before it.
+    using Json = nlohmann::ordered_json;
+    std::string text = concat("{", Json(kMetadataKey).dump(), ":", Json(metadata).dump());
+    int64_t offset = 0;
+    for (const TensorSpec& spec : specs) {
+      const int64_t begin = std::exchange(offset, offset + bytes_of(spec));
+      const Json entry{
+          {"dtype", tensor::name_of(spec.dtype)}, {"shape", spec.shape}, {"data_offsets", {begin, offset}}};
+      text += concat(",", Json(spec.name).dump(), ":", entry.dump());
+    }
+    text += "}";
     const size_t length = sizeof(uint64_t);
     text.append((kDataAlignment - (length + text.size()) % kDataAlignment) % kDataAlignment, ' ');
     std::array<std::byte, sizeof(uint64_t)> size;

@@ -3,6 +3,7 @@
 #include <filesystem>
 
 #include "agora/base/test_folder.h"
+#include "agora/base/text.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 
@@ -50,6 +51,27 @@ TEST(WeightFolder, OneFileOrShardsReadTheSame) {
     EXPECT_EQ(first_of(**folder, "d"), 4);
     EXPECT_THAT(message((*folder)->need("e").status()), HasSubstr("tensor \"e\" is missing"));
   }
+}
+
+// As many as the largest open models have experts' tensors: what looks each name up among those before it
+// does not come to an end.
+TEST(WeightFolder, HoldsVeryManyTensors) {
+  constexpr int64_t kTensors = 100'000;
+  TestFolder dir;
+  std::vector<TensorSpec> specs;
+  for (int64_t i = 0; i < kTensors; ++i) {
+    specs.push_back({base::concat("model.layers.0.mlp.experts.", i, ".weight"), DType::u8, {1}});
+  }
+  const auto writer = WeightFolderWriter::create(dir.path(), specs, kTensors / 2);
+  ASSERT_TRUE(writer.ok()) << writer.status();
+  const std::byte value{7};
+  for (const TensorSpec& spec : specs) ASSERT_TRUE((*writer)->add_bytes(spec.name, {&value, 1}).ok());
+  ASSERT_TRUE((*writer)->finish().ok());
+  const auto folder = WeightFolder::open(dir.path());
+  ASSERT_TRUE(folder.ok()) << folder.status();
+  EXPECT_EQ((*folder)->files().size(), 2u);
+  EXPECT_EQ(std::ssize((*folder)->tensors()), kTensors);
+  EXPECT_TRUE((*folder)->verify().ok());
 }
 
 TEST(WeightFolder, ASmallerModelReplacesALargerOne) {

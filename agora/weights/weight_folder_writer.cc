@@ -85,7 +85,7 @@ Status WeightFolderWriter::finish() {
     if (::unlink(index_path.c_str()) != 0 && errno != ENOENT) return file_error("remove", index_path, errno);
     return absl::OkStatus();
   }
-  nlohmann::ordered_json index;
+  nlohmann::json index;  // sorted by name, as Hugging Face's are
   index["metadata"]["total_size"] = total_bytes_;
   for (const auto& [tensor, shard] : shard_of_) index["weight_map"][tensor] = names_[shard];
   return write_file_atomic(index_path, index.dump(2) + "\n");
