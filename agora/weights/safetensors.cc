@@ -97,8 +97,9 @@ const TensorRef* SafetensorsFile::find(std::string_view name) const {
 }
 
 bool SafetensorsFile::has_hashes() const {
-  const auto first = metadata_.lower_bound(std::string(kFileHashKey));
-  return first != metadata_.end() && first->first.starts_with(kFileHashKey);
+  if (metadata_.contains(std::string(kFileHashKey))) return true;
+  const auto first = metadata_.lower_bound(std::string(kTensorHashPrefix));
+  return first != metadata_.end() && first->first.starts_with(kTensorHashPrefix);
 }
 
 Status SafetensorsFile::verify() const {

@@ -122,6 +122,17 @@ TEST(Safetensors, ReadsFilesFromElsewhereWithoutHashes) {
   EXPECT_TRUE(status_of(file_with("{}", 0)).ok());
 }
 
+TEST(Safetensors, OthersMayHaveKeysLikeOurHashes) {
+  const std::string file =
+      file_with(R"({"__metadata__":{"sha256sum":"of the training data","sha256_of":"x"},)"
+                R"("a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}})",
+                4);
+  const auto parsed = SafetensorsFile::parse(base::as_bytes(file), "x");
+  ASSERT_TRUE(parsed.ok()) << parsed.status();
+  EXPECT_FALSE((*parsed)->has_hashes());
+  EXPECT_TRUE((*parsed)->verify().ok());
+}
+
 TEST(Safetensors, AWrongShapeIsNamed) {
   TestFolder folder;
   write_small_file(folder.path("m"));
