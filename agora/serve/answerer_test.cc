@@ -59,8 +59,9 @@ class AnswererTest : public ::testing::Test, protected TestModel {
     return {version, std::shared_ptr<model::Model>(model().model.get(), [](model::Model*) {})};
   }
   std::vector<int32_t> alone(const AskRequest& request) {
-    const auto generation = *Generation::start(*model().model, pass(),
-                                               *model().tokenizer->encode(request.prompt), request.sampler);
+    const auto generation =
+        *Generation::start(*model().model, pass(), *model().tokenizer->encode(request.prompt),
+                           request.sampler, request.tokens_max);
     std::vector<int32_t> tokens;
     for (int64_t i = 0; i < request.tokens_max; ++i) tokens.push_back(*generation->next());
     return tokens;

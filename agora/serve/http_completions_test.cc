@@ -36,7 +36,7 @@ class HttpTest : public ::testing::Test, protected TestModel {
   }
   std::string alone(int64_t tokens) {
     const auto generation = *Generation::start(*model().model, pass(), *model().tokenizer->encode("once"),
-                                               {.temperature = 1, .seed = 3});
+                                               {.temperature = 1, .seed = 3}, tokens);
     std::vector<int32_t> ids;
     for (int64_t i = 0; i < tokens; ++i) ids.push_back(*generation->next());
     return model().tokenizer->decode(ids);

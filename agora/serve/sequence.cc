@@ -20,8 +20,8 @@ Sequence::Sequence(const model::ModelConfig& config, std::vector<int32_t> prompt
   first_ = first_token_read(std::ssize(tokens_), config.max_position_embeddings);
   cache_rows_ = config.max_position_embeddings;
   if (length.tokens_max > 0) {
-    const int64_t tokens = std::ssize(tokens_) - length.answered + length.tokens_max;
-    cache_rows_ = std::min(cache_rows_, tokens);
+    const int64_t prompt = std::ssize(tokens_) - length.answered;
+    cache_rows_ = std::min(cache_rows_, prompt + std::min(cache_rows_, length.tokens_max));
   }
 }
 

@@ -87,8 +87,9 @@ Status ask(const AskFlags& flags, const Interrupt& interrupt) {
   AGORA_ASSIGN_OR_RETURN(std::vector<int32_t> ids, model.tokenizer->encode(prompt));
   if (ids.empty())
     ids.push_back(std::max(model.tokenizer->eos_id(), 0));  // an empty prompt: the start of a text
-  AGORA_ASSIGN_OR_RETURN(const auto generation, serve::Generation::start(*model.model, {.compute = compute},
-                                                                         std::move(ids), flags.sampler));
+  AGORA_ASSIGN_OR_RETURN(const auto generation,
+                         serve::Generation::start(*model.model, {.compute = compute}, std::move(ids),
+                                                  flags.sampler, flags.tokens));
   if (!flags.json) std::cout << prompt << std::flush;
   return stream(flags, model, *generation, interrupt);
 }

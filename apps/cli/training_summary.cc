@@ -141,8 +141,9 @@ Status print_sample(const SummarySubject& subject, const train::Task& task) {
   const auto length = std::min<int64_t>(kPromptTokens, some[0].length);
   std::vector<int32_t> prompt(some[0].tokens.begin(), some[0].tokens.begin() + length);
   serve::SamplerSettings sampler{.temperature = 0.8f, .top_p = 0.95f};
-  AGORA_ASSIGN_OR_RETURN(const auto generation,
-                         serve::Generation::start(*local.model, subject.pass, std::move(prompt), sampler));
+  AGORA_ASSIGN_OR_RETURN(
+      const auto generation,
+      serve::Generation::start(*local.model, subject.pass, std::move(prompt), sampler, kSampleTokens));
   for (int64_t i = 0; i < kSampleTokens; ++i) AGORA_RETURN_IF_ERROR(generation->next().status());
   const std::span<const int32_t> tokens = generation->tokens();
   std::cout << "\nA sample (the first " << length << " tokens were given):\n"

@@ -129,8 +129,9 @@ class ServersInProcess {
     return asked;
   }
   std::string alone(const serve::AskRequest& request) {
-    const auto generation = *serve::Generation::start(
-        *model_.model, {.compute = compute()}, *model_.tokenizer->encode(request.prompt), request.sampler);
+    const auto generation = *serve::Generation::start(*model_.model, {.compute = compute()},
+                                                      *model_.tokenizer->encode(request.prompt),
+                                                      request.sampler, request.tokens_max);
     model::StreamDecoder decoder(*model_.tokenizer);
     std::string text;
     for (int64_t i = 0; i < request.tokens_max; ++i) text += decoder.push(*generation->next());
