@@ -98,8 +98,8 @@ void MixCall::assign(std::vector<Choice> choices, Way way, uint32_t origin, int6
   if (!lost.empty()) lose(std::move(lost), origin, now_ns, actions);
 }
 
-// The leader of the highest epoch; or, of those that are fresh enough, the one with less to wait of two
-// drawn.
+// The leader of the highest epoch; or, of it and those that are fresh enough, the one with less to wait of
+// two drawn. The leader's weights are the freshest, however coarse its record is.
 const Candidate* MixCall::choose(const std::vector<Candidate>& all, int32_t expert,
                                  const peers::PeerId* without) {
   std::vector<const Candidate*> usable;
@@ -111,13 +111,14 @@ const Candidate* MixCall::choose(const std::vector<Candidate>& all, int32_t expe
     freshest = std::max(freshest, candidate.version);
   }
   if (usable.empty()) return nullptr;
-  if (settings_.leader_first) {
-    return *std::max_element(usable.begin(), usable.end(), [](const Candidate* a, const Candidate* b) {
-      return std::tuple(a->leads, a->epoch, a->version) < std::tuple(b->leads, b->epoch, b->version);
-    });
-  }
-  std::erase_if(usable,
-                [&](const Candidate* c) { return freshest - c->version > settings_.version_age_max; });
+  const Candidate* leader =
+      *std::max_element(usable.begin(), usable.end(), [](const Candidate* a, const Candidate* b) {
+        return std::tuple(a->leads, a->epoch, a->version) < std::tuple(b->leads, b->epoch, b->version);
+      });
+  if (settings_.leader_first) return leader;
+  std::erase_if(usable, [&](const Candidate* c) {
+    return c != leader && freshest - c->version > settings_.version_age_max;
+  });
   const Candidate* a = usable[rng_.below(static_cast<uint32_t>(usable.size()))];
   const Candidate* b = usable[rng_.below(static_cast<uint32_t>(usable.size()))];
   return b->wait_ns < a->wait_ns ? b : a;

@@ -1,6 +1,7 @@
 #include "agora/swarm/mix_call.h"
 
 #include <optional>
+#include <set>
 #include <utility>
 
 #include "agora/swarm/test_mix_call.h"
@@ -274,6 +275,24 @@ TEST_F(MixCallTest, StaleReplicasAreNotAsked) {
       },
       budget_, Rng(1));
   for (const MixSend& send : call.start(0).sends) EXPECT_EQ(send.to, peer(1));
+}
+
+// The record of a host that holds much says the least version of many experts.
+TEST_F(MixCallTest, ALeaderIsNeverStale) {
+  MixCall call(
+      route_, {.leader_first = false, .version_age_max = 2, .deadline_ns = 1000},
+      [](int32_t) {
+        return std::vector<Candidate>{
+            {.peer = peer(1), .leads = true, .epoch = 2, .version = 7, .wait_ns = 1},
+            {.peer = peer(2), .leads = true, .epoch = 1, .version = 7, .wait_ns = 1},
+            {.peer = peer(3), .leads = false, .epoch = 2, .version = 10, .wait_ns = 1'000'000}};
+      },
+      budget_, Rng(1));
+  std::set<peers::PeerId> asked;
+  for (int i = 0; i < 20; ++i) {
+    for (const MixSend& send : call.start(0).sends) asked.insert(send.to);
+  }
+  EXPECT_THAT(asked, ElementsAre(peer(1), peer(3)));
 }
 
 TEST_F(MixCallTest, TheHigherEpochLeads) {

@@ -18,23 +18,18 @@ namespace {
 using base::concat;
 
 constexpr uint8_t kForm = 2;  // the first byte
-enum Roles : uint8_t { kHost = 1, kTrainer = 2, kServer = 4, kBitmaps = 8, kNewcomers = 16 };
+enum Roles : uint8_t { kHost = 1, kTrainer = 2, kServer = 4, kBitmaps = 8, kNewcomers = 16, kLoads = 32 };
 enum RangeFlags : uint8_t { kLeads = 1, kOneLoad = 2, kManyLoads = 4 };
 
 // How a state is said when it does not fit. Each is coarser than the one before.
 struct Detail {
-  enum class Loads : uint8_t { each, one, none } loads = Loads::each;
   uint64_t version_spread = 0;  // of neighbours that are said as one range
+  bool loads = true;
   bool bitmaps = false;
 };
-constexpr Detail kDetails[] = {{},
-                               {Detail::Loads::one},
-                               {Detail::Loads::none},
-                               {Detail::Loads::none, 2},
-                               {Detail::Loads::none, 16},
-                               {Detail::Loads::none, 128},
-                               {Detail::Loads::none, UINT64_MAX},
-                               {Detail::Loads::none, UINT64_MAX, true}};
+constexpr uint64_t kAny = UINT64_MAX;
+constexpr Detail kDetails[] = {
+    {}, {2}, {16}, {128}, {kAny}, {0, true, true}, {kAny, false}, {0, false, true}};
 
 // ---- writing: whole numbers as LEB128, 7 bits a byte
 
@@ -53,11 +48,12 @@ void put_real(std::string& out, float value) {
   out += base::as_text(bytes);
 }
 
-void put_head(std::string& out, const PeerState& state, bool bitmaps) {
+void put_head(std::string& out, const PeerState& state, const Detail& detail) {
   out += static_cast<char>(kForm);
   out += static_cast<char>((state.host ? kHost : 0) | (state.trainer ? kTrainer : 0) |
-                           (state.server ? kServer : 0) | (bitmaps ? kBitmaps : 0) |
-                           (state.newcomers.empty() ? 0 : kNewcomers));
+                           (state.server ? kServer : 0) | (detail.bitmaps ? kBitmaps : 0) |
+                           (state.newcomers.empty() ? 0 : kNewcomers) |
+                           (detail.bitmaps && detail.loads ? kLoads : 0));
   put(out, static_cast<uint64_t>(std::max(state.room, 0)));
   put(out, state.load_us);
   for (const uint64_t number : {state.step, state.trunk_version}) put(out, number);
@@ -90,7 +86,8 @@ void put_place(std::string& out, Place& place, int32_t layer, int32_t first, int
   place.expert = first + count;
 }
 
-void put_ranges(std::string& out, std::span<const HeldRange> ranges) {
+// True: they found room.
+bool put_ranges(std::string& out, std::span<const HeldRange> ranges) {
   put(out, ranges.size());
   Place place;
   for (const HeldRange& range : ranges) {
@@ -103,11 +100,12 @@ void put_ranges(std::string& out, std::span<const HeldRange> ranges) {
     put(out, range.version);
     out.append(range.loads.begin(), range.loads.end());
   }
+  return out.size() <= peers::kRecordBodyBytesMax;
 }
 
 // A layer: where it begins, how far it reaches, one epoch and version; a bit for each expert in reach (held),
-// a bit for each held (leads).
-std::string layer_bitmap(std::span<const HeldRange> ranges, Place& place) {
+// a bit for each held (leads), a byte for each held (its load) or none.
+std::string layer_bitmap(std::span<const HeldRange> ranges, bool with_loads, Place& place) {
   std::string out;
   const int32_t first = ranges.front().first;
   const int32_t reach = ranges.back().first + ranges.back().count - first;
@@ -116,6 +114,7 @@ std::string layer_bitmap(std::span<const HeldRange> ranges, Place& place) {
   uint64_t version = UINT64_MAX;
   std::string held(static_cast<size_t>(reach + 7) / 8, '\0');
   std::vector<bool> leads;
+  std::string loads;
   for (const HeldRange& range : ranges) {
     epoch = std::max(epoch, range.epoch);
     version = std::min(version, range.version);
@@ -123,6 +122,7 @@ std::string layer_bitmap(std::span<const HeldRange> ranges, Place& place) {
     for (int32_t e = range.first - first; e < range.first - first + range.count; ++e) {
       held[static_cast<size_t>(e) / 8] |= static_cast<char>(1 << e % 8);
     }
+    if (with_loads) loads.append(range.loads.begin(), range.loads.end());
   }
   std::string led((leads.size() + 7) / 8, '\0');
   for (size_t i = 0; i < leads.size(); ++i) {
@@ -130,11 +130,11 @@ std::string layer_bitmap(std::span<const HeldRange> ranges, Place& place) {
   }
   put(out, epoch);
   put(out, version);
-  return out + held + led;
+  return out + held + led + loads;
 }
 
 // True: every layer found room.
-bool put_bitmaps(std::string& out, std::span<const HeldRange> ranges) {
+bool put_bitmaps(std::string& out, std::span<const HeldRange> ranges, bool with_loads) {
   std::string layers;
   size_t count = 0;
   Place place;
@@ -143,7 +143,7 @@ bool put_bitmaps(std::string& out, std::span<const HeldRange> ranges) {
     const auto end = std::find_if(ranges.begin(), ranges.end(),
                                   [&](const HeldRange& r) { return r.layer != ranges.front().layer; });
     Place next = place;
-    const std::string layer = layer_bitmap({ranges.begin(), end}, next);
+    const std::string layer = layer_bitmap({ranges.begin(), end}, with_loads, next);
     constexpr size_t kCountBytes = 2;  // more layers than 16,383 do not fit anyway
     if (out.size() + kCountBytes + layers.size() + layer.size() <= peers::kRecordBodyBytesMax) {
       layers += layer;
@@ -162,13 +162,14 @@ bool put_bitmaps(std::string& out, std::span<const HeldRange> ranges) {
 // Takes `next` into `range` if both can be said as one.
 bool merge(HeldRange& range, const HeldRange& next, const Detail& detail, uint64_t& version_max) {
   if (range.layer != next.layer || range.first + range.count != next.first || range.leads != next.leads ||
-      range.epoch != next.epoch || detail.loads != Detail::Loads::none) {
+      range.epoch != next.epoch || range.loads.empty() != next.loads.empty()) {
     return false;
   }
   const uint64_t low = std::min(range.version, next.version);
   const uint64_t high = std::max(version_max, next.version);
   if (high - low > detail.version_spread) return false;
   range.count += next.count;
+  range.loads.insert(range.loads.end(), next.loads.begin(), next.loads.end());
   range.version = low;
   version_max = high;
   return true;
@@ -178,13 +179,8 @@ std::vector<HeldRange> coarser(std::span<const HeldRange> ranges, const Detail& 
   std::vector<HeldRange> result;
   uint64_t version_max = 0;  // within the last of the result
   for (HeldRange range : ranges) {
-    if (detail.loads == Detail::Loads::none) {
-      range.loads.clear();
-    } else if (detail.loads == Detail::Loads::one && !range.loads.empty()) {
-      size_t sum = range.loads.size() / 2;
-      for (const uint8_t load : range.loads) sum += load;
-      range.loads = {static_cast<uint8_t>(sum / range.loads.size())};
-    }
+    if (!detail.loads) range.loads.clear();
+    if (range.loads.size() == 1) range.loads.resize(static_cast<size_t>(range.count), range.loads[0]);
     if (!result.empty() && merge(result.back(), range, detail, version_max)) continue;
     version_max = range.version;
     result.push_back(std::move(range));
@@ -200,18 +196,16 @@ struct Encoded {
 Encoded encode_best(const PeerState& state) {
   AGORA_CHECK_LE(state.retired.size(), kRetiredRangesMax);
   AGORA_CHECK_LE(state.newcomers.size(), kNewcomersMax);
+  const bool all_say_loads =
+      std::ranges::none_of(state.held, [](const HeldRange& range) { return range.loads.empty(); });
   for (const Detail& detail : kDetails) {
+    if (detail.bitmaps && detail.loads && !all_say_loads) continue;
+    const bool last = detail.bitmaps && !detail.loads;
     std::string out;
-    put_head(out, state, detail.bitmaps);
-    const std::vector<HeldRange> ranges = detail.version_spread == 0 && detail.loads == Detail::Loads::each
-                                              ? state.held
-                                              : coarser(state.held, detail);
-    if (detail.bitmaps) {
-      const bool whole = put_bitmaps(out, ranges);
-      return {std::move(out), whole};
-    }
-    put_ranges(out, ranges);
-    if (out.size() <= peers::kRecordBodyBytesMax) return {std::move(out), true};
+    put_head(out, state, detail);
+    const std::vector<HeldRange> ranges = coarser(state.held, detail);
+    const bool whole = detail.bitmaps ? put_bitmaps(out, ranges, detail.loads) : put_ranges(out, ranges);
+    if (whole || last) return {std::move(out), whole};
   }
   return {};
 }
@@ -292,7 +286,7 @@ void read_ranges(Reader& in, std::vector<HeldRange>& held) {
 
 bool bit(base::Bytes bits, size_t i) { return (std::to_integer<int>(bits[i / 8]) >> i % 8 & 1) != 0; }
 
-void read_bitmap(Reader& in, Place& place, std::vector<HeldRange>& held) {
+void read_bitmap(Reader& in, bool with_loads, Place& place, std::vector<HeldRange>& held) {
   HeldRange whole;
   read_place(in, place, whole);
   whole.epoch = static_cast<uint32_t>(in.number(UINT32_MAX));
@@ -303,6 +297,7 @@ void read_bitmap(Reader& in, Place& place, std::vector<HeldRange>& held) {
   size_t count = 0;
   for (size_t e = 0; e < reach; ++e) count += bit(present, e) ? 1 : 0;
   const base::Bytes leads = in.bytes((count + 7) / 8);
+  const base::Bytes loads = in.bytes(with_loads ? count : 0);
   if (!in.ok) return;
   size_t next = 0;
   bool open = false;  // the last range goes on
@@ -311,16 +306,16 @@ void read_bitmap(Reader& in, Place& place, std::vector<HeldRange>& held) {
       open = false;
       continue;
     }
-    const bool led = bit(leads, next++);
+    const bool led = bit(leads, next);
     if (open && held.back().leads == led) {
       ++held.back().count;
-      continue;
+    } else {
+      const int32_t first = whole.first + static_cast<int32_t>(e);
+      held.push_back({whole.layer, first, 1, led, whole.epoch, whole.version, {}});
+      open = true;
     }
-    held.push_back(whole);
-    held.back().first = whole.first + static_cast<int32_t>(e);
-    held.back().count = 1;
-    held.back().leads = led;
-    open = true;
+    if (with_loads) held.back().loads.push_back(std::to_integer<uint8_t>(loads[next]));
+    ++next;
   }
 }
 
@@ -367,7 +362,7 @@ StatusOr<PeerState> decode_peer_state(std::string_view body) {
   PeerState state;
   in.ok = in.byte() == kForm;
   const uint8_t roles = in.byte();
-  in.ok = in.ok && roles < 32;
+  in.ok = in.ok && roles < 64;
   state.host = (roles & kHost) != 0;
   state.trainer = (roles & kTrainer) != 0;
   state.server = (roles & kServer) != 0;
@@ -386,7 +381,8 @@ StatusOr<PeerState> decode_peer_state(std::string_view body) {
   } else {
     Place place;
     const uint64_t layers = in.number();
-    for (uint64_t i = 0; in.ok && i < layers; ++i) read_bitmap(in, place, state.held);
+    const bool loads = (roles & kLoads) != 0;
+    for (uint64_t i = 0; in.ok && i < layers; ++i) read_bitmap(in, loads, place, state.held);
   }
   if (in.ok && in.ended()) return state;
   return absl::InvalidArgumentError("peer state: these bytes are none, or of a program of another version");

@@ -4,9 +4,10 @@
 //   AGORA_ASSIGN_OR_RETURN(PeerState s, decode_peer_state(record.body));
 //
 // The cost does not grow with the number of experts in a row: they are ranges. What does not fit into a
-// record is said more coarsely, never left out: first one load a range, then none; then neighbours share the
-// least version; then a layer's experts are a bitmap with one epoch (the greatest) and one version (the
-// least). So any 1,000 experts of one layer of 4,096 fit. Beyond that, holdings that are scattered over too
+// record is said more coarsely, never left out: first neighbours share the least version, each with its load;
+// then a layer's experts are a bitmap with one epoch (the greatest), one version (the least) and their loads;
+// then loads are not told, in ranges if they fit and else in bitmaps. So 500 experts of eight layers tell
+// their loads, and any 1,000 of one layer of 4,096 fit. Beyond that, holdings that are scattered over too
 // many layers lose their last layers, and fits() says so: placement gives experts in blocks (placement.h),
 // which keeps them together. Any thread (values).
 #pragma once
@@ -29,11 +30,17 @@ struct HeldRange {
   bool leads = false;
   uint32_t epoch = 1;    // of the leadership; the higher wins
   uint64_t version = 0;  // optimizer steps taken; the least of the range
-  // Rows that came to each expert here lately, as load_of(); one number for the whole range (their mean), or
-  // `count` of them, or none: not known.
+  // Rows that came to each expert here lately, as load_of(); `count` of them, or one that all have, or none:
+  // not told. Never a mean: gates would take the range for balanced.
   std::vector<uint8_t> loads = {};
   friend bool operator==(const HeldRange&, const HeldRange&) = default;
 };
+
+// Of expert first + i; below 0: not told.
+inline int load_at(const HeldRange& range, int32_t i) {
+  if (range.loads.empty()) return -1;
+  return range.loads[range.loads.size() == 1 ? 0 : static_cast<size_t>(i)];
+}
 
 // Rows a second in one byte: eighths of log2(1 + rows), so to within 5 %. Loads of one expert at several
 // hosts add up as rows, not as bytes.

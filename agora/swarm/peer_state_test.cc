@@ -14,19 +14,22 @@ struct Said {
   bool leads;
   uint32_t epoch;
   uint64_t version;
+  int load;  // below 0: not told
 };
 
 std::map<std::pair<int32_t, int32_t>, Said> by_expert(const PeerState& state) {
   std::map<std::pair<int32_t, int32_t>, Said> experts;
   for (const HeldRange& r : state.held) {
     for (int32_t e = r.first; e < r.first + r.count; ++e) {
-      EXPECT_TRUE(experts.insert({{r.layer.value, e}, {r.leads, r.epoch, r.version}}).second);
+      const Said said{r.leads, r.epoch, r.version, load_at(r, e - r.first)};
+      EXPECT_TRUE(experts.insert({{r.layer.value, e}, said}).second);
     }
   }
   return experts;
 }
 
-// What comes back names the same experts in the same roles, with versions no higher and epochs no lower.
+// What comes back names the same experts in the same roles, with versions no higher and epochs no lower, and
+// with their own loads or none.
 void expect_said(const PeerState& state) {
   const std::string body = encode(state);
   EXPECT_LE(body.size(), peers::kRecordBodyBytesMax);
@@ -40,6 +43,7 @@ void expect_said(const PeerState& state) {
     EXPECT_EQ(expert.leads, found->second.leads);
     EXPECT_LE(expert.version, found->second.version);
     EXPECT_GE(expert.epoch, found->second.epoch);
+    EXPECT_TRUE(expert.load < 0 || expert.load == found->second.load);
   }
 }
 
@@ -83,18 +87,45 @@ TEST(PeerState, AThousandExpertsInARowCostAFewBytes) {
   EXPECT_LT(encode(state).size(), 40u);
 }
 
-TEST(PeerState, LoadsGoFirstThenVersions) {
-  PeerState state{.host = true, .held = {{LayerId{0}, 0, 800, true, 1, 5, std::vector<uint8_t>(800, 16)}}};
-  const PeerState one_load = *decode_peer_state(encode(state));
-  EXPECT_EQ(one_load.held[0].loads, std::vector<uint8_t>{16});
-  expect_said(state);
-
-  state.held.clear();
-  for (int32_t e = 0; e < 300; ++e) state.held.push_back({LayerId{0}, e, 1, true, 1, 1000u + e, {}});
+TEST(PeerState, VersionsGoFirstThenLoads) {
+  PeerState state{.host = true};
+  for (int32_t e = 0; e < 300; ++e) {
+    state.held.push_back({LayerId{0}, e, 1, true, 1, 1000u + e, {static_cast<uint8_t>(e)}});
+  }
   expect_said(state);
   const PeerState merged = *decode_peer_state(encode(state));
-  EXPECT_GT(merged.held.size(), 50u);  // no coarser than needed
+  EXPECT_GT(merged.held.size(), 10u);  // no coarser than needed
   EXPECT_LT(merged.held.size(), 300u);
+  for (const HeldRange& range : merged.held) EXPECT_FALSE(range.loads.empty());
+
+  state.held = {{LayerId{0}, 0, 800, true, 1, 5, std::vector<uint8_t>(800, 16)}};
+  expect_said(state);
+  const PeerState untold = *decode_peer_state(encode(state));
+  EXPECT_THAT(untold.held, testing::ElementsAre(HeldRange{LayerId{0}, 0, 800, true, 1, 5, {}}));
+}
+
+// Gates balance by them, and one host that does not tell is a hole in what the others do.
+TEST(PeerState, AHostOfManyExpertsTellsTheLoadOfEach) {
+  for (const int32_t per_layer : {12, 14, 32, 62}) {
+    PeerState state{.host = true, .room = 500, .load_us = 3000, .step = 100'000, .rows_per_s = 1};
+    for (int32_t layer = 0; layer < 8; ++layer) {
+      for (int32_t e = 0; e < per_layer; ++e) {  // scattered, in two roles, each with its own version
+        state.held.push_back({LayerId{layer},
+                              2 * e,
+                              1,
+                              e % 3 == 0,
+                              1u + e % 2,
+                              3000u + 17 * e % 211,
+                              {static_cast<uint8_t>(40 + e)}});
+      }
+    }
+    expect_said(state);
+    const auto read = decode_peer_state(encode(state));
+    ASSERT_TRUE(read.ok()) << read.status();
+    for (const auto& [name, expert] : by_expert(*read)) {
+      EXPECT_EQ(expert.load, 40 + name.second / 2) << per_layer << " a layer";
+    }
+  }
 }
 
 TEST(PeerState, AThousandScatteredExpertsFit) {

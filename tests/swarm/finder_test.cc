@@ -124,6 +124,16 @@ TEST_F(FinderTest, LoadsAreSummedOverHosts) {
   EXPECT_THAT(finder_.loads(LayerId(1), 2), ElementsAre(0, 0));
 }
 
+// Else gates would flee from those that tell.
+TEST_F(FinderTest, LoadsOfALayerAreToldWholeOrNotAtAll) {
+  say(1, 0, 2, true, {load_of(800), load_of(400)});
+  say(2, 2, 2, true);
+  EXPECT_THAT(finder_.loads(LayerId(0), 4), ElementsAre(0, 0, 0, 0));
+  say(2, 2, 2, false);
+  EXPECT_GT(finder_.loads(LayerId(0), 4)[0], 0) << "who follows has no rows of those that train";
+  EXPECT_GT(finder_.loads(LayerId(0), 2)[1], 0);
+}
+
 TEST_F(FinderTest, CoverageNamesWhatIsMissing) {
   say(1, 0, 2, true);
   say(2, 2, 1, false);

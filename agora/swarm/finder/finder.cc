@@ -28,6 +28,7 @@ struct Holder {
   bool leads;
   uint32_t epoch;
   uint64_t version;
+  int load;  // load_of(); below 0: not told
 };
 
 }  // namespace
@@ -54,7 +55,8 @@ struct Finder::State {
     health.on_report(record.peer, loop.now_ns(), state->load_us);
     for (const HeldRange& range : state->held) {
       for (int32_t e = range.first; e < end_in(room, range); ++e) {
-        holders[{range.layer, ExpertId(e)}].push_back({record.peer, range.leads, range.epoch, range.version});
+        holders[{range.layer, ExpertId(e)}].push_back(
+            {record.peer, range.leads, range.epoch, range.version, load_at(range, e - range.first)});
       }
     }
     for (const RetiredRange& range : state->retired) {
@@ -167,12 +169,14 @@ int64_t Finder::patience_ns(const peers::PeerId& peer) const {
 std::vector<int64_t> Finder::loads(LayerId layer, int64_t experts) const {
   std::vector<int64_t> sums(static_cast<size_t>(experts), 0);
   base::MutexLock lock(state_->mutex);
-  for (const auto& [peer, host] : state_->hosts) {
-    for (const HeldRange& range : host.state.held) {
-      if (range.layer != layer || range.loads.empty()) continue;
-      for (int32_t i = 0; i < range.count && range.first + i < experts; ++i) {
-        const uint8_t load = range.loads.size() == 1 ? range.loads[0] : range.loads[i];
-        sums[range.first + i] += std::llround(rows_per_s_of(load));
+  for (int64_t e = 0; e < experts; ++e) {
+    const auto held = state_->holders.find({layer, ExpertId(e)});
+    if (held == state_->holders.end()) continue;
+    for (const Holder& holder : held->second) {
+      if (holder.load >= 0) {
+        sums[static_cast<size_t>(e)] += std::llround(rows_per_s_of(static_cast<uint8_t>(holder.load)));
+      } else if (holder.leads) {
+        return std::vector<int64_t>(static_cast<size_t>(experts), 0);
       }
     }
   }

@@ -18,10 +18,8 @@ void Holders::each(const PeerState& state, Visit visit) const {
     if (range.layer.value >= layers_) continue;
     const int64_t end = std::min<int64_t>(range.first + int64_t{range.count}, experts_max_);
     for (int64_t e = range.first; e < end; ++e) {
-      uint8_t load = 0;
-      if (!range.loads.empty())
-        load = range.loads.size() == 1 ? range.loads[0] : range.loads[e - range.first];
-      visit(ExpertName{range.layer, ExpertId{e}}, range, load);
+      const int load = std::max(load_at(range, static_cast<int32_t>(e - range.first)), 0);
+      visit(ExpertName{range.layer, ExpertId{e}}, range, static_cast<uint8_t>(load));
     }
   }
 }

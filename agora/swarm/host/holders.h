@@ -27,7 +27,7 @@ struct Holder {
   bool leads = false;
   uint32_t epoch = 0;
   uint64_t version = 0;
-  uint8_t load = 0;
+  uint8_t load = 0;  // 0 also where it is not told
 };
 
 struct OtherHost {

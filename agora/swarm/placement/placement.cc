@@ -231,9 +231,11 @@ void Placement::measure_loads(const std::vector<OwnReplica>& own) {
   for (const OwnReplica& replica : own) {
     mean_load_[static_cast<size_t>(replica.name.layer.value)] += replica.rows_per_s;
   }
+  std::set<LayerId> untold;
   for (const auto& [peer, host] : holders_.hosts()) {
     for (const HeldRange& range : host.state.held) {
       if (range.layer.value >= config_.layers) continue;
+      if (range.leads && range.loads.empty()) untold.insert(range.layer);
       double& sum = mean_load_[static_cast<size_t>(range.layer.value)];
       if (range.loads.size() == 1) sum += range.count * rows_per_s_of(range.loads[0]);
       if (range.loads.size() > 1) {
@@ -242,6 +244,8 @@ void Placement::measure_loads(const std::vector<OwnReplica>& own) {
     }
   }
   for (double& mean : mean_load_) mean /= static_cast<double>(config_.experts);
+  // Where some do not tell, nobody knows what is hot: the others would seem to be.
+  for (const LayerId layer : untold) mean_load_[static_cast<size_t>(layer.value)] = 0;
 }
 
 }  // namespace agora::swarm

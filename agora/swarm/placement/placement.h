@@ -12,7 +12,8 @@
 //      each patience_ns that it stays so, one more may. For an expert that nobody holds a full host gives up
 //      a replica that others lead. Where those without it stay full for full_ns, who has room holds it
 //      already: then the best-ranked of them takes it in place of a replica that a host with room can take;
-//   2. hot experts (hot_factor times their layer's mean load): one replica more;
+//   2. hot experts (hot_factor times their layer's mean load): one replica more. Not in a layer of which a
+//      leader does not tell the loads;
 //   3. a host that ranks among an expert's best adopts it even if others hold it; the worst-ranked holder,
 //      seeing `wanted` better ones hold it, lets go: so experts move towards newcomers, one a round;
 //   4. a leader hands over to the best-ranked holder, so that leading is spread as holding is.
@@ -130,7 +131,7 @@ class Placement {
   Homes homes_;
   std::set<ExpertName> retired_;
   std::map<ExpertName, int64_t> missing_since_;
-  std::vector<double> mean_load_;  // [L] rows a second
+  std::vector<double> mean_load_;  // [L] rows a second; 0 where not all is told
 };
 
 }  // namespace agora::swarm

@@ -37,6 +37,10 @@ class Town {
     houses_.back()->room = room;
     return *houses_.back();
   }
+  // Another that is told of, and does nothing.
+  void say(int number, const PeerState& state) {
+    for (auto& house : houses_) house->holders.set(test_peer(number), {"h", 1}, state);
+  }
   void die(size_t house) {
     for (auto& other : houses_) other->holders.remove(houses_[house]->id);
     houses_.erase(houses_.begin() + static_cast<std::ptrdiff_t>(house));
@@ -246,6 +250,21 @@ TEST(Placement, HotExpertsGetAReplicaMore) {
   const auto counts = town.replicas();
   EXPECT_EQ(counts.at(expert_name(0, 3)), 3);
   EXPECT_EQ(counts.at(expert_name(0, 4)), 2);
+}
+
+// A record that has no room for loads: its host's experts may be as much asked.
+TEST(Placement, NothingIsHotWhereLoadsAreNotTold) {
+  Town town(1, 32, 2);
+  for (int i = 0; i < 5; ++i) town.join();
+  town.say(99, {.host = true, .held = {{LayerId{0}, 4, 28, true, 1, 0, {}}}});
+  town.seconds(30);
+  for (int i = 0; i < 30; ++i) {
+    for (size_t h = 0; h < town.size(); ++h) {
+      for (auto& [name, replica] : town.house(h).own) replica.rows_per_s = name.expert.value < 4 ? 1000 : 0;
+    }
+    town.second();
+  }
+  for (int e = 0; e < 4; ++e) EXPECT_EQ(town.replicas().at(expert_name(0, e)), 2) << e;
 }
 
 TEST(Placement, RetiredExpertsGoAndDoNotComeBack) {
