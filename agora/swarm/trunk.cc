@@ -160,7 +160,8 @@ Status TrunkLayout::load(const TrunkSnapshot& snapshot) {
         "trunk of round ", snapshot.version.round, ": expected one of ", size_,
         " numbers with this model's names and shapes, found another model's with ", snapshot.values.size()));
   }
-  if (!std::ranges::all_of(snapshot.values, [](float value) { return std::isfinite(value); })) {
+  const auto finite = [](float number) { return std::isfinite(number); };
+  if (!std::ranges::all_of(snapshot.values, finite) || !std::ranges::all_of(snapshot.momentum, finite)) {
     return absl::DataLossError(
         absl::StrCat("trunk of round ", snapshot.version.round, ": a number in it is not finite"));
   }

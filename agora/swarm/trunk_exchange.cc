@@ -22,6 +22,25 @@ uint64_t bytes_max(TrunkPart part, size_t numbers) {
   return kTrunkHeadBytesMax + numbers * sizeof(float) * (part == TrunkPart::values ? 1 : 2);
 }
 
+StatusOr<TrunkSnapshot> fetch_from_now(peers::Transport& transport, const TrunkSource& source, TrunkPart part,
+                                       size_t numbers, base::Loop& loop) {
+  struct Answer {
+    explicit Answer(base::Loop& l) : came(l.wait_point()) {}
+    base::Mutex mutex;
+    const std::unique_ptr<base::WaitPoint> came;
+    std::optional<StatusOr<TrunkSnapshot>> trunk ABSL_GUARDED_BY(mutex);
+  };
+  auto answer = std::make_shared<Answer>(loop);  // the transport keeps it until it has called
+  fetch_trunk(transport, loop, source, part, numbers, [answer](StatusOr<TrunkSnapshot> trunk) {
+    base::MutexLock lock(answer->mutex);
+    answer->trunk.emplace(std::move(trunk));
+    answer->came->wake_all();
+  });
+  base::MutexLock lock(answer->mutex);
+  while (!answer->trunk) answer->came->wait(answer->mutex);
+  return *std::move(answer->trunk);
+}
+
 }  // namespace
 
 // A trunk is encoded when it is first asked for: between two questions there may be many rounds. Who asks for
@@ -150,28 +169,22 @@ void fetch_trunk(peers::Transport& transport, const Clock& clock, const TrunkSou
 }
 
 StatusOr<TrunkSnapshot> fetch_trunk_now(peers::Transport& transport, const std::vector<TrunkSource>& sources,
-                                        TrunkPart part, size_t numbers, base::Loop& loop) {
-  struct Answer {
-    explicit Answer(base::Loop& l) : came(l.wait_point()) {}
-    base::Mutex mutex;
-    const std::unique_ptr<base::WaitPoint> came;
-    std::optional<StatusOr<TrunkSnapshot>> trunk ABSL_GUARDED_BY(mutex);
-  };
-  Status last =
-      absl::NotFoundError("nobody in the directory hands out a trunk: does a trainer or a server run?");
+                                        TrunkPart part, size_t numbers, base::Loop& loop,
+                                        const AcceptTrunk& accept) {
+  std::optional<Status> useless, failed;
   for (const TrunkSource& source : sources) {
-    auto answer = std::make_shared<Answer>(loop);  // the transport keeps it until it has called
-    fetch_trunk(transport, loop, source, part, numbers, [answer](StatusOr<TrunkSnapshot> trunk) {
-      base::MutexLock lock(answer->mutex);
-      answer->trunk.emplace(std::move(trunk));
-      answer->came->wake_all();
-    });
-    base::MutexLock lock(answer->mutex);
-    while (!answer->trunk) answer->came->wait(answer->mutex);
-    if (answer->trunk->ok()) return *std::move(answer->trunk);
-    last = answer->trunk->status();
+    StatusOr<TrunkSnapshot> trunk = fetch_from_now(transport, source, part, numbers, loop);
+    const Status status = trunk.ok() && accept ? accept(*trunk) : trunk.status();
+    if (status.ok()) return trunk;
+    (is_useless(status) ? useless : failed) = status;
   }
-  return last;
+  if (failed) return *failed;
+  if (useless) return *useless;
+  return absl::NotFoundError("nobody in the directory hands out a trunk: does a trainer or a server run?");
+}
+
+bool is_useless(const Status& status) {
+  return absl::IsInvalidArgument(status) || absl::IsFailedPrecondition(status) || absl::IsDataLoss(status);
 }
 
 }  // namespace agora::swarm

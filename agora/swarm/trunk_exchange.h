@@ -6,8 +6,9 @@
 //   if (!sources.empty() && sources[0].version > mine) {
 //     fetch_trunk(transport, clock, sources[0], TrunkPart::values, numbers, [](auto trunk) { ... });
 //   }
-//   AGORA_ASSIGN_OR_RETURN(TrunkSnapshot trunk, fetch_trunk_now(...));                   // the same, waiting
-//   AGORA_RETURN_IF_ERROR(TrunkLayout(model.parameters(), model.selection_biases()).load(trunk));
+//   TrunkLayout layout(model.parameters(), model.selection_biases());
+//   AGORA_ASSIGN_OR_RETURN(TrunkSnapshot trunk, fetch_trunk_now(transport, sources, TrunkPart::values,
+//       layout.size(), loop, [&](const auto& trunk) { return layout.load(trunk); }));   // the same, waiting
 //
 // 1 + ceil(4 N / kBlobChunkBytes) round trips for N numbers, twice as many chunks with the momentum; the
 // trunk that was the newest at the first comes, whatever rounds go by. Who fetches says how many numbers its
@@ -67,8 +68,14 @@ std::vector<TrunkSource> trunk_sources(const std::vector<std::shared_ptr<const p
 void fetch_trunk(peers::Transport& transport, const Clock& clock, const TrunkSource& source, TrunkPart part,
                  size_t numbers, std::function<void(StatusOr<TrunkSnapshot>)> done);
 
-// From the first of `sources` that answers; waits.
+// From the first of `sources` whose trunk is accepted (null: any is); waits. Errors: of one that may give a
+// trunk another time, if there is one, and else the last one's.
+using AcceptTrunk = std::function<Status(const TrunkSnapshot&)>;
 StatusOr<TrunkSnapshot> fetch_trunk_now(peers::Transport& transport, const std::vector<TrunkSource>& sources,
-                                        TrunkPart part, size_t numbers, base::Loop& loop);
+                                        TrunkPart part, size_t numbers, base::Loop& loop,
+                                        const AcceptTrunk& accept = nullptr);
+
+// What came was no trunk, or not one that could be taken: asking again is of no use.
+bool is_useless(const Status& status);
 
 }  // namespace agora::swarm

@@ -10,12 +10,12 @@
 #include "agora/swarm/host/expert_store.h"
 #include "agora/swarm/loads_now.h"
 #include "agora/swarm/swarm_folder.h"
-#include "agora/swarm/trunk_exchange.h"
 #include "agora/train/run_folder.h"
 #include "agora/train/saved_trunk.h"
 #include "agora/train/swarm_save.h"
 #include "agora/train/swarm_spec.h"
 #include "agora/train/trainer_file.h"
+#include "agora/train/trunk_of_others.h"
 #include "agora/train/trunk_sharing.h"
 
 namespace agora::train {
@@ -54,8 +54,7 @@ struct SwarmTrainer::State {
   StatusOr<StepReport> take_step(const model::Batch& batch, const StepPlan& plan);
   Status go_on();
   Status restore(KeptTrainer kept);
-  StatusOr<bool> take_trunk_of_others(int64_t until_ns);
-  Status take(swarm::TrunkSnapshot snapshot);
+  void begin_with(swarm::TrunkSnapshot snapshot);
   void begin();
   void balance();
   void be_at(Rng::State cursor);  // in its data, also for whoever saves the swarm
@@ -189,8 +188,12 @@ Status SwarmTrainer::join(int64_t timeout_ns) {
     if (s.peer.loop.now_ns() >= until_ns) return covered;
   }
   AGORA_RETURN_IF_ERROR(s.go_on());
-  AGORA_ASSIGN_OR_RETURN(const bool taken, s.take_trunk_of_others(until_ns));
-  if (!taken) s.begin();
+  AGORA_ASSIGN_OR_RETURN(std::optional<swarm::TrunkSnapshot> others,
+                         trunk_of_others(s.peer, s.from.base.version, *s.layout, s.until_stopped, until_ns));
+  if (others)
+    s.begin_with(*std::move(others));
+  else
+    s.begin();
   s.from = {};
   s.joined_step = s.state.step;
   if (s.growth) s.growth->begin(s.state.step);
@@ -235,30 +238,11 @@ void SwarmTrainer::State::begin() {
   sharing->begin_with(std::move(from.base), from.rows, from.steps);
 }
 
-// False: nobody has a fresher one than this trainer begins with. Who has one may have died: then others are
-// looked for until its record has expired, lest this trainer begin anew beside experts that have learned.
-StatusOr<bool> SwarmTrainer::State::take_trunk_of_others(int64_t until_ns) {
-  for (;;) {
-    std::vector<swarm::TrunkSource> fresher = swarm::trunk_sources(peer.directory.records());
-    std::erase_if(fresher, [&](const swarm::TrunkSource& source) {
-      return source.version <= from.base.version || source.peer == peer.transport.self();
-    });
-    if (fresher.empty()) return false;
-    StatusOr<swarm::TrunkSnapshot> others = swarm::fetch_trunk_now(
-        peer.transport, fresher, swarm::TrunkPart::values_with_momentum, layout->size(), peer.loop);
-    const Status taken = others.ok() ? take(*std::move(others)) : others.status();
-    if (taken.ok()) return true;
-    if (peer.loop.now_ns() >= until_ns) return taken;
-    if (!until_stopped.rest(kLookNs)) return absl::CancelledError("stopped while it looked for a trunk");
-  }
-}
-
-Status SwarmTrainer::State::take(swarm::TrunkSnapshot snapshot) {
-  AGORA_RETURN_IF_ERROR(layout->load(snapshot));
+// The layout holds it already.
+void SwarmTrainer::State::begin_with(swarm::TrunkSnapshot snapshot) {
   trunk->repack(compute);
   state.step = std::max(state.step, static_cast<int64_t>(snapshot.step));
   sharing->begin_with(std::move(snapshot));
-  return absl::OkStatus();
 }
 
 StatusOr<SwarmStepReport> SwarmTrainer::step() {

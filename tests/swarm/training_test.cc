@@ -136,6 +136,64 @@ TEST_F(SwarmTraining, WhatTheOnlyTrainerLearnedOutlivesIt) {
   server->stop();
 }
 
+// Hands out trunks of its own making, and says that they are fresher than all others.
+class Boaster {
+ public:
+  Boaster(TrainersInProcess& swarm, swarm::TrunkSnapshot trunk)
+      : transport_(swarm.hosts().make_transport()), shelf_(swarm.hosts().loop()) {
+    shelf_.serve(*transport_);
+    shelf_.put(std::move(trunk));
+    swarm.hosts().directory().say(transport_->self(), transport_->endpoint(),
+                                  {.trainer = true, .trunk_version = 1000, .trunk_rows = uint64_t{1} << 63});
+  }
+  ~Boaster() { transport_->stop(); }
+
+ private:
+  const std::unique_ptr<peers::Transport> transport_;
+  swarm::TrunkShelf shelf_;
+};
+
+swarm::TrunkSnapshot another_models_trunk() {
+  swarm::TrunkSnapshot trunk;
+  trunk.version = {1000, 1, {}, uint64_t{1} << 63};
+  trunk.values = {1};
+  return trunk;
+}
+
+// It was asked again and again until the time was over, and nobody else.
+TEST_F(SwarmTraining, WhoseTrunkIsOfNoUseKeepsNobodyOut) {
+  TrainersInProcess swarm(options_, {.trainers = 1});
+  swarm.run(45);
+  const Boaster boaster(swarm, another_models_trunk());
+  const size_t late = swarm.add_trainer();
+  EXPECT_EQ(swarm.trainer(late).averaging().version, swarm.trainer(0).averaging().version);
+  EXPECT_GE(swarm.trainer(late).state().step, 30);
+  swarm.stop(0);
+  swarm.stop(late);
+  const size_t next = swarm.add_trainer();
+  EXPECT_EQ(swarm.trainer(next).averaging().version.round, 0u) << "there is no other one";
+}
+
+// The record is not its trunk's.
+TEST_F(SwarmTraining, AnOlderTrunkThanItsOwnIsNotTaken) {
+  const base::TestFolder folder;
+  TrainersInProcess swarm(options_, {.trainers = 1, .own_file = folder.path("trainer")});
+  swarm.run(15);
+  const swarm::TrunkLayout layout(swarm.trainer(0).model().parameters(),
+                                  swarm.trainer(0).model().selection_biases());
+  swarm::TrunkSnapshot older;
+  older.version = {1, 1, {}, 1};
+  older.layout = layout.digest();
+  older.values = layout.values();
+  swarm.run(30);
+  ASSERT_TRUE(swarm.trainer(0).keep().ok());
+  const swarm::TrunkVersion kept = swarm.trainer(0).averaging().version;
+  swarm.stop(0);
+  const Boaster boaster(swarm, std::move(older));
+  const size_t back = swarm.add_trainer();
+  EXPECT_EQ(swarm.trainer(back).averaging().version, kept);
+}
+
 // In a synchronous swarm every bit of a step follows from the trunk, its optimizer and the place in the data.
 TEST_F(SwarmTraining, ATrainerThatComesBackGoesOnAsIfItHadNotEnded) {
   options_.micro_batches = 1;

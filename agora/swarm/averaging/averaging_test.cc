@@ -1,5 +1,7 @@
 #include "agora/swarm/averaging/averaging.h"
 
+#include <limits>
+
 #include "agora/swarm/averaging/trainers_at_hand.h"
 #include <gtest/gtest.h>
 
@@ -249,6 +251,21 @@ TEST(News, OfMoreRowsThanAnybodyLearnsFromIsRefused) {
   News news;
   news.ready = Contribution{peer_of(1), {}, kContributionRowsMax + 1};
   EXPECT_TRUE(absl::IsInvalidArgument(read_news(encode(news).bytes()).status()));
+}
+
+TEST(Trunk, WithANumberThatIsNotFiniteIsNotLoaded) {
+  tensor::Parameter learned = tensor::Parameter::vector("learned", kNumbers, tensor::Train::no);
+  TrunkLayout layout({&learned}, {});
+  TrunkSnapshot trunk = first_trunk();
+  trunk.layout = layout.digest();
+  trunk.momentum.assign(kNumbers, 0.5f);
+  EXPECT_TRUE(layout.load(trunk).ok());
+  trunk.momentum.back() = std::numeric_limits<float>::infinity();
+  EXPECT_TRUE(absl::IsDataLoss(layout.load(trunk)));
+  trunk.momentum.clear();
+  trunk.values.back() = std::numeric_limits<float>::quiet_NaN();
+  EXPECT_TRUE(absl::IsDataLoss(layout.load(trunk)));
+  EXPECT_EQ(layout.values(), first_trunk().values);
 }
 
 TEST(Trunk, VersionsHaveOneOrder) {

@@ -24,8 +24,8 @@ StatusOr<swarm::TrunkVersion> save_whole_swarm(Node& node, const std::string& di
   AGORA_ASSIGN_OR_RETURN(
       const swarm::TrunkSnapshot snapshot,
       swarm::fetch_trunk_now(node.transport(), swarm::trunk_sources(node.directory().records()),
-                             swarm::TrunkPart::values, layout.size(), node.loop()));
-  AGORA_RETURN_IF_ERROR(layout.load(snapshot));
+                             swarm::TrunkPart::values, layout.size(), node.loop(),
+                             [&](const swarm::TrunkSnapshot& newest) { return layout.load(newest); }));
   state.step = static_cast<int64_t>(snapshot.step);
   AGORA_RETURN_IF_ERROR(train::save_swarm({.loop = node.loop(),
                                            .transport = node.transport(),
