@@ -354,6 +354,7 @@ void SwarmTrainer::stop() {
   state_->experts.stop();
 }
 
+void SwarmTrainer::rest() { state_->sharing->rest(); }
 bool SwarmTrainer::done() const { return state().steps > 0 && state().step >= state().steps; }
 bool SwarmTrainer::needs_plan() const {
   return state().steps == 0 && state().step - state_->joined_step >= kStepsBeforePlan;

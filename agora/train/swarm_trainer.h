@@ -102,6 +102,7 @@ class SwarmTrainer {
   // swarm_folder.h).
   Status save(const std::string& dir);
 
+  void rest();  // after the last step: others do not wait for this trainer, whose trunk follows theirs
   void stop();  // any thread: what waits ends soon
 
   bool done() const;

@@ -54,6 +54,10 @@ swarm::AveragingCounters TrunkSharing::counters() const {
 
 bool TrunkSharing::take_latest() { return averaging_ != nullptr && averaging_->take_latest(layout_); }
 
+void TrunkSharing::rest() {
+  if (averaging_ != nullptr) averaging_->rest();
+}
+
 swarm::SinceRound TrunkSharing::since_round() const {
   if (averaging_ != nullptr) return averaging_->since_round();
   return {.base = shelf_.latest()};

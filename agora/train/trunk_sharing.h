@@ -31,6 +31,8 @@ class TrunkSharing {
 
   // What the others have made since the last step_done(). True: the trunk was changed.
   bool take_latest();
+  // After the last step: the others do not wait for this trainer any more. Until step_done().
+  void rest();
   // Its base is null before begin_with().
   swarm::SinceRound since_round() const;
 

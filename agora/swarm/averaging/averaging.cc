@@ -57,6 +57,7 @@ bool Averaging::State::step_done(uint64_t rows, uint64_t step, TrunkLayout& trun
   {
     base::MutexLock lock(mutex_);
     AGORA_CHECK(anchor_ != nullptr && anchor_->values.size() == trunk.size());
+    resting_ = false;
     if (in_round_ || (!wanted_ && steps_ < static_cast<uint64_t>(config_.steps_every))) return changed;
     in_round_ = true;
     wanted_ = false;
@@ -113,6 +114,16 @@ bool Averaging::State::take_latest(TrunkLayout& trunk) {
   return true;
 }
 
+void Averaging::State::rest() {
+  base::MutexLock lock(mutex_);
+  resting_ = true;
+}
+
+bool Averaging::State::rests() const {
+  base::MutexLock lock(mutex_);
+  return resting_;
+}
+
 SinceRound Averaging::State::since_round() const {
   base::MutexLock lock(mutex_);
   return {.base = anchor_, .rows = rows_, .steps = steps_};
@@ -135,6 +146,8 @@ bool Averaging::step_done(uint64_t rows, uint64_t step, TrunkLayout& trunk) {
 }
 
 bool Averaging::take_latest(TrunkLayout& trunk) { return state_->take_latest(trunk); }
+
+void Averaging::rest() { state_->rest(); }
 
 SinceRound Averaging::since_round() const { return state_->since_round(); }
 

@@ -65,6 +65,8 @@ class Averaging {
 
   // The same without a step: for the day on which there is none.
   bool take_latest(TrunkLayout& trunk);
+  // That day has come: no round waits for this trainer any more, which follows them. Until step_done().
+  void rest();
   SinceRound since_round() const;  // its base is null before start()
 
   AveragingCounters counters() const;

@@ -97,7 +97,8 @@ News Averaging::State::news() const {
             .decided = {},
             .last = last_,
             .last_base = last_base_,
-            .coming = false};
+            .coming = false,
+            .resting = rests()};
   if (round_ != nullptr && !round_->over()) {
     news.ready = round_->own();
     news.decided = round_->decision();

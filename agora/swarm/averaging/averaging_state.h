@@ -27,6 +27,7 @@ class Averaging::State : public std::enable_shared_from_this<Averaging::State> {
   void start(TrunkSnapshot first, uint64_t rows, uint64_t steps);
   bool step_done(uint64_t rows, uint64_t step, TrunkLayout& trunk);
   bool take_latest(TrunkLayout& trunk);
+  void rest();
   SinceRound since_round() const;
 
   AveragingCounters counters() const;
@@ -85,6 +86,7 @@ class Averaging::State : public std::enable_shared_from_this<Averaging::State> {
   News news() const;
   TrunkVersion version() const;
   bool stopped() const;
+  bool rests() const;
   std::vector<peers::PeerId> trainers() const;
   std::optional<peers::Endpoint> trainer_at(const peers::PeerId& peer) const;  // null: it is none
 
@@ -101,6 +103,7 @@ class Averaging::State : public std::enable_shared_from_this<Averaging::State> {
   uint64_t counted_ ABSL_GUARDED_BY(mutex_) = 0;  // latest_ has the share of this number in it; 0: none
   bool in_round_ ABSL_GUARDED_BY(mutex_) = false;
   bool wanted_ ABSL_GUARDED_BY(mutex_) = false;  // another trainer is ready
+  bool resting_ ABSL_GUARDED_BY(mutex_) = false;
   AveragingCounters counters_ ABSL_GUARDED_BY(mutex_);
 
   // The trainer's thread's.

@@ -67,6 +67,21 @@ TEST_F(AveragingTest, OneThatDiesIsLeftOut) {
   EXPECT_LT(trunk->contributions[2].round, trunk->contributions[0].round);
 }
 
+// It stays after its last step, to hand out its trunk: each round had waited 8 s for it.
+TEST_F(AveragingTest, OneThatRestsHoldsNobodyUpAndFollows) {
+  for (size_t i = 0; i < 2; ++i) add(i, 90 * kMillisecondNs);
+  loop_.run_for(2 * kSecondNs);
+  trainers_[0].step_ns = 0;
+  trainers_[0].averaging->rest();
+  const uint64_t rounds = counters(1).version.round;
+  loop_.run_for(5 * kSecondNs);
+  EXPECT_GE(counters(1).version.round, rounds + 5);
+  trainers_[1].step_ns = 0;
+  trainers_[1].averaging->rest();
+  loop_.run_for(kSecondNs);
+  EXPECT_EQ(counters(0).version, counters(1).version);
+}
+
 TEST_F(AveragingTest, OneThatComesLateGoesOnFromTheOthersTrunk) {
   for (size_t i = 0; i < 2; ++i) add(i, 90 * kMillisecondNs);
   loop_.run_for(5 * kSecondNs);
@@ -208,7 +223,7 @@ TEST(OuterStep, OfOneTakesItsTrunk) {
 TEST(News, ComesBackAsItWas) {
   News news;
   news.version = {7, 2, peer_of(3), 70};
-  news.coming = true;
+  news.coming = news.resting = true;
   news.ready = Contribution{peer_of(1), {}, 55};
   news.decided = Decision{peer_of(1), {{peer_of(1), {}, 5}, {peer_of(2), {}, 6}}};
   news.last = Decision{peer_of(1), {{peer_of(1), {}, 5}}};
@@ -222,6 +237,7 @@ TEST(News, ComesBackAsItWas) {
   EXPECT_EQ(found->last, news.last);
   EXPECT_EQ(found->last_base, news.last_base);
   EXPECT_EQ(found->coming, news.coming);
+  EXPECT_EQ(found->resting, news.resting);
   for (size_t size = 0; size < bytes.size(); ++size) EXPECT_FALSE(read_news(bytes.bytes().first(size)).ok());
 }
 

@@ -11,8 +11,8 @@ constexpr const char* kName = "averaging";
 constexpr const char* kTooManyRows = "nobody learns from so many rows in a round";
 constexpr size_t kContributionBytes = 32 + 32 + 8;
 
-// Which of the optional parts follow; and that its sender is on its way to a fresher version.
-constexpr uint8_t kReady = 1, kDecided = 2, kLast = 4, kComing = 8;
+// Which of the optional parts follow; that its sender is on its way to a fresher version; that it rests.
+constexpr uint8_t kReady = 1, kDecided = 2, kLast = 4, kComing = 8, kResting = 16;
 
 size_t decision_bytes(const std::optional<Decision>& decision) {
   return decision ? 32 + 4 + decision->counted.size() * kContributionBytes : 0;
@@ -69,7 +69,8 @@ peers::Payload encode(const News& news) {
                     decision_bytes(news.decided) + decision_bytes(news.last));
   out.put(kTrunkWireVersion);
   out.put(static_cast<uint8_t>((news.ready ? kReady : 0) | (news.decided ? kDecided : 0) |
-                               (news.last ? kLast : 0) | (news.coming ? kComing : 0)));
+                               (news.last ? kLast : 0) | (news.coming ? kComing : 0) |
+                               (news.resting ? kResting : 0)));
   put_version(news.version, out);
   put_version(news.last_base, out);
   if (news.ready) put_contribution(*news.ready, out);
@@ -88,6 +89,7 @@ StatusOr<News> read_news(base::Bytes bytes) {
     return too_short(kName);
   }
   news.coming = (parts & kComing) != 0;
+  news.resting = (parts & kResting) != 0;
   if (parts & kReady) {
     news.ready.emplace();
     if (!read_contribution(in, &*news.ready)) return too_short(kName);

@@ -42,6 +42,7 @@ struct News {
   std::optional<Decision> last;
   TrunkVersion last_base;  // where that round started
   bool coming = false;     // to a fresher version than `version`: it is being pulled, or averaged
+  bool resting = false;    // has taken its last step: of what is not `ready` now nothing will come
 };
 
 peers::Payload encode(const News& news);

@@ -79,7 +79,8 @@ void Round::hear(const peers::PeerId& from, const News& news, bool in_reach) {
   Member& member = members_[from];
   member.was_behind = member.was_behind || behind;
   if (!ready) {
-    if (member.standing != Standing::ready) member.standing = Standing::busy;
+    if (member.standing == Standing::ready) return;
+    member.standing = news.resting ? Standing::resting : Standing::busy;
     return;
   }
   member.standing = Standing::ready;
@@ -147,7 +148,7 @@ bool Round::is_late(const Member& member) const {
 
 // One that is not heard of may be dead, and have decided.
 bool Round::is_awaited(const peers::PeerId& peer, const Member& member) const {
-  if (member.standing == Standing::ahead) return false;
+  if (member.standing == Standing::ahead || member.standing == Standing::resting) return false;
   return member.standing == Standing::unknown || !unawaited_.contains(peer);
 }
 

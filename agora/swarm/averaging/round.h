@@ -19,7 +19,8 @@
 // order says which trunk stays, and the others catch up.
 //
 // Who is behind but on its way here is waited for, lest it always come a round too late; late() are those for
-// whom that was in vain. It is for the driver not to have the next rounds wait for them (unawaited).
+// whom that was in vain. It is for the driver not to have the next rounds wait for them (unawaited). Who has
+// taken its last step is not waited for either, but told of the end: what it hands out stays new.
 //
 // Who hears of a fresher trunk that it cannot pull (ahead) decides with others, but never alone: what one
 // alone would number on beside the others would set its trunk over theirs in the end. One thread at a time.
@@ -89,6 +90,7 @@ class Round {
     busy,     // lives, will contribute; it may have to pull the trunk first
     ready,    // has told its contribution
     ahead,    // has a fresher trunk, which cannot be had
+    resting,  // lives, and will contribute nothing: it has taken its last step
     out,      // dead, behind, or too slow
   };
   struct Member {

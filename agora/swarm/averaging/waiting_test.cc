@@ -1,4 +1,5 @@
 // For whom a round waits, and for how long.
+#include <algorithm>
 #include <cstring>
 #include <set>
 
@@ -103,6 +104,36 @@ TEST(Round, WhoIsLongInItsStepIsWaitedForTheNextTimeToo) {
   ASSERT_TRUE(round.over());
   EXPECT_EQ(round.decision()->counted.size(), 1u);
   EXPECT_TRUE(round.late().empty());
+}
+
+TEST(Round, WhoRestsIsNotWaitedForButTold) {
+  Round round(RoundConfig{}, peer_of(1), kBase, contribution_of(1), {peer_of(0), peer_of(2)}, 1);
+  round.take_actions();
+  News resting = at(kBase);
+  resting.resting = true;
+  round.on_answer(peer_of(0), 1, resting, true, 2);
+  ASSERT_FALSE(round.over());
+  round.on_answer(peer_of(2), 2, ready(kBase, 2), true, 3);
+  round.on_fetched(contribution_of(2).hash, peer_of(2), true, 4);
+  ASSERT_TRUE(round.over());
+  EXPECT_EQ(round.decision()->counted.size(), 2u);
+  EXPECT_TRUE(round.late().empty());
+  const auto actions = round.take_actions();
+  EXPECT_EQ(std::ranges::count(actions, Kind::tell, &RoundAction::kind), 2);
+}
+
+// Its last share is still on its way into the round.
+TEST(Round, WhoRestsButIsReadyCounts) {
+  Round round(RoundConfig{}, peer_of(0), kBase, contribution_of(0), {peer_of(1)}, 1);
+  News last = ready(kBase, 1);
+  last.resting = true;
+  round.on_answer(peer_of(1), 1, last, true, 2);
+  last.ready.reset();
+  round.on_news(peer_of(1), last, true, 3);
+  ASSERT_FALSE(round.over());
+  round.on_fetched(contribution_of(1).hash, peer_of(1), true, 4);
+  ASSERT_TRUE(round.over());
+  EXPECT_EQ(round.decision()->counted.size(), 2u);
 }
 
 TEST(Round, TwoWhoHearOfAFresherTrunkOutOfReachGoOn) {

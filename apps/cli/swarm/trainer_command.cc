@@ -46,6 +46,7 @@ class TrainerLoop {
       if (clock_.now_ns() >= keep_ns_) keep();
     }
     progress_.finish();
+    if (trainer_.done()) trainer_.rest();
     keep();
     return absl::OkStatus();
   }
