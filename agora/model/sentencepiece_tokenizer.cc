@@ -24,8 +24,7 @@ namespace {
 constexpr std::string_view kSpaceMark = "\xe2\x96\x81";  // U+2581, SentencePiece's own
 constexpr uint32_t kSpaceMarkCode = 0x2581;
 constexpr uint32_t kUnknownMarkCode = 0x2585;  // reserved by its trainer, like the tab
-constexpr size_t kUnitBytesMax = 512;  // longer words are cut: SentencePiece's time grows faster than length
-constexpr size_t kWholeBytesMax = 1 << 16;  // of text that is not cut into units
+constexpr size_t kUnitBytesMax = 1 << 16;  // longer ones are cut: BPE's time grows faster than their length
 constexpr size_t kSentenceBytesMax = 1024;
 constexpr int32_t kFixedPieces = 3 + 256;     // <unk>, <s>, </s> and the bytes
 constexpr const char* kTrainerThreads = "2";  // fixed: the sums of the unigram trainer depend on it
@@ -198,7 +197,7 @@ class SentencePieceTokenizer final : public Tokenizer {
       const bool by_bytes = goes_by_bytes(c) && !(whole_ && c.code == '\t');
       const bool starts_word = !whole_ && c.code == ' ' && !in_spaces;
       const bool starts_line = !whole_ && c.code == '\n' && i > 0 && text[i - 1] != '\n';
-      if (by_bytes || starts_word || starts_line || i - unit >= (whole_ ? kWholeBytesMax : kUnitBytesMax)) {
+      if (by_bytes || starts_word || starts_line || i - unit >= kUnitBytesMax) {
         append_until(i);
         unit = i;
         in_spaces = true;

@@ -7,8 +7,9 @@
 // space, and it replaces what is not UTF-8. Such bytes are given to the model's 256 byte pieces here, past
 // SentencePiece. Text goes to it in units (spaces, then what follows up to the next space or line): no piece
 // can cross a unit's border, so the ids are those of the whole text, and a unit seen before is not worked out
-// again; a model from elsewhere with pieces that may cross it (tabs, several words) gets the text whole. Any
-// thread may use a tokenizer.
+// again; a model from elsewhere with pieces that may cross it (tabs, several words) gets the text whole. Only
+// a unit or a text of more than 64 KiB is cut, and may have other ids there than SentencePiece alone gives.
+// Any thread may use a tokenizer.
 #pragma once
 
 #include <memory>

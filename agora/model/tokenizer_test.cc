@@ -156,7 +156,11 @@ TEST_P(Exact, ModelsOfOthersGiveTheIdsOfSentencePieceItself) {
                                       {{"add_dummy_prefix", "false"}},
                                       {{"user_defined_symbols", "<|im start|>,of the,count\nof,\t\t"}},
                                       {{"split_by_whitespace", "false"}}};
+  std::string word = "a", japanese;  // longer than a unit once was
+  for (int i = 0; i < 300; ++i) word += "thereturncountofthenames", japanese += "日本語";
   const std::string_view texts[] = {"the return count of the names",
+                                    word,
+                                    japanese,
                                     " the  return\n\n   count\nof the\tnames ",
                                     "\n",
                                     " ",
