@@ -31,6 +31,7 @@ std::vector<float> floats_of(base::Bytes bytes) {
 // A long trunk takes longer to fetch.
 RoundConfig for_trunk(RoundConfig config, const TrunkSnapshot& trunk) {
   config.fetch_ns = std::max(config.fetch_ns, blob_ns_max(trunk.values.size() * sizeof(float)));
+  config.pull_ns = std::max(config.pull_ns, blob_ns_max(trunk.bytes()));
   return config;
 }
 

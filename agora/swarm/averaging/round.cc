@@ -140,7 +140,7 @@ void Round::expire() {
 // Its contribution would keep the others too long.
 bool Round::is_late(const Member& member) const {
   if (member.standing == Standing::busy) {
-    return now_ns_ >= begin_ns_ + config_.gather_ns + (member.was_behind ? config_.fetch_ns : 0);
+    return now_ns_ >= begin_ns_ + config_.gather_ns + (member.was_behind ? config_.pull_ns : 0);
   }
   return member.standing == Standing::ready && !is_here(member.contribution) &&
          now_ns_ >= member.ready_ns + config_.fetch_ns + config_.answer_ns;
@@ -211,7 +211,7 @@ void Round::gather() {
     return;
   }
   Member& member = members_[first];
-  if (now_ns_ >= begin_ns_ + 2 * (config_.gather_ns + config_.fetch_ns)) {
+  if (now_ns_ >= decided_by_ns()) {
     leave_out(first);  // it lives, but does not decide
     return gather();
   }
@@ -285,6 +285,11 @@ void Round::catch_up(const peers::PeerId& from) {
   actions_.push_back({.kind = RoundAction::Kind::catch_up, .peer = from});
 }
 
+// Whoever waits for one that pulls its trunk, and then for its contribution, has decided by then.
+int64_t Round::decided_by_ns() const {
+  return begin_ns_ + 2 * config_.gather_ns + config_.pull_ns + config_.fetch_ns;
+}
+
 void Round::set_wake() {
   wake_ns_ = INT64_MAX;
   if (over_) return;
@@ -301,8 +306,8 @@ void Round::set_wake() {
     if (fetch.under_way) wake(fetch.since_ns + config_.fetch_ns + config_.answer_ns);
   }
   wake(begin_ns_ + config_.gather_ns);
-  wake(begin_ns_ + config_.gather_ns + config_.fetch_ns);
-  wake(begin_ns_ + 2 * (config_.gather_ns + config_.fetch_ns));
+  wake(begin_ns_ + config_.gather_ns + config_.pull_ns);
+  wake(decided_by_ns());
 }
 
 }  // namespace agora::swarm

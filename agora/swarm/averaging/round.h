@@ -41,8 +41,9 @@ namespace agora::swarm {
 struct RoundConfig {
   int64_t answer_ns = 600 * base::kMillisecondNs;  // silence after which a member is dead
   int64_t gather_ns = 8 * base::kSecondNs;         // for members that live but are still in their step;
-                                                   // who pulls its trunk first has fetch_ns besides
+                                                   // who pulls its trunk first has pull_ns besides
   int64_t fetch_ns = 20 * base::kSecondNs;         // of one fetch; the driver's deadline is the same
+  int64_t pull_ns = 20 * base::kSecondNs;          // of a trunk, with its momentum; likewise
   int64_t poll_ns = 200 * base::kMillisecondNs;    // between two questions to one who has not decided
   int fetches_max = 3;                             // of one contribution, from whomever
 };
@@ -131,6 +132,7 @@ class Round {
   void decide();
   void follow_decision();
   void catch_up(const peers::PeerId& from);
+  int64_t decided_by_ns() const;
   void set_wake();
 
   RoundConfig config_;

@@ -106,5 +106,17 @@ TEST_F(SlowLines, ALongTrunkHasTheTimeThatItsBytesTake) {
   }
 }
 
+// A pull is of twice a delta's bytes: who had the time of a delta for it came too late to each round.
+TEST_F(SlowLines, WhoPullsALongTrunkHasTheTimeThatItsBytesTake) {
+  numbers_ = 3 * kBlobChunkBytes / sizeof(float);
+  for (size_t i = 0; i < 2; ++i) add(i, kSecondNs);
+  loop_.run_for(30 * kSecondNs);
+  add(2, kSecondNs);
+  trainers_[2].line->take(10 * kSecondNs);
+  loop_.run_for(110 * kSecondNs);
+  EXPECT_EQ(counters(0).members, 3u);
+  EXPECT_EQ(counters(2).caught_up, 1u);
+}
+
 }  // namespace
 }  // namespace agora::swarm

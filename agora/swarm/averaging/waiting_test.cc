@@ -82,7 +82,7 @@ TEST(Round, WhoWasWaitedForInVainIsNotWaitedForAgain) {
   round.on_time(1 + config.gather_ns);
   ASSERT_FALSE(round.over());
   round.on_answer(peer_of(1), 2, behind, true, 2 + config.gather_ns);
-  round.on_time(1 + config.gather_ns + config.fetch_ns);
+  round.on_time(1 + config.gather_ns + config.pull_ns);
   ASSERT_TRUE(round.over());
   EXPECT_EQ(round.late(), std::set{peer_of(1)});
   Round next(config, peer_of(0), kBase, contribution_of(0), {peer_of(1), peer_of(2)}, 1, round.late());
