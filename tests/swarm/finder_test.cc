@@ -27,11 +27,16 @@ class FinderTest : public testing::Test {
   FinderTest() { loop_.run_for(0); }
 
   // Experts first .. first + count - 1 of layer 0.
-  void say(int host, int32_t first, int32_t count, bool leads, std::vector<uint8_t> loads = {}) {
+  void say(int host, int32_t first, int32_t count, bool leads, std::vector<uint8_t> loads = {},
+           uint32_t epoch = 1) {
     PeerState state;
     state.host = true;
-    state.held.push_back(
-        {.layer = LayerId(0), .first = first, .count = count, .leads = leads, .loads = loads});
+    state.held.push_back({.layer = LayerId(0),
+                          .first = first,
+                          .count = count,
+                          .leads = leads,
+                          .epoch = epoch,
+                          .loads = loads});
     directory_.say(peer(host), {"host", static_cast<uint16_t>(host)}, state);
   }
   std::vector<peers::PeerId> hosts_of(int32_t expert) {
@@ -132,6 +137,18 @@ TEST_F(FinderTest, LoadsOfALayerAreToldWholeOrNotAtAll) {
   say(2, 2, 2, false);
   EXPECT_GT(finder_.loads(LayerId(0), 4)[0], 0) << "who follows has no rows of those that train";
   EXPECT_GT(finder_.loads(LayerId(0), 2)[1], 0);
+}
+
+// Its record is there until it expires.
+TEST_F(FinderTest, WhoLedBeforeCountsNoMore) {
+  say(1, 0, 2, true, {load_of(800), load_of(800)});
+  const int64_t before = finder_.loads(LayerId(0), 2)[1];
+  say(2, 1, 1, true, {load_of(800)}, 2);
+  EXPECT_THAT(finder_.loads(LayerId(0), 2), ElementsAre(before, before));
+  say(1, 0, 2, true);
+  EXPECT_THAT(finder_.loads(LayerId(0), 2), ElementsAre(0, 0)) << "not told by who leads";
+  say(2, 0, 2, true, {load_of(800)}, 2);
+  EXPECT_THAT(finder_.loads(LayerId(0), 2), ElementsAre(before, before));
 }
 
 TEST_F(FinderTest, CoverageNamesWhatIsMissing) {

@@ -31,6 +31,14 @@ struct Holder {
   int load;  // load_of(); below 0: not told
 };
 
+uint32_t epoch_led(const std::vector<Holder>& holders) {
+  uint32_t epoch = 0;
+  for (const Holder& holder : holders) {
+    if (holder.leads) epoch = std::max(epoch, holder.epoch);
+  }
+  return epoch;
+}
+
 }  // namespace
 
 struct Finder::State {
@@ -172,7 +180,9 @@ std::vector<int64_t> Finder::loads(LayerId layer, int64_t experts) const {
   for (int64_t e = 0; e < experts; ++e) {
     const auto held = state_->holders.find({layer, ExpertId(e)});
     if (held == state_->holders.end()) continue;
+    const uint32_t epoch = epoch_led(held->second);
     for (const Holder& holder : held->second) {
+      if (holder.leads && holder.epoch < epoch) continue;  // it has gone: its record only outlives it
       if (holder.load >= 0) {
         sums[static_cast<size_t>(e)] += std::llround(rows_per_s_of(static_cast<uint8_t>(holder.load)));
       } else if (holder.leads) {

@@ -40,8 +40,9 @@ class Finder {
   // How long an answer is worth waiting for; see peers/health.
   int64_t patience_ns(const peers::PeerId& peer) const;
 
-  // Rows a second that each expert of a layer gets, over all hosts that hold it: what gates balance by. All 0
-  // where a host does not tell what one gets that it leads: others would seem to get too much. [experts]
+  // Rows a second that each expert of a layer gets, over all hosts that hold it: what gates balance by. Who
+  // led it before another took it over counts no more. All 0 where a host does not tell what one gets that it
+  // leads: others would seem to get too much. [experts]
   std::vector<int64_t> loads(LayerId layer, int64_t experts) const;
   // Waits until every expert 0 .. experts - 1 of every layer has a leader, but for those that are retired.
   // DeadlineExceeded names the missing.
