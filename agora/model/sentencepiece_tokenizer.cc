@@ -98,10 +98,15 @@ bool crosses_units(std::string_view text) {
 class SentencePieceTokenizer final : public Tokenizer {
  public:
   // The outline is of the same model.
-  Status open(std::string model, const ModelOutline& outline, const std::string& file) {
+  Status open(std::string model, const ModelOutline& outline, const std::string& file, bool bos_in_front) {
     const std::string error = pieces_.open(outline.space_in_front ? without_space_in_front(model) : model);
     if (!error.empty()) return absl::InvalidArgumentError(concat(file, ": ", error));
+    if (bos_in_front && pieces_.bos_id() < 0) {
+      return absl::InvalidArgumentError(
+          concat(file, ": its texts shall begin with a piece for that (add_bos_token), but it has none"));
+    }
     model_ = std::move(model);
+    bos_in_front_ = bos_in_front;
     kind_ = outline.kind;
     space_in_front_ = outline.space_in_front;
     names_.resize(outline.pieces.size());
@@ -121,6 +126,7 @@ class SentencePieceTokenizer final : public Tokenizer {
   int32_t vocab_size() const override { return static_cast<int32_t>(bytes_of_.size()); }
   int32_t bos_id() const override { return pieces_.bos_id(); }
   int32_t eos_id() const override { return pieces_.eos_id(); }
+  bool bos_in_front() const override { return bos_in_front_; }
 
   std::string_view token_bytes(int32_t id) const override {
     return id >= 0 && id < vocab_size() ? bytes_of_[static_cast<size_t>(id)] : std::string_view();
@@ -152,7 +158,7 @@ class SentencePieceTokenizer final : public Tokenizer {
   }
 
   Status save(const std::string& dir) const override {
-    return write_tokenizer(dir, sentencepiece_config(kind_, model_, space_in_front_), model_);
+    return write_tokenizer(dir, sentencepiece_config(kind_, model_, space_in_front_, bos_in_front_), model_);
   }
 
  protected:
@@ -240,6 +246,7 @@ class SentencePieceTokenizer final : public Tokenizer {
   std::string model_;
   TokenizerKind kind_ = TokenizerKind::unigram;
   bool space_in_front_ = false;          // of every text; decode() takes it away
+  bool bos_in_front_ = false;            // of every prompt
   bool whole_ = false;                   // a piece may cross what would be two units
   std::vector<std::string> bytes_of_;    // by id
   std::array<int32_t, 256> byte_ids_{};  // by byte
@@ -279,10 +286,11 @@ StatusOr<std::string> train_sentencepiece(std::string_view sample, TokenizerKind
   return model;
 }
 
-StatusOr<std::unique_ptr<Tokenizer>> open_sentencepiece(std::string model, const std::string& file) {
+StatusOr<std::unique_ptr<Tokenizer>> open_sentencepiece(std::string model, const std::string& file,
+                                                        bool bos_in_front) {
   AGORA_ASSIGN_OR_RETURN(const ModelOutline outline, read_outline(model, file));
   auto tokenizer = std::make_unique<SentencePieceTokenizer>();
-  AGORA_RETURN_IF_ERROR(tokenizer->open(std::move(model), outline, file));
+  AGORA_RETURN_IF_ERROR(tokenizer->open(std::move(model), outline, file, bos_in_front));
   return tokenizer;
 }
 

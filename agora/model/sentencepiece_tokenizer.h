@@ -26,7 +26,9 @@ namespace agora::model {
 StatusOr<std::string> train_sentencepiece(std::string_view sample, TokenizerKind kind, int32_t vocabulary);
 
 // Refuses models that change text for good (normalisation, spaces dropped) or lack byte pieces. A space that
-// the model puts in front of every text is put there, and decode() takes it away. `file` is for messages.
-StatusOr<std::unique_ptr<Tokenizer>> open_sentencepiece(std::string model, const std::string& file);
+// the model puts in front of every text is put there, and decode() takes it away. bos_in_front (tokenizer.h)
+// is for the caller to know; it is refused where the model has no such piece. `file` is for messages.
+StatusOr<std::unique_ptr<Tokenizer>> open_sentencepiece(std::string model, const std::string& file,
+                                                        bool bos_in_front = false);
 
 }  // namespace agora::model

@@ -28,8 +28,7 @@ class TraceObserver final : public RouteObserver {
 
   void observe(LayerId layer, const moe::MoeSaved& saved) override {
     const moe::Gate& gate = model_.block(layer).mixture().gate();
-    const std::vector<moe::TokenReasons> reasons =
-        moe::explain(gate.descriptor(), saved.route, saved.gate);
+    const std::vector<moe::TokenReasons> reasons = moe::explain(gate.descriptor(), saved.route, saved.gate);
     for (size_t t = 0; t < trace_.size(); ++t) trace_[t].layers.push_back(trace_of(reasons[t]));
   }
 
@@ -42,13 +41,15 @@ class TraceObserver final : public RouteObserver {
 
 StatusOr<std::vector<TokenTrace>> trace_text(Model& model, const Tokenizer& tokenizer, const Compute& compute,
                                              std::string_view text, size_t tokens_max) {
-  AGORA_ASSIGN_OR_RETURN(std::vector<int32_t> ids, tokenizer.encode(text));
-  if (ids.empty()) return absl::InvalidArgumentError("explain: expected some text, found none");
+  if (text.empty()) return absl::InvalidArgumentError("explain: expected some text, found none");
+  AGORA_ASSIGN_OR_RETURN(std::vector<int32_t> ids, tokenizer.encode_prompt(text));
   const auto longest = static_cast<size_t>(model.config().max_position_embeddings);
   ids.resize(std::min({ids.size(), longest, tokens_max}));
   std::vector<TokenTrace> trace;
   for (size_t i = 0; i < ids.size(); ++i) {
-    trace.push_back({std::string(tokenizer.token_bytes(ids[i])), static_cast<int64_t>(i), {}});
+    const std::string_view bytes = tokenizer.token_bytes(ids[i]);
+    std::string shown = bytes.empty() ? tokenizer.display(ids[i]) : std::string(bytes);
+    trace.push_back({std::move(shown), static_cast<int64_t>(i), {}});
   }
   TraceObserver observer(model, trace);
   const Pass pass{.compute = compute, .call = {}, .observer = &observer};

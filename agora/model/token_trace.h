@@ -49,7 +49,7 @@ struct LayerTrace {
 };
 
 struct TokenTrace {
-  std::string text;  // the token's bytes, not necessarily UTF-8
+  std::string text;  // the token's bytes, not necessarily UTF-8; of one without bytes its name
   int64_t position = 0;
   std::vector<LayerTrace> layers;
 };

@@ -1,5 +1,6 @@
 #include "agora/model/tokenizer.h"
 
+#include <algorithm>
 #include <cstdio>
 #include <utility>
 
@@ -70,6 +71,13 @@ StatusOr<EncodedTexts> Tokenizer::encode_all(std::span<const std::string_view> t
     encoded.ends.push_back(encoded.ids.size());
   }
   return encoded;
+}
+
+StatusOr<std::vector<int32_t>> Tokenizer::encode_prompt(std::string_view text) const {
+  AGORA_ASSIGN_OR_RETURN(std::vector<int32_t> ids, encode(text));
+  if (bos_in_front()) ids.insert(ids.begin(), bos_id());
+  if (ids.empty()) ids.push_back(std::max(eos_id(), 0));  // where one text ends, the next begins
+  return ids;
 }
 
 std::string Tokenizer::decode(std::span<const int32_t> ids) const {

@@ -50,6 +50,9 @@ class Tokenizer {
   virtual StatusOr<std::vector<int32_t>> encode(std::string_view text) const = 0;
   // Each text by itself; cheaper than one call for each, because words come again. Errors as encode().
   virtual StatusOr<EncodedTexts> encode_all(std::span<const std::string_view> texts) const;
+  // What a model reads of a text to go on with: its ids, behind bos_id() where bos_in_front(); of no text the
+  // one id that begins a text. Errors as encode().
+  StatusOr<std::vector<int32_t>> encode_prompt(std::string_view text) const;
   // The bytes of one token; empty for control tokens and for ids out of range (a model may have padded its
   // vocabulary).
   virtual std::string_view token_bytes(int32_t id) const = 0;
@@ -58,6 +61,8 @@ class Tokenizer {
 
   virtual int32_t bos_id() const { return -1; }  // -1: there is none
   virtual int32_t eos_id() const { return -1; }  // also put between documents
+  // Whether the model learnt from texts that each began with bos_id(): add_bos_token of Llama and Mixtral.
+  virtual bool bos_in_front() const { return false; }
 
   // Whether encode(a + b) is encode(a), encode(b) wherever b begins with the line end after a line.
   virtual bool lines_are_apart() const { return true; }

@@ -59,15 +59,22 @@ auto model_in(const std::string& dir) {
   return [&dir] { return weights::read_file(dir + kModelFile, kTokenizerBytesMax); };
 }
 
-StatusOr<std::unique_ptr<Tokenizer>> read_sentencepiece(const nlohmann::json& own, const std::string& file,
+// config: the whole of tokenizer_config.json; own: what is ours in it.
+StatusOr<std::unique_ptr<Tokenizer>> read_sentencepiece(const nlohmann::json& config,
+                                                        const nlohmann::json& own, const std::string& dir,
                                                         ModelSource source) {
+  const std::string file = dir + kModelFile;
   AGORA_ASSIGN_OR_RETURN(std::string model, source());
   const auto hash = own.find("sha256");
   if (hash != own.end() && *hash != weights::sha256_hex(base::as_bytes(model))) {
     return absl::DataLossError(
         concat(file, " is not what was written; take it again from where the model came from"));
   }
-  return open_sentencepiece(std::move(model), file);
+  const auto bos = config.find("add_bos_token");
+  if (bos == config.end() || bos->is_null()) return open_sentencepiece(std::move(model), file);
+  if (bos->is_boolean()) return open_sentencepiece(std::move(model), file, bos->get<bool>());
+  return absl::InvalidArgumentError(
+      concat(dir, kConfigFile, ": key \"add_bos_token\": expected true or false"));
 }
 
 StatusOr<std::unique_ptr<Tokenizer>> parse(std::string_view text, const std::string& dir,
@@ -80,7 +87,7 @@ StatusOr<std::unique_ptr<Tokenizer>> parse(std::string_view text, const std::str
     return absl::InvalidArgumentError(concat(file, ": expected an object, and one at \"agora\""));
   const auto kind = own.find("kind");
   if (kind == own.end() || *kind == "bpe" || *kind == "unigram")
-    return read_sentencepiece(own, dir + kModelFile, source);
+    return read_sentencepiece(config, own, dir, source);
   if (*kind == "characters") return read_characters(own, file);
   if (*kind == "bytes") return make_byte_tokenizer();
   return absl::InvalidArgumentError(concat(file, ": expected the kind unigram, bpe, characters or bytes"));
@@ -102,10 +109,11 @@ std::string_view name_of(TokenizerKind kind) {
   return "?";
 }
 
-nlohmann::ordered_json sentencepiece_config(TokenizerKind kind, std::string_view model, bool space_in_front) {
+nlohmann::ordered_json sentencepiece_config(TokenizerKind kind, std::string_view model, bool space_in_front,
+                                            bool bos_in_front) {
   return {{"tokenizer_class", "LlamaTokenizer"},
           {"legacy", false},
-          {"add_bos_token", false},
+          {"add_bos_token", bos_in_front},
           {"add_eos_token", false},
           {"add_prefix_space", space_in_front},
           {"clean_up_tokenization_spaces", false},
@@ -127,7 +135,7 @@ StatusOr<std::unique_ptr<Tokenizer>> parse_tokenizer_config(std::string_view tex
 StatusOr<std::unique_ptr<Tokenizer>> Tokenizer::load(const std::string& dir) {
   const auto source = model_in(dir);
   if (!weights::file_exists(dir + kConfigFile)) {
-    return read_sentencepiece(nlohmann::json::object(), dir + kModelFile, source);
+    return read_sentencepiece(nlohmann::json::object(), nlohmann::json::object(), dir, source);
   }
   AGORA_ASSIGN_OR_RETURN(const std::string text, weights::read_file(dir + kConfigFile, kTokenizerBytesMax));
   return parse(text, dir, source);
@@ -142,7 +150,7 @@ StatusOr<std::unique_ptr<Tokenizer>> Tokenizer::from_files(const std::map<std::s
   };
   const auto config = files.find(kConfigFile + 1);
   if (config != files.end()) return parse(config->second, where, source);
-  return read_sentencepiece(nlohmann::json::object(), where + kModelFile, source);
+  return read_sentencepiece(nlohmann::json::object(), nlohmann::json::object(), where, source);
 }
 
 }  // namespace agora::model

@@ -1,7 +1,8 @@
 // How a tokenizer lies in a model's folder: tokenizer_config.json, and tokenizer.model for SentencePiece.
 //
-// tokenizer_config.json has Hugging Face's keys, and our own under "agora": the kind, a hash of
-// tokenizer.model or the characters. Any thread.
+// tokenizer_config.json has Hugging Face's keys, of which add_bos_token counts where SentencePiece's models
+// come from elsewhere, and our own under "agora": the kind, a hash of tokenizer.model or the characters. Any
+// thread.
 #pragma once
 
 #include <memory>
@@ -17,7 +18,8 @@ namespace agora::model {
 
 std::string_view name_of(TokenizerKind kind);
 
-nlohmann::ordered_json sentencepiece_config(TokenizerKind kind, std::string_view model, bool space_in_front);
+nlohmann::ordered_json sentencepiece_config(TokenizerKind kind, std::string_view model, bool space_in_front,
+                                            bool bos_in_front);
 
 // The tokenizer that a config describes; `dir` is where its tokenizer.model lies.
 StatusOr<std::unique_ptr<Tokenizer>> parse_tokenizer_config(std::string_view text, const std::string& dir);

@@ -212,6 +212,41 @@ TEST(Tokenizer, ASpaceInFrontIsKeptWithTheModel) {
   EXPECT_EQ((*loaded)->display((*loaded)->encode("the names")->front()), " the");
 }
 
+TEST(Tokenizer, APromptBeginsAsTheModelsMakersSay) {
+  TestFolder folder;
+  const auto loaded = [&](const ModelOptions& changes, std::string_view config) {
+    write_text(folder.path("tokenizer.model"), foreign_model(TokenizerKind::bpe, changes));
+    write_text(folder.path("tokenizer_config.json"), config);
+    return Tokenizer::load(folder.path());
+  };
+  const auto with = *loaded({}, R"({"add_bos_token": true})");
+  const std::vector<int32_t> ids = *with->encode("the names");
+  std::vector<int32_t> behind_bos = ids;
+  behind_bos.insert(behind_bos.begin(), with->bos_id());
+  EXPECT_EQ(*with->encode_prompt("the names"), behind_bos);
+  EXPECT_THAT(*with->encode_prompt(""), ElementsAre(with->bos_id()));
+  ASSERT_TRUE(with->save(folder.path()).ok());
+  EXPECT_EQ(*(*Tokenizer::load(folder.path()))->encode_prompt("the names"), behind_bos);
+
+  for (const char* config : {"{}", R"({"add_bos_token": false})", R"({"add_bos_token": null})"}) {
+    const auto without = *loaded({}, config);
+    EXPECT_EQ(*without->encode_prompt("the names"), ids) << config;
+    EXPECT_THAT(*without->encode_prompt(""), ElementsAre(without->eos_id())) << config;
+  }
+  EXPECT_THAT(message(loaded({}, R"({"add_bos_token": 1})").status()), HasSubstr("expected true or false"));
+  EXPECT_THAT(message(loaded({{"bos_id", "-1"}}, R"({"add_bos_token": true})").status()),
+              HasSubstr("tokenizer.model: its texts shall begin"));
+}
+
+TEST(Tokenizer, OurOwnPutNothingInFront) {
+  for (const TokenizerKind kind :
+       {TokenizerKind::unigram, TokenizerKind::bpe, TokenizerKind::characters, TokenizerKind::bytes}) {
+    const auto tokenizer = trained(kind);
+    EXPECT_EQ(*tokenizer->encode_prompt("the names"), *tokenizer->encode("the names"));
+    EXPECT_THAT(*tokenizer->encode_prompt(""), ElementsAre(std::max(tokenizer->eos_id(), 0)));
+  }
+}
+
 TEST(Tokenizer, TheIdsOfAWordDoNotDependOnTheTextAround) {
   const auto tokenizer = trained(TokenizerKind::bpe);
   std::vector<int32_t> both = *tokenizer->encode("return count;\n");

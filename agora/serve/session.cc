@@ -1,7 +1,5 @@
 #include "agora/serve/session.h"
 
-#include <algorithm>
-
 #include "agora/base/check.h"
 #include "agora/base/text.h"
 
@@ -11,8 +9,7 @@ StatusOr<std::unique_ptr<Session>> Session::create(const ServedTrunk& trunk,
                                                    const model::Tokenizer& tokenizer, AskRequest request) {
   AGORA_RETURN_IF_ERROR(validate(request));
   const model::ModelConfig& config = trunk.model->config();
-  AGORA_ASSIGN_OR_RETURN(std::vector<int32_t> tokens, tokenizer.encode(request.prompt));
-  if (tokens.empty()) tokens.push_back(std::max(tokenizer.eos_id(), 0));  // the start of a text
+  AGORA_ASSIGN_OR_RETURN(std::vector<int32_t> tokens, tokenizer.encode_prompt(request.prompt));
   const int64_t prompt_tokens = std::ssize(tokens);
   tokens.insert(tokens.end(), request.answered.begin(), request.answered.end());
   for (const int32_t token : tokens) {

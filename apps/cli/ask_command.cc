@@ -84,9 +84,7 @@ Status ask(const AskFlags& flags, const Interrupt& interrupt) {
         absl::StrCat(*flags.first, ": expected a model of text, found one of images"));
   }
   const std::string prompt = prompt_of(*flags.second);
-  AGORA_ASSIGN_OR_RETURN(std::vector<int32_t> ids, model.tokenizer->encode(prompt));
-  if (ids.empty())
-    ids.push_back(std::max(model.tokenizer->eos_id(), 0));  // an empty prompt: the start of a text
+  AGORA_ASSIGN_OR_RETURN(std::vector<int32_t> ids, model.tokenizer->encode_prompt(prompt));
   AGORA_ASSIGN_OR_RETURN(const auto generation,
                          serve::Generation::start(*model.model, {.compute = compute}, std::move(ids),
                                                   flags.sampler, flags.tokens));
