@@ -31,17 +31,23 @@ int64_t size_of(DType dtype) {
   switch (dtype) {
     case DType::f64:
     case DType::i64:
+    case DType::u64:
       return 8;
     case DType::f32:
     case DType::i32:
+    case DType::u32:
       return 4;
     case DType::bf16:
     case DType::f16:
     case DType::i16:
+    case DType::u16:
       return 2;
     case DType::i8:
     case DType::u8:
     case DType::boolean:
+    case DType::f8_e4m3:
+    case DType::f8_e5m2:
+    case DType::f8_e8m0:
       return 1;
   }
   return 0;
@@ -69,6 +75,18 @@ std::string_view name_of(DType dtype) {
       return "U8";
     case DType::boolean:
       return "BOOL";
+    case DType::u64:
+      return "U64";
+    case DType::u32:
+      return "U32";
+    case DType::u16:
+      return "U16";
+    case DType::f8_e4m3:
+      return "F8_E4M3";
+    case DType::f8_e5m2:
+      return "F8_E5M2";
+    case DType::f8_e8m0:
+      return "F8_E8M0";
   }
   return "?";
 }

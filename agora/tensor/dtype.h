@@ -30,7 +30,26 @@ constexpr bf16 to_bf16(float x) {
 float to_float(f16 x);
 f16 to_f16(float x);  // nearest, ties to even; overflow gives infinity
 
-enum class DType : uint8_t { f64, f32, bf16, f16, i64, i32, i16, i8, u8, boolean };
+// Of the elements in a safetensors file. Nothing here computes with those from u64 on: they are known so that
+// a file which has them can be looked at, and its tensors refused by name.
+enum class DType : uint8_t {
+  f64,
+  f32,
+  bf16,
+  f16,
+  i64,
+  i32,
+  i16,
+  i8,
+  u8,
+  boolean,
+  u64,
+  u32,
+  u16,
+  f8_e4m3,
+  f8_e5m2,
+  f8_e8m0
+};
 
 // Bytes of one element.
 int64_t size_of(DType dtype);

@@ -28,8 +28,10 @@ constexpr std::string_view kMetadataKey = "__metadata__";
 constexpr size_t kMetadataMax = kTensorsMax + 1000;  // a hash for each tensor, and some more
 
 std::optional<DType> dtype_named(std::string_view name) {
-  constexpr DType kAll[] = {DType::f64, DType::f32, DType::bf16, DType::f16, DType::i64,
-                            DType::i32, DType::i16, DType::i8,   DType::u8,  DType::boolean};
+  constexpr DType kAll[] = {DType::f64, DType::f32,     DType::bf16,    DType::f16,
+                            DType::i64, DType::i32,     DType::i16,     DType::i8,
+                            DType::u8,  DType::boolean, DType::u64,     DType::u32,
+                            DType::u16, DType::f8_e4m3, DType::f8_e5m2, DType::f8_e8m0};
   for (const DType dtype : kAll) {
     if (tensor::name_of(dtype) == name) return dtype;
   }

@@ -4,6 +4,7 @@
 #include <limits>
 
 #include "agora/base/test_folder.h"
+#include "agora/base/text.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 
@@ -131,6 +132,24 @@ TEST(Safetensors, OthersMayHaveKeysLikeOurHashes) {
   ASSERT_TRUE(parsed.ok()) << parsed.status();
   EXPECT_FALSE((*parsed)->has_hashes());
   EXPECT_TRUE((*parsed)->verify().ok());
+}
+
+TEST(Safetensors, TypesThatNothingHereReadsAreListed) {
+  const std::pair<const char*, int64_t> types[] = {{"U16", 2},     {"U32", 4},     {"U64", 8},
+                                                   {"F8_E4M3", 1}, {"F8_E5M2", 1}, {"F8_E8M0", 1}};
+  for (const auto& [name, size] : types) {
+    const std::string file = file_with(
+        base::concat(R"({"a":{"dtype":")", name, R"(","shape":[3],"data_offsets":[0,)", 3 * size, "]}}"),
+        static_cast<size_t>(3 * size));
+    const auto parsed = SafetensorsFile::parse(base::as_bytes(file), "x");
+    ASSERT_TRUE(parsed.ok()) << parsed.status();
+    const TensorRef& tensor = (*parsed)->tensors()[0];
+    EXPECT_EQ(tensor::name_of(tensor.dtype), name);
+    EXPECT_EQ(tensor.count(), 3);
+    std::vector<float> out(3);
+    EXPECT_THAT(message(read_f32(tensor, {out.data(), 1, 3})),
+                HasSubstr(base::concat("tensor \"a\" has dtype ", name, ", expected F32")));
+  }
 }
 
 TEST(Safetensors, AWrongShapeIsNamed) {
