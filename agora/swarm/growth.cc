@@ -19,9 +19,12 @@ const Growth::Newcomer* Growth::find(ExpertName expert) const {
   return found == newcomers_.end() ? nullptr : &found->second;
 }
 
-// How far in it is says how long ago it came.
+// How far in it is says how long ago it came. Of the first experts only what is retired is closed.
 void Growth::on_trunk(ExpertName expert, float entry_bias, int64_t step) {
-  if (expert.expert.value < experts_ || !(entry_bias > moe::kClosed)) return;
+  const bool closed = !(entry_bias > moe::kClosed);
+  const bool first = expert.expert.value < experts_;
+  if (closed && first) retired_.insert(expert);
+  if (closed || first) return;
   const double left = std::clamp(entry_bias / moe::kClosed, 0.0f, 1.0f);
   const double done = left <= kRampEnd ? 1.0 : std::log(left) / std::log(kRampEnd);
   const auto age =

@@ -85,6 +85,15 @@ TEST_F(GrowthTest, ATrunkSaysHowFarInAnExpertIs) {
   }
 }
 
+TEST_F(GrowthTest, WhatATrunkHasClosedOfTheFirstStaysClosed) {
+  const ExpertName gone{LayerId{0}, ExpertId{2}};
+  growth.on_trunk(gone, kClosed, 1000);
+  growth.on_trunk({LayerId{0}, ExpertId{3}}, 0.0f, 1000);
+  growth.on_census(led(8), 1000);  // of hosts that have forgotten it
+  EXPECT_EQ(growth.bias(gone, 5000), kClosed);
+  EXPECT_EQ(growth.bias({LayerId{0}, ExpertId{3}}, 5000), 0.0f);
+}
+
 TEST_F(GrowthTest, UndoesItWhenTheLossWorsensTwice) {
   validate(2.0, 900);
   growth.on_census(led(9), 1000);

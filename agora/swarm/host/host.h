@@ -19,7 +19,7 @@
 //                   that this host itself was too late to see count for nothing
 //   on a difference pulls the expert's snapshot: at the latest loss_window / 2 after the leader moved, so
 //                   that a leader's death loses at most loss_window of updates
-//   every save_ns   writes what has moved to disk, one expert after the other
+//   every save_ns   writes what has moved to disk, one expert after the other, and what is retired
 //
 // An expert that nobody holds any more comes back from somebody's disk if there is one within
 // orphan_grace_ns, else from its first weights: counted as lost. Not while fewer than half of the hosts of
@@ -29,7 +29,7 @@
 //
 // A person may add an expert (kAddExpert): this host leads it from then on, placement makes replicas, gates
 // let it in (growth.h). What is retired (kRetireExpert) is said in the record, which others pass on, and let
-// go after retire_grace_ns.
+// go after retire_grace_ns. It is kept on disk: a swarm whose hosts all start again has not forgotten it.
 //
 // A host that has stood still (SIGSTOP, a machine that slept) wakes up with old records and old weights, one
 // that was started again with those of its disk: it claims nothing for a while, hears who leads by now, and

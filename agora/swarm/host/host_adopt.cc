@@ -21,20 +21,29 @@ void Host::State::begin() {
     for (const ExpertName name : options.hold) adopt(name);
     return;
   }
-  on_disk([this] { return folder.list(); },
-          [](State& self, const std::vector<ExpertName>& there) {
-            for (const ExpertName name : there) {
-              if (self.in_spec(name)) self.on_disk_now.insert(name);
-            }
-            for (const ExpertName name : self.options.hold) self.adopt(name);
-            if (self.static_holdings()) return;
-            // Before others take them for orphans. What is held elsewhere too, placement tidies up; but the
-            // disk's weights are old: who leads by now is heard before this host claims anything.
-            if (!self.on_disk_now.empty()) self.leadership.rest(self.loop.now_ns() + kRestNs);
-            for (const ExpertName name : self.on_disk_now) {
-              if (self.room() > 0 && !self.retired.contains(name)) self.adopt_from_disk(name);
-            }
-          });
+  struct There {
+    std::vector<ExpertName> snapshots;
+    StatusOr<std::vector<ExpertName>> retired;
+  };
+  on_disk(
+      [this] {
+        return There{folder.list(), folder.load_retired(spec.id())};
+      },
+      [](State& self, const There& there) {
+        self.trouble(there.retired.status());  // others tell what they know
+        for (const ExpertName name : there.retired.value_or(std::vector<ExpertName>())) self.retire(name);
+        for (const ExpertName name : there.snapshots) {
+          if (self.in_spec(name)) self.on_disk_now.insert(name);
+        }
+        for (const ExpertName name : self.options.hold) self.adopt(name);
+        if (self.static_holdings()) return;
+        // Before others take them for orphans. What is held elsewhere too, placement tidies up; but the
+        // disk's weights are old: who leads by now is heard before this host claims anything.
+        if (!self.on_disk_now.empty()) self.leadership.rest(self.loop.now_ns() + kRestNs);
+        for (const ExpertName name : self.on_disk_now) {
+          if (self.room() > 0 && !self.retired.contains(name)) self.adopt_from_disk(name);
+        }
+      });
 }
 
 void Host::State::adopt(ExpertName name) {
@@ -194,6 +203,7 @@ void Host::State::drop(ExpertName name) {
 void Host::State::retire(ExpertName name) {
   if (!in_spec(name) || !retired.insert(name).second) return;
   placement.retire(name);
+  retired_moved = true;
   loop.after(options.retire_grace_ns, [weak = weak_from_this(), name] {
     if (const std::shared_ptr<State> self = weak.lock()) self->drop(name);
   });
@@ -201,7 +211,18 @@ void Host::State::retire(ExpertName name) {
 
 // ---- the disk
 
+void Host::State::save_retired() {
+  if (options.folder.empty() || !std::exchange(retired_moved, false)) return;
+  on_disk([this, names = std::vector<ExpertName>(
+                     retired.begin(), retired.end())] { return folder.save_retired(names, spec.id()); },
+          [](State& self, const Status& saved) {
+            if (!saved.ok()) self.retired_moved = true;
+            self.trouble(saved);
+          });
+}
+
 void Host::State::save() {
+  save_retired();
   for (auto& [name, mine] : own) {
     const bool moved = !mine.saved || mine.saved_version != mine.version || mine.saved_epoch != mine.epoch;
     const bool trained = mine.version > 0;

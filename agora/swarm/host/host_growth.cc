@@ -167,6 +167,7 @@ void Host::State::retire_expert(const std::shared_ptr<peers::IncomingCall>& call
                      " ranges of retired experts, and this would be one more: retire a neighbour of one")));
   }
   retire(*name);
+  save_retired();  // at once: who asked will not ask again
   call->reply(absl::OkStatus());
 }
 

@@ -130,6 +130,7 @@ struct Host::State : std::enable_shared_from_this<Host::State> {
   void drop(ExpertName name);
   void let_go(ExpertName name);
   void retire(ExpertName name);
+  void save_retired();
   void save();
   void save_next();
 
@@ -242,6 +243,7 @@ struct Host::State : std::enable_shared_from_this<Host::State> {
   Placement placement;
   std::map<ExpertName, Own> own;
   std::set<ExpertName> retired;
+  bool retired_moved = false;  // since it was written to disk
   struct Added {
     ExpertName name;
     ExpertId source;
