@@ -5,6 +5,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "agora/base/text.h"
+#include "agora/model/config_reader.h"
 #include "agora/model/foreign_config.h"
 #include "agora/weights/atomic_file.h"
 #include "agora/weights/strict_json.h"
@@ -21,11 +22,6 @@ constexpr int64_t kLayersMax = 4096;
 constexpr double kParametersMax = 1e15;  // a thousand times the largest known
 constexpr int64_t kConfigBytesMax = int64_t{1} << 20;
 
-template <class Enum>
-struct Name {
-  Enum value;
-  const char* name;
-};
 constexpr Name<moe::Score> kScores[] = {{moe::Score::softmax, "softmax"}, {moe::Score::sigmoid, "sigmoid"}};
 constexpr Name<moe::Selection> kSelections[] = {{moe::Selection::top_k, "top_k"},
                                                 {moe::Selection::grouped_top_k, "grouped_top_k"},
@@ -38,76 +34,6 @@ constexpr Name<kernels::Activation> kActivations[] = {{kernels::Activation::swig
 constexpr Name<FrontendKind> kFrontends[] = {{FrontendKind::text, "text"},
                                              {FrontendKind::patches, "patches"}};
 constexpr Name<HeadKind> kHeads[] = {{HeadKind::next_token, "next_token"}, {HeadKind::classes, "classes"}};
-
-template <class Enum, size_t N>
-const char* name_of(const Name<Enum> (&names)[N], Enum value) {
-  for (const auto& entry : names) {
-    if (entry.value == value) return entry.name;
-  }
-  return "?";
-}
-
-template <class Enum, size_t N>
-StatusOr<Enum> value_named(const Name<Enum> (&names)[N], const std::string& name) {
-  std::string known;
-  for (const auto& entry : names) {
-    if (name == entry.name) return entry.value;
-    absl::StrAppend(&known, known.empty() ? "" : ", ", entry.name);
-  }
-  return absl::InvalidArgumentError(absl::StrCat("expected one of ", known, "; found ", name.substr(0, 80)));
-}
-
-// Reads keys of one JSON object into fields; the first mistake is kept and ends the reading.
-class Reader {
- public:
-  Reader(const nlohmann::json& object, std::string where) : object_(object), where_(std::move(where)) {}
-
-  const Status& status() const { return status_; }
-
-  template <class T>
-  void read(const char* key, T& field, bool required = false) {
-    const auto found = object_.find(key);
-    if (found == object_.end() || found->is_null()) {
-      if (required) fail(key, "a value", "nothing");
-      return;
-    }
-    if constexpr (std::is_same_v<T, bool>) {
-      if (!found->is_boolean()) return fail(key, "true or false", found->dump());
-    } else if constexpr (std::is_integral_v<T>) {
-      if (!found->is_number_integer()) return fail(key, "a whole number", found->dump());
-    } else if constexpr (std::is_floating_point_v<T>) {
-      if (!found->is_number()) return fail(key, "a number", found->dump());
-    } else {
-      if (!found->is_string()) return fail(key, "a string", found->dump());
-    }
-    field = found->template get<T>();
-  }
-
-  template <class Enum, size_t N>
-  void read_name(const char* key, const Name<Enum> (&names)[N], Enum& field) {
-    std::string name;
-    read(key, name);
-    if (name.empty()) return;
-    const StatusOr<Enum> value = value_named(names, name);
-    if (value.ok()) {
-      field = *value;
-    } else if (status_.ok()) {
-      status_ = base::about(absl::StrCat(where_, ": key \"", key, "\""), value.status());
-    }
-  }
-
- private:
-  void fail(const char* key, std::string_view expected, std::string_view came) {
-    if (!status_.ok()) return;
-    status_ = absl::InvalidArgumentError(absl::StrCat(where_, ": key \"", key, "\": expected ",
-                                                      std::string(expected), ", found ",
-                                                      std::string(came.substr(0, 80))));
-  }
-
-  const nlohmann::json& object_;
-  std::string where_;
-  Status status_;
-};
 
 void read_gate(Reader& reader, moe::GateDescriptor& gate) {
   reader.read_name("score", kScores, gate.score);
@@ -156,6 +82,22 @@ void read_own_keys(Reader& reader, ModelConfig& config) {
   reader.read("image_height", config.patches.height);
   reader.read("image_width", config.patches.width);
   reader.read("patch", config.patches.patch);
+}
+
+// Others' keys may mean nothing here; our own that nobody reads is a mistake, or a later version's.
+Status read_own(const nlohmann::json& json, const std::string& where, ModelConfig& config) {
+  Reader reader(json, where);
+  const nlohmann::json* const own = reader.object_at("agora");
+  if (own == nullptr) return reader.status();
+  Reader own_reader(*own, where + ": agora");
+  read_own_keys(own_reader, config);
+  const nlohmann::json* const gate = own_reader.object_at("gate");
+  own_reader.refuse_others();
+  if (gate == nullptr || !own_reader.status().ok()) return own_reader.status();
+  Reader gate_reader(*gate, where + ": agora.gate");
+  read_gate(gate_reader, config.gate);
+  gate_reader.refuse_others();
+  return gate_reader.status();
 }
 
 void read_shared_keys(Reader& reader, ModelConfig& config) {
@@ -320,16 +262,7 @@ StatusOr<ModelConfig> parse_config(std::string_view text, const std::string& whe
   }
   AGORA_RETURN_IF_ERROR(check_foreign_keys(json, where));
   AGORA_RETURN_IF_ERROR(read_rope(json, where, config));
-  if (const auto own = json.find("agora"); own != json.end() && own->is_object()) {
-    Reader own_reader(*own, where + ": agora");
-    read_own_keys(own_reader, config);
-    AGORA_RETURN_IF_ERROR(own_reader.status());
-    if (const auto gate = own->find("gate"); gate != own->end() && gate->is_object()) {
-      Reader gate_reader(*gate, where + ": agora.gate");
-      read_gate(gate_reader, config.gate);
-      AGORA_RETURN_IF_ERROR(gate_reader.status());
-    }
-  }
+  AGORA_RETURN_IF_ERROR(read_own(json, where, config));
   const Status valid = validate(config);
   if (!valid.ok()) return base::about(where, valid);
   return config;

@@ -80,8 +80,9 @@ StatusOr<ModelConfig> with_room(const ModelConfig& config, int64_t experts);
 StatusOr<moe::Score> score_named(const std::string& name);
 StatusOr<moe::Selection> selection_named(const std::string& name);
 
-// NotFound, InvalidArgument (not JSON, a key missing or of the wrong type, an unknown model_type, or a key
-// that asks for arithmetic which models here do not have: foreign_config.h; names file and key).
+// NotFound, InvalidArgument (not JSON, a key missing or of the wrong type, an unknown model_type, an unknown
+// key under "agora", or a key that asks for arithmetic which models here do not have: foreign_config.h; names
+// file and key).
 StatusOr<ModelConfig> read_config(const std::string& path);
 StatusOr<ModelConfig> parse_config(std::string_view json, const std::string& where);
 std::string format_config(const ModelConfig& config);

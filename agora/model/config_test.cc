@@ -129,6 +129,13 @@ TEST(Config, SaysWhichKeyIsWrongAndWhatWasExpected) {
   EXPECT_THAT(message("\"head\": \"next_token\"", "\"head\": \"classes\""), HasSubstr("text and classes"));
   EXPECT_THAT(message("qwen3_moe", "bert"), HasSubstr("found bert"));
   EXPECT_THAT(message("sigmoid", "tanh"), HasSubstr("softmax, sigmoid"));
+  EXPECT_THAT(message("\"causal\"", "\"cuasal\""), HasSubstr("agora: key \"cuasal\": expected no such key"));
+  EXPECT_THAT(message("\"groups\"", "\"grups\""), HasSubstr("agora.gate: key \"grups\""));
+  EXPECT_THAT(std::string(of_others(R"({"agora": 5})").status().message()),
+              HasSubstr("key \"agora\": expected an object, found 5"));
+  EXPECT_THAT(std::string(of_others(R"({"agora": {"gate": []}})").status().message()),
+              HasSubstr("agora: key \"gate\": expected an object"));
+  EXPECT_TRUE(of_others(R"({"agora": {"gate": {}}})").ok());
   EXPECT_THAT(std::string(parse_config("[1, 2", "c.json").status().message()),
               HasSubstr("expected a JSON object"));
 }
