@@ -46,6 +46,7 @@ TEST(Completions, RefusesByNameWhatItCanNotDo) {
   EXPECT_THAT(refusal(R"({"prompt": "x", "max_tokens": 99999999999999999999})"), HasSubstr("max_tokens"));
   EXPECT_THAT(refusal(R"({"prompt": "x", "temperature": "hot"})"), HasSubstr("temperature"));
   EXPECT_THAT(refusal(R"({"prompt": "x", "temperature": -1})"), HasSubstr("temperature"));
+  EXPECT_THAT(refusal(R"({"prompt": "x", "top_p": 0})"), HasSubstr("ask: top_p: expected above 0"));
   EXPECT_THAT(refusal(R"({"prompt": "x", "stop": [1]})"), HasSubstr("stop"));
   EXPECT_THAT(refusal(R"({"prompt": "x", "stream": 1})"), HasSubstr("stream"));
   for (const char* key : {"n", "best_of", "logprobs"}) {

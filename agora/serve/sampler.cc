@@ -11,7 +11,7 @@ namespace {
 
 Status expect(bool holds, const char* name, const char* range, double value) {
   if (holds) return absl::OkStatus();
-  return absl::InvalidArgumentError(absl::StrCat("--", name, ": expected ", range, ", found ", value));
+  return absl::InvalidArgumentError(absl::StrCat("ask: ", name, ": expected ", range, ", found ", value));
 }
 
 }  // namespace
@@ -19,11 +19,11 @@ Status expect(bool holds, const char* name, const char* range, double value) {
 Status validate(const SamplerSettings& s) {
   AGORA_RETURN_IF_ERROR(
       expect(s.temperature >= 0 && s.temperature <= 100, "temperature", "0 to 100", s.temperature));
-  AGORA_RETURN_IF_ERROR(expect(s.top_p > 0 && s.top_p <= 1, "top-p", "above 0, at most 1", s.top_p));
-  AGORA_RETURN_IF_ERROR(expect(s.top_k >= 0, "top-k", "0 (all) or more", static_cast<double>(s.top_k)));
-  AGORA_RETURN_IF_ERROR(expect(s.repetition_window >= 0, "repetition-window", "0 (nothing) or more",
+  AGORA_RETURN_IF_ERROR(expect(s.top_p > 0 && s.top_p <= 1, "top_p", "above 0, at most 1", s.top_p));
+  AGORA_RETURN_IF_ERROR(expect(s.top_k >= 0, "top_k", "0 (all) or more", static_cast<double>(s.top_k)));
+  AGORA_RETURN_IF_ERROR(expect(s.repetition_window >= 0, "repetition_window", "0 (nothing) or more",
                                static_cast<double>(s.repetition_window)));
-  return expect(s.repetition_penalty >= 1 && s.repetition_penalty <= 10, "repetition-penalty", "1 to 10",
+  return expect(s.repetition_penalty >= 1 && s.repetition_penalty <= 10, "repetition_penalty", "1 to 10",
                 s.repetition_penalty);
 }
 
