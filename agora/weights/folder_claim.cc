@@ -21,6 +21,11 @@ Status taken(const std::string& path) {
       base::concat(path, ": another process is about to write there; wait for it, or name another folder"));
 }
 
+Status leads_nowhere(const std::string& path) {
+  return absl::InvalidArgumentError(
+      base::concat(path, ": it is a link to a place where nothing is; remove it, or name another folder"));
+}
+
 }  // namespace
 
 FolderClaim::FolderClaim(std::string path, bool made)
@@ -50,7 +55,11 @@ StatusOr<std::unique_ptr<FolderClaim>> FolderClaim::take(const std::string& dir)
 }
 
 Status FolderClaim::lock() const {
-  if (!folder_.valid()) return errno == ENOENT ? taken(path_) : file_error("open", path_, errno);
+  if (!folder_.valid()) {
+    if (errno != ENOENT) return file_error("open", path_, errno);
+    std::error_code error;
+    return fs::is_symlink(path_, error) ? leads_nowhere(path_) : taken(path_);
+  }
   if (::flock(folder_.get(), LOCK_EX | LOCK_NB) != 0) {
     if (errno == EWOULDBLOCK) return taken(path_);
     return made_ ? absl::OkStatus()

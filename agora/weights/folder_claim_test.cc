@@ -56,6 +56,10 @@ TEST(FolderClaim, SaysWhatIsInTheWay) {
   write_text(folder.path("file"), "");
   EXPECT_TRUE(absl::IsInvalidArgument(FolderClaim::take(folder.path("file")).status()));
   EXPECT_TRUE(absl::IsInvalidArgument(FolderClaim::take(folder.path("file/7")).status()));
+  fs::create_symlink(folder.path("nowhere"), folder.path("link"));
+  const Status status = FolderClaim::take(folder.path("link")).status();
+  EXPECT_TRUE(absl::IsInvalidArgument(status)) << status;
+  EXPECT_NE(status.message().find("a link to a place where nothing is"), status.message().npos) << status;
 }
 
 }  // namespace
