@@ -222,8 +222,8 @@ StatusOr<RunResult> run(train::Trainer& trainer, train::Task& task, const std::s
 StatusOr<std::unique_ptr<weights::FolderClaim>> new_folder(const std::string& name) {
   for (int n = 1;; ++n) {
     const std::string dir = absl::StrCat("runs/", name, n == 1 ? "" : absl::StrCat("-", n));
-    if (!weights::is_free(dir)) continue;
-    auto claim = weights::FolderClaim::take(dir);
+    if (!weights::is_free(dir) && weights::file_exists(dir)) continue;
+    auto claim = weights::FolderClaim::take(dir);  // where nothing can be, it says why
     if (absl::IsFailedPrecondition(claim.status()) || absl::IsUnimplemented(claim.status())) continue;
     // Whoever had it a moment ago may have filled it.
     if (!claim.ok() || weights::is_free(dir)) return claim;

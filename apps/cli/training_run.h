@@ -34,6 +34,7 @@ struct RunResult {
 };
 
 // The first of runs/NAME, runs/NAME-2, ... that is free and that no other run has claimed, made and claimed.
+// An error says why nothing can be there.
 StatusOr<std::unique_ptr<weights::FolderClaim>> new_folder(const std::string& name);
 
 // Trains from the first step. The folder is options.out, where nothing may be yet, or a new one under runs/.

@@ -40,6 +40,20 @@ TEST_F(NewFolder, OfARunThatWasNeverSavedIsUsedAgain) {
   EXPECT_TRUE(fs::exists("runs/x"));
 }
 
+TEST_F(NewFolder, IsNotLookedForForEverWhereNoneCanBe) {
+  fs::create_symlink("runs", "runs");  // leads to itself
+  const Status loop = new_folder("x").status();
+  EXPECT_TRUE(absl::IsInvalidArgument(loop)) << loop;
+  fs::remove("runs");
+  const Status too_long = new_folder(std::string(300, 'n')).status();
+  EXPECT_TRUE(absl::IsInvalidArgument(too_long)) << too_long;
+}
+
+TEST_F(NewFolder, PassesOverWhatIsNoFolder) {
+  base::write_text("runs/x", "a file");
+  EXPECT_EQ(new_folder("x").value()->path(), "runs/x-2");
+}
+
 TEST(ResumeRun, RefusesClassesThatTheModelLacks) {
   const base::TestFolder scratch;
   train::write_images(scratch.path("two"), {0, 1}, {1, 0});
