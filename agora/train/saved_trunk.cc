@@ -50,12 +50,13 @@ bool let_in_wholly(model::Model& trunk, const SavedTrunk::Experts& experts) {
 
 }  // namespace
 
-SavedTrunk SavedTrunk::of(model::Model& trunk) {
+SavedTrunk SavedTrunk::of(model::Model& trunk, const std::set<swarm::ExpertName>& retired) {
   Experts experts;
   size_t most = 0;
   bool even = true;
   for (int64_t l = 0; l < trunk.config().num_hidden_layers; ++l) {
     experts.push_back(open_experts(trunk.block(LayerId{l}).mixture().gate()));
+    std::erase_if(experts.back(), [&](ExpertId e) { return retired.contains({LayerId{l}, e}); });
     even = even && experts.back().size() == experts.front().size();
     most = std::max(most, experts.back().size());
   }

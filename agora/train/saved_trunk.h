@@ -1,6 +1,6 @@
 // A trunk as it is saved: its gates have the experts that exist, and no others.
 //
-//   const SavedTrunk saved = SavedTrunk::of(trunk);
+//   const SavedTrunk saved = SavedTrunk::of(trunk, census.retired);
 //   format_config(saved.config());   write(saved.parameters());   write(saved.steered());
 //
 //   AGORA_ASSIGN_OR_RETURN(SavedTrunk back, SavedTrunk::like(trunk, experts, config_of_the_folder));
@@ -15,9 +15,11 @@
 
 #include <map>
 #include <memory>
+#include <set>
 #include <vector>
 
 #include "agora/model/model.h"
+#include "agora/swarm/host/held_experts.h"
 
 namespace agora::train {
 
@@ -25,7 +27,8 @@ class SavedTrunk {
  public:
   using Experts = std::vector<std::vector<ExpertId>>;  // [L] the open ones, ascending
 
-  static SavedTrunk of(model::Model& trunk);
+  // retired: closed too, whatever the trunk says: no step may have come since.
+  static SavedTrunk of(model::Model& trunk, const std::set<swarm::ExpertName>& retired);
   // Zeros, to be read into. FailedPrecondition: the experts do not fit the trunk, or the folder's config.
   static StatusOr<SavedTrunk> like(model::Model& trunk, Experts experts, const model::ModelConfig& folder);
 

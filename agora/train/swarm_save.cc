@@ -215,7 +215,7 @@ Status save_swarm(const SwarmToSave& swarm, const std::string& dir) {
   manifest.cursors[swarm.transport.self().text()] = swarm.state.cursor;
   const swarm::Census census = swarm::take_census(swarm.directory.records(), swarm.spec);
   manifest.retired.assign(census.retired.begin(), census.retired.end());
-  const SavedTrunk trunk = SavedTrunk::of(swarm.trunk);
+  const SavedTrunk trunk = SavedTrunk::of(swarm.trunk, census.retired);
   AGORA_ASSIGN_OR_RETURN(manifest.experts, write_tensors(swarm, trunk, folder->path()));
   AGORA_RETURN_IF_ERROR(weights::write_file_atomic(absl::StrCat(folder->path(), "/", model::kConfigFile),
                                                    model::format_config(trunk.config())));

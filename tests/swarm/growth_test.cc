@@ -193,5 +193,27 @@ TEST_F(SwarmGrowth, WhatGrewIsSavedAsAModelAndGoesOn) {
   EXPECT_EQ(next->front().expert, ExpertId{4});
 }
 
+// The trunk that trainers hand out has it open for ever, and its hosts have let it go.
+TEST_F(SwarmGrowth, WhatIsRetiredAfterTheLastStepIsSavedAsRetired) {
+  const std::string folder = dir_.path("saved");
+  const ExpertName gone{LayerId{0}, ExpertId{1}};
+  {
+    GrowingSwarm swarm(options_, {});
+    swarm.train(10);
+    ASSERT_TRUE(swarm.retire(gone).ok());
+    ASSERT_TRUE(comes_true(swarm, [&] { return swarm.held(gone) == 0; }));
+    ASSERT_EQ(swarm.entry_bias(gone), 0.0f);
+    const Status saved = swarm.trainer().save(folder);
+    ASSERT_TRUE(saved.ok()) << saved;
+  }
+  const auto manifest = swarm::read_manifest(folder);
+  ASSERT_TRUE(manifest.ok()) << manifest.status();
+  EXPECT_THAT(manifest->retired, testing::ElementsAre(gone));
+  EXPECT_EQ(std::ranges::count(manifest->experts, gone, &swarm::ManifestExpert::name), 0);
+  GrowingSwarm again(options_, {.folder = folder});
+  EXPECT_EQ(again.entry_bias(gone), moe::kClosed);
+  EXPECT_EQ(again.held(gone), 0);
+}
+
 }  // namespace
 }  // namespace agora::tests
