@@ -2,6 +2,7 @@
 
 #include <unistd.h>
 
+#include <algorithm>
 #include <filesystem>
 #include <iostream>
 
@@ -26,6 +27,16 @@ using Json = nlohmann::ordered_json;
 constexpr double kNs = 1e-9;
 
 void print_line(const Json& line) { std::cout << json_line(line) << std::endl; }
+
+// A save puts another folder in the place of the last. Who stands in there would find neither "." nor ".." a
+// second time: such a folder is called by its full name.
+std::string lasting_name(const std::string& dir) {
+  std::error_code error;
+  const fs::path here = fs::current_path(error);
+  const fs::path there = fs::weakly_canonical(dir, error);
+  const bool inside = std::ranges::mismatch(there, here).in1 == there.end();
+  return inside && !there.empty() ? there.string() : dir;
+}
 
 // Where a run of its own may be saved: claimed until its first save, lest another that starts meanwhile be
 // saved there too. Null: --out, which can not be claimed.
@@ -234,6 +245,7 @@ StatusOr<RunResult> start_run(train::TrainOptions options, Machine& machine, tra
                               const RunView& view, const Interrupt& interrupt) {
   AGORA_ASSIGN_OR_RETURN(model::ModelConfig config, train::config_of(options));
   AGORA_ASSIGN_OR_RETURN(const kernels::Compute compute, machine.compute(options.precision));
+  if (!options.out.empty()) options.out = lasting_name(options.out);
   AGORA_ASSIGN_OR_RETURN(const auto claim, free_folder(options));
   config = task.shape(config);
   AGORA_ASSIGN_OR_RETURN(model::LocalModel model, model::make_model(config, compute, tensor::Train::yes,
@@ -244,8 +256,9 @@ StatusOr<RunResult> start_run(train::TrainOptions options, Machine& machine, tra
   return run(trainer, task, options.out, machine.table().name, view, interrupt);
 }
 
-StatusOr<RunResult> resume_run(const std::string& dir, const train::TrainOptions& changed,
+StatusOr<RunResult> resume_run(const std::string& folder, const train::TrainOptions& changed,
                                const RunView& view, const Interrupt& interrupt) {
+  const std::string dir = lasting_name(folder);
   AGORA_ASSIGN_OR_RETURN(train::TrainState state, train::read_run_state(dir));
   if (!changed.data.empty()) state.options.data = changed.data;
   if (changed.threads > 0) state.options.threads = changed.threads;

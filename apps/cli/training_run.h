@@ -41,9 +41,9 @@ StatusOr<std::unique_ptr<weights::FolderClaim>> new_folder(const std::string& na
 StatusOr<RunResult> start_run(train::TrainOptions options, Machine& machine, train::Task& task,
                               const RunView& view, const Interrupt& interrupt);
 
-// Goes on where the run in `dir` was saved. `changed` holds the options of the command line; of those, data,
+// Goes on where the run in `folder` was saved. `changed` holds the options of the command line; of those, data,
 // steps, threads count. The rest is the run's own.
-StatusOr<RunResult> resume_run(const std::string& dir, const train::TrainOptions& changed,
+StatusOr<RunResult> resume_run(const std::string& folder, const train::TrainOptions& changed,
                                const RunView& view, const Interrupt& interrupt);
 
 // What was read, as a table (or JSON), with what was skipped.

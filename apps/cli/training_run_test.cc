@@ -11,15 +11,17 @@ namespace {
 
 namespace fs = std::filesystem;
 
-// Runs are saved under the folder that the program is in.
-class NewFolder : public testing::Test {
+// In a folder of its own, for a test.
+class InScratch : public testing::Test {
  protected:
-  NewFolder() { fs::current_path(scratch_.path()); }
-  ~NewFolder() override { fs::current_path(before_); }
+  InScratch() { fs::current_path(scratch_.path()); }
+  ~InScratch() override { fs::current_path(before_); }
 
   const fs::path before_ = fs::current_path();
   base::TestFolder scratch_;
 };
+
+using NewFolder = InScratch;  // runs are saved under the folder that the program is in
 
 TEST_F(NewFolder, IsOfOneRunAlsoBeforeItIsSaved) {
   auto first = new_folder("x");
@@ -54,29 +56,55 @@ TEST_F(NewFolder, PassesOverWhatIsNoFolder) {
   EXPECT_EQ(new_folder("x").value()->path(), "runs/x-2");
 }
 
-TEST(ResumeRun, RefusesClassesThatTheModelLacks) {
-  const base::TestFolder scratch;
-  train::write_images(scratch.path("two"), {0, 1}, {1, 0});
-  train::write_images(scratch.path("three"), {0, 2}, {1, 0});
-  train::TrainOptions options;
-  options.task = "images";
-  options.data = scratch.path("two");
-  options.out = scratch.path("run");
-  options.patch = 1;
-  options.layers = 1;
-  options.width = 8;
-  options.heads = 1;
-  options.experts = 2;
-  options.hidden = 8;
-  Machine machine(1);
-  const auto task = train::make_task(options, nullptr, machine.pool());
-  ASSERT_TRUE(task.ok()) << task.status();
-  const Interrupt at_once = true;
-  const RunView view{.summary = false};
-  ASSERT_TRUE(start_run(options, machine, **task, view, at_once).ok());
-  EXPECT_TRUE(resume_run(options.out, {}, view, at_once).ok());
-  options.data = scratch.path("three");
-  EXPECT_TRUE(absl::IsInvalidArgument(resume_run(options.out, options, view, at_once).status()));
+// One layer that learns images of two classes; the folders are in this one.
+class SmallRun : public InScratch {
+ protected:
+  SmallRun() {
+    train::write_images("two", {0, 1}, {1, 0});
+    options_.task = "images";
+    options_.data = scratch_.path("two");
+    options_.patch = 1;
+    options_.layers = 1;
+    options_.width = 8;
+    options_.heads = 1;
+    options_.experts = 2;
+    options_.hidden = 8;
+  }
+  StatusOr<RunResult> start(const Interrupt& interrupt) {
+    Machine machine(1);
+    const auto task = train::make_task(options_, nullptr, machine.pool());
+    return task.ok() ? start_run(options_, machine, **task, view_, interrupt) : task.status();
+  }
+
+  train::TrainOptions options_;
+  const RunView view_{.summary = false};
+  const Interrupt at_once_ = true, never_ = false;
+};
+
+TEST_F(SmallRun, IsNotResumedWithClassesThatTheModelLacks) {
+  train::write_images("three", {0, 2}, {1, 0});
+  options_.out = "run";
+  ASSERT_TRUE(start(at_once_).ok());
+  EXPECT_TRUE(resume_run("run", {}, view_, at_once_).ok());
+  options_.data = scratch_.path("three");
+  EXPECT_TRUE(absl::IsInvalidArgument(resume_run("run", options_, view_, at_once_).status()));
+}
+
+TEST_F(SmallRun, IsSavedMoreThanOnceWhereTheProgramStands) {
+  fs::create_directory("run");
+  fs::current_path("run");
+  options_.out = ".";
+  options_.steps = 3;
+  options_.batch = 2;
+  options_.save_every = 1;
+  const StatusOr<RunResult> begun = start(never_);
+  ASSERT_TRUE(begun.ok()) << begun.status();
+  EXPECT_EQ(begun->dir, fs::canonical(scratch_.path("run")));
+  fs::current_path(scratch_.path("run"));  // as the shell has to: the one before was replaced
+  options_.steps = 6;
+  const StatusOr<RunResult> resumed = resume_run(".", options_, view_, never_);
+  ASSERT_TRUE(resumed.ok()) << resumed.status();
+  EXPECT_EQ(resumed->steps, 6);
 }
 
 }  // namespace
