@@ -14,8 +14,7 @@ namespace {
 
 constexpr const char* kValues = "values";
 constexpr const char* kWithMomentum = "values+momentum";
-// Of 4 or 8 bytes a number. More fetches of different rounds at once than that, and one begins again.
-constexpr size_t kTrunksHeldMax = 4;
+constexpr size_t kFetchesMax = 256;               // at once; one peer has one of each part
 constexpr int64_t kHeldNs = 2 * kBlobChunkNsMax;  // after the last question: whoever fetches it has given up
 
 uint64_t bytes_max(TrunkPart part, size_t numbers) {
@@ -44,65 +43,99 @@ StatusOr<TrunkSnapshot> fetch_from_now(peers::Transport& transport, const TrunkS
 }  // namespace
 
 // A trunk is encoded when it is first asked for: between two questions there may be many rounds. Who asks for
-// the newest is told its name, and fetches it by that, so that rounds may go by meanwhile.
+// the newest is told its name, and fetches it by that. For its fetcher it is kept until its last byte has been
+// asked for, whatever rounds go by and whoever follows them.
 struct TrunkShelf::Held {
   struct Encoded {
     std::string name;
     Blob blob;
-    int64_t asked_ns = 0;
+  };
+  struct Fetch {
+    peers::PeerId by;
+    std::string part;
+    Encoded trunk;
+    int64_t begun_ns = 0;
+    int64_t asked_ns = 0;  // last
   };
 
-  explicit Held(const Clock& its_clock) : clock(its_clock) {}
+  Held(const Clock& its_clock, size_t bytes_held_max) : clock(its_clock), bytes_max(bytes_held_max) {}
 
   const Clock& clock;
+  const size_t bytes_max;
   base::Mutex mutex;
   std::shared_ptr<const TrunkSnapshot> snapshot ABSL_GUARDED_BY(mutex);
-  std::map<std::string, std::string, std::less<>> newest ABSL_GUARDED_BY(mutex);  // snapshot's parts' names
-  std::vector<Encoded> trunks ABSL_GUARDED_BY(mutex);                             // asked for last: last
+  std::map<std::string, Encoded, std::less<>> newest ABSL_GUARDED_BY(mutex);  // snapshot's parts
+  std::vector<Fetch> fetches ABSL_GUARDED_BY(mutex);
   std::map<std::string, Blob, std::less<>> deltas ABSL_GUARDED_BY(mutex);  // at most two rounds' of them
 
-  StatusOr<Blob> find(std::string_view key) {
+  StatusOr<Blob> find(const peers::PeerId& by, const BlobRequest& request) {
     base::MutexLock lock(mutex);
-    if (key == kValues || key == kWithMomentum) return name_of(key);
-    if (const auto delta = deltas.find(key); delta != deltas.end()) return delta->second;
-    const auto trunk = at(key);
-    if (trunk == trunks.end())
-      return absl::NotFoundError("trunk: this peer does not hold what was asked for");
-    trunk->asked_ns = clock.now_ns();
-    std::rotate(trunk, trunk + 1, trunks.end());
-    return trunks.back().blob;
-  }
-
-  void let_go() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex) {
-    std::erase_if(trunks, [&](const Encoded& trunk) { return clock.now_ns() >= trunk.asked_ns + kHeldNs; });
-  }
-
-  std::vector<Encoded>::iterator at(std::string_view name) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex) {
-    return std::ranges::find(trunks, name, &Encoded::name);
-  }
-
-  StatusOr<Blob> name_of(std::string_view part) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex) {
-    if (snapshot == nullptr) return absl::NotFoundError("trunk: this peer has none yet; ask another one");
-    let_go();
-    std::string& name = newest[std::string(part)];
-    if (at(name) == trunks.end()) {
-      TrunkSnapshot whole = *snapshot;
-      if (part == kValues) whole.momentum.clear();
-      Blob blob = blob_of(encode(whole));
-      name = "trunk/" + weights::to_hex(blob.hash);
-      if (trunks.size() == kTrunksHeldMax) trunks.erase(trunks.begin());
-      if (at(name) == trunks.end()) trunks.push_back({name, std::move(blob)});
+    if (request.key == kValues || request.key == kWithMomentum) return name_of(by, request.key);
+    if (const auto delta = deltas.find(request.key); delta != deltas.end()) return delta->second;
+    const auto fetch = std::ranges::find_if(
+        fetches, [&](const Fetch& one) { return one.by == by && one.trunk.name == request.key; });
+    if (fetch == fetches.end()) {
+      return absl::UnavailableError("this peer does not keep what was asked for; ask for its newest trunk");
     }
-    at(name)->asked_ns = clock.now_ns();
-    return blob_of(peers::Payload::copy(base::as_bytes(name)));
+    fetch->asked_ns = clock.now_ns();
+    const Blob blob = fetch->trunk.blob;
+    const uint64_t left = blob.bytes.size() - std::min<uint64_t>(request.offset, blob.bytes.size());
+    if (left <= std::min(request.bytes_max, kBlobChunkBytes)) fetches.erase(fetch);
+    return blob;
+  }
+
+  // Those of who has gone, or only asks so that they are kept.
+  void forget() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex) {
+    const int64_t now_ns = clock.now_ns();
+    std::erase_if(fetches, [&](const Fetch& fetch) {
+      const uint64_t bytes = fetch.trunk.blob.bytes.size() + kTrunkHeadBytesMax;
+      return now_ns >= fetch.asked_ns + kHeldNs || now_ns >= fetch.begun_ns + blob_ns_max(bytes);
+    });
+  }
+
+  // Whoever begins now finds places that are left, lest of many on slow lines nobody come to an end.
+  bool has_room(std::string_view name) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex) {
+    std::map<std::string_view, size_t> bytes_of;
+    for (const Fetch& fetch : fetches) bytes_of[fetch.trunk.name] = fetch.trunk.blob.bytes.size();
+    size_t bytes = 0;
+    for (const auto& [held, size] : bytes_of) bytes += size;
+    return fetches.size() < kFetchesMax && (bytes < bytes_max || bytes_of.contains(name));
+  }
+
+  const Encoded& encoded(std::string_view part) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex) {
+    const auto known = newest.find(part);
+    if (known != newest.end()) return known->second;
+    TrunkSnapshot whole = *snapshot;
+    if (part == kValues) whole.momentum.clear();
+    Blob blob = blob_of(encode(whole));
+    std::string name = "trunk/" + weights::to_hex(blob.hash);
+    return newest[std::string(part)] = {std::move(name), std::move(blob)};
+  }
+
+  StatusOr<Blob> name_of(const peers::PeerId& by, std::string_view part)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex) {
+    if (snapshot == nullptr) return absl::NotFoundError("trunk: this peer has none yet; ask another one");
+    forget();
+    std::erase_if(fetches, [&](const Fetch& fetch) { return fetch.by == by && fetch.part == part; });
+    const Encoded& trunk = encoded(part);
+    if (!has_room(trunk.name)) {
+      return absl::UnavailableError(
+          "as many trunks are being fetched from this peer as it keeps; ask another");
+    }
+    fetches.push_back({by, std::string(part), trunk, clock.now_ns(), clock.now_ns()});
+    return blob_of(peers::Payload::copy(base::as_bytes(trunk.name)));
   }
 };
 
-TrunkShelf::TrunkShelf(const Clock& clock) : held_(std::make_shared<Held>(clock)) {}
+TrunkShelf::TrunkShelf(const Clock& clock, size_t bytes_held_max)
+    : held_(std::make_shared<Held>(clock, bytes_held_max)) {}
 
 void TrunkShelf::serve(peers::Transport& transport) {
   transport.serve(kGetTrunk, [held = held_](const std::shared_ptr<peers::IncomingCall>& call) {
-    serve_blob(*call, [&](std::string_view key) { return held->find(key); });
+    const StatusOr<BlobRequest> request = read_blob_request(call->payload().bytes());
+    if (!request.ok()) return call->reply(request.status());
+    const StatusOr<Blob> found = held->find(call->from(), *request);
+    serve_blob(*call, [&found](std::string_view) { return found; });
   });
 }
 
@@ -111,7 +144,7 @@ void TrunkShelf::put(TrunkSnapshot snapshot) {
   base::MutexLock lock(held_->mutex);
   held_->snapshot = std::move(shared);
   held_->newest.clear();
-  held_->let_go();
+  held_->forget();
 }
 
 std::shared_ptr<const TrunkSnapshot> TrunkShelf::latest() const {

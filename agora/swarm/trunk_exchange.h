@@ -11,8 +11,9 @@
 //       layout.size(), loop, [&](const auto& trunk) { return layout.load(trunk); }));   // the same, waiting
 //
 // 1 + ceil(4 N / kBlobChunkBytes) round trips for N numbers, twice as many chunks with the momentum; the
-// trunk that was the newest at the first comes, whatever rounds go by. Who fetches says how many numbers its
-// own model's trunk has: more bytes are refused, and the time follows from them (blob.h). Any thread, but
+// trunk that was the newest at the first comes, whatever rounds go by: it is kept for who fetches it, one of
+// each part for each peer, until it is there or its time is over. Who fetches says how many numbers its own
+// model's trunk has: more bytes are refused, and the time follows from them (blob.h). Any thread, but
 // fetch_trunk_now() not on the transport's own threads or the loop.
 #pragma once
 
@@ -35,9 +36,13 @@ enum class TrunkPart : uint8_t {
   values_with_momentum,  // for trainers, who go on averaging; servers have none to give
 };
 
+// Of trunks that are being fetched; the one that reaches it has room. More fetchers wait, or ask another.
+constexpr size_t kTrunkBytesHeldMax = size_t{256} << 20;
+
 class TrunkShelf {
  public:
-  explicit TrunkShelf(const Clock& clock);  // outlives the transport it is served by
+  // The clock outlives the transport that the shelf is served by.
+  explicit TrunkShelf(const Clock& clock, size_t bytes_held_max = kTrunkBytesHeldMax);
   void serve(peers::Transport& transport);  // kGetTrunk; the answers outlive the shelf
   void put(TrunkSnapshot snapshot);
   std::shared_ptr<const TrunkSnapshot> latest() const;  // null: none yet
@@ -64,7 +69,7 @@ struct TrunkSource {
 std::vector<TrunkSource> trunk_sources(const std::vector<std::shared_ptr<const peers::Record>>& records);
 
 // done runs once, on a thread of the transport. Errors: of fetch_blob() and read_trunk(); NotFound: the peer
-// has no trunk yet.
+// has no trunk yet; Unavailable also: too many fetch one from it.
 void fetch_trunk(peers::Transport& transport, const Clock& clock, const TrunkSource& source, TrunkPart part,
                  size_t numbers, std::function<void(StatusOr<TrunkSnapshot>)> done);
 

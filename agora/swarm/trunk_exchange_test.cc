@@ -1,6 +1,8 @@
 #include "agora/swarm/trunk_exchange.h"
 
+#include <memory>
 #include <string>
+#include <vector>
 
 #include "agora/base/virtual_loop.h"
 #include "agora/peers/transport/loopback.h"
@@ -83,29 +85,111 @@ TEST_F(TrunkExchangeTest, OfAnotherLengthIsRefusedBeforeItIsHere) {
   EXPECT_TRUE(absl::IsResourceExhausted(found_->status())) << found_->status();
 }
 
-TEST_F(TrunkExchangeTest, ATrunkThatNobodyFetchesAnyMoreIsLetGo) {
-  const auto fetch = [this](std::string key) {
-    StatusOr<peers::Payload> found = absl::UnknownError("no answer");
-    const peers::CallSettings settings{.to = giver_.self(),
-                                       .at = giver_.endpoint(),
+// Peers that fetch a trunk step by step, as over slow lines.
+class SlowFetchers : public TrunkExchangeTest {
+ protected:
+  struct Fetcher {
+    std::unique_ptr<peers::LoopbackTransport> transport;
+    std::string name;
+  };
+
+  Fetcher make(size_t i) {
+    return {std::make_unique<peers::LoopbackTransport>(network_, peer_of(i),
+                                                       peers::Endpoint{"loop", static_cast<uint16_t>(i)}),
+            {}};
+  }
+
+  Status ask(Fetcher& fetcher, const std::string& key, uint64_t offset) {
+    std::optional<peers::Reply> reply;
+    const peers::CallSettings settings{.to = from_->self(),
+                                       .at = from_->endpoint(),
                                        .method = kGetTrunk,
                                        .deadline_ns = loop_.now_ns() + base::kSecondNs};
-    fetch_blob(taker_, loop_, settings, std::move(key), kNumbers * sizeof(float) * 2,
-               [&](StatusOr<peers::Payload> bytes) { found = std::move(bytes); });
+    fetcher.transport->call(settings, encode(BlobRequest{.key = key, .offset = offset}),
+                            [&](peers::Reply came) { reply = std::move(came); });
+    loop_.run_for(base::kMillisecondNs);
+    if (!reply) return absl::UnknownError("no answer");
+    if (reply->status.ok() && key == "values") {
+      fetcher.name = base::as_text(read_blob_chunk(reply->payload.bytes())->bytes);
+    }
+    return reply->status;
+  }
+  Status begin(Fetcher& fetcher) { return ask(fetcher, "values", 0); }
+  Status chunk(Fetcher& fetcher, uint64_t i) { return ask(fetcher, fetcher.name, i * kBlobChunkBytes); }
+
+  peers::LoopbackTransport small_{network_, peer_of(3), {"loop", 3}};
+  peers::LoopbackTransport* from_ = &giver_;
+};
+
+// A server that pulled each round's trunk drove it out between two chunks.
+TEST_F(SlowFetchers, KeepTheirTrunksThoughOthersFollowEachRound) {
+  Fetcher server = make(20);
+  std::vector<Fetcher> slow;
+  for (uint64_t round = 1; round <= 24; ++round) {
+    shelf_.put(trunk_of(round));
+    if (slow.size() < 8) {
+      slow.push_back(make(21 + slow.size()));
+      ASSERT_TRUE(begin(slow.back()).ok());
+    }
+    ASSERT_TRUE(begin(server).ok());
+    for (uint64_t i = 0; i < 4; ++i) ASSERT_TRUE(chunk(server, i).ok());
+    for (Fetcher& fetcher : slow) ASSERT_TRUE(chunk(fetcher, 0).ok()) << round;
     loop_.run_for(base::kSecondNs);
-    return found;
-  };
+  }
+  for (Fetcher& fetcher : slow) {
+    for (uint64_t i = 0; i < 4; ++i) EXPECT_TRUE(chunk(fetcher, i).ok());
+  }
+}
+
+// Each place is asked for by many; of those who have one, everybody comes to an end.
+TEST_F(SlowFetchers, ThatFindNoRoomTakeItFromNobody) {
+  TrunkShelf shelf(loop_, 5 * kBlobChunkBytes);  // of trunks of three and a little
+  shelf.serve(small_);
+  from_ = &small_;
+  std::vector<Fetcher> all;
+  for (size_t i = 0; i < 4; ++i) {
+    shelf.put(trunk_of(i));
+    all.push_back(make(20 + i));
+    EXPECT_EQ(begin(all[i]).ok(), i < 2) << i;
+  }
+  EXPECT_TRUE(begin(all[1]).ok()) << "it has begun anew, and has a place";
+  for (size_t i = 0; i < 4; ++i) EXPECT_TRUE(chunk(all[0], i).ok());
+  EXPECT_TRUE(begin(all[2]).ok());
+  EXPECT_TRUE(chunk(all[1], 0).ok());
+}
+
+// One that asks for the newest of each round, and for no more, has one place.
+TEST_F(SlowFetchers, HaveNoMoreThanOnePlaceEach) {
+  TrunkShelf shelf(loop_, 5 * kBlobChunkBytes);
+  shelf.serve(small_);
+  from_ = &small_;
+  Fetcher hog = make(20), other = make(21);
+  for (uint64_t round = 0; round < 8; ++round) {
+    shelf.put(trunk_of(round));
+    EXPECT_TRUE(begin(hog).ok());
+  }
+  shelf.put(trunk_of(8));
+  EXPECT_TRUE(begin(other).ok());
+  for (int i = 0; i < 6; ++i) {  // four chunks have 60 s
+    loop_.run_for(10 * base::kSecondNs);
+    EXPECT_TRUE(chunk(hog, 0).ok());
+  }
+  loop_.run_for(base::kSecondNs);
+  shelf.put(trunk_of(9));
+  EXPECT_TRUE(absl::IsUnavailable(chunk(hog, 0)));
+}
+
+TEST_F(SlowFetchers, ThatAskNoMoreAreForgotten) {
+  Fetcher fetcher = make(20);
   shelf_.put(trunk_of(1));
-  const auto name = fetch("values");
-  ASSERT_TRUE(name.ok()) << name.status();
-  const std::string key(base::as_text(name->bytes()));
+  ASSERT_TRUE(begin(fetcher).ok());
   shelf_.put(trunk_of(2));
   loop_.run_for(kBlobChunkNsMax);
   shelf_.put(trunk_of(3));
-  EXPECT_TRUE(fetch(key).ok()) << "somebody may still be fetching it";
+  EXPECT_TRUE(chunk(fetcher, 0).ok()) << "it may still be fetching it";
   loop_.run_for(2 * kBlobChunkNsMax);
   shelf_.put(trunk_of(4));
-  EXPECT_TRUE(absl::IsNotFound(fetch(key).status()));
+  EXPECT_TRUE(absl::IsUnavailable(chunk(fetcher, 1)));
 }
 
 }  // namespace
