@@ -43,7 +43,7 @@ StatusOr<TrunkSnapshot> fetch_from_now(peers::Transport& transport, const TrunkS
 }  // namespace
 
 // A trunk is encoded when it is first asked for: between two questions there may be many rounds. Who asks for
-// the newest is told its name, and fetches it by that. For its fetcher it is kept until its last byte has been
+// the newest is told its name, and fetches it by that. It is kept for that peer until the last byte has been
 // asked for, whatever rounds go by and whoever follows them.
 struct TrunkShelf::Held {
   struct Encoded {
