@@ -205,7 +205,10 @@ Status validate(const ModelConfig& config) {
   AGORA_RETURN_IF_ERROR(expect_range("num_attention_heads", config.num_attention_heads, 1, kSizeMax));
   AGORA_RETURN_IF_ERROR(expect_range("num_key_value_heads", config.num_key_value_heads, 1, kSizeMax));
   AGORA_RETURN_IF_ERROR(expect_range("head_dim", config.head_dim, 2, 1024));
-  AGORA_RETURN_IF_ERROR(expect_divides("2", 2, "head_dim", config.head_dim));
+  if (config.head_dim % 2 != 0) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("config key \"head_dim\": expected an even number, found ", config.head_dim));
+  }
   AGORA_RETURN_IF_ERROR(expect_divides("num_key_value_heads", config.num_key_value_heads,
                                        "num_attention_heads", config.num_attention_heads));
   AGORA_RETURN_IF_ERROR(expect_range("max_position_embeddings", config.max_position_embeddings, 1, kSizeMax));

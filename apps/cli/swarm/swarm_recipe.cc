@@ -108,6 +108,7 @@ StatusOr<swarm::SwarmSpec> make_spec(const train::TrainOptions& options, const S
                                      const train::Task& task) {
   AGORA_ASSIGN_OR_RETURN(model::ModelConfig config, train::config_of(options));
   config = task.shape(config);
+  AGORA_RETURN_IF_ERROR(model::validate(config));  // in the words that `agora train` has for it
   swarm::SwarmSpec spec = train::spec_of(config);
   spec.name = options.name;
   if (task.tokenizer() != nullptr) AGORA_RETURN_IF_ERROR(add_tokenizer(*task.tokenizer(), spec));
@@ -134,6 +135,7 @@ StatusOr<swarm::SwarmSpec> make_spec(const train::TrainOptions& options, const S
   spec.step.weight_decay = options.weight_decay;
   spec.step.gradient_norm_max = options.gradient_norm_max;
   AGORA_RETURN_IF_ERROR(swarm::validate(spec));
+  AGORA_RETURN_IF_ERROR(train::trunk_config(spec).status());
   return spec;
 }
 

@@ -25,7 +25,7 @@ struct SwarmRules {
 
 void add_rule_flags(CLI::App& command, SwarmRules& rules);
 
-// InvalidArgument names the flag.
+// Of a model that trainers can make. InvalidArgument names the flag, or the config's key.
 StatusOr<swarm::SwarmSpec> make_spec(const train::TrainOptions& options, const SwarmRules& rules,
                                      const train::Task& task);
 

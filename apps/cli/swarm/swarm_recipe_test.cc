@@ -1,5 +1,7 @@
 #include "apps/cli/swarm/swarm_recipe.h"
 
+#include <functional>
+
 #include "agora/train/counting_text.h"
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -47,6 +49,21 @@ TEST_F(SwarmRecipe, ANameThatItCanNotHoldIsRefused) {
     EXPECT_THAT(std::string(spec.status().message()), HasSubstr("--name: expected a text without quotes"))
         << name;
   }
+}
+
+TEST_F(SwarmRecipe, OfAModelThatCanNotBeIsRefused) {
+  const auto refused = [&](const std::function<void(train::TrainOptions&)>& change) {
+    train::TrainOptions options = options_;
+    change(options);
+    return std::string(make_spec(options, {}, *task_).status().message());
+  };
+  EXPECT_THAT(refused([](auto& o) { o.chosen = 9; }), HasSubstr("chosen must be 1 to 4"));
+  EXPECT_THAT(refused([](auto& o) { o.selection = "all"; }), HasSubstr("chosen must be 4"));
+  EXPECT_THAT(refused([](auto& o) { o.selection = "expert_choice"; }), HasSubstr("expert_choice"));
+  EXPECT_THAT(refused([](auto& o) { o.kv_heads = 3; }), HasSubstr("num_key_value_heads"));
+  EXPECT_THAT(refused([](auto& o) { o.head_width = 3; }), HasSubstr("\"head_dim\": expected an even number"));
+  EXPECT_THAT(refused([](auto& o) { o.selection = "grouped_top_k", o.groups = 3; }),
+              HasSubstr("groups must be a divisor"));
 }
 
 }  // namespace
