@@ -41,8 +41,8 @@ StatusOr<std::unique_ptr<weights::FolderClaim>> new_folder(const std::string& na
 StatusOr<RunResult> start_run(train::TrainOptions options, Machine& machine, train::Task& task,
                               const RunView& view, const Interrupt& interrupt);
 
-// Goes on where the run in `folder` was saved. `changed` holds the options of the command line; of those, data,
-// steps, threads count. The rest is the run's own.
+// Goes on where the run in `folder` was saved. `changed` holds the options of the command line; of those,
+// data, steps, threads count. The rest is the run's own.
 StatusOr<RunResult> resume_run(const std::string& folder, const train::TrainOptions& changed,
                                const RunView& view, const Interrupt& interrupt);
 
