@@ -349,12 +349,22 @@ Status SwarmTrainer::save(const std::string& dir) {
                     dir);
 }
 
+Status SwarmTrainer::settle(int64_t timeout_ns) {
+  State& s = *state_;
+  Status settled = s.sharing->settle(static_cast<uint64_t>(s.state.step), timeout_ns, s.until_stopped);
+  s.trunk->repack(s.compute);
+  return settled;
+}
+
+Status SwarmTrainer::hand_on(int64_t timeout_ns) {
+  return state_->sharing->hand_on(timeout_ns, state_->until_stopped);
+}
+
 void SwarmTrainer::stop() {
   state_->until_stopped.stop();
   state_->experts.stop();
 }
 
-void SwarmTrainer::rest() { state_->sharing->rest(); }
 bool SwarmTrainer::done() const { return state().steps > 0 && state().step >= state().steps; }
 bool SwarmTrainer::needs_plan() const {
   return state().steps == 0 && state().step - state_->joined_step >= kStepsBeforePlan;

@@ -5,6 +5,7 @@
 //                              .directory = directory}, spec, options, compute, *task, config));
 //   AGORA_RETURN_IF_ERROR(trainer->join(timeout_ns));          // waits for hosts; takes the others' trunk
 //   while (!trainer->done()) { AGORA_ASSIGN_OR_RETURN(SwarmStepReport report, trainer->step()); ... }
+//   AGORA_RETURN_IF_ERROR(trainer->settle(timeout_ns));        // its last steps are in a trunk too
 //   AGORA_RETURN_IF_ERROR(trainer->save(dir));                 // the whole swarm, as a model's folder
 //   trainer->describe(state);                                  // for this peer's record, from any thread
 //
@@ -88,6 +89,14 @@ class SwarmTrainer {
   // Cancelled: stop(). The trunk is then as it was, and the next step() takes the next batch; a trainer that
   // was stopped goes on with the same one.
   StatusOr<SwarmStepReport> step();
+  // After the last step: waits until all that it has learned is in a trunk that is handed out. Well or not,
+  // others do not wait for this trainer any more then, and its trunk follows theirs. DeadlineExceeded: some
+  // of it is in none yet, but keep() knows it; Cancelled: stop(), likewise.
+  Status settle(int64_t timeout_ns);
+  // Before it goes: waits until another trainer, or a server, has a trunk as fresh, if there is one.
+  // DeadlineExceeded; Cancelled: stop().
+  Status hand_on(int64_t timeout_ns);
+
   // A loss that got worse since an expert was added undoes it (gate_growth.h): always of as many rows.
   StatusOr<Evaluation> validate(int64_t rows_max);
   // What it costs that rows travel as config.rows: the validation loss with them, less that with bf16 rows,
@@ -102,7 +111,6 @@ class SwarmTrainer {
   // swarm_folder.h).
   Status save(const std::string& dir);
 
-  void rest();  // after the last step: others do not wait for this trainer, whose trunk follows theirs
   void stop();  // any thread: what waits ends soon
 
   bool done() const;

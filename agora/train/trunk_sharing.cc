@@ -2,11 +2,21 @@
 
 #include <utility>
 
+#include "absl/strings/str_cat.h"
+#include "agora/base/text.h"
+
 namespace agora::train {
+namespace {
+
+constexpr int64_t kLookNs = 50 * base::kMillisecondNs;  // between two looks at what others have made of it
+
+}  // namespace
 
 TrunkSharing::TrunkSharing(base::Loop& loop, peers::Transport& transport, peers::Directory& directory,
                            const TrainOptions& options, bool synchronous, swarm::TrunkLayout& layout)
-    : self_(transport.self()),
+    : loop_(loop),
+      directory_(directory),
+      self_(transport.self()),
       steps_every_(static_cast<uint64_t>(options.average_every)),
       layout_(layout),
       shelf_(loop) {
@@ -54,8 +64,40 @@ swarm::AveragingCounters TrunkSharing::counters() const {
 
 bool TrunkSharing::take_latest() { return averaging_ != nullptr && averaging_->take_latest(layout_); }
 
-void TrunkSharing::rest() {
-  if (averaging_ != nullptr) averaging_->rest();
+Status TrunkSharing::settle(uint64_t step, int64_t timeout_ns, base::UntilStopped& until_stopped) {
+  if (averaging_ == nullptr) return absl::OkStatus();
+  const Status settled = wait_until(timeout_ns, until_stopped, [&] {
+    averaging_->finish(step, layout_);
+    return since_round().steps == 0;
+  });
+  averaging_->rest();
+  if (settled.ok()) return settled;
+  return base::about(absl::StrCat("the last ", since_round().steps, " steps are in no trunk yet"), settled);
+}
+
+Status TrunkSharing::hand_on(int64_t timeout_ns, base::UntilStopped& until_stopped) {
+  const swarm::TrunkVersion last = counters().version;  // while others go on, so does its own
+  const Status handed_on = wait_until(timeout_ns, until_stopped, [&] { return others_have(last); });
+  return handed_on.ok() ? handed_on : base::about("nobody else has the last trunk yet", handed_on);
+}
+
+// Records say rounds and rows.
+bool TrunkSharing::others_have(const swarm::TrunkVersion& trunk) const {
+  std::vector<swarm::TrunkSource> others = swarm::trunk_sources(directory_.records());
+  std::erase_if(others, [&](const swarm::TrunkSource& source) { return source.peer == self_; });
+  return others.empty() ||
+         others.front().version >= swarm::TrunkVersion{.round = trunk.round, .rows = trunk.rows};
+}
+
+// Looks again and again.
+Status TrunkSharing::wait_until(int64_t timeout_ns, base::UntilStopped& until_stopped,
+                                const std::function<bool()>& is_so) const {
+  const int64_t until_ns = loop_.now_ns() + timeout_ns;
+  while (!is_so()) {
+    if (loop_.now_ns() >= until_ns) return absl::DeadlineExceededError("the others take too long");
+    if (!until_stopped.rest(kLookNs)) return absl::CancelledError("stopped while it waited for others");
+  }
+  return absl::OkStatus();
 }
 
 swarm::SinceRound TrunkSharing::since_round() const {

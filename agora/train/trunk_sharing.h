@@ -4,14 +4,17 @@
 //   TrunkSharing sharing(loop, transport, directory, options, synchronous, layout);
 //   sharing.begin_with(snapshot);                                            // once, before the first step
 //   if (sharing.step_done(rows, step, /*last=*/false)) model.repack(compute);
+//   sharing.settle(step, timeout_ns, until_stopped);   model.repack(compute);          // after the last one
 //   if (sharing.take_latest()) model.repack(compute);   keep(sharing.since_round());   // before it ends
 //
 // Either way servers and whoever comes late pull it, every options.average_every steps anew. The layout is
 // borrowed. One thread, but for counters().
 #pragma once
 
+#include <functional>
 #include <memory>
 
+#include "agora/base/until_stopped.h"
 #include "agora/swarm/averaging/averaging.h"
 #include "agora/swarm/trunk_exchange.h"
 #include "agora/train/options.h"
@@ -31,8 +34,13 @@ class TrunkSharing {
 
   // What the others have made since the last step_done(). True: the trunk was changed.
   bool take_latest();
-  // After the last step: the others do not wait for this trainer any more. Until step_done().
-  void rest();
+  // After the last step: waits until all that was learned is in a trunk that is handed out; the trunk that
+  // learned may change. When it has ended, well or not, the others do not wait for this trainer any more.
+  // DeadlineExceeded: some is not, it is in since_round(); Cancelled: stopped, likewise.
+  Status settle(uint64_t step, int64_t timeout_ns, base::UntilStopped& until_stopped);
+  // Before it goes: waits until another trainer, or a server, hands out that trunk or a fresher one; not
+  // where there is none. DeadlineExceeded, Cancelled.
+  Status hand_on(int64_t timeout_ns, base::UntilStopped& until_stopped);
   // Its base is null before begin_with().
   swarm::SinceRound since_round() const;
 
@@ -41,7 +49,12 @@ class TrunkSharing {
 
  private:
   void hand_out(uint64_t step);
+  bool others_have(const swarm::TrunkVersion& trunk) const;
+  Status wait_until(int64_t timeout_ns, base::UntilStopped& until_stopped,
+                    const std::function<bool()>& is_so) const;
 
+  base::Loop& loop_;
+  const peers::Directory& directory_;
   const peers::PeerId self_;
   const uint64_t steps_every_;
   swarm::TrunkLayout& layout_;

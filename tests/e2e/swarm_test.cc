@@ -35,7 +35,11 @@ json again_but_for_the_time(const json& first, json again) {
 }
 
 TEST(Swarm, StartsTrainsAnswersAndEndsInGoodOrder) {
-  SwarmUnderTest swarm({.hosts = 4, .trainers = 2, .servers = 1, .steps = 40, .more = {"--replicas", "2"}});
+  SwarmUnderTest swarm({.hosts = 4,
+                        .trainers = 2,
+                        .servers = 1,
+                        .steps = 40,
+                        .more = {"--replicas", "2", "--average-every", "30"}});
   measured("from start to the first steps", swarm.wait_until("training", [&] {
     return swarm.step_of("trainer 1") > 0 && swarm.step_of("trainer 2") > 0;
   }));
@@ -63,6 +67,8 @@ TEST(Swarm, StartsTrainsAnswersAndEndsInGoodOrder) {
   const Outcome end = swarm.end();
   EXPECT_EQ(end.exit_code, 0) << end.err;
   EXPECT_THAT(end.out, HasSubstr("\"event\":\"done\""));
+  const json saved = json::parse(read_file(std::filesystem::path(swarm.dir()) / "saved" / "manifest.json"));
+  EXPECT_EQ(saved.at("step").get<int64_t>(), 40) << "the last steps are in it, not only those of rounds";
   const Outcome offline = run_agora({"ask", swarm.dir() + "/saved", "apple of", "--tokens", "5"});
   EXPECT_EQ(offline.exit_code, 0) << offline.err;
 }
@@ -187,8 +193,8 @@ int64_t step_in(const std::string& output, Line which) {
 }
 
 Process resume(const base::TestFolder& scratch, const base::TestFolder& output) {
-  return Process::start({"up", "--resume", scratch.path("run"), "--data", scratch.path("data"),
-                         "--hosts", "2", "--trainers", "1", "--servers", "0", "--json"},
+  return Process::start({"up", "--resume", scratch.path("run"), "--data", scratch.path("data"), "--hosts",
+                         "2", "--trainers", "1", "--servers", "0", "--json"},
                         output);
 }
 

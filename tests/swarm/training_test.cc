@@ -58,6 +58,44 @@ TEST_F(SwarmTraining, AfterTheLastStepATrainerSaysThatItRests) {
   EXPECT_EQ(state.rows_per_s, 0);
 }
 
+// Rounds are further apart than the whole run is long.
+TEST_F(SwarmTraining, WhatTheLastStepsTaughtIsHandedOut) {
+  options_.average_every = 100;
+  options_.steps = 12;
+  TrainersInProcess swarm(options_, {.trainers = 1});
+  swarm.run(12);
+  EXPECT_EQ(swarm.trainer(0).averaging().version.round, 0u);
+  const Status settled = swarm.trainer(0).settle(20 * base::kSecondNs);
+  ASSERT_TRUE(settled.ok()) << settled;
+  const auto asker = swarm.hosts().make_transport();
+  const auto trunk =
+      swarm::fetch_trunk_now(*asker, swarm::trunk_sources(swarm.hosts().directory().records()),
+                             swarm::TrunkPart::values, trunk_numbers(swarm), swarm.hosts().loop());
+  ASSERT_TRUE(trunk.ok()) << trunk.status();
+  EXPECT_EQ(trunk->version.round, 1u);
+  EXPECT_EQ(trunk->step, 12u);
+  asker->stop();
+}
+
+// A server has an older one, until it has pulled the last.
+TEST_F(SwarmTraining, WhoGoesWaitsUntilAnotherHasItsTrunk) {
+  options_.steps = 3;
+  TrainersInProcess swarm(options_, {.trainers = 1});
+  swarm.run(3);
+  train::SwarmTrainer& trainer = swarm.trainer(0);
+  ASSERT_TRUE(trainer.settle(20 * base::kSecondNs).ok());
+  EXPECT_TRUE(trainer.hand_on(0).ok()) << "nobody is there";
+  const swarm::TrunkVersion last = trainer.averaging().version;
+  const auto server = swarm.hosts().make_transport();
+  swarm::PeerState state{.server = true, .trunk_version = last.round, .trunk_rows = last.rows - 1};
+  swarm.hosts().directory().say(server->self(), server->endpoint(), state);
+  EXPECT_TRUE(absl::IsDeadlineExceeded(trainer.hand_on(0)));
+  state.trunk_rows = last.rows;
+  swarm.hosts().directory().say(server->self(), server->endpoint(), state);
+  EXPECT_TRUE(trainer.hand_on(0).ok());
+  server->stop();
+}
+
 TEST_F(SwarmTraining, TwoTrainersLearnAndHaveOneTrunk) {
   TrainersInProcess swarm(options_, {.trainers = 2});
   const double before = swarm.validation_loss(0);

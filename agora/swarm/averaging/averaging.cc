@@ -53,12 +53,25 @@ bool Averaging::State::step_done(uint64_t rows, uint64_t step, TrunkLayout& trun
   rows_ += rows;
   ++steps_;
   const bool changed = take_latest(trunk);
+  share(step, static_cast<uint64_t>(config_.steps_every), trunk);
+  return changed;
+}
+
+bool Averaging::State::finish(uint64_t step, TrunkLayout& trunk) {
+  const bool changed = take_latest(trunk);
+  if (steps_ > 0) share(step, 1, trunk);
+  return changed;
+}
+
+// What it learned since the last round goes into one, if there are so many steps of it or another trainer
+// waits for it.
+void Averaging::State::share(uint64_t step, uint64_t steps_min, const TrunkLayout& trunk) {
   std::shared_ptr<const TrunkSnapshot> base;
   {
     base::MutexLock lock(mutex_);
     AGORA_CHECK(anchor_ != nullptr && anchor_->values.size() == trunk.size());
     resting_ = false;
-    if (in_round_ || (!wanted_ && steps_ < static_cast<uint64_t>(config_.steps_every))) return changed;
+    if (in_round_ || (!wanted_ && steps_ < steps_min)) return;
     in_round_ = true;
     wanted_ = false;
     base = anchor_;
@@ -76,7 +89,6 @@ bool Averaging::State::step_done(uint64_t rows, uint64_t step, TrunkLayout& trun
   }
   loop_.post([self = shared_from_this(), base, delta = peers::Payload::own(std::move(bytes)),
               number = share.number, weight, step] { self->begin(base, delta, number, weight, step); });
-  return changed;
 }
 
 // What the trainer learned since the share that counts was made, or since the last round that counted one,
@@ -146,6 +158,8 @@ bool Averaging::step_done(uint64_t rows, uint64_t step, TrunkLayout& trunk) {
 }
 
 bool Averaging::take_latest(TrunkLayout& trunk) { return state_->take_latest(trunk); }
+
+bool Averaging::finish(uint64_t step, TrunkLayout& trunk) { return state_->finish(step, trunk); }
 
 void Averaging::rest() { state_->rest(); }
 

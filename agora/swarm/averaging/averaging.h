@@ -3,6 +3,7 @@
 //   Averaging averaging(loop, transport, directory, config);
 //   averaging.start(first);                                            // the trunk that it begins with
 //   if (averaging.step_done(rows, step, layout)) model.repack(compute);         // after every step
+//   averaging.finish(step, layout);   ...   averaging.rest();                    // after the last one
 //
 // Every H steps, or when another trainer is ready, its change since the last round goes into a round
 // (round.h). The trainer does not wait for it: when the round is over, what it has learned meanwhile is put
@@ -10,7 +11,7 @@
 // no time and a trainer that was left out or comes back loses nothing that it learned. (DiLoCo waits;
 // overlapping its communication is Kale et al. 2025, arXiv 2502.12996.) Bytes for P members and N numbers: 4
 // N (P - 1) out and as many in. The loop does the rest: messages, fetching, the outer step. step_done(),
-// take_latest() and since_round() by one thread, the others any.
+// take_latest(), finish() and since_round() by one thread, the others any.
 #pragma once
 
 #include <memory>
@@ -65,7 +66,10 @@ class Averaging {
 
   // The same without a step: for the day on which there is none.
   bool take_latest(TrunkLayout& trunk);
-  // That day has come: no round waits for this trainer any more, which follows them. Until step_done().
+  // That day has come: what it has learned since the last round goes into the next one, however few steps
+  // that is. To be called until since_round() says that nothing is left.
+  bool finish(uint64_t step, TrunkLayout& trunk);
+  // No round waits for this trainer any more, which follows them. Until step_done().
   void rest();
   SinceRound since_round() const;  // its base is null before start()
 

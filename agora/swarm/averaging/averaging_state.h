@@ -27,6 +27,7 @@ class Averaging::State : public std::enable_shared_from_this<Averaging::State> {
   void start(TrunkSnapshot first, uint64_t rows, uint64_t steps);
   bool step_done(uint64_t rows, uint64_t step, TrunkLayout& trunk);
   bool take_latest(TrunkLayout& trunk);
+  bool finish(uint64_t step, TrunkLayout& trunk);
   void rest();
   SinceRound since_round() const;
 
@@ -62,6 +63,9 @@ class Averaging::State : public std::enable_shared_from_this<Averaging::State> {
   static constexpr uint32_t kRoundsWithoutMax = 63;
   // A round that was given up here may still be ended by others, while the next one is under way.
   static constexpr size_t kSharesMax = 2;
+
+  // The trainer's part.
+  void share(uint64_t step, uint64_t steps_min, const TrunkLayout& trunk);
 
   // The loop's part.
   void begin(std::shared_ptr<const TrunkSnapshot> base, peers::Payload delta, uint64_t share, uint64_t rows,

@@ -82,6 +82,37 @@ TEST_F(AveragingTest, OneThatRestsHoldsNobodyUpAndFollows) {
   EXPECT_EQ(counters(0).version, counters(1).version);
 }
 
+TEST_F(AveragingTest, TheLastStepsAreInATrunkToo) {
+  outer_ = {.learning_rate = 1, .momentum = 0};
+  for (size_t i = 0; i < 2; ++i) add(i, 90 * kMillisecondNs);
+  for (size_t i = 0; i < 2; ++i) {
+    loop_.run_for(1'050 * kMillisecondNs);  // rounds are every 10 steps
+    ASSERT_GT(trainers_[i].averaging->since_round().steps, 0u);
+    finish(i);
+  }
+  loop_.run_for(kSecondNs);
+  EXPECT_EQ(counters(0).version, counters(1).version);
+  const auto trunk = trunk_of(0);
+  ASSERT_TRUE(trunk.ok()) << trunk.status();
+  EXPECT_EQ(trunk->step, trainers_[1].step);
+  EXPECT_EQ(trainers_[1].layout->values(), trunk->values);
+  for (size_t i = 0; i < 2; ++i) {
+    EXPECT_EQ(trainers_[i].averaging->since_round().steps, 0u);
+    EXPECT_EQ(trainers_[i].averaging->since_round().rows, 0u);
+  }
+}
+
+// There has been no round yet, and of fewer steps than it takes there is none.
+TEST_F(AveragingTest, AShortRunIsInATrunk) {
+  add(0, 100 * kMillisecondNs);
+  loop_.run_for(350 * kMillisecondNs);
+  ASSERT_EQ(counters(0).version.round, 0u);
+  finish(0);
+  loop_.run_for(kSecondNs);
+  EXPECT_EQ(counters(0).version.round, 1u);
+  EXPECT_EQ(trunk_of(0)->values[0], first_trunk().values[0] + static_cast<float>(trainers_[0].step));
+}
+
 TEST_F(AveragingTest, OneThatComesLateGoesOnFromTheOthersTrunk) {
   for (size_t i = 0; i < 2; ++i) add(i, 90 * kMillisecondNs);
   loop_.run_for(5 * kSecondNs);

@@ -191,6 +191,15 @@ class TrainersAtHand : public ::testing::Test {
     loop_.after(trainer.step_ns, [this, i] { train(i); });
   }
 
+  // It has taken its last step.
+  void finish(size_t i) {
+    Trainer& trainer = trainers_[i];
+    trainer.step_ns = 0;
+    trainer.averaging->finish(trainer.step, *trainer.layout);
+    if (trainer.averaging->since_round().steps == 0) return trainer.averaging->rest();
+    loop_.after(50 * kMillisecondNs, [this, i] { finish(i); });
+  }
+
   void kill(size_t i) {
     trainers_[i].step_ns = 0;
     trainers_[i].transport->stop();

@@ -23,8 +23,10 @@ namespace {
 
 constexpr double kNs = 1e-9;
 constexpr char kInt8[] = "int8";
-constexpr int64_t kKeepNs = 30 * base::kSecondNs;  // between two times that it writes down where it is
-constexpr size_t kSwarmDigits = 16;                // of its id, in a file name
+constexpr int64_t kKeepNs = 30 * base::kSecondNs;     // between two times that it writes down where it is
+constexpr int64_t kSettleNs = 120 * base::kSecondNs;  // for others' rounds, as long as a step waits for hosts
+constexpr int64_t kHandOnNs = 20 * base::kSecondNs;   // a server looks every second, and pulls
+constexpr size_t kSwarmDigits = 16;                   // of its id, in a file name
 
 using Json = nlohmann::ordered_json;
 
@@ -46,10 +48,12 @@ class TrainerLoop {
       if (clock_.now_ns() >= keep_ns_) keep();
     }
     progress_.finish();
-    if (trainer_.done()) trainer_.rest();
+    if (trainer_.done()) note(trainer_.settle(kSettleNs));
     keep();
     return absl::OkStatus();
   }
+
+  void hand_on() { note(trainer_.hand_on(kHandOnNs)); }
 
   // A full disk costs the copy, not the training.
   void keep() {
@@ -66,6 +70,13 @@ class TrainerLoop {
   uint64_t steps_failed() const { return failures_.count(); }
 
  private:
+  // What it has is kept, for the next time.
+  void note(const Status& ended) {
+    if (ended.ok() || absl::IsCancelled(ended)) return;
+    node_.log().warning("end of training", {{"error", std::string(ended.message())}});
+    progress_.print(message_for_people(ended));
+  }
+
   // What the trainer has is kept.
   bool goes_on(const Status& status) {
     if (!failures_.goes_on(status)) return false;
@@ -178,7 +189,12 @@ StatusOr<train::TrainOptions> own_options(const TrainerFlags& flags, const swarm
 }
 
 void say_trained(const train::SwarmTrainer& trainer, bool stays, bool json) {
-  say_event({{"event", "trained"}, {"step", trainer.state().step}, {"seconds", trainer.state().seconds}},
+  const swarm::TrunkVersion trunk = trainer.averaging().version;
+  say_event({{"event", "trained"},
+             {"step", trainer.state().step},
+             {"seconds", trainer.state().seconds},
+             {"trunk_round", trunk.round},
+             {"trunk_rows", trunk.rows}},
             json);
   if (json) return;
   std::cout << "Trained " << trainer.state().step << " steps.";
@@ -221,7 +237,11 @@ Status run_trainer(const TrainerFlags& flags, const Interrupt& interrupt) {
   AGORA_RETURN_IF_ERROR(joined);
   AGORA_RETURN_IF_ERROR(loop.run());
   if (trainer->done()) say_trained(*trainer, flags.stay, flags.node.json);
-  if (flags.stay) wait_for_interrupt(interrupt);
+  if (flags.stay) {
+    wait_for_interrupt(interrupt);
+  } else if (trainer->done()) {
+    loop.hand_on();
+  }
   loop.keep();  // with what came of the last round
   say_event({{"event", "left"}, {"step", trainer->state().step}}, flags.node.json);
   return absl::OkStatus();

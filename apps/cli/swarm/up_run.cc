@@ -31,6 +31,7 @@ constexpr int64_t kLineNs = 10 * base::kSecondNs;       // of --plain
 constexpr int64_t kJsonNs = base::kSecondNs;            // of --json
 constexpr int64_t kLookNs = 50 * base::kMillisecondNs;  // for what the processes say, and for Ctrl-C
 constexpr int64_t kSaveAgainNs = 5 * base::kSecondNs;
+constexpr int64_t kToldNs = 10 * base::kSecondNs;  // records are a second old, and take another to come
 constexpr int64_t kTrainersEndNs = 20 * base::kSecondNs;
 constexpr int64_t kHostsEndNs = 10 * base::kSecondNs;  // they have nobody to hand over to
 
@@ -193,7 +194,7 @@ void UpRun::watch() {
 bool UpRun::end_of_training() {
   const bool nobody_trains = watch_->no_trainer_left();
   if (!watch_->all_trained() && !nobody_trains) return false;
-  if (clock_.now_ns() < save_again_ns_) return false;
+  if (clock_.now_ns() < save_again_ns_ || (!nobody_trains && !last_trunk_is_told())) return false;
   const bool unfinished = nobody_trains && watch_->any_unfinished();
   watch_->set_phase(unfinished ? "no trainer is left" : "trained; ask it");
   outcome_.set_tried(save_and_summarise());
@@ -209,6 +210,12 @@ bool UpRun::end_of_training() {
     save_again_ns_ = clock_.now_ns() + kSaveAgainNs;
   }
   return outcome_.is_settled();
+}
+
+// Only then is it known who has the last steps.
+bool UpRun::last_trunk_is_told() {
+  if (trained_ns_ == 0) trained_ns_ = clock_.now_ns();
+  return newest_trunk(*node_) >= watch_->trunk_trained() || clock_.now_ns() >= trained_ns_ + kToldNs;
 }
 
 void UpRun::handle(const ChildEvent& event) {

@@ -29,9 +29,10 @@ class UpRun {
   Status check_flags() const;  // what can be seen to be wrong before anything is read or made
   Status make_swarm_spec();
   Status resume_spec();
-  Status start_all();      // this process as a peer, then the others
-  void watch();            // until Ctrl-C, or the end of --once
-  bool end_of_training();  // saved and summarised, or given up
+  Status start_all();         // this process as a peer, then the others
+  void watch();               // until Ctrl-C, or the end of --once
+  bool end_of_training();     // saved and summarised, or given up
+  bool last_trunk_is_told();  // the records say who has what the trainers had after their last steps
   void handle(const ChildEvent& event);
   void say(const std::string& line);  // for people, now
   void show();
@@ -53,6 +54,7 @@ class UpRun {
   std::optional<TerminalScreen> screen_;
   UpOutcome outcome_;
   int64_t save_again_ns_ = 0;
+  int64_t trained_ns_ = 0;  // since when all had trained
   int64_t shown_ns_ = 0;
   int64_t asked_ns_ = 0;
 };

@@ -42,6 +42,8 @@ std::string UpWatch::on_event(const ChildEvent& event) {
   if (said == "step" || said == "trained") steps_ = std::max(steps_, number_at(event.line, "step"));
   if (said == "trained") {
     known.trained = true;
+    known.trunk = {.round = static_cast<uint64_t>(number_at(event.line, "trunk_round")),
+                   .rows = static_cast<uint64_t>(number_at(event.line, "trunk_rows"))};
     return absl::StrCat(name, " has made its last step");
   }
   if (said != "up") return "";
@@ -147,6 +149,14 @@ bool UpWatch::no_trainer_left() const {
 bool UpWatch::any_unfinished() const {
   const Trainers count = trainers();
   return count.trained < count.all;
+}
+
+swarm::TrunkVersion UpWatch::trunk_trained() const {
+  swarm::TrunkVersion freshest;
+  for (const auto& [child, known] : known_) {
+    if (supervisor_.running(child)) freshest = std::max(freshest, known.trunk);
+  }
+  return freshest;
 }
 
 std::vector<PlacedPeer> UpWatch::places() const {

@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "agora/peers/transport/transport.h"
+#include "agora/swarm/trunk.h"
 
 #include "apps/cli/swarm/supervisor.h"
 #include "apps/cli/swarm/swarm_place.h"
@@ -45,6 +46,8 @@ class UpWatch {
   bool all_trained() const;      // all trainers that are left have made their last step; false if none is
   bool no_trainer_left() const;  // there were some: none runs, and none is started again
   bool any_unfinished() const;   // a trainer has not made its last step
+  // The freshest of which a trainer that is left has said that its last step is in there: rounds and rows.
+  swarm::TrunkVersion trunk_trained() const;
   int64_t steps() const { return steps_; }  // of the trainer that is furthest, as they said themselves
   std::vector<PlacedPeer> places() const;
 
@@ -60,7 +63,8 @@ class UpWatch {
     std::optional<dashboard::PeerStatus> status;
     bool silent = false;
     bool trained = false;
-    std::string end;  // how it ended
+    swarm::TrunkVersion trunk;  // that it had then
+    std::string end;            // how it ended
   };
   void note_loss();
 

@@ -63,6 +63,17 @@ TEST_F(Watch, KnowsWhatWasTrainedBeforeItBegan) {
   EXPECT_EQ(watch_.steps(), 15);
 }
 
+// It is to be saved; whose trunk has gone with it is not waited for.
+TEST_F(Watch, KnowsTheTrunkWithTheLastSteps) {
+  start(kStays);
+  start(kFails);
+  EXPECT_EQ(watch_.trunk_trained(), swarm::TrunkVersion{});
+  say(0, {{"event", "trained"}, {"step", 15}, {"trunk_round", 4}, {"trunk_rows", 700}});
+  say(1, {{"event", "trained"}, {"step", 15}, {"trunk_round", 3}, {"trunk_rows", 900}});
+  wait_for_end(1);
+  EXPECT_EQ(watch_.trunk_trained(), (swarm::TrunkVersion{.round = 4, .rows = 700}));
+}
+
 TEST_F(Watch, AllHaveTrainedWhenThoseHaveThatRun) {
   EXPECT_FALSE(watch_.all_trained() || watch_.no_trainer_left()) << "nobody is waited for";
   start(kStays);
