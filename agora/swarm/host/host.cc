@@ -78,6 +78,8 @@ void Host::leave(std::function<void()> done) {
   s.leave_until_ns = s.loop.now_ns() + s.options.leave_ns_max;
   s.left = std::move(done);
   s.failed_hand_overs.clear();
+  s.hand_overs_turn_ns = s.loop.now_ns();
+  std::erase_if(s.copies, [&s](const auto& copy) { return !s.hand_over_to(copy.peer, copy.name); });
   s.leave_next();
 }
 

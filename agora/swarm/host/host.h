@@ -25,7 +25,7 @@
 // orphan_grace_ns, else from its first weights: counted as lost. Not while fewer than half of the hosts of
 // the last ten minutes are in sight: then it is this host that is lost. A leader that leaves or is ranked
 // worse than a follower hands over: it takes no updates while the other pulls its last snapshot and begins to
-// lead, so none is lost.
+// lead, so none is lost. Meanwhile those who only follow wait for their snapshots, but not for long.
 //
 // A person may add an expert (kAddExpert): this host leads it from then on, placement makes replicas, gates
 // let it in (growth.h). What is retired (kRetireExpert) is said in the record, which others pass on, and let

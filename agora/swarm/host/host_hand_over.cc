@@ -20,6 +20,22 @@ constexpr int64_t kHandOverPauseNsMax = 1'800'000'000'000;
 
 // ---- handing over
 
+// Where a line is slow for what is led here, followers' pulls take all of it, always, and no last snapshot
+// came through in time. So they wait for hand-overs, from the first that has to for as long as lies between
+// two of one expert; then no hand-over begins for as long. While this host leaves they wait as long as last
+// snapshots move.
+bool Host::State::hand_overs_first() {
+  if (hand_overs.empty() && !leaving) return false;
+  const int64_t now_ns = loop.now_ns();
+  if (!leaving && now_ns - hand_overs_turn_ns >= 2 * between_pulls_ns()) hand_overs_turn_ns = now_ns;
+  return now_ns - hand_overs_turn_ns < between_pulls_ns();
+}
+
+bool Host::State::followers_first() const {
+  const int64_t since_ns = loop.now_ns() - hand_overs_turn_ns;
+  return !leaving && since_ns >= between_pulls_ns() && since_ns < 2 * between_pulls_ns();
+}
+
 // Who should lead after us, or has the expert at its freshest: the leader, the freshest follower, else the
 // best-ranked host that has room; of those that have not refused, and rather one that has not failed. Empty:
 // nobody.
@@ -55,7 +71,8 @@ void Host::State::hand_over(ExpertName name, const peers::PeerId& to) {
   const auto found = own.find(name);
   const OtherHost* host = holders.host(to);
   if (found == own.end() || found->second.role != Role::leader || hand_overs.contains(name) ||
-      hand_overs_running >= options.hand_overs_max || host == nullptr || has_failed(name, to)) {
+      hand_overs_running >= options.hand_overs_max || host == nullptr || has_failed(name, to) ||
+      followers_first()) {
     return;
   }
   ++hand_overs_running;

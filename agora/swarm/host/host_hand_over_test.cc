@@ -1,5 +1,6 @@
 // Hosts that hand over to one that is slow, or that comes for the last snapshot and goes no further.
 #include <memory>
+#include <optional>
 #include <utility>
 #include <vector>
 
@@ -107,6 +108,18 @@ class HandOver : public testing::Test {
     taker.follow(leader);
     loop.run_for(kSecondNs);  // until it has heard of it
   }
+  // For the expert's snapshot, or for its next chunk, as a follower.
+  absl::StatusCode follower_asks(uint64_t offset = 0) {
+    std::optional<Status> status;
+    follower.call({.to = leader.transport->self(),
+                   .at = leader.transport->endpoint(),
+                   .method = kGetSnapshot,
+                   .deadline_ns = loop.now_ns() + kSecondNs},
+                  encode(BlobRequest{.key = snapshot_key(kExpert), .offset = offset}),
+                  [&](const peers::Reply& reply) { status = reply.status; });
+    while (!status) loop.step();
+    return status->code();
+  }
   bool takes_updates() {
     Rng rng(++step);
     const auto x = moe::random_rows(rng, 1, 512), dy = moe::random_rows(rng, 1, 512);
@@ -129,6 +142,7 @@ class HandOver : public testing::Test {
   moe::TestCompute machine{1};
   TestNode leader{loop, network, gossip, machine, spec(), 2, {}};
   Taker taker{loop, network, gossip};
+  peers::LoopbackTransport follower{network, test_peer(3), peers::Endpoint{"follower", 3}};
   uint64_t step = 0;
 };
 
@@ -150,6 +164,51 @@ TEST_F(HandOver, ReachesOneThatIsSlowFromAHostThatLeaves) {
   while (!left) ASSERT_TRUE(loop.step());
   EXPECT_EQ(leader.host->status().hand_overs_failed, 0u);
   EXPECT_FALSE(leader.leads(kExpert));
+}
+
+// Followers of eight experts took all of a home's line, and each hand-over was given up.
+TEST_F(HandOver, AndFollowersHaveTheirTurns) {
+  taker.pace_ns = 2 * kSecondNs;
+  until_led();
+  EXPECT_EQ(follower_asks(), absl::StatusCode::kOk);
+  while (taker.asked == 0) ASSERT_TRUE(loop.step());
+  int turns = 0;
+  for (bool served = true; leader.leads(kExpert);) {
+    const int64_t begin_ns = loop.now_ns();
+    while (leader.leads(kExpert) && (follower_asks() == absl::StatusCode::kOk) != served) {
+      loop.run_for(100 * kMillisecondNs);
+    }
+    EXPECT_LE(loop.now_ns() - begin_ns, 5 * kSecondNs) << "half the loss window";
+    served = !served;
+    ++turns;
+  }
+  EXPECT_GE(turns, 4);
+}
+
+TEST_F(HandOver, OfOneThatLeavesComesBeforeFollowers) {
+  taker.pace_ns = 2 * kSecondNs;
+  until_led();
+  EXPECT_EQ(follower_asks(), absl::StatusCode::kOk);
+  leader.host->leave([] {});
+  EXPECT_EQ(follower_asks(kBlobChunkBytes), absl::StatusCode::kUnavailable);
+  while (leader.leads(kExpert)) {
+    EXPECT_EQ(follower_asks(), absl::StatusCode::kResourceExhausted);
+    loop.run_for(kSecondNs);
+  }
+}
+
+// If its host is killed now, a follower leads.
+TEST_F(HandOver, ThatDoesNotMoveKeepsNoFollowerWaiting) {
+  taker.bytes_max = 1;
+  until_led();
+  leader.host->leave([] {});
+  for (int i = 0; i < 5; ++i) {
+    const int64_t begin_ns = loop.now_ns();
+    while (follower_asks() != absl::StatusCode::kOk) loop.run_for(100 * kMillisecondNs);
+    EXPECT_LE(loop.now_ns() - begin_ns, 5 * kSecondNs);
+    loop.run_for(5 * kSecondNs);
+  }
+  EXPECT_TRUE(leader.leads(kExpert));
 }
 
 // It was asked again at once, for ever: six updates in seven found the expert frozen.

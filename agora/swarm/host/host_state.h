@@ -152,6 +152,9 @@ struct Host::State : std::enable_shared_from_this<Host::State> {
   void give_up(const peers::PeerId& peer);
   void pull(Pull wanted);
   void start_pulls();
+  int64_t between_pulls_ns() const {  // of one expert
+    return static_cast<int64_t>(spec.loss_window_s * 0.5e9) - options.probe_ns;
+  }
   bool pull_waits(ExpertName name) const;
   bool pulling(const Own& mine) const;  // now, from a host that is not lost
   void fetch_snapshot(const peers::PeerId& from, const peers::Endpoint& at, const std::string& key,
@@ -164,6 +167,8 @@ struct Host::State : std::enable_shared_from_this<Host::State> {
   int64_t hand_over_deadline_ns() const;
   void handed_over(ExpertName name, const peers::PeerId& to, const Status& status);
   void hand_over_failed(ExpertName name, const HandOver& failed, const Status& status);
+  bool hand_overs_first();
+  bool followers_first() const;
   HandOver* hand_over_to(const peers::PeerId& peer, ExpertName name);
   void withdraw_hand_overs();
   bool has_failed(ExpertName name) const;
@@ -270,6 +275,7 @@ struct Host::State : std::enable_shared_from_this<Host::State> {
   std::map<ExpertName, HandOver> hand_overs;               // under way; at most options.hand_overs_max
   std::map<ExpertName, FailedHandOver> failed_hand_overs;  // of what is led here: each one's last
   size_t hand_overs_running = 0;                           // calls
+  int64_t hand_overs_turn_ns = INT64_MIN / 2;              // began: followers' pulls wait
 
   bool leaving = false;
   std::set<std::pair<ExpertName, peers::PeerId>> refused;  // to lead it, since: not asked again

@@ -44,6 +44,9 @@ void Host::State::serve_snapshots(const std::shared_ptr<peers::IncomingCall>& ca
   const Status may = may_have(call->from(), *key);
   if (!may.ok()) return call->reply(may);
   if (request->offset > 0) return serve_later_chunk(call, *key, *request);
+  if (!key->last && hand_overs_first()) {
+    return call->reply(absl::ResourceExhaustedError("this host hands over now; ask again in a moment"));
+  }
   const Status room = room_for_copy(call->from(), *key);
   if (!room.ok()) return call->reply(room);
   // After the last one nothing may change. Not before it: a successor that has died does not come for it.
@@ -89,6 +92,7 @@ void Host::State::sent_chunk(const peers::PeerId& to, const SnapshotKey& key, bo
   HandOver* const running = key.last ? hand_over_to(to, key.expert) : nullptr;
   if (running == nullptr) return;
   running->asked_ns = loop.now_ns();
+  if (leaving) hand_overs_turn_ns = loop.now_ns();
   running->frozen = true;
   running->sent = ends;
 }
@@ -217,14 +221,13 @@ void Host::State::probed(const peers::PeerId& peer, int64_t asked_ns,
     const auto mine = own.find(head.name);
     return mine == own.end() ? 0 : mine->second.pulled_ns;
   });
-  const auto between_ns = static_cast<int64_t>(spec.loss_window_s * 0.5e9) - options.probe_ns;
   for (const ReplicaHead& head : *heads) {
     const auto found = own.find(head.name);
     if (!head.leads || found == own.end()) continue;
     const Own& mine = found->second;
     if (head.epoch < mine.epoch) continue;  // another has led since: what this one has is old
     const bool differs = std::tie(head.epoch, head.version) != std::tie(mine.epoch, mine.version);
-    const bool soon = mine.pulled_ns != 0 && loop.now_ns() - mine.pulled_ns < between_ns;
+    const bool soon = mine.pulled_ns != 0 && loop.now_ns() - mine.pulled_ns < between_pulls_ns();
     if (mine.role == Role::follower && mine.ready && differs && !soon && !pulling(mine) &&
         !pull_waits(head.name)) {
       pull({head.name, peer, [](const Status&) {}});
