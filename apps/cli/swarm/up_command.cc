@@ -12,16 +12,20 @@ void add_up_command(CLI::App& app, const Interrupt& interrupt, CommandResult& re
   CLI::App* command =
       app.add_subcommand("up", "Start a whole swarm on this machine: agora up RECIPE [flags]");
   command->option_defaults()->always_capture_default()->multi_option_policy(CLI::MultiOptionPolicy::TakeLast);
-  command->add_option("--hosts", flags->hosts, "processes that hold experts")->check(CLI::Range(1, 256));
-  command->add_option("--trainers", flags->trainers, "processes that train")->check(CLI::Range(0, 64));
-  command->add_option("--servers", flags->servers, "processes that answer")->check(CLI::Range(0, 64));
+  command->add_option("--hosts", flags->hosts, "processes that hold experts")
+      ->check(CLI::Range(1, kHostsMax));
+  command->add_option("--trainers", flags->trainers, "processes that train")
+      ->check(CLI::Range(0, kTrainersMax));
+  command->add_option("--servers", flags->servers, "processes that answer")
+      ->check(CLI::Range(0, kServersMax));
   command->add_option("--room", flags->room, "experts that a host holds at most")->check(above_zero());
   command->add_option("--rows", flags->rows, "how rows travel from trainers to hosts: bf16, f32, int8")
       ->check(CLI::IsMember({"f32", "bf16", "int8"}));
   add_rule_flags(*command, flags->rules);
-  command->add_option("--resume", flags->resume,
-                      "go on with the swarm of this folder, also one that was killed: of the recipe "
-                      "--data, --steps and --minutes count (in all)");
+  command->add_option(
+      "--resume", flags->resume,
+      "go on with the swarm of this folder, also one that was killed: of the recipe "
+      "--data, --steps and --minutes count (in all); processes as many as it had, if not said");
   command->add_option("--listen", flags->listen, "HOST:PORT of this process; the others take HOST, any port");
   command->add_option("--http", flags->http, "likewise for the page, /feed, /status and /metrics; off: none");
   command->add_option("--swarm-key", flags->swarm_key_file, "file with the key of a private swarm");
@@ -37,6 +41,9 @@ void add_up_command(CLI::App& app, const Interrupt& interrupt, CommandResult& re
       "swarm by\n"
       "themselves: agora peers, agora experts, agora ask --swarm \"text\".");
   command->callback([flags, command, &interrupt, &result] {
+    flags->said = {.hosts = command->count("--hosts") > 0,
+                   .trainers = command->count("--trainers") > 0,
+                   .servers = command->count("--servers") > 0};
     if (!flags->resume.empty() && command->count("--steps") > 0) flags->steps_resumed = flags->options.steps;
     if (!flags->resume.empty() && command->count("--minutes") > 0)
       flags->minutes_resumed = flags->options.minutes;

@@ -1,5 +1,9 @@
 #include "apps/cli/swarm/up_plan.h"
 
+#include <algorithm>
+#include <charconv>
+#include <filesystem>
+
 #include "absl/strings/str_cat.h"
 #include "agora/base/thread_pool.h"
 
@@ -13,12 +17,60 @@ constexpr int kLeaveSeconds = 3;  // when all end at once nobody is left to hand
 // alone has work for it.
 int host_threads() { return base::processors_available(); }
 
+// N of a folder NAME-N; 0: it is not one.
+int number_of(const std::filesystem::directory_entry& entry, const std::string& name) {
+  const std::string folder = entry.path().filename().string();
+  std::error_code ignored;
+  if (!folder.starts_with(name + "-") || !entry.is_directory(ignored)) return 0;
+  int number = 0;
+  const char* const end = folder.data() + folder.size();
+  const auto [rest, error] = std::from_chars(folder.data() + name.size() + 1, end, number);
+  return error == std::errc() && rest == end ? number : 0;
+}
+
+// How many of a kind have folders of their own there: the greatest number.
+int count_in(const std::string& dir, const std::string& name, int count_max) {
+  int most = 0;
+  std::error_code error;
+  for (std::filesystem::directory_iterator at(dir, error), end; !error && at != end; at.increment(error)) {
+    const int number = number_of(*at, name);
+    if (number <= count_max) most = std::max(most, number);
+  }
+  return most;
+}
+
 // Port 0: of each its own.
 std::string any_port_of(const std::string& listen) { return listen.substr(0, listen.rfind(':')) + ":0"; }
 
 }  // namespace
 
 const std::string& command_of(const ChildPlan& plan) { return plan.arguments.front(); }
+
+Status resume_counts(UpFlags& flags, const std::string& dir) {
+  const int hosts = count_in(dir, "host", kHostsMax);
+  const auto as_before = [](bool said, int before, int& count) {
+    if (!said && before > 0) count = before;
+  };
+  as_before(flags.said.hosts, hosts, flags.hosts);
+  as_before(flags.said.trainers, count_in(dir, "trainer", kTrainersMax), flags.trainers);
+  as_before(flags.said.servers, count_in(dir, "server", kServersMax), flags.servers);
+  if (flags.hosts >= hosts) return absl::OkStatus();
+  return absl::InvalidArgumentError(absl::StrCat(
+      "--hosts: expected ", hosts, " or more, for so many have kept experts in ", dir, ", found ",
+      flags.hosts, "; move ", dir, "/host-", hosts, " away to do without what only it has"));
+}
+
+std::string counts_to_say(const UpFlags& flags, const std::string& dir) {
+  UpFlags silent;
+  if (!resume_counts(silent, dir).ok()) return "";
+  std::string text;
+  for (const auto& [flag, count, as_it_is] : {std::tuple(" --hosts ", flags.hosts, silent.hosts),
+                                              {" --trainers ", flags.trainers, silent.trainers},
+                                              {" --servers ", flags.servers, silent.servers}}) {
+    if (count != as_it_is) absl::StrAppend(&text, flag, count);
+  }
+  return text;
+}
 
 std::vector<ChildPlan> plan_children(const UpFlags& flags, const std::string& dir,
                                      const peers::Endpoint& join, bool from_saved) {

@@ -1,8 +1,9 @@
 // What `agora up` is told, and the processes that follow from it.
 //
+//   AGORA_RETURN_IF_ERROR(resume_counts(flags, "runs/words"));    // where an earlier one has run
 //   for (ChildPlan& plan : plan_children(flags, "runs/words", at, saved)) supervisor.start(std::move(plan));
 //
-// Plain values.
+// Plain values; any thread.
 #pragma once
 
 #include <string>
@@ -22,6 +23,10 @@ struct UpFlags {
   int hosts = 4;
   int trainers = 2;
   int servers = 1;
+  // Which of these are the caller's wish: a swarm that goes on has as many of the others as it had.
+  struct {
+    bool hosts = false, trainers = false, servers = false;
+  } said;
   int32_t room = 1000;
   std::string rows = "bf16";  // of the trainers: see agora trainer --rows
   std::string resume;         // folder of an earlier `agora up`
@@ -36,8 +41,17 @@ struct UpFlags {
   bool json = false;
 };
 
+constexpr int kHostsMax = 256;
+constexpr int kTrainersMax = 64;
+constexpr int kServersMax = 64;
 constexpr const char* kSpecFile = "/spec";  // in the swarm's folder
 constexpr const char* kSavedDir = "/saved";
+
+// Of what was not said, as many as an earlier `agora up` had in its folder, if it had any. InvalidArgument:
+// experts would be lost, for there are more hosts there with disks of their own.
+Status resume_counts(UpFlags& flags, const std::string& dir);
+// What `agora up --resume DIR` has to be told to start as many again: " --servers 0", or nothing.
+std::string counts_to_say(const UpFlags& flags, const std::string& dir);
 
 // Hosts, trainers, servers, in this order; `join` is a peer that lives already. from_saved: what they have
 // not on their own disks is in dir + kSavedDir; an `agora up` that was killed may have left none.

@@ -1,7 +1,10 @@
 #include "apps/cli/swarm/up_plan.h"
 
 #include <algorithm>
+#include <filesystem>
 
+#include "absl/strings/str_cat.h"
+#include "agora/base/test_folder.h"
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -9,6 +12,7 @@ namespace agora::cli {
 namespace {
 
 using ::testing::Contains;
+using ::testing::HasSubstr;
 using ::testing::Not;
 
 TEST(UpPlan, HostsFirstThenTrainersThenServers) {
@@ -44,6 +48,49 @@ TEST(UpPlan, AResumedSwarmGoesOnFromWhatWasSaved) {
   EXPECT_THAT(plans[4].arguments, Contains("--resume=x/saved"));
   EXPECT_THAT(plans[4].arguments, Contains("--data=texts"));
   EXPECT_THAT(plans[4].arguments, Contains("--steps=5000"));
+}
+
+TEST(UpPlan, AResumedSwarmHasAsManyOfEachAsItHad) {
+  const base::TestFolder dir;
+  for (const char* name :
+       {"host-1", "host-2", "host-6", "trainer-1", "server-1", "up", "host-7x", "host-999"}) {
+    std::filesystem::create_directory(dir / name);
+  }
+  base::write_text(dir.path("host-9"), "no folder");
+  UpFlags flags;
+  ASSERT_TRUE(resume_counts(flags, dir.path()).ok());
+  EXPECT_EQ(flags.hosts, 6);
+  EXPECT_EQ(flags.trainers, 1);
+  EXPECT_EQ(flags.servers, 1);
+  EXPECT_EQ(counts_to_say(flags, dir.path()), "");
+
+  UpFlags more;
+  more.hosts = 8;
+  more.trainers = 0;
+  more.servers = 2;
+  more.said = {.hosts = true, .trainers = true, .servers = true};
+  ASSERT_TRUE(resume_counts(more, dir.path()).ok());
+  EXPECT_EQ(counts_to_say(more, dir.path()), " --hosts 8 --trainers 0 --servers 2");
+}
+
+TEST(UpPlan, AResumedSwarmIsNotStartedWithoutSomeOfItsExperts) {
+  const base::TestFolder dir;
+  for (int i = 1; i <= 6; ++i) std::filesystem::create_directory(dir / absl::StrCat("host-", i));
+  UpFlags flags;
+  flags.said.hosts = true;
+  const Status refused = resume_counts(flags, dir.path());
+  EXPECT_EQ(refused.code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_THAT(refused.message(), HasSubstr("expected 6 or more"));
+  EXPECT_THAT(refused.message(), HasSubstr("found 4"));
+}
+
+TEST(UpPlan, AFolderInWhichNothingRanYetIsAsANewOne) {
+  const base::TestFolder dir;
+  UpFlags flags;
+  ASSERT_TRUE(resume_counts(flags, dir.path()).ok());
+  EXPECT_EQ(flags.hosts, UpFlags().hosts);
+  EXPECT_EQ(flags.trainers, UpFlags().trainers);
+  EXPECT_EQ(flags.servers, UpFlags().servers);
 }
 
 TEST(UpPlan, EveryProcessHasPortsOfItsOwn) {

@@ -130,6 +130,7 @@ Status UpRun::make_swarm_spec() {
 
 Status UpRun::resume_spec() {
   dir_ = flags_.resume;
+  AGORA_RETURN_IF_ERROR(resume_counts(flags_, dir_));
   AGORA_ASSIGN_OR_RETURN(const swarm::SwarmSpec spec, read_spec_file(dir_ + kSpecFile));
   AGORA_RETURN_IF_ERROR(check_trainers(spec, flags_.trainers));
   const std::string data = flags_.options.data;
@@ -297,7 +298,8 @@ void UpRun::say_what_next(double seconds) const {
               << "Ctrl-C ends it. Afterwards:\n";
   }
   std::cout << "  build/agora ask " << saved << " \"int main(\"      asks the model without a swarm\n"
-            << "  build/agora up --resume " << dir_ << data << "      goes on with the swarm\n"
+            << "  build/agora up --resume " << dir_ << counts_to_say(flags_, dir_) << data
+            << "      goes on with the swarm\n"
             << std::flush;
 }
 
