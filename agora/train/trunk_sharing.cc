@@ -34,7 +34,8 @@ TrunkSharing::TrunkSharing(base::Loop& loop, peers::Transport& transport, peers:
 
 void TrunkSharing::begin_with(swarm::TrunkSnapshot first, uint64_t rows, uint64_t steps) {
   first.layout = layout_.digest();
-  if (averaging_ != nullptr) return averaging_->start(std::move(first), rows, steps);
+  if (averaging_ != nullptr && rows > 0) return averaging_->start(std::move(first), rows, steps, layout_);
+  if (averaging_ != nullptr) return averaging_->start(std::move(first));
   rows_ = rows;
   shelf_.put(std::move(first));
 }

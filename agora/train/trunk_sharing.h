@@ -27,7 +27,7 @@ class TrunkSharing {
   TrunkSharing(base::Loop& loop, peers::Transport& transport, peers::Directory& directory,
                const TrainOptions& options, bool synchronous, swarm::TrunkLayout& layout);
 
-  // rows, steps: what the trunk has learned on top of it already.
+  // rows, steps: what the layout's trunk has learned on top of it already.
   void begin_with(swarm::TrunkSnapshot first, uint64_t rows = 0, uint64_t steps = 0);
   // The trunk has learned from `rows` more rows; last: it will learn no more. True: it was changed.
   bool step_done(uint64_t rows, uint64_t step, bool last);

@@ -34,11 +34,22 @@ AveragingCounters Averaging::State::counters() const {
   return counters_;
 }
 
-void Averaging::State::start(TrunkSnapshot first, uint64_t rows, uint64_t steps) {
-  if (first.momentum.empty()) first.momentum.assign(first.values.size(), 0.0f);
-  AGORA_CHECK_EQ(first.momentum.size(), first.values.size());
+// What the earlier process had learned is a share that may have gone into a round; the hash that others know
+// it by went with that process.
+void Averaging::State::start(TrunkSnapshot base, uint64_t rows, uint64_t steps, const TrunkLayout& trunk) {
+  const uint64_t round = base.version.round;
   rows_ = rows;
   steps_ = steps;
+  shares_.push_back({++last_share_, round, trunk.values(), rows, steps});
+  loop_.post([self = shared_from_this(), number = last_share_, round] {
+    self->own_[number] = {.owner = self->transport_.self(), .round = round};
+  });
+  start(std::move(base));
+}
+
+void Averaging::State::start(TrunkSnapshot first) {
+  if (first.momentum.empty()) first.momentum.assign(first.values.size(), 0.0f);
+  AGORA_CHECK_EQ(first.momentum.size(), first.values.size());
   learns_since_ = first.version.round;
   auto anchor = std::make_shared<const TrunkSnapshot>(std::move(first));
   {
@@ -149,8 +160,10 @@ Averaging::Averaging(base::Loop& loop, peers::Transport& transport, peers::Direc
 
 Averaging::~Averaging() { state_->stop(); }
 
-void Averaging::start(TrunkSnapshot first, uint64_t rows, uint64_t steps) {
-  state_->start(std::move(first), rows, steps);
+void Averaging::start(TrunkSnapshot first) { state_->start(std::move(first)); }
+
+void Averaging::start(TrunkSnapshot base, uint64_t rows, uint64_t steps, const TrunkLayout& trunk) {
+  state_->start(std::move(base), rows, steps, trunk);
 }
 
 bool Averaging::step_done(uint64_t rows, uint64_t step, TrunkLayout& trunk) {

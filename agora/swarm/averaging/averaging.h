@@ -56,9 +56,11 @@ class Averaging {
             const AveragingConfig& config);
   ~Averaging();
 
-  // Before the first step_done(). momentum may be empty: zero. rows, steps: what the trainer's trunk has
-  // learned on top of it already.
-  void start(TrunkSnapshot first, uint64_t rows = 0, uint64_t steps = 0);
+  // Before the first step_done(). momentum may be empty: zero.
+  void start(TrunkSnapshot first);
+  // Goes on where an earlier process of this trainer was: the trunk has learned from `rows` rows on top of
+  // the base. If that went into a round before the process ended, as a fresher trunk shows, it counts once.
+  void start(TrunkSnapshot base, uint64_t rows, uint64_t steps, const TrunkLayout& trunk);
 
   // The trunk has learned from `rows` more rows. It is changed, and true, when a round has ended meanwhile;
   // it is only looked at then, and when a round begins.

@@ -323,11 +323,15 @@ std::set<peers::PeerId> Averaging::State::unawaited() {
   return now;
 }
 
-// The newest of this process's shares that is in it; 0: none.
+// The newest of this trainer's shares that is in it; 0: none.
 uint64_t Averaging::State::share_in(const TrunkSnapshot& trunk) const {
   uint64_t newest = 0;
-  for (const auto& [share, own] : own_) {
-    if (std::ranges::find(trunk.contributions, own) != trunk.contributions.end()) newest = share;
+  for (const auto& [share, given] : own_) {
+    const auto is_of_it = [&own = given](const LastContribution& last) {
+      return last == own ||
+             (own.hash == weights::Digest{} && last.owner == own.owner && last.round >= own.round);
+    };
+    if (std::ranges::any_of(trunk.contributions, is_of_it)) newest = share;
   }
   return newest;
 }

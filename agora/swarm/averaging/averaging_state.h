@@ -24,7 +24,8 @@ class Averaging::State : public std::enable_shared_from_this<Averaging::State> {
 
   void serve();
   void stop();
-  void start(TrunkSnapshot first, uint64_t rows, uint64_t steps);
+  void start(TrunkSnapshot first);
+  void start(TrunkSnapshot base, uint64_t rows, uint64_t steps, const TrunkLayout& trunk);
   bool step_done(uint64_t rows, uint64_t step, TrunkLayout& trunk);
   bool take_latest(TrunkLayout& trunk);
   bool finish(uint64_t step, TrunkLayout& trunk);
@@ -37,7 +38,7 @@ class Averaging::State : public std::enable_shared_from_this<Averaging::State> {
  private:
   // What the trainer learned since the last round that counted it, as it went into a round.
   struct Share {
-    uint64_t number = 0;       // from 1 on; another process of this trainer numbers anew
+    uint64_t number = 0;       // from 1 on, in each process of this trainer anew
     uint64_t round = 0;        // that it grew from
     std::vector<float> trunk;  // as it was when the share was made
     uint64_t rows = 0;
@@ -122,7 +123,8 @@ class Averaging::State : public std::enable_shared_from_this<Averaging::State> {
   std::shared_ptr<const TrunkSnapshot> base_;  // of the round
   uint64_t step_ = 0;
   std::map<weights::Digest, peers::Payload> deltas_;  // of the round
-  std::map<uint64_t, LastContribution> own_;          // what others know the shares by, the last kSharesMax
+  // What others know the shares by, the last kSharesMax; hash 0: an earlier process knew it.
+  std::map<uint64_t, LastContribution> own_;
   std::optional<Decision> last_;
   TrunkVersion last_base_;
   bool catching_up_ = false;

@@ -206,6 +206,45 @@ TEST_F(AveragingTest, AShareCountsOnceThoughRoundsWentBySince) {
   EXPECT_EQ(trainers_[1].layout->values()[0], trunk.values[0] + 2.0f * static_cast<float>(since.steps));
 }
 
+// A trainer whose earlier process had taken 8 steps on top of the trunk of round 5, and then pulls another's.
+class Restarted : public TrainersAtHand {
+ protected:
+  void pull(const LastContribution& last) {
+    ByHand& other = add_by_hand(0);
+    add(1, 100 * kMillisecondNs, /*start=*/false);
+    TrunkSnapshot base = first_trunk();
+    base.version = {5, 1, peer_of(1), 500};
+    std::vector<float> values = base.values;
+    for (float& value : values) value += 8 * trainers_[1].adds;
+    trainers_[1].layout->set_values(values);
+    trainers_[1].averaging->start(base, 800, 8, *trainers_[1].layout);
+    TrunkSnapshot trunk = base;
+    for (float& value : trunk.values) value += 100;
+    trunk.version = other.news->version = {8, 1, peer_of(0), 5000};
+    trunk.contributions = {last};
+    trunk.momentum.assign(kNumbers, 0.0f);
+    other.shelf.put(trunk);
+    train(1);
+    loop_.run_for(950 * kMillisecondNs);
+    EXPECT_EQ(since().base->version, trunk.version);
+    const float learned = trainers_[1].layout->values()[0] - trunk.values[0];
+    EXPECT_EQ(learned, trainers_[1].adds * static_cast<float>(since().steps));
+    EXPECT_EQ(since().rows, 100 * since().steps);
+  }
+  SinceRound since() { return trainers_[1].averaging->since_round(); }
+};
+
+// What its disk knew was put on top of the trunk that had it in.
+TEST_F(Restarted, WhatTheEarlierProcessGaveCountsOnce) {
+  pull({peer_of(1), weights::sha256(base::as_bytes("its delta")), 5});
+  EXPECT_EQ(since().steps, trainers_[1].step);
+}
+
+TEST_F(Restarted, WhatTheEarlierProcessDidNotGiveIsKept) {
+  pull({peer_of(1), weights::sha256(base::as_bytes("an earlier delta")), 4});
+  EXPECT_EQ(since().steps, trainers_[1].step + 8);
+}
+
 TEST_F(AveragingTest, WhoseTrunkCannotBeHadEndsNoRound) {
   for (size_t i = 0; i < 2; ++i) add(i, 90 * kMillisecondNs);
   ByHand& late = add_by_hand(2);
