@@ -197,6 +197,8 @@ Status SwarmTrainer::join(int64_t timeout_ns) {
   s.from = {};
   s.joined_step = s.state.step;
   if (s.growth) s.growth->begin(s.state.step);
+  base::MutexLock lock(s.shown->mutex);
+  s.shown->step = static_cast<uint64_t>(s.state.step);  // there may be no more of them
   return absl::OkStatus();
 }
 

@@ -291,6 +291,19 @@ TEST_F(SwarmTraining, AKeptTrunkIsTakenWhenNobodyHasAFresherOne) {
   EXPECT_EQ(swarm.trainer(last).state().cursor, kept.cursor);
 }
 
+TEST_F(SwarmTraining, WhoComesBackAfterItsLastStepSaysHowManyItTook) {
+  options_.steps = 3;
+  const base::TestFolder folder;
+  TrainersInProcess swarm(options_, {.trainers = 1, .own_file = folder.path("trainer")});
+  swarm.run(3);
+  ASSERT_TRUE(swarm.trainer(0).keep().ok());
+  swarm.stop(0);
+  swarm::PeerState state;
+  swarm.trainer(swarm.add_trainer()).describe(state);
+  EXPECT_EQ(state.step, 3u);
+  EXPECT_EQ(state.rows_per_s, 0);
+}
+
 // Nobody averages there, but servers answer, and who saves the swarm asks.
 TEST_F(SwarmTraining, ASynchronousTrainerHandsOutItsTrunkToo) {
   options_.average_every = 4;
