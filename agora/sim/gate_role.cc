@@ -180,7 +180,9 @@ void GateRole::send_gradient(Rng& rng, Question& question, moe::Ticket ticket) {
   fact.status = training_.mix_backward(ticket, question.y.view(),
                                        moe::Deadline{process_.loop->now_ns() + settings_.deadline_ns},
                                        dx.view(), dweights);
-  fact.lost = training_.take_report().gradients_lost;  // of this one: nobody else ran since it returned
+  const swarm::MixReport report = training_.take_report();  // of this one: nobody else ran since it returned
+  fact.lost = report.gradients_lost;
+  fact.refused = report.updates_refused;
   if (!fact.status.ok()) ++counters_.gradients_failed;
   process_.teller.tell(&History::on_gradient, fact);
 }

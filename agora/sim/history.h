@@ -53,7 +53,8 @@ struct GradientFact : PeerFact {
   uint64_t question = 0;
   int64_t sent_ns = 0;  // by the world's clock
   Status status;
-  uint64_t lost = 0;  // choices whose gradient nobody answered
+  uint64_t lost = 0;     // choices whose gradient nobody answered
+  uint64_t refused = 0;  // hosts' updates of it that an expert did not take
 };
 
 // A host has computed its part of a mixture: what each choice adds to its token.

@@ -164,10 +164,9 @@ class School {
 
   void lose(double share) { world_.network().faults.loss_ppm = static_cast<uint32_t>(share * 1e6); }
 
-  // Until that share of the hosts is dead. Half of them silently.
-  void kill(double share) {
+  // Until so many of the hosts are dead. Half of them silently.
+  void kill(size_t dead) {
     std::vector<Peer*> living = world_.hosts();
-    const auto dead = static_cast<size_t>(share * static_cast<double>(living.size()) + 0.5);
     const size_t left = living.size() - dead;
     std::erase_if(living, [](const Peer* host) { return !host->alive(); });
     while (living.size() > left) {
@@ -220,9 +219,12 @@ StatusOr<QualityCurve> measure_quality(const Scenario& given, uint64_t seed, int
   }
   school.lose(0);
   school.rest();
-  for (const double share : kDead) {
-    school.kill(share);
-    AGORA_ASSIGN_OR_RETURN(curve.hosts_dead.emplace_back(), school.answer(share));
+  for (const double share : kDead) {  // of few hosts two shares may be the same ones
+    const auto hosts = static_cast<double>(scenario.hosts);
+    const double dead = std::floor(share * hosts + 0.5);
+    if (!curve.hosts_dead.empty() && curve.hosts_dead.back().share == dead / hosts) continue;
+    school.kill(static_cast<size_t>(dead));
+    AGORA_ASSIGN_OR_RETURN(curve.hosts_dead.emplace_back(), school.answer(dead / hosts));
   }
   return curve;
 }

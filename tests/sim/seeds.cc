@@ -5,7 +5,7 @@
 //   sim_seeds --write SEED                   prints the random scenario of a seed, to be kept as a file
 //
 // Prints of every run that broke a property what was expected, what came, and the command that repeats it.
-// Exit code 1: there was one. Small enough to be built and run by planted_bugs many times.
+// Exit code 1: there was one. A run that hangs is the last: it has failed. Small enough to be built and run by planted_bugs many times.
 #include <unistd.h>
 
 #include <charconv>
@@ -29,11 +29,20 @@ using agora::base::listed;
 
 constexpr int64_t kScenarioBytesMax = 1 << 20;
 
-// What to say of the run that goes on if a check of ours ends it: a signal's handler finds nothing else.
-char if_aborted[512];
+// A run takes half a second, a hundred times as long under a sanitizer on a busy machine.
+constexpr unsigned kRunSecondsMax = 300;
+
+// What to say of the run that goes on if a check of ours or the alarm ends it: a signal's handler finds
+// nothing else.
+char if_aborted[512], if_hung[512];
 
 void tell_if_aborted(int) {
   if (::write(STDOUT_FILENO, if_aborted, std::strlen(if_aborted)) < 0) return;
+}
+
+void tell_that_it_hangs(int) {
+  if (::write(STDOUT_FILENO, if_hung, std::strlen(if_hung)) < 0) ::_exit(2);
+  ::_exit(1);
 }
 
 // `where`: what `agora sim` is given to run it, a file or "random".
@@ -41,6 +50,9 @@ bool run_well(const Scenario& scenario, uint64_t seed, const std::string& where)
   const std::string repeat = concat("repeat it with: agora sim ", where, " --seed ", seed, "\n");
   std::snprintf(if_aborted, sizeof if_aborted, "seed %s failed:\na check of ours, see above\n%s",
                 concat(seed).c_str(), repeat.c_str());
+  std::snprintf(if_hung, sizeof if_hung, "seed %s failed:\nthe run hangs: %u s\n%s", concat(seed).c_str(),
+                kRunSecondsMax, repeat.c_str());
+  ::alarm(kRunSecondsMax);
   Checkers checkers;
   Run run(scenario, seed);
   checkers.watch(run, scenario);
@@ -89,6 +101,7 @@ int run_file(const std::string& path, uint64_t seed) {
 
 int main(int argc, char** argv) {
   std::signal(SIGABRT, tell_if_aborted);
+  std::signal(SIGALRM, tell_that_it_hangs);
   uint64_t first = 0, last = 0;
   const bool stops = argc == 4 && std::string(argv[3]) == "--first-failure";
   if ((argc == 3 || stops) && read_number(argv[2], &last)) {

@@ -29,7 +29,7 @@ bool sums_to(const AnswerFact& fact, int64_t token, const std::vector<std::span<
       size += std::abs(static_cast<double>(entry[d]));
     }
     const double error = std::abs(static_cast<double>(sum) - fact.y.row(token)[d]);
-    if (error > (fact.training ? kPartialError * size : 0.0)) return false;
+    if (!(error <= (fact.training ? kPartialError * size : 0.0))) return false;  // what is NaN is neither
   }
   return true;
 }

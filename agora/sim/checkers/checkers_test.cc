@@ -2,8 +2,10 @@
 
 #include <malloc.h>
 
+#include <limits>
 #include <memory>
 
+#include "agora/sim/checkers/answers.h"
 #include "agora/sim/checkers/swarm_state.h"
 #include "agora/sim/checkers/updates.h"
 #include <gtest/gtest.h>
@@ -81,6 +83,74 @@ TEST(NothingWaits, AGradientEndsByItsDeadline) {
   fact.at_ns = 113 * kSecondNs;
   checker.on_gradient(fact);
   EXPECT_EQ(verdict.count(), 1u);
+}
+
+class InCalmTest : public testing::Test {
+ protected:
+  InCalmTest() { checker.on_calm(0); }
+  static constexpr int64_t kSettledNs = 100 * kSecondNs;
+
+  Verdict verdict;
+  NothingWaits checker{10 * kSecondNs, verdict};
+};
+
+TEST_F(InCalmTest, EveryGradientIsTaken) {
+  GradientFact fact;
+  fact.sent_ns = fact.at_ns = kSettledNs;
+  checker.on_gradient(fact);
+  EXPECT_TRUE(verdict.ok());
+  fact.refused = 1;
+  checker.on_gradient(fact);
+  EXPECT_EQ(verdict.count(), 1u);
+}
+
+TEST_F(InCalmTest, TheExpertsChosenAnswer) {
+  std::vector<swarm::ServedChoice> served(2);
+  for (swarm::ServedChoice& choice : served) choice.by = swarm::ServedBy::hedge;
+  AnswerFact fact;
+  fact.asked_ns = fact.at_ns = kSettledNs;
+  fact.served = served;
+  checker.on_answer(fact);
+  EXPECT_TRUE(verdict.ok());
+  served[1].by = swarm::ServedBy::next_expert;
+  checker.on_answer(fact);
+  EXPECT_EQ(verdict.count(), 1u);
+}
+
+// One choice of one token, of which a host computed 2.
+TEST(AnswersAddUp, NoOtherNumberWillDo) {
+  History silent;
+  World world({.seed = 3, .spec = small_spec(1, 4, 1)}, silent);
+  Peer& host = world.add_host({});
+  const moe::Route route{.first = {0, 1}, .expert = {0}, .weight = {1.0f}};
+  const std::vector<uint8_t> arrived{1};
+  const std::vector<uint64_t> version{7};
+  const std::vector<float> x(8, 1.0f), two(8, 2.0f);
+  ComputedFact computed;
+  computed.peer = host.number();
+  computed.route = &route;
+  computed.x = {x.data(), 1, 8};
+  computed.entries = {two.data(), 1, 8};
+  computed.arrived = arrived;
+  computed.version = version;
+  const std::vector<swarm::ServedChoice> served{
+      {.by = swarm::ServedBy::replica, .expert = ExpertId{0}, .host = host.id(), .version = 7}};
+  for (const float answer :
+       {2.0f, 2.5f, std::numeric_limits<float>::infinity(), std::numeric_limits<float>::quiet_NaN()}) {
+    Verdict verdict;
+    AnswersAddUp checker(world, verdict);
+    checker.on_computed(computed);
+    const std::vector<float> y(8, answer);
+    AnswerFact fact;
+    fact.route = &route;
+    fact.x = computed.x;
+    fact.y = {y.data(), 1, 8};
+    fact.arrived = arrived;
+    fact.served = served;
+    fact.mass = 1;
+    checker.on_answer(fact);
+    EXPECT_EQ(verdict.ok(), answer == 2.0f) << answer;
+  }
 }
 
 TEST(QueuesBounded, CountsTheCallsThatWait) {

@@ -143,15 +143,18 @@ void NothingWaits::on_answer(const AnswerFact& fact) {
   } else if (fact.mass_lost > 0) {
     violated(fact.at_ns, concat(question, " to be answered whole in calm"),
              concat(fact.mass_lost, " of ", fact.mass, " was lost"));
+  } else if (std::ranges::count(fact.served, swarm::ServedBy::next_expert, &swarm::ServedChoice::by) > 0) {
+    violated(fact.at_ns, concat(question, " to be answered by the experts chosen in calm"), "a runner-up");
   }
 }
 
 void NothingWaits::on_gradient(const GradientFact& fact) {
   const std::string question = concat("gate ", fact.peer, " question ", fact.question);
   judge_time(question + "'s gradient", fact, fact.sent_ns);
-  if ((fact.status.ok() && fact.lost == 0) || !settled(fact.sent_ns)) return;
-  violated(fact.at_ns, concat(question, " to bring its gradient in calm"),
-           concat(fact.status.ToString(), ", ", fact.lost, " choices lost"));
+  if ((fact.status.ok() && fact.lost == 0 && fact.refused == 0) || !settled(fact.sent_ns)) return;
+  violated(
+      fact.at_ns, concat(question, " to bring its gradient in calm"),
+      concat(fact.status.ToString(), ", ", fact.lost, " choices lost, ", fact.refused, " hosts refused it"));
 }
 
 void NothingWaits::judge_time(const std::string& what, const PeerFact& ended, int64_t began_ns) {

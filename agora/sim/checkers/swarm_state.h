@@ -67,7 +67,8 @@ class ViewsConverge final : public Checker {
   std::map<PeerNumber, int64_t> ended_ns_;  // of the dead: when
 };
 
-// A question ends by its deadline, its gradient by its own; in calm each is answered whole.
+// A question ends by its deadline, its gradient by its own; in calm each is answered whole, by the experts
+// chosen, and every gradient is taken.
 class NothingWaits final : public Checker {
  public:
   NothingWaits(int64_t deadline_ns, Verdict& verdict)
