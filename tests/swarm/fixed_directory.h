@@ -35,8 +35,8 @@ class FixedDirectory final : public peers::Directory {
 
   void publish(std::string) override {}
   void subscribe(Listener listener) override {
-    for (const auto& record : records()) listener({peers::DirectoryEvent::Kind::seen, record});
-    base::MutexLock lock(mutex_);
+    base::MutexLock lock(mutex_);  // all the while: nothing is said between what it is told and what it hears
+    for (const auto& [peer, record] : records_) listener({peers::DirectoryEvent::Kind::seen, record});
     listeners_.push_back(std::move(listener));
   }
   void join(const peers::Endpoint&) override {}
