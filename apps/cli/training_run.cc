@@ -8,7 +8,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
-#include "agora/base/clock.h"
+#include "agora/base/work_clock.h"
 #include "agora/weights/atomic_file.h"
 #include <nlohmann/json.hpp>
 
@@ -170,7 +170,7 @@ class RunLoop {
   std::string dir_;
   RunView view_;
   const Interrupt& interrupt_;
-  RealClock clock_;
+  WorkClock clock_;
   TerminalProgress progress_;
   std::optional<double> loss_validation_;
   int64_t steps_at_start_ = 0;

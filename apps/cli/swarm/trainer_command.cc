@@ -7,6 +7,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "agora/base/work_clock.h"
 #include "agora/train/swarm_trainer.h"
 
 #include "apps/cli/flag_checks.h"
@@ -158,7 +159,7 @@ class TrainerLoop {
   Node& node_;
   const TrainerFlags& flags_;
   const Interrupt& interrupt_;
-  RealClock clock_;
+  WorkClock clock_;
   TerminalProgress progress_;
   std::optional<double> loss_validation_;
   int64_t steps_ = 0;
