@@ -20,6 +20,10 @@
 
 namespace agora::peers {
 
+// Of parts that wait. The transport limits a message, not how many of them nobody takes out: somebody who
+// reads an answer slowly may be sent them without end.
+constexpr size_t kMailboxBytesMax = size_t{64} << 20;
+
 class Mailbox {
  public:
   explicit Mailbox(size_t calls) : replies_(calls), open_(calls) {}
@@ -35,10 +39,12 @@ class Mailbox {
     const base::MutexLock lock(mutex_);
     if (parts_.empty() && open_ > 0) changed_.wait_until(mutex_, until_ns);
     *parts = std::exchange(parts_, {});
+    bytes_ = 0;
     return open_ > 0 || !parts->empty();
   }
 
-  // The replies, by the calls' numbers; after wait() was false.
+  // The replies, by the calls' numbers; after wait() was false. ResourceExhausted: parts were lost, because
+  // more than kMailboxBytesMax waited.
   std::vector<Reply> take() {
     const base::MutexLock lock(mutex_);
     return std::move(replies_);
@@ -47,19 +53,28 @@ class Mailbox {
  private:
   void add(Payload part) {
     const base::MutexLock lock(mutex_);
+    lost_ = lost_ || part.size() > kMailboxBytesMax - bytes_;
+    if (lost_) return;
+    bytes_ += part.size();
     parts_.push_back(std::move(part));
     changed_.wake_all();
   }
   void end(size_t call, Reply reply) {
     const base::MutexLock lock(mutex_);
     replies_[call] = std::move(reply);
+    if (lost_) {
+      replies_[call].status = absl::ResourceExhaustedError("the answer came faster than it was taken");
+      replies_[call].payload = {};
+    }
     --open_;
     changed_.wake_all();
   }
 
   base::Mutex mutex_;
   base::Condition changed_;
-  std::deque<Payload> parts_ ABSL_GUARDED_BY(mutex_);  // the transport limits a peer's bytes
+  std::deque<Payload> parts_ ABSL_GUARDED_BY(mutex_);
+  size_t bytes_ ABSL_GUARDED_BY(mutex_) = 0;  // of these
+  bool lost_ ABSL_GUARDED_BY(mutex_) = false;
   std::vector<Reply> replies_ ABSL_GUARDED_BY(mutex_);
   size_t open_ ABSL_GUARDED_BY(mutex_);
 };

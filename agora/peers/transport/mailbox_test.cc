@@ -29,6 +29,24 @@ TEST(Mailbox, GivesAllPartsAndThenTheReplies) {
   EXPECT_TRUE(absl::IsNotFound(replies[1].status));
 }
 
+TEST(Mailbox, WhoSendsWithoutEndIsNotKept) {
+  const auto mailbox = std::make_shared<Mailbox>(1);
+  const CallEvents events = Mailbox::events(mailbox, 0);
+  const Payload part = payload(std::string(kMailboxBytesMax / 4, 'x'));
+  std::deque<Payload> parts;
+  for (int i = 0; i < 8; ++i) {  // taken out in time
+    events.part(part);
+    ASSERT_TRUE(mailbox->wait(0, &parts));
+    EXPECT_EQ(parts.size(), 1u);
+  }
+  for (int i = 0; i < 8; ++i) events.part(part);
+  events.done({.payload = payload("whole")});
+  ASSERT_TRUE(mailbox->wait(0, &parts));
+  EXPECT_EQ(parts.size(), 4u);
+  EXPECT_FALSE(mailbox->wait(0, &parts));
+  EXPECT_TRUE(absl::IsResourceExhausted(mailbox->take()[0].status));
+}
+
 TEST(Mailbox, ACallMayEndWhenNobodyWaitsAnyMore) {
   auto mailbox = std::make_shared<Mailbox>(1);
   const CallEvents events = Mailbox::events(mailbox, 0);

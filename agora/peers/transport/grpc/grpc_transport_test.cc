@@ -323,6 +323,7 @@ TEST(GrpcTransport, AHandshakeThatFailsMakesRoomAtOnce) {
     EXPECT_TRUE(await([&] { return connection.closed(); }));
   }
   EXPECT_TRUE(ask(*friendly, *host).status.ok());
+  EXPECT_EQ(host->counters().connections_refused, 0u) << "one was cut off to make room";
 }
 
 TEST(Acceptor, ReadsWhereAConnectionComesFrom) {
