@@ -12,6 +12,8 @@
 #include <CLI/CLI.hpp>
 #include <nlohmann/json.hpp>
 
+#include "apps/cli/machine.h"
+
 namespace agora::cli {
 namespace {
 
@@ -136,12 +138,13 @@ StatusOr<ClassicReport> run_classic(const ClassicOptions& options) {
     return absl::InvalidArgumentError(
         absl::StrCat("--seeds: expected 1 to ", kSeedsMax, ", got ", options.seeds));
   }
+  AGORA_ASSIGN_OR_RETURN(const int threads, thread_count(options.threads));
   AGORA_ASSIGN_OR_RETURN(const VowelData data, read_vowels(options.data));
   std::vector<VowelData> parts{data};
   if (options.cross_validate) {
     AGORA_ASSIGN_OR_RETURN(parts, speaker_folds(data.train));
   }
-  base::ThreadPool pool(options.threads > 0 ? options.threads : base::processors_available());
+  base::ThreadPool pool(threads);
   ClassicModel network = options.model;
   network.expert_decay = options.network_decay;
   network.iterations = options.network_iterations;

@@ -14,19 +14,25 @@
 
 namespace agora::cli {
 
+// Of --threads, where 0 is one per processor. InvalidArgument names the flag.
+StatusOr<int> thread_count(int threads);
+
 class Machine {
  public:
+  // threads: as above. Where they can not be there is one, and compute() says why.
   explicit Machine(int threads)
-      : pool_(threads > 0 ? threads : base::processors_available()),
+      : threads_(thread_count(threads)),
+        pool_(threads_.ok() ? *threads_ : 1),
         table_(&kernels::best_table(kernels::cpu_features())) {}
 
   base::ThreadPool& pool() { return pool_; }
   const kernels::Table& table() const { return *table_; }
 
-  // precision: bf16 or f32.
+  // precision: bf16 or f32. InvalidArgument names --precision or --threads.
   StatusOr<kernels::Compute> compute(const std::string& precision);
 
  private:
+  const StatusOr<int> threads_;
   base::ThreadPool pool_;
   kernels::Workspace workspace_;
   const kernels::Table* table_;

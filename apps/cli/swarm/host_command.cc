@@ -160,6 +160,7 @@ class HostRole {
 };
 
 Status host(const HostFlags& flags, const Interrupt& interrupt) {
+  AGORA_RETURN_IF_ERROR(thread_count(flags.threads).status());  // before it looks for a swarm
   Machine machine(flags.threads);
   AGORA_ASSIGN_OR_RETURN(const auto node, Node::open(flags.node, interrupt));
   AGORA_ASSIGN_OR_RETURN(const auto role, HostRole::create(flags, *node, machine));

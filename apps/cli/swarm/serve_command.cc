@@ -41,6 +41,7 @@ void append_metrics(const serve::SwarmServerCounters& c, std::vector<Metric>& to
 }
 
 Status serve(const ServeFlags& flags, const Interrupt& interrupt) {
+  AGORA_RETURN_IF_ERROR(thread_count(flags.threads).status());  // before it looks for a swarm
   Machine machine(flags.threads);
   AGORA_ASSIGN_OR_RETURN(const auto node, Node::open(flags.node, interrupt));
   AGORA_ASSIGN_OR_RETURN(const kernels::Compute compute, machine.compute(node->spec().bf16 ? "bf16" : "f32"));
