@@ -9,6 +9,15 @@
 
 namespace agora::swarm {
 
+// What one call adds. All of it is made before any of it is led, so all comes or nothing.
+struct Host::State::NewExperts {
+  std::shared_ptr<peers::IncomingCall> call;
+  std::vector<ExpertName> names;
+  std::map<ExpertName, ExpertId> sources = {};  // of those that are copies
+  Status status = absl::OkStatus();
+  size_t made = 0;  // or not to be made
+};
+
 void Host::State::add_experts(const std::shared_ptr<peers::IncomingCall>& call) {
   const StatusOr<AddExpert> request = read_add_expert(call->payload().bytes());
   if (!request.ok()) return call->reply(request.status());
@@ -19,18 +28,23 @@ void Host::State::add_experts(const std::shared_ptr<peers::IncomingCall>& call) 
   }
   const StatusOr<std::vector<ExpertName>> names = take_names(request->layer);
   if (!names.ok()) return call->reply(names.status());
-  struct Added {
-    std::vector<ExpertName> names;
-    Status status;
-    size_t waiting = 0;
-  };
-  const auto added = std::make_shared<Added>(Added{*names, absl::OkStatus(), names->size()});
+  const auto added = std::make_shared<NewExperts>(NewExperts{.call = call, .names = *names});
   for (const ExpertName name : *names) {
-    add_one(*request, name, [call, added](const Status& made) {
+    const Done done = [this, added](const Status& made) {
       added->status.Update(made);
-      if (--added->waiting > 0) return;
-      call->reply(added->status, added->status.ok() ? encode_experts(added->names) : peers::Payload{});
-    });
+      if (++added->made == added->names.size()) begin_new(*added);
+    };
+    if (request->from == AddExpert::From::nothing) {
+      make_first(name, done);
+      continue;
+    }
+    const StatusOr<ExpertName> source = source_of(*request, name.layer);
+    if (!source.ok()) {
+      done(source.status());
+      continue;
+    }
+    added->sources[name] = source->expert;
+    make_copy(*source, name, request->deviation, done);
   }
 }
 
@@ -51,19 +65,13 @@ StatusOr<std::vector<ExpertName>> Host::State::take_names(int32_t layer) {
   return names;
 }
 
-void Host::State::add_one(const AddExpert& request, ExpertName name, const Done& done) {
-  if (request.from == AddExpert::From::nothing) {
-    in_executor(
-        [this, name] {
-          held.adopt(name);
-          return absl::OkStatus();
-        },
-        [name, done](State& self, const Status& made) { self.begin_new(name, made, done); });
-    return;
-  }
-  const StatusOr<ExpertName> source = source_of(request, name.layer);
-  if (!source.ok()) return begin_new(name, source.status(), done);
-  add_copy(*source, name, request.deviation, done);
+void Host::State::make_first(ExpertName name, const Done& done) {
+  in_executor(
+      [this, name] {
+        held.adopt(name);
+        return absl::OkStatus();
+      },
+      [done](State&, const Status& made) { done(made); });
 }
 
 StatusOr<ExpertName> Host::State::source_of(const AddExpert& request, LayerId layer) const {
@@ -104,17 +112,14 @@ StatusOr<ExpertName> Host::State::busiest(LayerId layer, bool only_here) const {
   return absl::NotFoundError(base::concat("nobody holds an expert of layer ", layer.value));
 }
 
-void Host::State::add_copy(ExpertName from, ExpertName to, float deviation, const Done& done) {
+void Host::State::make_copy(ExpertName from, ExpertName to, float deviation, const Done& done) {
   const auto copy = [from, to, deviation, done](State& self, StatusOr<peers::Payload> bytes) {
-    if (!bytes.ok()) return self.begin_new(to, bytes.status(), done);
+    if (!bytes.ok()) return done(bytes.status());
     self.in_executor(
         [&self, from, to, deviation, bytes = *std::move(bytes)] {
           return self.held.copy(from, bytes.bytes(), to, deviation);
         },
-        [from, to, done](State& here, const Status& made) {
-          if (made.ok()) here.say_source(to, from.expert);
-          here.begin_new(to, made, done);
-        });
+        [done](State&, const Status& made) { done(made); });
   };
   const auto mine = own.find(from);
   if (mine != own.end() && mine->second.ready) {
@@ -130,7 +135,15 @@ void Host::State::add_copy(ExpertName from, ExpertName to, float deviation, cons
   const peers::PeerId holder = there ? successor(from) : peers::PeerId{};
   const OtherHost* host = holders.host(holder);
   if (host == nullptr) return copy(*this, absl::NotFoundError("nobody holds the expert to copy"));
-  fetch_snapshot(holder, host->endpoint, snapshot_key(from), back<StatusOr<peers::Payload>>(copy));
+  // Another host would ask for the same.
+  const auto fetched = [copy](State& self, StatusOr<peers::Payload> bytes) {
+    if (!bytes.ok()) {
+      bytes = absl::UnavailableError(
+          base::concat("the expert to copy did not come, try again: ", bytes.status().message()));
+    }
+    copy(self, std::move(bytes));
+  };
+  fetch_snapshot(holder, host->endpoint, snapshot_key(from), back<StatusOr<peers::Payload>>(fetched));
 }
 
 void Host::State::say_source(ExpertName name, ExpertId source) {
@@ -138,21 +151,35 @@ void Host::State::say_source(ExpertName name, ExpertId source) {
   added.push_back({name, source, loop.now_ns()});
 }
 
-// It exists from its first leader's record on: gates see it there.
-void Host::State::begin_new(ExpertName name, const Status& made, const Done& done) {
-  const auto found = own.find(name);
-  if (!made.ok()) {
-    if (found != own.end()) own.erase(found);
-    return done(made);
+// They exist from their first leader's record on: gates see them there.
+void Host::State::begin_new(const NewExperts& added) {
+  Status status = added.status;
+  for (const ExpertName name : added.names) {
+    if (!own.contains(name)) status.Update(absl::AbortedError("the expert was retired while it was made"));
   }
-  if (found == own.end()) {
-    let_go(name);
-    return done(absl::AbortedError("the expert was retired while it was made"));
+  if (is_over(*added.call)) status.Update(absl::DeadlineExceededError("the experts were made too late"));
+  if (!status.ok()) {
+    for (const ExpertName name : added.names) {
+      own.erase(name);
+      let_go(name);
+    }
+    return added.call->reply(status);
   }
-  found->second.ready = true;
-  ++counts.adopted;
-  leadership.hold(name, 0, 0);
-  apply({leadership.take(name)}, done);
+  std::vector<LeadershipChange> changes;
+  for (const ExpertName name : added.names) {
+    own.at(name).ready = true;
+    ++counts.adopted;
+    leadership.hold(name, 0, 0);
+    changes.push_back(leadership.take(name));
+    const auto source = added.sources.find(name);
+    if (source != added.sources.end()) say_source(name, source->second);
+  }
+  apply(changes);
+  // When all lead.
+  in_executor([] { return true; },
+              [call = added.call, names = added.names](State&, bool) {
+                call->reply(absl::OkStatus(), encode_experts(names));
+              });
 }
 
 void Host::State::retire_expert(const std::shared_ptr<peers::IncomingCall>& call) {

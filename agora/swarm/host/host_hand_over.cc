@@ -157,8 +157,8 @@ void Host::State::withdraw_hand_overs() {
 }
 
 // Whoever asked leads again.
-bool Host::State::is_over(const peers::IncomingCall& hand_over) const {
-  return hand_over.abandoned() || loop.now_ns() >= hand_over.deadline_ns();
+bool Host::State::is_over(const peers::IncomingCall& call) const {
+  return call.abandoned() || loop.now_ns() >= call.deadline_ns();
 }
 
 // The receiving end. Only the leader itself may ask, and it has to mean it now: a request that comes again,

@@ -175,7 +175,7 @@ struct Host::State : std::enable_shared_from_this<Host::State> {
   bool has_failed(ExpertName name, const peers::PeerId& to) const;
   peers::PeerId successor(ExpertName name) const;
   peers::PeerId successor(ExpertName name, bool failed_too) const;
-  bool is_over(const peers::IncomingCall& hand_over) const;
+  bool is_over(const peers::IncomingCall& call) const;
   void take_over(const std::shared_ptr<peers::IncomingCall>& call);
   void leave_next();
   void finish_leaving();
@@ -187,9 +187,10 @@ struct Host::State : std::enable_shared_from_this<Host::State> {
   StatusOr<ExpertName> source_of(const AddExpert& request, LayerId layer) const;
   StatusOr<ExpertName> busiest(LayerId layer, bool only_here) const;
   StatusOr<std::vector<ExpertName>> take_names(int32_t layer);
-  void add_one(const AddExpert& request, ExpertName name, const Done& done);
-  void add_copy(ExpertName from, ExpertName to, float deviation, const Done& done);
-  void begin_new(ExpertName name, const Status& made, const Done& done);
+  void make_first(ExpertName name, const Done& done);
+  void make_copy(ExpertName from, ExpertName to, float deviation, const Done& done);
+  struct NewExperts;
+  void begin_new(const NewExperts& added);
   void say_source(ExpertName name, ExpertId source);
   static std::vector<RetiredRange> ranges_of(const std::set<ExpertName>& names);
 
