@@ -1,5 +1,6 @@
 #include "apps/cli/swarm/swarm_saving.h"
 
+#include "agora/swarm/census.h"
 #include "agora/swarm/finder/finder.h"
 #include "agora/swarm/remote_experts.h"
 #include "agora/swarm/trunk_exchange.h"
@@ -43,6 +44,10 @@ StatusOr<swarm::TrunkVersion> save_whole_swarm(Node& node, const std::string& di
 swarm::TrunkVersion newest_trunk(Node& node) {
   const std::vector<swarm::TrunkSource> sources = swarm::trunk_sources(node.directory().records());
   return sources.empty() ? swarm::TrunkVersion{} : sources.front().version;
+}
+
+size_t retired_experts(Node& node) {
+  return swarm::take_census(node.directory().records(), node.spec()).retired.size();
 }
 
 }  // namespace agora::cli

@@ -21,4 +21,7 @@ StatusOr<swarm::TrunkVersion> save_whole_swarm(Node& node, const std::string& di
 // been averaged yet.
 swarm::TrunkVersion newest_trunk(Node& node);
 
+// How many experts hosts say are retired.
+size_t retired_experts(Node& node);
+
 }  // namespace agora::cli

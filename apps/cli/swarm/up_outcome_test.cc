@@ -13,10 +13,10 @@ swarm::TrunkVersion trunk(uint64_t rows, uint64_t round = 1) { return {.round = 
 TEST(UpOutcome, IsSettledByTheFirstSummary) {
   UpOutcome outcome;
   EXPECT_FALSE(outcome.is_settled());
-  outcome.set_saved(trunk(3));
+  outcome.set_saved(trunk(3), 0);
   outcome.set_tried(absl::OkStatus());
   EXPECT_TRUE(outcome.is_settled());
-  EXPECT_TRUE(outcome.is_saved(trunk(3)));
+  EXPECT_TRUE(outcome.is_saved(trunk(3), 0));
   EXPECT_TRUE(outcome.status().ok());
 }
 
@@ -27,9 +27,9 @@ TEST(UpOutcome, WhatCouldNotBeSavedIsNotSavedHoweverOftenItWasTried) {
     outcome.set_tried(kNoTrunk);
   }
   EXPECT_TRUE(outcome.is_settled());
-  EXPECT_FALSE(outcome.is_saved(trunk(0)));
+  EXPECT_FALSE(outcome.is_saved(trunk(0), 0));
   EXPECT_EQ(outcome.status(), kNoTrunk);
-  outcome.set_saved(trunk(3));  // once more, at the very end
+  outcome.set_saved(trunk(3), 0);  // once more, at the very end
   outcome.set_tried(absl::OkStatus());
   EXPECT_TRUE(outcome.status().ok());
 }
@@ -39,7 +39,7 @@ TEST(UpOutcome, WithoutATrainerNothingIsWaitedForAndNothingIsWell) {
   outcome.set_tried(kNoTrunk);
   outcome.set_unfinished(kUnfinished);
   EXPECT_TRUE(outcome.is_settled());
-  EXPECT_FALSE(outcome.is_saved(trunk(0)));
+  EXPECT_FALSE(outcome.is_saved(trunk(0), 0));
   EXPECT_EQ(outcome.status(), kNoTrunk);
   outcome.set_tried(absl::OkStatus());
   EXPECT_EQ(outcome.status(), kUnfinished);
@@ -47,16 +47,26 @@ TEST(UpOutcome, WithoutATrainerNothingIsWaitedForAndNothingIsWell) {
 
 TEST(UpOutcome, WhatIsTrainedAfterSavingIsNotSaved) {
   UpOutcome outcome;
-  outcome.set_saved(trunk(3));
+  outcome.set_saved(trunk(3), 0);
   outcome.set_tried(absl::OkStatus());
   outcome.set_unfinished(kUnfinished);
-  EXPECT_TRUE(outcome.is_saved(trunk(2, 9))) << "one that was cut off has done nothing new";
-  EXPECT_FALSE(outcome.is_saved(trunk(4))) << "a new trainer has gone on";
-  outcome.set_saved(trunk(3));
+  EXPECT_TRUE(outcome.is_saved(trunk(2, 9), 0)) << "one that was cut off has done nothing new";
+  EXPECT_FALSE(outcome.is_saved(trunk(4), 0)) << "a new trainer has gone on";
+  outcome.set_saved(trunk(3), 0);
   EXPECT_EQ(outcome.status(), kUnfinished);
-  outcome.set_saved(trunk(4));
-  EXPECT_TRUE(outcome.is_saved(trunk(4)));
+  outcome.set_saved(trunk(4), 0);
+  EXPECT_TRUE(outcome.is_saved(trunk(4), 0));
   EXPECT_TRUE(outcome.status().ok());
+}
+
+TEST(UpOutcome, WhatIsRetiredAfterSavingIsToBeSavedAgain) {
+  UpOutcome outcome;
+  outcome.set_saved(trunk(3), 1);
+  EXPECT_TRUE(outcome.is_saved(trunk(3), 0)) << "a host that told of it has gone";
+  EXPECT_TRUE(outcome.is_saved(trunk(3), 1));
+  EXPECT_FALSE(outcome.is_saved(trunk(3), 2));
+  outcome.set_saved(trunk(3), 2);
+  EXPECT_TRUE(outcome.is_saved(trunk(3), 2));
 }
 
 }  // namespace

@@ -76,7 +76,9 @@ Status UpRun::run() {
     screen_.emplace(STDOUT_FILENO);
   watch();
   screen_.reset();
-  if (!outcome_.is_saved(newest_trunk(*node_))) outcome_.set_tried(save_and_summarise());
+  if (!outcome_.is_saved(newest_trunk(*node_), retired_experts(*node_))) {
+    outcome_.set_tried(save_and_summarise());
+  }
   const Status ended = end_all();
   return outcome_.status().ok() ? ended : outcome_.status();
 }
@@ -265,8 +267,9 @@ Status UpRun::save_and_summarise() {
   if (watch_->steps() == 0 && newest_trunk(*node_).round == 0)
     return absl::OkStatus();  // nothing to save yet
   say(absl::StrCat("Saving the whole swarm in ", dir_, kSavedDir, " ..."));
+  const size_t retired = retired_experts(*node_);
   AGORA_ASSIGN_OR_RETURN(const swarm::TrunkVersion saved, save_whole_swarm(*node_, dir_ + kSavedDir));
-  outcome_.set_saved(saved);
+  outcome_.set_saved(saved, retired);
   say_event({{"event", "saved"}, {"dir", dir_ + kSavedDir}}, flags_.json);
   return summarise(view.seconds);
 }
