@@ -16,7 +16,7 @@ class App;
 
 namespace agora::cli {
 
-// Set by the signal handler (Ctrl-C, SIGTERM); long work looks at it between steps.
+// Set by the signal handler (Ctrl-C, SIGTERM) of commands that look at it between steps (main.cc).
 using Interrupt = std::atomic<bool>;
 
 struct CommandResult {

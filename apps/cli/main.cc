@@ -26,6 +26,11 @@ extern "C" void on_signal(int signal_number) {
   if (signal_number == SIGINT) std::signal(signal_number, SIG_DFL);
 }
 
+void ask_before_end() {
+  std::signal(SIGINT, on_signal);
+  std::signal(SIGTERM, on_signal);
+}
+
 int run(int argc, char** argv) {
   using namespace agora::cli;  // NOLINT: one function's worth of names
   CLI::App app("agora: trains, asks and explains mixtures of experts", "agora");
@@ -42,21 +47,28 @@ int run(int argc, char** argv) {
       "  agora explain runs/machine_text \"int main(\"  which experts, and why\n"
       "Exit codes: 0 done, 1 failed, 2 bad input.");
   CommandResult result;
-  add_train_command(app, interrupt, result);
-  add_ask_command(app, interrupt, result);
-  add_explain_command(app, interrupt, result);
+  // Whoever looks at the interrupt is asked to end; the others end at once, as any program.
+  const auto ask = [](CLI::App* command) { command->preparse_callback([](size_t) { ask_before_end(); }); };
+  const auto add_asked = [&](void add(CLI::App&, const Interrupt&, CommandResult&)) {
+    add(app, interrupt, result);
+    ask(app.get_subcommands({}).back());
+  };
+  add_asked(add_train_command);
+  add_asked(add_ask_command);
+  add_explain_command(app, interrupt, result);  // looks where a swarm explains; nothing is lost there either
   add_eval_command(app, result);
   add_inspect_command(app, result);
   add_classic_command(app, result);
   add_bench_command(app, interrupt, result);
-  add_up_command(app, interrupt, result);
-  add_host_command(app, interrupt, result);
-  add_trainer_command(app, interrupt, result);
-  add_serve_command(app, interrupt, result);
-  add_peers_command(app, interrupt, result);
-  add_experts_command(app, interrupt, result);
-  add_expert_command(app, interrupt, result);
-  add_trace_command(app, interrupt, result);
+  ask(app.get_subcommand("bench")->get_subcommand("swarm"));
+  add_asked(add_up_command);
+  add_asked(add_host_command);
+  add_asked(add_trainer_command);
+  add_asked(add_serve_command);
+  add_asked(add_peers_command);
+  add_asked(add_experts_command);
+  add_asked(add_expert_command);
+  add_asked(add_trace_command);
   add_spec_command(app, result);
   add_sim_command(app, result);
 
@@ -99,8 +111,6 @@ void open_as_many_files_as_allowed() {
 }  // namespace
 
 int main(int argc, char** argv) {
-  std::signal(SIGINT, on_signal);
-  std::signal(SIGTERM, on_signal);
   std::signal(SIGPIPE, SIG_IGN);
   keep_memory();
   compute_in_whole_turns();

@@ -1,8 +1,11 @@
 // Every kind of bad input: one clear sentence, exit code 2, and nothing that was saved is lost.
+#include <csignal>
 #include <cstring>
+#include <fstream>
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sys/stat.h>
 
 #include "tests/e2e/small_run.h"
 
@@ -159,6 +162,30 @@ TEST_F(BadInput, AFullDiskLosesNothingThatWasSaved) {
   EXPECT_THAT(outcome.err, HasSubstr("--resume"));
   EXPECT_EQ(read_file(path("run") + "/model.safetensors"), before);
   EXPECT_EQ(run_agora({"train", "--json", "--resume", path("run"), "--steps", "50"}).exit_code, 0);
+}
+
+// What is written is more than a pipe holds, so the program is in the middle of it when it is interrupted.
+TEST_F(BadInput, CtrlCEndsWhatHasNothingToSave) {
+  std::string header;
+  for (int i = 0; i < 2000; ++i) {
+    header += (i == 0 ? "{" : ",") + ("\"tensor." + std::to_string(i)) +
+              "\":{\"dtype\":\"F32\",\"shape\":[0],\"data_offsets\":[0,0]}";
+  }
+  header += '}';
+  header.resize((header.size() + 7) / 8 * 8, ' ');
+  std::string length(8, '\0');
+  const uint64_t bytes = header.size();
+  std::memcpy(length.data(), &bytes, sizeof(bytes));
+  base::write_text(path("many.safetensors"), length + header);
+  ASSERT_EQ(mkfifo(path("pipe").c_str(), 0600), 0);
+  Process inspect = Process::start({"inspect", "--json", path("many.safetensors")}, scratch_, 0,
+                                   {"/bin/sh", "-c", "exec \"$@\" > '" + path("pipe") + "'", "sh"});
+  std::ifstream pipe(path("pipe"));
+  pipe.get();
+  inspect.interrupt();
+  while (pipe.get() != EOF) {
+  }
+  EXPECT_EQ(inspect.finish().exit_code, 128 + SIGINT);
 }
 
 TEST_F(BadInput, AskingForTheImpossible) {
