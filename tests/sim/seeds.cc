@@ -5,7 +5,8 @@
 //   sim_seeds --write SEED                   prints the random scenario of a seed, to be kept as a file
 //
 // Prints of every run that broke a property what was expected, what came, and the command that repeats it.
-// Exit code 1: there was one. A run that hangs is the last: it has failed. Small enough to be built and run by planted_bugs many times.
+// Exit code 1: there was one. A run that hangs is the last: it has failed. Small enough to be built and run
+// by planted_bugs many times.
 #include <unistd.h>
 
 #include <charconv>
