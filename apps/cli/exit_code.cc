@@ -1,9 +1,13 @@
 #include "apps/cli/exit_code.h"
 
+#include <unistd.h>
+
 #include <cstdio>
+#include <iostream>
 #include <string>
 
 #include "absl/strings/str_split.h"
+#include <sys/stat.h>
 
 #include "apps/cli/terminal_text.h"
 
@@ -32,6 +36,15 @@ int report(const Status& status) {
     default:
       return kExitFailed;
   }
+}
+
+int exit_code_after_output(int exit_code) {
+  const bool written = std::cout.flush().good() && std::fflush(stdout) == 0 && std::ferror(stdout) == 0;
+  struct stat output {};
+  const bool known = ::fstat(STDOUT_FILENO, &output) == 0;
+  if (written || (known && (S_ISFIFO(output.st_mode) || S_ISSOCK(output.st_mode)))) return exit_code;
+  std::fputs("agora: standard output could not be written to its end: is its disk full?\n", stderr);
+  return exit_code == kExitDone ? kExitBadInput : exit_code;
 }
 
 }  // namespace agora::cli

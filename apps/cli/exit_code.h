@@ -17,4 +17,8 @@ std::string message_for_people(const Status& status);
 // Prints "agora: message" to standard error unless status is ok, and gives the exit code that goes with it.
 int report(const Status& status);
 
+// At the end: standard output has taken all, or it says so on standard error, and who did well until then has
+// failed with the input's code (a full disk). Who reads a pipe may leave before its end, as `head` does.
+int exit_code_after_output(int exit_code);
+
 }  // namespace agora::cli

@@ -11,6 +11,7 @@
 
 #include "apps/cli/classic.h"
 #include "apps/cli/command.h"
+#include "apps/cli/exit_code.h"
 #include "apps/cli/recipe.h"
 #include "apps/cli/sim_command.h"
 #include "apps/cli/swarm/swarm_command.h"
@@ -117,7 +118,7 @@ int main(int argc, char** argv) {
   open_as_many_files_as_allowed();
   agora::peers::prepare_grpc();
   try {
-    return run(argc, argv);
+    return agora::cli::exit_code_after_output(run(argc, argv));
   } catch (const std::exception& error) {
     std::fprintf(stderr, "agora: unexpected: %s\n", error.what());
     return agora::cli::kExitFailed;

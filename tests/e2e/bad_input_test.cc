@@ -26,6 +26,11 @@ class BadInput : public ::testing::Test {
     EXPECT_THAT(outcome.err, AllOf(HasSubstr("agora: "), HasSubstr(says)));
   }
 
+  // "$@" is the program.
+  static std::vector<std::string> through(const std::string& shell_line) {
+    return {"/bin/sh", "-c", shell_line, "sh"};
+  }
+
   // A trained model in path("run").
   void train() {
     write_two_domains(scratch_ / "data");
@@ -164,6 +169,19 @@ TEST_F(BadInput, AFullDiskLosesNothingThatWasSaved) {
   EXPECT_EQ(run_agora({"train", "--json", "--resume", path("run"), "--steps", "50"}).exit_code, 0);
 }
 
+TEST_F(BadInput, AnOutputThatCanNotBeWritten) {
+  base::write_text(path("empty.safetensors"), std::string("\2\0\0\0\0\0\0\0{}", 10));
+  for (const std::vector<std::string>& arguments :
+       {{"inspect", path("empty.safetensors")}, std::vector<std::string>{"--help"}}) {
+    const Outcome full = Process::start(arguments, scratch_, 0, through("exec \"$@\" > /dev/full")).finish();
+    EXPECT_EQ(full.exit_code, 2);
+    EXPECT_THAT(full.err, HasSubstr("standard output could not be written"));
+  }
+  const Outcome left =
+      Process::start({"--help"}, scratch_, 0, through("{ \"$@\"; echo \"exit $?\" >&2; } | :")).finish();
+  EXPECT_EQ(left.err, "exit 0\n");
+}
+
 // What is written is more than a pipe holds, so the program is in the middle of it when it is interrupted.
 TEST_F(BadInput, CtrlCEndsWhatHasNothingToSave) {
   std::string header;
@@ -179,7 +197,7 @@ TEST_F(BadInput, CtrlCEndsWhatHasNothingToSave) {
   base::write_text(path("many.safetensors"), length + header);
   ASSERT_EQ(mkfifo(path("pipe").c_str(), 0600), 0);
   Process inspect = Process::start({"inspect", "--json", path("many.safetensors")}, scratch_, 0,
-                                   {"/bin/sh", "-c", "exec \"$@\" > '" + path("pipe") + "'", "sh"});
+                                   through("exec \"$@\" > '" + path("pipe") + "'"));
   std::ifstream pipe(path("pipe"));
   pipe.get();
   inspect.interrupt();
