@@ -3,8 +3,10 @@
 #include <algorithm>
 #include <filesystem>
 #include <sstream>
+#include <string_view>
 
 #include "absl/strings/str_cat.h"
+#include "agora/base/text.h"
 #include "agora/weights/atomic_file.h"
 #include <CLI/CLI.hpp>
 
@@ -50,9 +52,43 @@ Status check_names(const std::vector<std::string>& flags, const CLI::App& comman
   return absl::OkStatus();
 }
 
+// CLI11 cuts a line at its first #, wherever that stands, and takes what stands behind a backslash as it is.
+bool is_read_as_meant(std::string_view value) {
+  char quote = 0;  // of the text that this is in
+  char before = '=';
+  for (const char c : value) {
+    if (quote == 0) {
+      if (c == '#') return true;  // a comment
+      if ((c == '"' || c == '\'') && std::string_view(" \t=[,\"'").find(before) != std::string_view::npos)
+        quote = c;
+    } else if (c == quote) {
+      quote = 0;
+    } else if (c == '#' || (c == '\\' && quote == '"')) {
+      return false;
+    }
+    before = c;
+  }
+  return quote == 0;
+}
+
+Status check_quotes(const std::string& toml, const std::string& where) {
+  std::istringstream lines(toml);
+  for (std::string line; std::getline(lines, line);) {
+    const size_t equals = line.find('=');
+    const size_t value = equals == std::string::npos ? 0 : equals + 1;
+    const bool comment = line.find_first_of("#;") < value;
+    if (comment || is_read_as_meant(std::string_view(line).substr(value))) continue;
+    return absl::InvalidArgumentError(
+        base::concat(where, ": expected quotes that are closed, without # and backslashes in them, found ",
+                     base::in_quotes(line), "; give such a value on the command line"));
+  }
+  return absl::OkStatus();
+}
+
 }  // namespace
 
 StatusOr<std::vector<std::string>> recipe_flags(const std::string& toml, const std::string& where) {
+  AGORA_RETURN_IF_ERROR(check_quotes(toml, where));
   std::vector<std::string> flags;
   try {  // CLI11 reports by exception; it ends here
     std::istringstream text(toml);

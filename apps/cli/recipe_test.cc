@@ -62,6 +62,20 @@ TEST_F(Recipe, MayLeaveAValueEmpty) {
   EXPECT_EQ(room_, 5);
 }
 
+TEST_F(Recipe, RefusesTextsThatWouldBeReadAsOthers) {
+  for (const char* odd : {"data = \"a # b\"", "data = \"half", "data = \"a\\\"b\"", "data = \"\\u00e9\"",
+                          "join = [\"a:1\", 'b#2']", "join = [\n  \"a # b\"\n]"}) {
+    EXPECT_THAT(refused({"host", written("odd.toml", odd)}), HasSubstr("expected quotes that are closed"))
+        << odd;
+  }
+  for (const char* good : {"data = \"a\" # its \"b\"", "data = it's", "data = \"it's\"", "data = 'a\\b'",
+                           "# data = \"a", "; data = \"a", "join = [\"a\",\"b\"]"}) {
+    EXPECT_EQ(refused({"host", written("good.toml", good)}), "") << good;
+  }
+  EXPECT_THAT(*with_recipe({"host", written("good.toml", "data = 'a\\b' # c")}, app_),
+              ElementsAre("host", "--data=a\\b"));
+}
+
 TEST_F(Recipe, IsLookedForOnlyWhereItMayStand) {
   EXPECT_THAT(*with_recipe({"host", "--room", "5"}, app_), ElementsAre("host", "--room", "5"));
   EXPECT_THAT(*with_recipe({"ask", "text"}, app_), ElementsAre("ask", "text"));
