@@ -311,8 +311,10 @@ void HostService::State::forget(const std::vector<moe::Ticket>& kept) {
 void HostService::State::run_backward(Work& work) {
   const Status answered = backward(*work.call, std::get<BackwardRequest>(work.request));
   if (!answered.ok()) {
-    const bool unknown = absl::IsNotFound(answered);
-    refuse(*work.call, answered, unknown ? &HostCounters::unknown_tickets : &HostCounters::refused);
+    const auto reason = absl::IsNotFound(answered)      ? &HostCounters::unknown_tickets
+                        : absl::IsUnavailable(answered) ? &HostCounters::moving
+                                                        : &HostCounters::refused;
+    refuse(*work.call, answered, reason);
   }
   if (spec.updates == UpdateMode::asynchronous) step_what_is_due();
 }

@@ -34,6 +34,7 @@ struct HostCounters {
   uint64_t malformed = 0;  // not a message of ours
   uint64_t refused = 0;  // wrong layer, shape or dtype, rows that are not finite, a gradient beyond the limit
   uint64_t unknown_tickets = 0;  // expired, used, or another caller's
+  uint64_t moving = 0;           // gradients for what is being handed over, or is held here no more
   uint64_t queue_full = 0;
   uint64_t late = 0;          // deadline passed or caller gone while it waited
   uint64_t waiting_most = 0;  // calls that waited at one time

@@ -274,6 +274,19 @@ TEST_F(HostServiceTest, RowsAgainForWhatIsHeldNoMoreAreForAnother) {
   EXPECT_FALSE(store_->experts().touched(LayerId{1}, ExpertId{1}));
   EXPECT_EQ(store_->experts().tickets_held(), 0);
   EXPECT_EQ(store_->counters().applied, 0u);
+  EXPECT_EQ(service_.counters().moving, 1u);
+}
+
+// It comes again, and nothing was wrong with it.
+TEST_F(HostServiceTest, AGradientForWhatIsHandedOverIsCountedAsSuch) {
+  Message m = all_of(1, 1);
+  const moe::Ticket ticket = keep(m);
+  ASSERT_TRUE(store_->freeze(expert_name(1, 1), true));
+  EXPECT_EQ(code_of(gradient(ticket, m), kMixBackward), absl::StatusCode::kUnavailable);
+  EXPECT_EQ(service_.counters().moving, 1u);
+  EXPECT_EQ(service_.counters().refused, 0u);
+  store_->freeze(expert_name(1, 1), false);
+  EXPECT_EQ(code_of(gradient(ticket, m), kMixBackward), absl::StatusCode::kOk);
 }
 
 TEST_F(HostServiceTest, AReleasedTicketIsGone) {

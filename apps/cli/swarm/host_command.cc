@@ -36,6 +36,8 @@ void append_metrics(const swarm::HostCounters& c, std::vector<Metric>& to) {
               c.refused);
   add_counter(to, "agora_host_unknown_tickets_total", "Backward calls whose inputs were kept no more.",
               c.unknown_tickets);
+  add_counter(to, "agora_host_moving_total",
+              "Gradients for an expert that was being handed over, or had gone to another host.", c.moving);
   add_counter(to, "agora_host_queue_full_total", "Calls refused because too many waited.", c.queue_full);
   add_counter(to, "agora_host_late_total", "Calls dropped: their deadline passed while they waited.", c.late);
 }
