@@ -15,8 +15,6 @@
 namespace agora::swarm {
 namespace {
 
-using base::concat;
-
 constexpr uint8_t kForm = 2;  // the first byte
 enum Roles : uint8_t { kHost = 1, kTrainer = 2, kServer = 4, kBitmaps = 8, kNewcomers = 16, kLoads = 32 };
 enum RangeFlags : uint8_t { kLeads = 1, kOneLoad = 2, kManyLoads = 4 };
@@ -27,9 +25,8 @@ struct Detail {
   bool loads = true;
   bool bitmaps = false;
 };
-constexpr uint64_t kAny = UINT64_MAX;
 constexpr Detail kDetails[] = {
-    {}, {2}, {16}, {128}, {kAny}, {0, true, true}, {kAny, false}, {0, false, true}};
+    {}, {2}, {16}, {128}, {UINT64_MAX}, {0, true, true}, {UINT64_MAX, false}, {0, false, true}};
 
 // ---- writing: whole numbers as LEB128, 7 bits a byte
 
@@ -193,21 +190,28 @@ struct Encoded {
   bool whole = true;
 };
 
-Encoded encode_best(const PeerState& state) {
+Encoded encode_with(const PeerState& state) {
   AGORA_CHECK_LE(state.retired.size(), kRetiredRangesMax);
   AGORA_CHECK_LE(state.newcomers.size(), kNewcomersMax);
-  const bool all_say_loads =
-      std::ranges::none_of(state.held, [](const HeldRange& range) { return range.loads.empty(); });
+  const bool told = std::ranges::none_of(state.held, [](const HeldRange& r) { return r.loads.empty(); });
+  Encoded said;
   for (const Detail& detail : kDetails) {
-    if (detail.bitmaps && detail.loads && !all_say_loads) continue;
-    const bool last = detail.bitmaps && !detail.loads;
-    std::string out;
-    put_head(out, state, detail);
+    if (detail.bitmaps && detail.loads && !told) continue;
+    said = {};
+    put_head(said.bytes, state, detail);
     const std::vector<HeldRange> ranges = coarser(state.held, detail);
-    const bool whole = detail.bitmaps ? put_bitmaps(out, ranges, detail.loads) : put_ranges(out, ranges);
-    if (whole || last) return {std::move(out), whole};
+    said.whole =
+        detail.bitmaps ? put_bitmaps(said.bytes, ranges, detail.loads) : put_ranges(said.bytes, ranges);
+    if (said.whole) break;
   }
-  return {};
+  return said;
+}
+
+// Newcomers are advice: rather without them than without what is held.
+Encoded encode_best(PeerState state) {
+  Encoded all = encode_with(state);
+  if (!all.whole && !std::exchange(state.newcomers, {}).empty()) all = encode_with(state);
+  return all;
 }
 
 // ---- reading
@@ -355,8 +359,8 @@ bool fits(const PeerState& state) { return encode_best(state).whole; }
 
 StatusOr<PeerState> decode_peer_state(std::string_view body) {
   if (body.size() > peers::kRecordBodyBytesMax) {
-    return absl::InvalidArgumentError(
-        concat("peer state: expected at most ", peers::kRecordBodyBytesMax, " bytes, got ", body.size()));
+    return absl::InvalidArgumentError(base::concat("peer state: expected at most ",
+                                                   peers::kRecordBodyBytesMax, " bytes, got ", body.size()));
   }
   Reader in(body);
   PeerState state;

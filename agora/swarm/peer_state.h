@@ -7,9 +7,9 @@
 // record is said more coarsely, never left out: first neighbours share the least version, each with its load;
 // then a layer's experts are a bitmap with one epoch (the greatest), one version (the least) and their loads;
 // then loads are not told, in ranges if they fit and else in bitmaps. So 500 experts of eight layers tell
-// their loads, and any 1,000 of one layer of 4,096 fit. Beyond that, holdings that are scattered over too
-// many layers lose their last layers, and fits() says so: placement gives experts in blocks (placement.h),
-// which keeps them together. Any thread (values).
+// their loads, and any 1,000 of one layer of 4,096 fit. Beyond that newcomers are left out; holdings that are
+// still scattered over too many layers lose their last layers, and fits() says so: placement gives experts in
+// blocks (placement.h), which keeps them together. Any thread (values).
 #pragma once
 
 #include <cstdint>

@@ -155,6 +155,21 @@ TEST(PeerState, SaysWhenItDoesNotFit) {
   EXPECT_GT(read->held.size(), 100u);
 }
 
+TEST(PeerState, NewcomersTakeNoPlaceOfWhatIsHeld) {
+  PeerState state{.host = true};
+  for (int32_t layer = 0; layer < 80; ++layer) {
+    for (int32_t e = 0; e < 8; e += 2) state.held.push_back({LayerId{layer}, e, 1, true, 1, 1, {}});
+  }
+  const std::string alone = encode(state);
+  for (int64_t e = 0; e < 64; ++e) {
+    state.newcomers.push_back({LayerId{0}, ExpertId{300 + e}, ExpertId{7}});
+  }
+  EXPECT_TRUE(fits(state));
+  EXPECT_EQ(encode(state), alone);
+  state.held.resize(8);
+  EXPECT_EQ(decode_peer_state(encode(state))->newcomers.size(), 64u);
+}
+
 TEST(PeerState, CutBytesAreRefused) {
   const PeerState state{
       .host = true, .held = {{LayerId{0}, 3, 2, true, 2, 100, {1, 2}}}, .retired = {{LayerId{0}, 1, 1}}};
