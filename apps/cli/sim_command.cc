@@ -13,6 +13,7 @@
 #include "agora/weights/atomic_file.h"
 #include <CLI/CLI.hpp>
 
+#include "apps/cli/flag_checks.h"
 #include "apps/cli/sim_page.h"
 
 namespace agora::cli {
@@ -33,7 +34,12 @@ struct SimFlags {
 };
 
 StatusOr<sim::Scenario> read_scenario(const SimFlags& flags) {
-  if (flags.scenario == kRandom) return sim::random_scenario(flags.seed);
+  if (flags.scenario == kRandom) {
+    if (flags.peers == 0 && flags.hours == 0) return sim::random_scenario(flags.seed);
+    return absl::InvalidArgumentError(
+        "sim random: expected neither --peers nor --hours: the seed says how many and how long; change a "
+        "scenario's file by them");
+  }
   AGORA_ASSIGN_OR_RETURN(const std::string toml, weights::read_file(flags.scenario, kScenarioBytesMax));
   AGORA_ASSIGN_OR_RETURN(sim::Scenario scenario, sim::parse_scenario(toml, flags.scenario));
   if (flags.peers > 0) scenario.hosts = flags.peers;
@@ -84,8 +90,8 @@ void add_sim_command(CLI::App& app, CommandResult& result) {
                    "TOML file, or random: drawn from the seed; see docs/simulation.md")
       ->required();
   command->add_option("--seed", flags->seed, "the same seed prints the same bytes, on any machine");
-  command->add_option("--peers", flags->peers, "hosts, instead of the scenario's");
-  command->add_option("--hours", flags->hours, "of faults, instead of the scenario's");
+  command->add_option("--peers", flags->peers, "hosts, instead of the scenario's")->check(above_zero());
+  command->add_option("--hours", flags->hours, "of faults, instead of the scenario's")->check(above_zero());
   command->add_flag(
       "--check", flags->check,
       "judges what every run must keep, as random runs are; calm_s has to be 60 and deadline_s");

@@ -80,6 +80,18 @@ TEST_F(Sim, BadScenariosAreNamed) {
   expect_refused({"sim", scenario("[faults]\nfreeze_every_s = 0.0005\n")}, "faults.freeze_every_s");
 }
 
+TEST_F(Sim, HowManyAndHowLongIsNotPassedOver) {
+  expect_refused({"sim", "random", "--peers", "50"}, "sim random: expected neither --peers nor --hours");
+  expect_refused({"sim", "random", "--hours", "0.5"}, "sim random: expected neither --peers nor --hours");
+  for (const std::string wrong : {"-5", "0", "nan", "many"}) {
+    for (const std::string flag : {"--peers", "--hours"}) {
+      const Outcome outcome = run_agora({"sim", scenario(kScenario), flag, wrong});
+      EXPECT_EQ(outcome.exit_code, 2);
+      EXPECT_THAT(outcome.err, HasSubstr(flag + ": expected a number above 0, found \"" + wrong + "\""));
+    }
+  }
+}
+
 TEST_F(Sim, ChecksNothingInACalmThatIsTooShort) {
   expect_refused({"sim", scenario(kScenario), "--check"}, "calm_s: expected 70 or more");
 }
