@@ -5,7 +5,6 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
-
 #include <CLI/CLI.hpp>
 
 #include "apps/cli/command.h"
@@ -53,11 +52,15 @@ void print_comparison(const std::vector<Variant>& variants, bool classes) {
 }
 
 Status train_variants(const TrainFlags& flags, const Interrupt& interrupt) {
-  AGORA_RETURN_IF_ERROR(train::config_of(flags.options).status());
-  Machine machine(flags.options.threads);
-  AGORA_ASSIGN_OR_RETURN(const auto task, train::make_task(flags.options, nullptr, machine.pool()));
   const std::vector<std::string> twins = flags.twins.empty() ? std::vector{flags.options.twin} : flags.twins;
   const std::vector<uint64_t> seeds = flags.seeds.empty() ? std::vector{flags.options.seed} : flags.seeds;
+  for (const std::string& twin : twins) {  // before the first is trained
+    train::TrainOptions options = flags.options;
+    options.twin = twin;
+    AGORA_RETURN_IF_ERROR(train::config_of(options).status());
+  }
+  Machine machine(flags.options.threads);
+  AGORA_ASSIGN_OR_RETURN(const auto task, train::make_task(flags.options, nullptr, machine.pool()));
   const bool several = twins.size() * seeds.size() > 1;
   RunView view{.json = flags.json, .summary = !several};
   print_data(*task, view);

@@ -95,6 +95,8 @@ TEST_F(BadInput, FlagsAndRecipes) {
   expect_refused(with("--learning-rate", "-1"), "learning-rate");
   expect_refused(with("--tokenizer", "words"), "bpe");
   expect_refused(with("--threads", "1000000"), "threads");
+  expect_refused(with("--twins", "none,bogus"), "found bogus");
+  EXPECT_FALSE(std::filesystem::exists(path("run")));
   expect_refused({"spec", "make", "--batch", "0", "--file", path("spec")}, "batch");
   EXPECT_THAT(run_agora({"spec", "make", "--out=" + path("spec")}).err, HasSubstr("not expected: --out"));
 }
