@@ -2,11 +2,11 @@
 
 #include <cmath>
 #include <iostream>
-#include <nlohmann/json.hpp>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include <CLI/CLI.hpp>
+#include <nlohmann/json.hpp>
 
 #include "apps/cli/command.h"
 #include "apps/cli/machine.h"
@@ -44,7 +44,8 @@ void add_eval_command(CLI::App& app, CommandResult& result) {
   command->option_defaults()->always_capture_default();
   command->add_option("model", flags->model, "folder of a model")->required();
   command->add_option("--data", flags->data, "folder or file; empty: what the model was trained from");
-  command->add_option("--rows", flags->rows, "at most this many; 0: all");
+  command->add_option("--rows", flags->rows,
+                      "so many, in whole sequences or images, at least one of each domain; 0: all");
   command->add_option("--threads", flags->threads, "0: one per processor");
   command->add_option("--precision", flags->precision, "bf16 or f32");
   command->add_flag("--json", flags->json, "one JSON object instead of a table");
