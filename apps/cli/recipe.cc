@@ -71,6 +71,8 @@ bool is_read_as_meant(std::string_view value) {
   return quote == 0;
 }
 
+}  // namespace
+
 Status check_quotes(const std::string& toml, const std::string& where) {
   std::istringstream lines(toml);
   for (std::string line; std::getline(lines, line);) {
@@ -85,10 +87,7 @@ Status check_quotes(const std::string& toml, const std::string& where) {
   return absl::OkStatus();
 }
 
-}  // namespace
-
 StatusOr<std::vector<std::string>> recipe_flags(const std::string& toml, const std::string& where) {
-  AGORA_RETURN_IF_ERROR(check_quotes(toml, where));
   std::vector<std::string> flags;
   try {  // CLI11 reports by exception; it ends here
     std::istringstream text(toml);
@@ -122,6 +121,7 @@ StatusOr<std::vector<std::string>> with_recipe(std::vector<std::string> args, co
                                             "the recipes that come with agora are in recipes/"));
   }
   AGORA_ASSIGN_OR_RETURN(const std::string toml, weights::read_file(file.string(), kRecipeBytesMax));
+  AGORA_RETURN_IF_ERROR(check_quotes(toml, file.string()));
   AGORA_ASSIGN_OR_RETURN(const std::vector<std::string> flags, recipe_flags(toml, file.string()));
   AGORA_RETURN_IF_ERROR(check_names(flags, *place.command, file.string()));
   const auto at = args.erase(args.begin() + static_cast<std::ptrdiff_t>(place.recipe));

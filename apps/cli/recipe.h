@@ -18,9 +18,12 @@ class App;
 namespace agora::cli {
 
 // "--NAME=VALUE" for each line of the text, in its order; where the value is empty "--NAME" and "", for CLI11
-// takes the next argument for what stands behind a bare "=". InvalidArgument names `where`, and the line in
-// whose quotes stands what can not be read back: a #, a backslash in "", a line's end.
+// takes the next argument for what stands behind a bare "=". InvalidArgument names `where`.
 StatusOr<std::vector<std::string>> recipe_flags(const std::string& toml, const std::string& where);
+
+// Of what is written anew; what is saved already is read as it was then. InvalidArgument names `where`, and
+// the line in whose quotes stands what not every reader takes as meant: a #, a backslash in "", a line's end.
+Status check_quotes(const std::string& toml, const std::string& where);
 
 // Replaces the recipe after the command by the flags that its file holds, for commands that take none but
 // flags: train, classic, up, host, trainer, serve and `spec make`. Arguments without a recipe come back as

@@ -98,7 +98,8 @@ void add_rule_flags(CLI::App& command, SwarmRules& rules) {
 // Its only text that may be anything is the name, and CLI11 does not read everything back.
 Status check_recipe(const swarm::SwarmSpec& spec, const train::TrainOptions& options) {
   const StatusOr<train::TrainOptions> read = options_of(spec);
-  if (read.ok() && toml_of(*read) == spec.recipe) return absl::OkStatus();
+  const bool is_read_back = read.ok() && toml_of(*read) == spec.recipe;
+  if (is_read_back && check_quotes(spec.recipe, "").ok()) return absl::OkStatus();
   return absl::InvalidArgumentError(
       base::concat("--name: expected a text without quotes, backslashes, # and line ends, found ",
                    base::in_quotes(options.name)));

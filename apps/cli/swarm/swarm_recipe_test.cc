@@ -2,6 +2,7 @@
 
 #include <functional>
 
+#include "absl/strings/str_replace.h"
 #include "agora/train/counting_text.h"
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -44,10 +45,21 @@ TEST_F(SwarmRecipe, IsReadAsItWasWritten) {
 }
 
 TEST_F(SwarmRecipe, ANameThatItCanNotHoldIsRefused) {
-  for (const char* name : {"the \"best\"", "a\nb", "back \\", "C#", "'a b'"}) {
+  for (const char* name : {"the \"best\"", "a\nb", "back \\", "C#", "'a b'", "a\\b", "a \"b"}) {
     const auto spec = spec_named(name);
     EXPECT_THAT(std::string(spec.status().message()), HasSubstr("--name: expected a text without quotes"))
         << name;
+  }
+}
+
+TEST_F(SwarmRecipe, ASavedOneIsReadWhateverItsName) {
+  swarm::SwarmSpec spec = spec_named("words").value();
+  const std::string recipe = spec.recipe;
+  for (const char* name : {"C:\\new", "a\"b", "\"words\""}) {
+    spec.recipe = absl::StrReplaceAll(recipe, {{"words", name}});
+    const auto options = options_of(spec);
+    ASSERT_TRUE(options.ok()) << options.status();
+    EXPECT_EQ(options->name, name);
   }
 }
 
