@@ -1,6 +1,8 @@
 // agora: one binary; main() wires everything.
+#include <fcntl.h>
 #include <malloc.h>
 #include <sched.h>
+#include <unistd.h>
 
 #include <csignal>
 #include <cstdlib>
@@ -109,9 +111,18 @@ void open_as_many_files_as_allowed() {
   ::setrlimit(RLIMIT_NOFILE, &files);  // refused: as any program
 }
 
+// A stream that the caller has closed takes what is written and gives nothing; left closed, its number would
+// be that of the next file, and what is printed would be written into it.
+void open_standard_streams() {
+  for (const int stream : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO}) {
+    if (::fcntl(stream, F_GETFD) == -1) ::open("/dev/null", O_RDWR);  // the lowest number that is free: this
+  }
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
+  open_standard_streams();
   std::signal(SIGPIPE, SIG_IGN);
   keep_memory();
   compute_in_whole_turns();

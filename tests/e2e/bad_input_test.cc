@@ -182,6 +182,12 @@ TEST_F(BadInput, AnOutputThatCanNotBeWritten) {
   const Outcome left =
       Process::start({"--help"}, scratch_, 0, through("{ \"$@\"; echo \"exit $?\" >&2; } | :")).finish();
   EXPECT_EQ(left.err, "exit 0\n");
+  for (const char* nobody : {"exec \"$@\" >&-", "exec \"$@\" <&- >&-"}) {
+    const Outcome closed =
+        Process::start({"inspect", path("empty.safetensors")}, scratch_, 0, through(nobody)).finish();
+    EXPECT_EQ(closed.exit_code, 0) << closed.err;
+    EXPECT_EQ(closed.err, "");
+  }
 }
 
 // What is written is more than a pipe holds, so the program is in the middle of it when it is interrupted.
