@@ -129,7 +129,7 @@ int64_t Health::quantile_ns(const PeerId& peer, double q) const {
 }
 
 int64_t Health::patience_ns(const PeerId& peer, int64_t now_ns) const {
-  if (state(peer, now_ns) != Ejection::State::closed) return 0;
+  if (state(peer, now_ns) == Ejection::State::ejected) return 0;
   const int64_t slow_ns = quantile_ns(peer, kSlow);
   return slow_ns == 0 ? INT64_MAX : kPatience * slow_ns;
 }

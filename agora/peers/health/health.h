@@ -66,7 +66,8 @@ class Health {
   int64_t quantile_ns(const PeerId& peer, double q) const;
   static constexpr uint32_t kQuantileCallsMin = 8;
   // How long to wait for an answer: several times the peer's own slow ones. INT64_MAX: it has not answered
-  // often enough to say. 0: it is not known to live, more than a glance is a waste.
+  // often enough to say. 0: it is ejected, more than a glance is a waste. A probe gets what it had before:
+  // cut short, it would keep out whoever is far away.
   int64_t patience_ns(const PeerId& peer, int64_t now_ns) const;
 
  private:

@@ -280,6 +280,19 @@ TEST_F(SilenceTest, WhoAnswersNobodyIsLeftAloneAfterOneCall) {
   EXPECT_EQ(health_.patience_ns(peer(1), now_), 0);
 }
 
+TEST_F(SilenceTest, AProbeIsWaitedForAsCallsWereBefore) {
+  const int64_t before_ns = health_.patience_ns(peer(1), now_);
+  health_.on_call(peer(1), now_);
+  health_.on_call(peer(2), now_);
+  answer_at(2, now_, now_ + 5 * kMillisecondNs);
+  now_ += 400 * kMillisecondNs;
+  health_.on_late(peer(1), now_, 400 * kMillisecondNs);
+  now_ += 2 * kSecondNs;
+  ASSERT_EQ(state(1), Ejection::State::probe);
+  EXPECT_EQ(health_.patience_ns(peer(1), now_), before_ns);
+  EXPECT_GT(before_ns, 0);
+}
+
 TEST_F(SilenceTest, CallsThatWereHedgedAwayAddUp) {
   int calls = 0;
   for (; state(1) == Ejection::State::closed && calls < 100; ++calls) {
