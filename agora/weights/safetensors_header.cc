@@ -222,6 +222,10 @@ StatusOr<std::string> format_header(std::span<const TensorSpec> specs, const Met
     std::string text = concat("{", Json(kMetadataKey).dump(), ":", Json(metadata).dump());
     int64_t offset = 0;
     for (const TensorSpec& spec : specs) {
+      if (spec.name == kMetadataKey) {
+        return absl::InvalidArgumentError(concat(file, ": expected another name for the tensor ",
+                                                 in_quotes(spec.name), ", the format's own"));
+      }
       const int64_t begin = std::exchange(offset, offset + bytes_of(spec));
       const Json entry{
           {"dtype", tensor::name_of(spec.dtype)}, {"shape", spec.shape}, {"data_offsets", {begin, offset}}};

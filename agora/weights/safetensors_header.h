@@ -32,6 +32,7 @@ int64_t bytes_of(const TensorSpec& spec);
 
 // What a file opens with: the header's length and its JSON, padded so that the first tensor is aligned. The
 // tensors stand in the order of the specs. Of one size whatever the hashes in the metadata are.
+// InvalidArgument: a name or a value that is not UTF-8, or the name that the format has for its metadata.
 StatusOr<std::string> format_header(std::span<const TensorSpec> specs, const Metadata& metadata,
                                     const std::string& file);
 

@@ -213,6 +213,11 @@ TEST(Safetensors, WriterRefusesNamesThatCanNotBeStored) {
   EXPECT_FALSE(
       SafetensorsWriter::create(folder.path("m"), {{"a", DType::f32, {1}}, {"a", DType::f32, {1}}}).ok());
   EXPECT_FALSE(SafetensorsWriter::create(folder.path("m"), {{"\xff", DType::f32, {1}}}).ok());
+  const std::vector<TensorSpec> own = {{"__metadata__", DType::f32, {1}}};
+  EXPECT_TRUE(absl::IsInvalidArgument(SafetensorsWriter::create(folder.path("m"), own).status()));
+  const std::vector<float> one = {1};
+  const std::vector<std::span<const float>> values = {one};
+  EXPECT_TRUE(absl::IsInvalidArgument(safetensors_bytes(own, values, {}).status()));
   EXPECT_EQ(folder.files(), 0);
 }
 
