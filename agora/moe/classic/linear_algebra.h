@@ -1,5 +1,4 @@
-// Small dense f64 matrices and the three things the classic mixtures ask of them: products, Cholesky,
-// eigenvectors.
+// Small dense f64 matrices and what the classic mixtures ask of them: products, Cholesky.
 //
 //   Matrix a(3, 3);  a(0, 1) = 2;  std::span<double> row = a.row(0);
 //   if (!cholesky_factor(a)) ...;  cholesky_solve(a, b);
@@ -49,15 +48,5 @@ void cholesky_solve_lower(const Matrix& factor, std::span<double> b);
 
 // log |L L^T|
 double cholesky_log_determinant(const Matrix& factor);
-
-// Eigenvalues in descending order; row i of vectors is the unit eigenvector of values[i], its largest entry
-// positive.
-struct SymmetricEigen {
-  std::vector<double> values;
-  Matrix vectors;
-};
-
-// Cyclic Jacobi rotations on a symmetric a: some 10 n^3 multiply-adds.
-SymmetricEigen symmetric_eigen(Matrix a);
 
 }  // namespace agora::moe::classic
