@@ -46,9 +46,10 @@ Status stream(const AskFlags& flags, const model::LocalModel& model, serve::Gene
   serve::AnswerText text(*model.tokenizer, flags.stop, flags.tokens);
   std::string answer;
   const bool terminal = isatty(STDOUT_FILENO) == 1;
+  VisibleLines lines;
   const auto show = [&](const std::string& piece) {
     answer += piece;
-    if (!flags.json) std::cout << (terminal ? visible_lines(piece) : piece) << std::flush;
+    if (!flags.json) std::cout << (terminal ? lines.take(piece) : piece) << std::flush;
   };
   const RealClock clock;
   const int64_t begin = clock.now_ns();

@@ -100,11 +100,19 @@ std::string visible_lines(std::string_view bytes) {
     const std::optional<char32_t> c = next_character(bytes, position);
     if (c == U'\n' || c == U'\t') {
       out += bytes[start];
-    } else {
+    } else if (!bytes.substr(start).starts_with("\r\n")) {
       append_without_controls(out, c, bytes.substr(start, position - start));
     }
   }
   return out;
+}
+
+std::string VisibleLines::take(std::string_view piece) {
+  std::string bytes = return_waits_ ? "\r" : "";
+  bytes += piece;
+  return_waits_ = bytes.ends_with('\r');
+  if (return_waits_) bytes.pop_back();
+  return visible_lines(bytes);
 }
 
 int display_width(std::string_view text) {

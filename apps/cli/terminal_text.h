@@ -29,8 +29,17 @@ bool is_utf8(std::string_view text);
 std::string visible_text(std::string_view bytes);
 
 // The same of text that runs over lines: line feeds, tabs and invisible characters, which some scripts need,
-// stay; control characters and stray bytes are shown.
+// stay, a carriage return before a line feed is left out; control characters and stray bytes are shown.
 std::string visible_lines(std::string_view bytes);
+
+// The same of text that comes in pieces of whole characters. One thread at a time.
+class VisibleLines {
+ public:
+  std::string take(std::string_view piece);  // a carriage return at its end waits for what comes next
+
+ private:
+  bool return_waits_ = false;
+};
 
 // Terminal columns: wide East Asian characters and emoji count 2, combining marks 0. Expects visible text, no
 // colours.

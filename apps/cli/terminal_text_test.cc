@@ -41,6 +41,19 @@ TEST(VisibleText, OverLinesKeepsThemAndWhatScriptsNeed) {
   EXPECT_EQ(visible_lines("\x1b[2J\r\x7f\xff\xc2\x9b"), "\\x1b[2J\\x0d\\x7f\\xff\\u{9b}");
 }
 
+TEST(VisibleText, OverLinesShowsNoEndsOfDosLines) {
+  EXPECT_EQ(visible_lines("one\r\ntwo\r\n"), "one\ntwo\n");
+  EXPECT_EQ(visible_lines("one\r\r\n\rtwo\r"), "one\\x0d\n\\x0dtwo\\x0d");
+}
+
+TEST(VisibleText, InPiecesIsAsTheWhole) {
+  const std::string text = "one\r\ntwo\rthree\r\r\n";
+  VisibleLines lines;
+  std::string shown;
+  for (const char c : text) shown += lines.take({&c, 1});
+  EXPECT_EQ(shown, visible_lines(text));
+}
+
 TEST(DisplayWidth, CountsColumnsNotBytes) {
   EXPECT_EQ(display_width(""), 0);
   EXPECT_EQ(display_width("naïve"), 5);

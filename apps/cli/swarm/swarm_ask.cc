@@ -87,13 +87,14 @@ Status ask_swarm(const PlaceFlags& place, const serve::AskRequest& request, bool
   settings.trace = random_number();
   settings.interrupted = [&] { return interrupt.load(); };
   const bool terminal = isatty(STDOUT_FILENO) == 1;  // which whoever answers must not steer
+  VisibleLines lines;
   std::string text;
   bool begun = false;  // the prompt is shown before the first piece, not before an error
   const auto show = [&](std::string_view piece) {
     text += piece;
     if (json) return;
     if (!std::exchange(begun, true)) std::cout << request.prompt;
-    std::cout << (terminal ? visible_lines(piece) : std::string(piece)) << std::flush;
+    std::cout << (terminal ? lines.take(piece) : std::string(piece)) << std::flush;
   };
   const StatusOr<serve::SwarmAnswer> answer = serve::ask_swarm(
       {client->transport(), clock, [&] { return servers_of(*client); }}, request, settings, show);
