@@ -39,8 +39,7 @@ void give(Session& session, FuzzWire& wire, base::Bytes bytes) {
 }
 
 void be_greeted(Session& session, FuzzWire& wire) {
-  const Payload hello =
-      encode_hello({.incarnation = 1, .dial = 1, .nonce = {}, .keyed = false, .endpoint = {"127.0.0.1", 1}});
+  const Payload hello = encode_hello({.incarnation = 1, .dial = 1, .nonce = {}, .keyed = false});
   const HeaderBytes header =
       encode_header({.kind = FrameKind::hello, .payload_bytes = static_cast<uint32_t>(hello.size())});
   std::vector<std::byte> frame(header.begin(), header.end());
@@ -58,7 +57,6 @@ void run(base::Bytes input) {
   limits.bytes_per_peer_max = 1 << 20;
   limits.calls_per_peer_max = 16;
   const auto context = std::make_shared<SessionContext>(loop, std::make_shared<Calls>(loop));
-  context->endpoint = {"127.0.0.1", 2};
   context->limits = limits;
   context->self.bytes[0] = std::byte{1};
   context->opened = [](const std::shared_ptr<Session>&) { return absl::OkStatus(); };

@@ -88,8 +88,8 @@ class FaultlessNet final : public VirtualNet {
 class GrpcNet final : public TransportNet {
  public:
   std::unique_ptr<Transport> add_peer() override {
-    auto peer = peers::GrpcTransport::start(
-        Identity::generate(), {.listen = {"127.0.0.1", 0}, .advertise = {}, .swarm_key = {}, .limits = {}});
+    auto peer = peers::GrpcTransport::start(Identity::generate(),
+                                            {.listen = {"127.0.0.1", 0}, .swarm_key = {}, .limits = {}});
     EXPECT_TRUE(peer.ok()) << peer.status();
     return *std::move(peer);
   }

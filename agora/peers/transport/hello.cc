@@ -1,8 +1,6 @@
 #include "agora/peers/transport/hello.h"
 
 #include <algorithm>
-#include <cstring>
-#include <string>
 #include <string_view>
 #include <vector>
 
@@ -13,28 +11,24 @@ namespace agora::peers {
 namespace {
 
 constexpr std::string_view kMagic = "agora";
-constexpr uint16_t kVersion = 1;
+constexpr uint16_t kVersion = 2;
 
 }  // namespace
 
 Payload encode_hello(const Hello& hello) {
   std::vector<std::byte> bytes;
-  const std::string_view host = std::string_view(hello.endpoint.host).substr(0, kHostBytesMax);
   base::append_bytes(base::as_bytes(kMagic), bytes);
   base::append_le(kVersion, bytes);
   base::append_le(hello.incarnation, bytes);
   base::append_le(hello.dial, bytes);
   base::append_bytes(hello.nonce, bytes);
   base::append_le<uint8_t>(hello.keyed ? 1 : 0, bytes);
-  base::append_le(hello.endpoint.port, bytes);
-  base::append_le(static_cast<uint8_t>(host.size()), bytes);
-  base::append_bytes(base::as_bytes(host), bytes);
   return Payload::own(std::move(bytes));
 }
 
 StatusOr<Hello> parse_hello(base::Bytes bytes) {
   base::ByteReader in(bytes);
-  base::Bytes magic, nonce, host;
+  base::Bytes magic, nonce;
   uint16_t version = 0;
   Hello hello;
   if (!in.take(kMagic.size(), &magic) || base::as_text(magic) != kMagic || !in.read_le(&version)) {
@@ -44,16 +38,12 @@ StatusOr<Hello> parse_hello(base::Bytes bytes) {
     return absl::FailedPreconditionError(base::concat("the peer speaks version ", version, ", this one ",
                                                       kVersion, "; bring the older one up to date"));
   }
-  uint8_t keyed = 0, host_bytes = 0;
+  uint8_t keyed = 0;
   const bool read = in.read_le(&hello.incarnation) && in.read_le(&hello.dial) &&
-                    in.take(hello.nonce.size(), &nonce) && in.read_le(&keyed) &&
-                    in.read_le(&hello.endpoint.port) && in.read_le(&host_bytes) &&
-                    host_bytes <= kHostBytesMax && in.take(host_bytes, &host) && in.remaining() == 0;
-  const bool named = host.empty() || is_host(base::as_text(host));
-  if (!read || keyed > 1 || !named) return absl::InvalidArgumentError("expected the hello of an agora peer");
+                    in.take(hello.nonce.size(), &nonce) && in.read_le(&keyed) && in.remaining() == 0;
+  if (!read || keyed > 1) return absl::InvalidArgumentError("expected the hello of an agora peer");
   std::ranges::copy(nonce, hello.nonce.begin());
   hello.keyed = keyed == 1;
-  hello.endpoint.host = std::string(base::as_text(host));
   return hello;
 }
 

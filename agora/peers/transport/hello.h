@@ -8,7 +8,6 @@
 #include <cstdint>
 
 #include "agora/base/result.h"
-#include "agora/peers/endpoint.h"
 #include "agora/peers/transport/payload.h"
 #include "agora/peers/transport/swarm_key.h"
 
@@ -21,7 +20,6 @@ struct Hello {
   uint64_t dial = 0;         // numbers the dials of an incarnation; of the dialing side
   Nonce nonce{};
   bool keyed = false;  // wants a proof of the swarm key
-  Endpoint endpoint;   // where the peer says that it listens
 };
 
 Payload encode_hello(const Hello& hello);

@@ -46,7 +46,7 @@ class PeerTableTest : public testing::Test {
   std::shared_ptr<Session> accept(uint64_t incarnation, uint64_t dial) {
     const auto session = std::make_shared<Session>(context_, Session::Role::acceptor);
     open_session(*session, std::make_shared<FakeWire>(peer(kOther)),
-                 {.incarnation = incarnation, .dial = dial, .nonce = {}, .endpoint = {}});
+                 {.incarnation = incarnation, .dial = dial, .nonce = {}});
     EXPECT_TRUE(session->open());
     sessions_.push_back(session);
     return session;

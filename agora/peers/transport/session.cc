@@ -44,8 +44,7 @@ void Session::greet() {
   const Hello hello{.incarnation = context_->incarnation,
                     .dial = dial(),
                     .nonce = nonce_,
-                    .keyed = context_->swarm_key.has_value(),
-                    .endpoint = context_->endpoint};
+                    .keyed = context_->swarm_key.has_value()};
   Status reason;
   {
     MutexLock lock(mutex_);

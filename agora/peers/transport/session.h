@@ -58,7 +58,6 @@ struct SessionContext {
   SessionContext(const Clock& time, std::shared_ptr<Calls> open) : clock(time), calls(std::move(open)) {}
 
   PeerId self;
-  Endpoint endpoint;
   uint64_t incarnation = 0;
   std::optional<SwarmKey> swarm_key;
   TransportLimits limits;

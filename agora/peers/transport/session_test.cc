@@ -21,7 +21,7 @@ class Connection {
   Connection(const std::shared_ptr<SessionContext>& context, uint64_t seed)
       : wire_(std::make_shared<FakeWire>(Identity::from_seed(seed).id())),
         session_(std::make_shared<Session>(context, Session::Role::dialer, seed)) {
-    open_session(*session_, wire_, {.incarnation = seed, .dial = 0, .nonce = {}, .endpoint = {}});
+    open_session(*session_, wire_, {.incarnation = seed, .dial = 0, .nonce = {}});
     EXPECT_TRUE(session_->open());
   }
   ~Connection() { session_->on_closed(absl::UnavailableError("the test has ended")); }

@@ -85,8 +85,8 @@ void hear(int pipe, void* bytes, size_t size) {
 
 // Processes that serve: they write their port to the pipe and run until they are killed.
 [[noreturn]] void serve_calls(int port_to) {
-  auto peer = GrpcTransport::start(
-      Identity::from_seed(2), {.listen = {"127.0.0.1", 0}, .advertise = {}, .swarm_key = {}, .limits = {}});
+  auto peer = GrpcTransport::start(Identity::from_seed(2),
+                                   {.listen = {"127.0.0.1", 0}, .swarm_key = {}, .limits = {}});
   AGORA_CHECK(peer.ok());
   (*peer)->serve(kEcho,
                  [](std::shared_ptr<IncomingCall> call) { call->reply(absl::OkStatus(), call->payload()); });
@@ -201,8 +201,8 @@ struct Order {
 class Caller {
  public:
   explicit Caller(int port) : at_{"127.0.0.1", static_cast<uint16_t>(port)} {
-    auto peer = GrpcTransport::start(
-        Identity::from_seed(1), {.listen = {"127.0.0.1", 0}, .advertise = {}, .swarm_key = {}, .limits = {}});
+    auto peer = GrpcTransport::start(Identity::from_seed(1),
+                                     {.listen = {"127.0.0.1", 0}, .swarm_key = {}, .limits = {}});
     AGORA_CHECK(peer.ok());
     peer_ = *std::move(peer);
   }

@@ -75,6 +75,7 @@ class GrpcTransport::Impl {
   void stop();
   CallId call(const CallSettings& settings, Payload payload, CallEvents events);
   SessionContext& context() { return *context_; }
+  const Endpoint& endpoint() const { return acceptor_->endpoint(); }
 
  private:
   static uint64_t load_random() { return base::load_le<uint64_t>(random_nonce().data()); }
@@ -115,7 +116,6 @@ Status GrpcTransport::Impl::start(const GrpcTransportConfig& config) {
                            connection.fd = fd;
                            connections_->HandleNewConnection(&connection);
                          }));
-  context_->endpoint = config.advertise.empty() ? acceptor_->endpoint() : config.advertise;
 
   grpc::ServerBuilder builder;
   using External = grpc::ServerBuilder::experimental_type::ExternalConnectionType;
@@ -226,7 +226,7 @@ CallId GrpcTransport::Impl::call(const CallSettings& asked, Payload payload, Cal
     return id;
   }
   ++context_->meters.calls_sent;
-  Status sent = check_call(settings, payload, context_->self, context_->endpoint);
+  Status sent = check_call(settings, payload, context_->self, endpoint());
   if (sent.ok()) sent = send(id, settings, payload);
   if (!sent.ok()) {
     loop_.post([calls = context_->calls, id, sent] { calls->end(id, {.status = sent}); });
@@ -273,7 +273,7 @@ GrpcTransport::GrpcTransport(std::unique_ptr<Impl> impl) : impl_(std::move(impl)
 GrpcTransport::~GrpcTransport() = default;
 
 const PeerId& GrpcTransport::self() const { return impl_->context().self; }
-const Endpoint& GrpcTransport::endpoint() const { return impl_->context().endpoint; }
+const Endpoint& GrpcTransport::endpoint() const { return impl_->endpoint(); }
 CallId GrpcTransport::call(const CallSettings& settings, Payload payload, CallEvents events) {
   return impl_->call(settings, std::move(payload), std::move(events));
 }

@@ -25,7 +25,6 @@ namespace agora::peers {
 
 struct GrpcTransportConfig {
   Endpoint listen;                    // port 0: any free one
-  Endpoint advertise;                 // where others reach this peer, if that differs; empty: as listen
   std::optional<SwarmKey> swarm_key;  // a private swarm
   TransportLimits limits;
 };

@@ -36,8 +36,7 @@ bool await(const Condition& so) {
 std::unique_ptr<GrpcTransport> make_peer(std::optional<SwarmKey> key = {},
                                          const TransportLimits& limits = {}) {
   auto peer = GrpcTransport::start(
-      Identity::generate(),
-      {.listen = {"127.0.0.1", 0}, .advertise = {}, .swarm_key = std::move(key), .limits = limits});
+      Identity::generate(), {.listen = {"127.0.0.1", 0}, .swarm_key = std::move(key), .limits = limits});
   EXPECT_TRUE(peer.ok()) << peer.status();
   (*peer)->serve(kEcho,
                  [](std::shared_ptr<IncomingCall> call) { call->reply(absl::OkStatus(), call->payload()); });
@@ -116,16 +115,16 @@ TEST(GrpcTransport, APrivateSwarmLetsInOnlyWhoHasTheKey) {
 }
 
 TEST(GrpcTransport, ListensAtANameAndSaysItsAddress) {
-  const auto peer = GrpcTransport::start(
-      Identity::generate(), {.listen = {"localhost", 0}, .advertise = {}, .swarm_key = {}, .limits = {}});
+  const auto peer =
+      GrpcTransport::start(Identity::generate(), {.listen = {"localhost", 0}, .swarm_key = {}, .limits = {}});
   ASSERT_TRUE(peer.ok()) << peer.status();
   EXPECT_TRUE(is_address((*peer)->endpoint().host)) << (*peer)->endpoint().host;
 }
 
 TEST(GrpcTransport, TheSamePortTwiceIsRefused) {
   const auto peer = make_peer();
-  const auto again = GrpcTransport::start(
-      Identity::generate(), {.listen = peer->endpoint(), .advertise = {}, .swarm_key = {}, .limits = {}});
+  const auto again =
+      GrpcTransport::start(Identity::generate(), {.listen = peer->endpoint(), .swarm_key = {}, .limits = {}});
   EXPECT_TRUE(absl::IsUnavailable(again.status())) << again.status();
 }
 
@@ -220,7 +219,7 @@ class DeafPeer {
 TEST(GrpcTransport, WhoIsThrownOutAndReadsNothingGoesToo) {
   const auto host = make_peer({}, {.proof_ns_max = kSecondNs});
   DeafPeer deaf(*host);
-  const Payload hello = encode_hello({.incarnation = 1, .dial = 1, .nonce = {}, .endpoint = {}});
+  const Payload hello = encode_hello({.incarnation = 1, .dial = 1, .nonce = {}});
   deaf.write({.kind = FrameKind::hello, .payload_bytes = static_cast<uint32_t>(hello.size())}, hello);
   deaf.write({.kind = FrameKind::proof});
   EXPECT_TRUE(await([&] { return host->counters().connections == 1; }));
@@ -263,7 +262,7 @@ grpc::Status end_of_a_silent_stream(const std::shared_ptr<grpc::Channel>& channe
 void expect_only_strangers_cut_off(const std::string& address) {
   const auto started = GrpcTransport::start(
       Identity::generate(),
-      {.listen = {address, 0}, .advertise = {}, .swarm_key = {}, .limits = {.proof_ns_max = kSecondNs / 2}});
+      {.listen = {address, 0}, .swarm_key = {}, .limits = {.proof_ns_max = kSecondNs / 2}});
   if (absl::IsUnavailable(started.status())) return;  // a machine without IPv6
   ASSERT_TRUE(started.ok()) << started.status();
   GrpcTransport& host = **started;
@@ -339,8 +338,7 @@ TEST(GrpcTransport, APeerThatIsBackIsReachedAgain) {
   const auto a = make_peer();
   const Identity identity = Identity::generate();
   const auto start = [&](const Endpoint& at) {
-    auto peer =
-        GrpcTransport::start(identity, {.listen = at, .advertise = {}, .swarm_key = {}, .limits = {}});
+    auto peer = GrpcTransport::start(identity, {.listen = at, .swarm_key = {}, .limits = {}});
     EXPECT_TRUE(peer.ok()) << peer.status();
     (*peer)->serve(
         kEcho, [](std::shared_ptr<IncomingCall> call) { call->reply(absl::OkStatus(), call->payload()); });
