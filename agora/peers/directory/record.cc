@@ -115,13 +115,4 @@ bool signature_holds(const Record& record, base::Bytes bytes) {
   return bytes.size() >= kSignatureBytes && verify(record.key, signed_bytes(bytes), signature_of(bytes));
 }
 
-StatusOr<Record> open_record(base::Bytes bytes) {
-  AGORA_ASSIGN_OR_RETURN(Record record, read_record(bytes));
-  if (!signature_holds(record, bytes)) {
-    return absl::PermissionDeniedError(
-        base::concat("record: the signature is not that of peer ", record.peer.brief()));
-  }
-  return record;
-}
-
 }  // namespace agora::peers

@@ -1,7 +1,7 @@
 // What a peer says of itself: one small signed record, good for a while, replaced by a fresher one.
 //
 //   std::vector<std::byte> bytes = sign_record(record, identity);       // at most kRecordBytesMax
-//   AGORA_ASSIGN_OR_RETURN(Record r, open_record(bytes));               // parsed, size and signature checked
+//   AGORA_ASSIGN_OR_RETURN(Record r, read_record(bytes));   if (!signature_holds(r, bytes)) drop(bytes);
 //
 // Any thread (values).
 #pragma once
@@ -38,17 +38,13 @@ struct Record {
 // too large; InvalidArgument: no endpoint that others could reach, a time to live out of its bounds.
 StatusOr<std::vector<std::byte>> sign_record(const Record& record, const Signer& signer);
 
-// InvalidArgument: not a record, too large, a wrong length inside; PermissionDenied: the signature is not
-// that of the key.
-StatusOr<Record> open_record(base::Bytes bytes);
-
 // What the signature is of: the record's bytes without it, and a word that says that they are a record.
 std::vector<std::byte> signed_bytes(base::Bytes record_bytes);
 // The last bytes of a record that read_record() took.
 Signature signature_of(base::Bytes record_bytes);
 
-// The two halves of open_record, for who can tell from the sequence that a record is not worth a verification
-// (40 us). What read_record returns is a claim until signature_holds says so.
+// A claim until signature_holds() says so, which takes 40 us: the sequence may tell before that it is not worth
+// it. InvalidArgument: not a record, too large, a wrong length inside.
 StatusOr<Record> read_record(base::Bytes bytes);
 bool signature_holds(const Record& record, base::Bytes bytes);  // bytes: those it was read from
 

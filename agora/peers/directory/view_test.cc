@@ -193,7 +193,7 @@ TEST_F(ViewTest, APeerIsShownWhatItSaidBeforeItWasGone) {
   const std::vector<DigestEntry> comes_back{{ring_place(peer(1)), 10}};
   const auto difference = view_.difference({}, comes_back, 1 << 20, 0, now_);
   ASSERT_EQ(difference.fresher.size(), 1u);
-  EXPECT_EQ(open_record(difference.fresher[0].bytes())->sequence, 50u);
+  EXPECT_EQ(read_record(difference.fresher[0].bytes())->sequence, 50u);
 }
 
 TEST_F(ViewTest, ArcsOfLargeViewsCoverAFewAndTogetherEverybody) {

@@ -19,24 +19,13 @@ namespace {
 
 constexpr std::string_view kPurpose = "agora swarm proof 1";  // keys a proof to this protocol and no other
 
-void fill_random(std::array<std::byte, 32>& bytes) {
-  AGORA_CHECK_EQ(RAND_bytes(reinterpret_cast<unsigned char*>(bytes.data()), static_cast<int>(bytes.size())),
-                 1);
-}
-
 }  // namespace
 
 Nonce random_nonce() {
   Nonce nonce;
-  fill_random(nonce);
+  AGORA_CHECK_EQ(RAND_bytes(reinterpret_cast<unsigned char*>(nonce.data()), static_cast<int>(nonce.size())),
+                 1);
   return nonce;
-}
-
-Status create_swarm_key(const std::string& path) {
-  SwarmKey key;
-  fill_random(key);
-  return write_private_file(
-      path, absl::BytesToHexString({reinterpret_cast<const char*>(key.data()), key.size()}) + "\n");
 }
 
 StatusOr<SwarmKey> load_swarm_key(const std::string& path) {

@@ -1,13 +1,12 @@
 // The secret of a private swarm: whoever can not prove that it has the key is not let in.
 //
 //   AGORA_ASSIGN_OR_RETURN(SwarmKey key, load_swarm_key("home.key"));
-//   // made by create_swarm_key, mode 0600
 //   Proof proof = swarm_proof(key, {.prover = me, .verifier = peer, .prover_nonce = ...,
 //       .verifier_nonce = ...});
 //
-// The file is one line of 64 hexadecimal digits. A proof is an HMAC-SHA256 over both peers' ids, which TLS
-// has proved, and a fresh nonce of each: it is good for this connection, this direction and these two peers
-// only. Any thread (values).
+// The file is one line of 64 hexadecimal digits, which its owner alone can read (docs/guide/lab.md makes one).
+// A proof is an HMAC-SHA256 over both peers' ids, which TLS has proved, and a fresh nonce of each: it is good
+// for this connection, this direction and these two peers only. Any thread (values).
 #pragma once
 
 #include <array>
@@ -28,8 +27,6 @@ struct ProofSubject {
   Nonce prover_nonce{}, verifier_nonce{};
 };
 
-// AlreadyExists: the file is there; never overwritten.
-Status create_swarm_key(const std::string& path);
 // NotFound; PermissionDenied: others may read the file; InvalidArgument: not a key. Names the file.
 StatusOr<SwarmKey> load_swarm_key(const std::string& path);
 
