@@ -4,7 +4,9 @@
 #include <vector>
 
 #include "agora/swarm/host/host_messages.h"
+#include "agora/swarm/host/snapshot.h"
 #include "agora/swarm/host/test_node.h"
+#include "agora/swarm/wire/blob.h"
 #include "agora/swarm/wire/method.h"
 #include <gmock/gmock.h>
 
@@ -13,6 +15,8 @@ namespace {
 
 using testing::ElementsAre;
 using testing::IsEmpty;
+
+constexpr AddExpert kCopy{.layer = 1, .from = AddExpert::From::given, .source = ExpertId{3}};
 
 class AddedExperts : public testing::Test {
  protected:
@@ -23,16 +27,34 @@ class AddedExperts : public testing::Test {
     helper.emplace(loop, network, gossip, machine, spec, 2, HostOptions{.settle_ns = 3600 * kSecondNs});
     loop.run_for(3 * kSecondNs);
   }
-  Status add(const AddExpert& request, int64_t within_ns = 10 * kSecondNs) {
-    std::optional<Status> status;
-    person.call({.to = helper->transport->self(),
-                 .at = helper->transport->endpoint(),
-                 .method = kAddExpert,
-                 .deadline_ns = loop.now_ns() + within_ns},
-                encode(request), [&](const peers::Reply& reply) { status = reply.status; });
+  peers::CallId begin(const AddExpert& request) {
+    status.reset();
+    return person.call({.to = helper->transport->self(),
+                        .at = helper->transport->endpoint(),
+                        .method = kAddExpert,
+                        .deadline_ns = loop.now_ns() + 3600 * kSecondNs},
+                       encode(request), [&](const peers::Reply& reply) { status = reply.status; });
+  }
+  Status end() {
     while (!status) loop.step();
     loop.run_for(kSecondNs);
     return *status;
+  }
+  Status add(const AddExpert& request) {
+    begin(request);
+    return end();
+  }
+  // From the holder.
+  absl::StatusCode ask_for_chunk(ExpertName name, uint64_t offset) {
+    std::optional<Status> answer;
+    person.call({.to = holder->transport->self(),
+                 .at = holder->transport->endpoint(),
+                 .method = kGetSnapshot,
+                 .deadline_ns = loop.now_ns() + kSecondNs},
+                encode(BlobRequest{.key = snapshot_key(name), .offset = offset}),
+                [&](const peers::Reply& reply) { answer = reply.status; });
+    while (!answer) loop.step();
+    return answer->code();
   }
   std::vector<ExpertName> held() const {
     std::vector<ExpertName> names;
@@ -51,6 +73,7 @@ class AddedExperts : public testing::Test {
   Gossip gossip{loop};
   peers::LoopbackTransport person{network, test_peer(9), peers::Endpoint{"person", 9}};
   std::optional<TestNode> holder, helper;
+  std::optional<Status> status;  // of the last begin()
 };
 
 // Those that could be made came, the command failed, and whoever gave it again had them twice.
@@ -71,24 +94,36 @@ TEST_F(AddedExperts, ComeInAllLayersOrInNone) {
               ElementsAre(expert_name(0, 8), expert_name(0, 9), expert_name(1, 8), expert_name(1, 9)));
 }
 
+// The copies of all layers were asked for at once, one too many for the source: none came, ever.
+TEST_F(AddedExperts, AreCopiedOneAfterTheOther) {
+  spec.shape = {.d = 128, .h = 256};  // two chunks
+  start({.copies_max = 4});           // one for each peer
+  EXPECT_TRUE(add({.layer = -1, .from = AddExpert::From::given, .source = ExpertId{3}}).ok());
+  EXPECT_THAT(held(), ElementsAre(expert_name(0, 8), expert_name(1, 8)));
+}
+
+TEST_F(AddedExperts, WaitForASourceThatIsBusy) {
+  spec.shape = {.d = 128, .h = 256};
+  start({.copies_max = 1});
+  ASSERT_EQ(ask_for_chunk(expert_name(1, 5), 0), absl::StatusCode::kOk);
+  begin({.layer = 1, .from = AddExpert::From::given, .source = ExpertId{3}});
+  loop.run_for(10 * kSecondNs);
+  EXPECT_FALSE(status.has_value());
+  ASSERT_EQ(ask_for_chunk(expert_name(1, 5), kBlobChunkBytes), absl::StatusCode::kOk);
+  EXPECT_TRUE(end().ok());
+  EXPECT_THAT(held(), ElementsAre(expert_name(1, 8)));
+}
+
 // The command asks the next host where one has no room.
-TEST_F(AddedExperts, ASourceThatIsBusyIsNoReasonToAskAnotherHost) {
+TEST_F(AddedExperts, ASourceThatIsBusyForLongIsNoReasonToAskAnotherHost) {
   start({.copies_max = 0});
-  const AddExpert copy{.layer = 1, .from = AddExpert::From::given, .source = ExpertId{3}};
-  EXPECT_EQ(add(copy).code(), absl::StatusCode::kUnavailable);
+  EXPECT_EQ(add(kCopy).code(), absl::StatusCode::kUnavailable);
   EXPECT_THAT(held(), IsEmpty());
 }
 
 TEST_F(AddedExperts, DoNotComeWhenNobodyWaitsForThem) {
   start();
-  std::optional<Status> status;
-  const peers::CallId call =
-      person.call({.to = helper->transport->self(),
-                   .at = helper->transport->endpoint(),
-                   .method = kAddExpert,
-                   .deadline_ns = loop.now_ns() + 10 * kSecondNs},
-                  encode(AddExpert{.layer = 1, .from = AddExpert::From::given, .source = ExpertId{3}}),
-                  [&](const peers::Reply& reply) { status = reply.status; });
+  const peers::CallId call = begin(kCopy);
   holder->loop.stop();
   loop.run_for(kSecondNs);
   person.cancel(call);

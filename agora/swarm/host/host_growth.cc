@@ -8,14 +8,23 @@
 #include "agora/swarm/host/snapshot.h"
 
 namespace agora::swarm {
+namespace {
 
-// What one call adds. All of it is made before any of it is led, so all comes or nothing.
+// What does not come is asked for again: its host may have as many copies out as it keeps, hand over, or have
+// gone, and another leads by then.
+constexpr int64_t kSourceAgainNs = 1'000'000'000;
+constexpr int64_t kSourcePatienceNs = 60'000'000'000;  // then it is given up
+
+}  // namespace
+
+// What one call adds. All of it is made, one after the other, before any of it is led: all comes or nothing.
 struct Host::State::NewExperts {
   std::shared_ptr<peers::IncomingCall> call;
+  AddExpert request;
   std::vector<ExpertName> names;
+  size_t made = 0;                              // of these
   std::map<ExpertName, ExpertId> sources = {};  // of those that are copies
-  Status status = absl::OkStatus();
-  size_t made = 0;  // or not to be made
+  int64_t begun_ns = 0;                         // the one that is being made
 };
 
 void Host::State::add_experts(const std::shared_ptr<peers::IncomingCall>& call) {
@@ -28,24 +37,8 @@ void Host::State::add_experts(const std::shared_ptr<peers::IncomingCall>& call) 
   }
   const StatusOr<std::vector<ExpertName>> names = take_names(request->layer);
   if (!names.ok()) return call->reply(names.status());
-  const auto added = std::make_shared<NewExperts>(NewExperts{.call = call, .names = *names});
-  for (const ExpertName name : *names) {
-    const Done done = [this, added](const Status& made) {
-      added->status.Update(made);
-      if (++added->made == added->names.size()) begin_new(*added);
-    };
-    if (request->from == AddExpert::From::nothing) {
-      make_first(name, done);
-      continue;
-    }
-    const StatusOr<ExpertName> source = source_of(*request, name.layer);
-    if (!source.ok()) {
-      done(source.status());
-      continue;
-    }
-    added->sources[name] = source->expert;
-    make_copy(*source, name, request->deviation, done);
-  }
+  make_next(std::make_shared<NewExperts>(
+      NewExperts{.call = call, .request = *request, .names = *names, .begun_ns = loop.now_ns()}));
 }
 
 // One in the layer, or, below 0, in every layer: all of them or none.
@@ -63,6 +56,49 @@ StatusOr<std::vector<ExpertName>> Host::State::take_names(int32_t layer) {
   }
   for (const ExpertName name : names) own[name].since_ns = loop.now_ns();
   return names;
+}
+
+// A host gives few copies at a time.
+void Host::State::make_next(const std::shared_ptr<NewExperts>& added) {
+  const Status may = may_begin_new(*added);
+  if (!may.ok()) return undo(*added, may);
+  if (added->made == added->names.size()) return begin_new(*added);
+  const ExpertName name = added->names[added->made];
+  const Done done = [this, added](const Status& made) {
+    if (absl::IsUnavailable(made) && loop.now_ns() - added->begun_ns < kSourcePatienceNs) {
+      loop.after(kSourceAgainNs, [weak = weak_from_this(), added] {
+        if (const std::shared_ptr<State> self = weak.lock()) self->make_next(added);
+      });
+      return;
+    }
+    if (!made.ok()) return undo(*added, made);
+    ++added->made;
+    added->begun_ns = loop.now_ns();
+    make_next(added);
+  };
+  const AddExpert& request = added->request;
+  if (request.from == AddExpert::From::nothing) return make_first(name, done);
+  const StatusOr<ExpertName> source = source_of(request, name.layer);
+  if (!source.ok()) return undo(*added, source.status());
+  added->sources[name] = source->expert;
+  make_copy(*source, name, request.deviation, done);
+}
+
+// Copies take their time. Meanwhile the caller or a number may have gone.
+Status Host::State::may_begin_new(const NewExperts& added) const {
+  if (is_over(*added.call)) return absl::DeadlineExceededError("nobody waits for the new experts any more");
+  for (const ExpertName name : added.names) {
+    if (!own.contains(name)) return absl::AbortedError("the expert was retired while it was made");
+  }
+  return absl::OkStatus();
+}
+
+void Host::State::undo(const NewExperts& added, const Status& status) {
+  for (const ExpertName name : added.names) {
+    own.erase(name);
+    let_go(name);
+  }
+  added.call->reply(status);
 }
 
 void Host::State::make_first(ExpertName name, const Done& done) {
@@ -139,7 +175,7 @@ void Host::State::make_copy(ExpertName from, ExpertName to, float deviation, con
   const auto fetched = [copy](State& self, StatusOr<peers::Payload> bytes) {
     if (!bytes.ok()) {
       bytes = absl::UnavailableError(
-          base::concat("the expert to copy did not come, try again: ", bytes.status().message()));
+          base::concat("the expert to copy did not come; try again: ", bytes.status().message()));
     }
     copy(self, std::move(bytes));
   };
@@ -153,18 +189,6 @@ void Host::State::say_source(ExpertName name, ExpertId source) {
 
 // They exist from their first leader's record on: gates see them there.
 void Host::State::begin_new(const NewExperts& added) {
-  Status status = added.status;
-  for (const ExpertName name : added.names) {
-    if (!own.contains(name)) status.Update(absl::AbortedError("the expert was retired while it was made"));
-  }
-  if (is_over(*added.call)) status.Update(absl::DeadlineExceededError("the experts were made too late"));
-  if (!status.ok()) {
-    for (const ExpertName name : added.names) {
-      own.erase(name);
-      let_go(name);
-    }
-    return added.call->reply(status);
-  }
   std::vector<LeadershipChange> changes;
   for (const ExpertName name : added.names) {
     own.at(name).ready = true;

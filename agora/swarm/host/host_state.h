@@ -190,6 +190,9 @@ struct Host::State : std::enable_shared_from_this<Host::State> {
   void make_first(ExpertName name, const Done& done);
   void make_copy(ExpertName from, ExpertName to, float deviation, const Done& done);
   struct NewExperts;
+  void make_next(const std::shared_ptr<NewExperts>& added);
+  Status may_begin_new(const NewExperts& added) const;
+  void undo(const NewExperts& added, const Status& status);
   void begin_new(const NewExperts& added);
   void say_source(ExpertName name, ExpertId source);
   static std::vector<RetiredRange> ranges_of(const std::set<ExpertName>& names);
