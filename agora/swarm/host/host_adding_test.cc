@@ -132,5 +132,33 @@ TEST_F(AddedExperts, DoNotComeWhenNobodyWaitsForThem) {
   EXPECT_THAT(held(), IsEmpty());
 }
 
+// It led them when others took it for gone.
+TEST_F(AddedExperts, DoNotComeToAHostThatLeaves) {
+  start();
+  begin(kCopy);
+  holder->loop.stop();
+  loop.run_for(kSecondNs);
+  helper->host->leave([] {});
+  holder->loop.go_on();
+  EXPECT_EQ(end().code(), absl::StatusCode::kFailedPrecondition) << "another is asked";
+  EXPECT_THAT(held(), IsEmpty());
+}
+
+// Two that are told to add do not know of each other's numbers until they have added. Both led the same one:
+// one of them was lost.
+TEST_F(AddedExperts, DoNotComeUnderANumberThatAnotherHasGiven) {
+  start();
+  begin(kCopy);
+  holder->loop.stop();
+  loop.run_for(kSecondNs);
+  StoppableLoop other_loop{loop};
+  Gossip::Member other{gossip, other_loop, test_peer(7), peers::Endpoint{"other", 7}};
+  other.publish(encode(PeerState{.host = true, .held = {{LayerId{1}, 8, 1, true, 1, 0, {}}}}));
+  loop.run_for(kSecondNs);
+  holder->loop.go_on();
+  EXPECT_EQ(end().code(), absl::StatusCode::kAborted);
+  EXPECT_THAT(held(), IsEmpty());
+}
+
 }  // namespace
 }  // namespace agora::swarm

@@ -84,17 +84,24 @@ void Host::State::make_next(const std::shared_ptr<NewExperts>& added) {
   make_copy(*source, name, request.deviation, done);
 }
 
-// Copies take their time. Meanwhile the caller or a number may have gone.
+// Copies take their time. Meanwhile the caller, this host or a number may have gone.
 Status Host::State::may_begin_new(const NewExperts& added) const {
   if (is_over(*added.call)) return absl::DeadlineExceededError("nobody waits for the new experts any more");
+  if (leaving) return absl::FailedPreconditionError("this host leaves; ask another");
   for (const ExpertName name : added.names) {
-    if (!own.contains(name)) return absl::AbortedError("the expert was retired while it was made");
+    const auto mine = own.find(name);
+    if (mine != own.end() && !mine->second.ready && !holders.seen(name) && !retired.contains(name)) continue;
+    return absl::AbortedError(base::concat("layer ", name.layer.value, " expert ", name.expert.value,
+                                           " was retired, or another host added it, while it was made here; "
+                                           "try again"));
   }
   return absl::OkStatus();
 }
 
 void Host::State::undo(const NewExperts& added, const Status& status) {
   for (const ExpertName name : added.names) {
+    const auto mine = own.find(name);
+    if (mine != own.end() && mine->second.ready) continue;  // another host's of that number
     own.erase(name);
     let_go(name);
   }
