@@ -94,6 +94,15 @@ TEST_F(AddedExperts, ComeInAllLayersOrInNone) {
               ElementsAre(expert_name(0, 8), expert_name(0, 9), expert_name(1, 8), expert_name(1, 9)));
 }
 
+// A layer that is not there was refused as "ask another": all hosts were asked.
+TEST_F(AddedExperts, ComeInLayersThatThereAre) {
+  start();
+  EXPECT_EQ(add({.layer = 2}).code(), absl::StatusCode::kInvalidArgument);
+  helper->host->leave([] {});
+  EXPECT_EQ(add({.layer = 2}).code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_EQ(add({.layer = 1}).code(), absl::StatusCode::kFailedPrecondition);
+}
+
 // The copies of all layers were asked for at once, one too many for the source: none came, ever.
 TEST_F(AddedExperts, AreCopiedOneAfterTheOther) {
   spec.shape = {.d = 128, .h = 256};  // two chunks

@@ -30,10 +30,13 @@ struct Host::State::NewExperts {
 void Host::State::add_experts(const std::shared_ptr<peers::IncomingCall>& call) {
   const StatusOr<AddExpert> request = read_add_expert(call->payload().bytes());
   if (!request.ok()) return call->reply(request.status());
-  if (leaving || static_holdings() || request->layer >= spec.layers) {
-    return call->reply(
-        absl::FailedPreconditionError("this host takes no new experts (it leaves, holds a fixed list, or "
-                                      "there is no such layer); ask another"));
+  if (request->layer >= spec.layers) {
+    return call->reply(absl::InvalidArgumentError(base::concat(
+        "expected a layer from 0 to ", spec.layers - 1, ", or -1 for every layer, got ", request->layer)));
+  }
+  if (leaving || static_holdings()) {
+    return call->reply(absl::FailedPreconditionError(
+        "this host takes no new experts (it leaves, or holds a fixed list); ask another"));
   }
   const StatusOr<std::vector<ExpertName>> names = take_names(request->layer);
   if (!names.ok()) return call->reply(names.status());
