@@ -79,7 +79,9 @@ void Host::leave(std::function<void()> done) {
   s.left = std::move(done);
   s.failed_hand_overs.clear();
   s.hand_overs_turn_ns = s.loop.now_ns();
-  std::erase_if(s.copies, [&s](const auto& copy) { return !s.hand_over_to(copy.peer, copy.name); });
+  std::erase_if(s.copies, [&s](const auto& copy) {
+    return s.follows(copy.peer) && !s.hand_over_to(copy.peer, copy.name);
+  });
   s.leave_next();
 }
 

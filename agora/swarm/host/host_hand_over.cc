@@ -23,7 +23,8 @@ constexpr int64_t kHandOverPauseNsMax = 1'800'000'000'000;
 // Where a line is slow for what is led here, followers' pulls take all of it, always, and no last snapshot
 // came through in time. So they wait for hand-overs, from the first that has to for as long as lies between
 // two of one expert; then no hand-over begins for as long. While this host leaves they wait as long as last
-// snapshots move.
+// snapshots move. Who is no host saves the swarm: one expert at a time, and with little
+// patience.
 bool Host::State::hand_overs_first() {
   if (hand_overs.empty() && !leaving) return false;
   const int64_t now_ns = loop.now_ns();

@@ -106,20 +106,23 @@ class HandOver : public testing::Test {
   void until_led() {
     while (!leader.leads(kExpert)) ASSERT_TRUE(loop.step());
     taker.follow(leader);
+    follower_says.publish(encode(PeerState{.host = true}));
     loop.run_for(kSecondNs);  // until it has heard of it
   }
-  // For the expert's snapshot, or for its next chunk, as a follower.
-  absl::StatusCode follower_asks(uint64_t offset = 0) {
+  // For the expert's snapshot, or for its next chunk.
+  absl::StatusCode ask(peers::Transport& peer, uint64_t offset) {
     std::optional<Status> status;
-    follower.call({.to = leader.transport->self(),
-                   .at = leader.transport->endpoint(),
-                   .method = kGetSnapshot,
-                   .deadline_ns = loop.now_ns() + kSecondNs},
-                  encode(BlobRequest{.key = snapshot_key(kExpert), .offset = offset}),
-                  [&](const peers::Reply& reply) { status = reply.status; });
+    peer.call({.to = leader.transport->self(),
+               .at = leader.transport->endpoint(),
+               .method = kGetSnapshot,
+               .deadline_ns = loop.now_ns() + kSecondNs},
+              encode(BlobRequest{.key = snapshot_key(kExpert), .offset = offset}),
+              [&](const peers::Reply& reply) { status = reply.status; });
     while (!status) loop.step();
     return status->code();
   }
+  absl::StatusCode follower_asks(uint64_t offset = 0) { return ask(follower, offset); }
+  absl::StatusCode saver_asks(uint64_t offset = 0) { return ask(saver, offset); }
   bool takes_updates() {
     Rng rng(++step);
     const auto x = moe::random_rows(rng, 1, 512), dy = moe::random_rows(rng, 1, 512);
@@ -143,6 +146,9 @@ class HandOver : public testing::Test {
   TestNode leader{loop, network, gossip, machine, spec(), 2, {}};
   Taker taker{loop, network, gossip};
   peers::LoopbackTransport follower{network, test_peer(3), peers::Endpoint{"follower", 3}};
+  StoppableLoop follower_loop{loop};
+  Gossip::Member follower_says{gossip, follower_loop, test_peer(3), follower.endpoint()};
+  peers::LoopbackTransport saver{network, test_peer(4), peers::Endpoint{"saver", 4}};  // no host
   uint64_t step = 0;
 };
 
@@ -195,6 +201,17 @@ TEST_F(HandOver, OfOneThatLeavesComesBeforeFollowers) {
     EXPECT_EQ(follower_asks(), absl::StatusCode::kResourceExhausted);
     loop.run_for(kSecondNs);
   }
+}
+
+// A swarm was not saved while one of its hosts left: who saves asks again for three seconds.
+TEST_F(HandOver, KeepsNobodyWaitingWhoSaves) {
+  taker.pace_ns = 2 * kSecondNs;
+  until_led();
+  EXPECT_EQ(saver_asks(), absl::StatusCode::kOk);
+  leader.host->leave([] {});
+  EXPECT_EQ(saver_asks(kBlobChunkBytes), absl::StatusCode::kOk) << "its copy is kept";
+  EXPECT_EQ(follower_asks(), absl::StatusCode::kResourceExhausted);
+  EXPECT_EQ(saver_asks(), absl::StatusCode::kOk);
 }
 
 // If its host is killed now, a follower leads.

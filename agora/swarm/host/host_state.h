@@ -169,6 +169,7 @@ struct Host::State : std::enable_shared_from_this<Host::State> {
   void hand_over_failed(ExpertName name, const HandOver& failed, const Status& status);
   bool hand_overs_first();
   bool followers_first() const;
+  bool follows(const peers::PeerId& peer) const { return holders.host(peer) != nullptr; }
   HandOver* hand_over_to(const peers::PeerId& peer, ExpertName name);
   void withdraw_hand_overs();
   bool has_failed(ExpertName name) const;

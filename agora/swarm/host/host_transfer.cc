@@ -44,7 +44,7 @@ void Host::State::serve_snapshots(const std::shared_ptr<peers::IncomingCall>& ca
   const Status may = may_have(call->from(), *key);
   if (!may.ok()) return call->reply(may);
   if (request->offset > 0) return serve_later_chunk(call, *key, *request);
-  if (!key->last && hand_overs_first()) {
+  if (!key->last && follows(call->from()) && hand_overs_first()) {
     return call->reply(absl::ResourceExhaustedError("this host hands over now; ask again in a moment"));
   }
   const Status room = room_for_copy(call->from(), *key);
