@@ -2,21 +2,28 @@
 
 #include <algorithm>
 #include <cmath>
+#include <string>
 #include <unordered_set>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_replace.h"
 
 namespace agora::serve {
 namespace {
 
-Status expect(bool holds, const char* name, const char* range, double value) {
-  if (holds) return absl::OkStatus();
-  return absl::InvalidArgumentError(absl::StrCat("ask: ", name, ": expected ", range, ", found ", value));
+std::string spelled(const char* key, Spelling spelling) {
+  if (spelling == Spelling::key) return absl::StrCat("ask: ", key);
+  return absl::StrCat("--", absl::StrReplaceAll(key, {{"_", "-"}}));
 }
 
 }  // namespace
 
-Status validate(const SamplerSettings& s) {
+Status validate(const SamplerSettings& s, Spelling spelling) {
+  const auto expect = [spelling](bool holds, const char* key, const char* range, double value) -> Status {
+    if (holds) return absl::OkStatus();
+    return absl::InvalidArgumentError(
+        absl::StrCat(spelled(key, spelling), ": expected ", range, ", found ", value));
+  };
   AGORA_RETURN_IF_ERROR(
       expect(s.temperature >= 0 && s.temperature <= 100, "temperature", "0 to 100", s.temperature));
   AGORA_RETURN_IF_ERROR(expect(s.top_p > 0 && s.top_p <= 1, "top_p", "above 0, at most 1", s.top_p));

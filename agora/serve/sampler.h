@@ -27,8 +27,11 @@ struct SamplerSettings {
   friend bool operator==(const SamplerSettings&, const SamplerSettings&) = default;
 };
 
+// As whoever gave the settings has written them: ask: top_p in a request, --top-p on a command line.
+enum class Spelling : uint8_t { key, flag };
+
 // InvalidArgument names the setting, its range and what came.
-Status validate(const SamplerSettings& settings);
+Status validate(const SamplerSettings& settings, Spelling spelling = Spelling::key);
 
 class Sampler {
  public:

@@ -60,5 +60,11 @@ TEST(Sampler, RefusesSettingsOutOfRange) {
   EXPECT_TRUE(validate(SamplerSettings{}).ok());
 }
 
+TEST(Sampler, NamesASettingAsItWasGiven) {
+  const SamplerSettings settings{.top_p = 0};
+  EXPECT_EQ(validate(settings).message(), "ask: top_p: expected above 0, at most 1, found 0");
+  EXPECT_EQ(validate(settings, Spelling::flag).message(), "--top-p: expected above 0, at most 1, found 0");
+}
+
 }  // namespace
 }  // namespace agora::serve

@@ -75,7 +75,7 @@ Status stream(const AskFlags& flags, const model::LocalModel& model, serve::Gene
 }
 
 Status ask(const AskFlags& flags, const Interrupt& interrupt) {
-  AGORA_RETURN_IF_ERROR(validate(flags.sampler));
+  AGORA_RETURN_IF_ERROR(validate(flags.sampler, serve::Spelling::flag));
   Machine machine(flags.threads);
   AGORA_ASSIGN_OR_RETURN(const kernels::Compute compute, machine.compute(flags.precision));
   AGORA_ASSIGN_OR_RETURN(model::LocalModel model,
@@ -98,6 +98,7 @@ Status ask_elsewhere(const AskFlags& flags, const Interrupt& interrupt) {
   if (!flags.first || flags.second) {
     return text_of_swarm_expected("ask");
   }
+  AGORA_RETURN_IF_ERROR(validate(flags.sampler, serve::Spelling::flag));
   return ask_swarm(flags.place,
                    {.prompt = prompt_of(*flags.first),
                     .tokens_max = flags.tokens,

@@ -217,7 +217,7 @@ TEST_F(BadInput, CtrlCEndsWhatHasNothingToSave) {
 TEST_F(BadInput, AskingForTheImpossible) {
   train();
   expect_refused({"ask", path("run"), "x", "--temperature", "-1"}, "temperature");
-  expect_refused({"ask", path("run"), "x", "--top-p", "0"}, "top_p");
+  expect_refused({"ask", path("run"), "x", "--top-p", "0"}, "--top-p: expected above 0");
   EXPECT_EQ(run_agora({"ask", path("run"), "x", "--tokens", "0"}).exit_code, 2);
   expect_refused({"train", "--resume", path("nowhere")}, "expected the folder of a training run");
   expect_refused({"explain", path("run"), "x", "--html", path("no-folder") + "/page.html", "--rows", "100"},
