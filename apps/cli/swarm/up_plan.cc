@@ -55,9 +55,11 @@ Status resume_counts(UpFlags& flags, const std::string& dir) {
   as_before(flags.said.trainers, count_in(dir, "trainer", kTrainersMax), flags.trainers);
   as_before(flags.said.servers, count_in(dir, "server", kServersMax), flags.servers);
   if (flags.hosts >= hosts) return absl::OkStatus();
+  std::string left_out = absl::StrCat(dir, "/host-", flags.hosts + 1);
+  if (hosts > flags.hosts + 1) absl::StrAppend(&left_out, " up to host-", hosts);
   return absl::InvalidArgumentError(absl::StrCat(
       "--hosts: expected ", hosts, " or more, for so many have kept experts in ", dir, ", found ",
-      flags.hosts, "; move ", dir, "/host-", hosts, " away to do without what only it has"));
+      flags.hosts, "; to do without what only the others have, move their folders away: ", left_out));
 }
 
 std::string counts_to_say(const UpFlags& flags, const std::string& dir) {

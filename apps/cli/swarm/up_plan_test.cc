@@ -12,6 +12,7 @@ namespace agora::cli {
 namespace {
 
 using ::testing::Contains;
+using ::testing::EndsWith;
 using ::testing::HasSubstr;
 using ::testing::Not;
 
@@ -82,6 +83,9 @@ TEST(UpPlan, AResumedSwarmIsNotStartedWithoutSomeOfItsExperts) {
   EXPECT_EQ(refused.code(), absl::StatusCode::kInvalidArgument);
   EXPECT_THAT(refused.message(), HasSubstr("expected 6 or more"));
   EXPECT_THAT(refused.message(), HasSubstr("found 4"));
+  EXPECT_THAT(std::string(refused.message()), EndsWith(dir.path("host-5") + " up to host-6"));
+  flags.hosts = 5;
+  EXPECT_THAT(std::string(resume_counts(flags, dir.path()).message()), EndsWith(": " + dir.path("host-6")));
 }
 
 TEST(UpPlan, AFolderInWhichNothingRanYetIsAsANewOne) {
