@@ -25,7 +25,7 @@ void add_up_command(CLI::App& app, const Interrupt& interrupt, CommandResult& re
   command->add_option(
       "--resume", flags->resume,
       "go on with the swarm of this folder, also one that was killed: of the recipe "
-      "--data, --steps and --minutes count (in all); processes as many as it had, if not said");
+      "--data, --steps and --minutes count (in all); processes as many as have folders there, if not said");
   command->add_option("--listen", flags->listen, "HOST:PORT of this process; the others take HOST, any port");
   command->add_option("--http", flags->http, "likewise for the page, /feed, /status and /metrics; off: none");
   command->add_option("--swarm-key", flags->swarm_key_file, "file with the key of a private swarm");
