@@ -17,12 +17,6 @@ constexpr size_t kExpertsCountedMax = 1 << 16;  // what others say is not believ
 
 double rounded(double value) { return std::round(value * kRounding) / kRounding; }
 
-int64_t led_by(const swarm::PeerState& state) {
-  int64_t led = 0;
-  for (const swarm::HeldRange& range : state.held) led += range.leads ? range.count : 0;
-  return led;
-}
-
 // Keeps every second one: the first, the third, ...
 template <class T>
 void keep_every_second(std::vector<T>& values) {
@@ -65,7 +59,8 @@ void Chronicle::note(const PeerStatus& status, double seconds) {
 void Chronicle::note_events(const PeerStatus& status, double seconds) {
   std::map<peers::PeerId, Seen> now;
   const auto see = [&](const PeerEntry& entry) {
-    const auto [at, is_new] = now.emplace(entry.peer, Seen{roles_text(entry.state), led_by(entry.state)});
+    const auto [at, is_new] =
+        now.emplace(entry.peer, Seen{roles_text(entry.state), count_experts(entry.state).led});
     if (!is_new) return;
     Seen& seen = at->second;
     const auto before = seen_.find(entry.peer);

@@ -58,9 +58,7 @@ Status check_held(const std::vector<swarm::HeldRange>& held) {
 
 // Of what it says of itself; what others say is not the fault of who passes it on.
 Status check_size(const swarm::PeerState& self) {
-  int64_t experts = 0;
-  for (const swarm::HeldRange& range : self.held) experts += range.count;
-  if (experts <= kExpertsHeldMax) return absl::OkStatus();
+  if (count_experts(self).held <= kExpertsHeldMax) return absl::OkStatus();
   return absl::InvalidArgumentError(absl::StrCat("held: expected at most ", kExpertsHeldMax, " experts"));
 }
 
@@ -172,6 +170,15 @@ double calls_of(const PeerStatus& status) {
 }
 
 double failures_of(const PeerStatus& status) { return status.metric("agora_calls_failed_total"); }
+
+ExpertCounts count_experts(const swarm::PeerState& state) {
+  ExpertCounts counts;
+  for (const swarm::HeldRange& range : state.held) {
+    counts.held += range.count;
+    if (range.leads) counts.led += range.count;
+  }
+  return counts;
+}
 
 std::string roles_text(const swarm::PeerState& state) {
   std::string text;

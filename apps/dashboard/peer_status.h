@@ -57,6 +57,12 @@ StatusOr<PeerStatus> read_status(std::string_view json);
 double calls_of(const PeerStatus& status);
 double failures_of(const PeerStatus& status);
 
+struct ExpertCounts {
+  int64_t led = 0;
+  int64_t held = 0;  // with those that it leads
+};
+ExpertCounts count_experts(const swarm::PeerState& state);
+
 // "host", "trainer", "server", with + between; "peer" where it is none.
 std::string roles_text(const swarm::PeerState& state);
 

@@ -55,6 +55,14 @@ TEST(PeerStatus, ForeignBytesAreRefused) {
   EXPECT_THAT(std::string(read_status(json.dump()).status().message()), HasSubstr("status"));
 }
 
+TEST(PeerStatus, CountsTheExpertsOfAHost) {
+  swarm::PeerState state = host().state;
+  state.held.push_back({.layer = LayerId{2}, .first = 0, .count = 4, .leads = false});
+  EXPECT_EQ(count_experts(state).led, 3);
+  EXPECT_EQ(count_experts(state).held, 7);
+  EXPECT_EQ(count_experts({}).held, 0);
+}
+
 TEST(PeerStatus, HoldingsAreNoMoreThanAPeerMayHave) {
   const auto refused = [](const nlohmann::ordered_json& held) {
     PeerStatus status;

@@ -46,13 +46,12 @@ std::string peers_text(const std::vector<dashboard::PeerStatus>& all) {
                        {"page", Align::left, 1}});
   for (const dashboard::PeerStatus& status : all) {
     const swarm::PeerState& state = status.self.state;
-    int64_t held = 0;
-    for (const swarm::HeldRange& range : state.held) held += range.count;
     table.add_row({status.self.peer.brief(), dashboard::roles_text(state), status.self.at.text(),
                    duration_text(status.uptime_s), absl::StrCat(state.step),
                    state.loss > 0 ? absl::StrFormat("%.3f", state.loss) : "",
                    with_thousands(static_cast<int64_t>(state.rows_per_s)),
-                   state.host ? absl::StrCat(held) : "", state.host ? absl::StrCat(state.room) : "",
+                   state.host ? absl::StrCat(dashboard::count_experts(state).held) : "",
+                   state.host ? absl::StrCat(state.room) : "",
                    with_thousands(static_cast<int64_t>(dashboard::calls_of(status))),
                    absl::StrCat(status.known.size()),
                    state.http_port == 0 ? "" : absl::StrCat(state.http_port)});

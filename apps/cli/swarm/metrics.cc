@@ -5,6 +5,8 @@
 #include "agora/base/clock.h"
 #include <prometheus/text_serializer.h>
 
+#include "apps/dashboard/peer_status.h"
+
 namespace agora::cli {
 
 void add_counter(std::vector<Metric>& to, const char* name, const char* help, double value) {
@@ -46,12 +48,11 @@ void append_metrics(const peers::DirectoryCounters& c, std::vector<Metric>& to) 
 }
 
 void append_metrics(const swarm::PeerState& state, std::vector<Metric>& to) {
-  int64_t led = 0;
-  int64_t followed = 0;
-  for (const swarm::HeldRange& range : state.held) (range.leads ? led : followed) += range.count;
   if (state.host) {
-    add_gauge(to, "agora_experts_led", "Experts that this host leads.", led);
-    add_gauge(to, "agora_experts_followed", "Experts that this host holds as a follower.", followed);
+    const dashboard::ExpertCounts experts = dashboard::count_experts(state);
+    add_gauge(to, "agora_experts_led", "Experts that this host leads.", experts.led);
+    add_gauge(to, "agora_experts_followed", "Experts that this host holds as a follower.",
+              experts.held - experts.led);
     add_gauge(to, "agora_room", "Experts that this host would still take.", state.room);
     add_gauge(to, "agora_load_seconds", "How long a call that came now would wait.", 1e-6 * state.load_us);
   }

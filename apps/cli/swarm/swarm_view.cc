@@ -18,20 +18,6 @@ namespace {
 constexpr int kGap = 2;  // spaces between numbers of a line
 constexpr int kTableHeadLines = 2;
 
-struct Held {
-  int64_t led = 0;
-  int64_t all = 0;
-};
-
-Held held_by(const swarm::PeerState& state) {
-  Held held;
-  for (const swarm::HeldRange& range : state.held) {
-    held.all += range.count;
-    if (range.leads) held.led += range.count;
-  }
-  return held;
-}
-
 std::string whole(double value) { return with_thousands(std::llround(value)); }
 
 std::string state_text(const ProcessView& process) {
@@ -54,7 +40,7 @@ std::vector<std::string> row_of(const ProcessView& process) {
   }
   const dashboard::PeerStatus& status = *process.status;
   const swarm::PeerState& state = status.self.state;
-  const Held held = held_by(state);
+  const dashboard::ExpertCounts experts = dashboard::count_experts(state);
   const double mass = status.metric("agora_gate_mass_total");
   const double lost = status.metric("agora_gate_mass_lost_total");
   return {process.name,
@@ -63,7 +49,7 @@ std::vector<std::string> row_of(const ProcessView& process) {
           whole(static_cast<double>(state.step)),
           state.loss > 0 ? absl::StrFormat("%.3f", state.loss) : "",
           whole(state.rows_per_s),
-          state.host ? absl::StrFormat("%d/%d", held.led, held.all) : "",
+          state.host ? absl::StrFormat("%d/%d", experts.led, experts.held) : "",
           whole(dashboard::calls_of(status)),
           whole(dashboard::failures_of(status)),
           mass > 0 ? absl::StrFormat("%.2f %%", 100 * lost / mass) : "",
@@ -136,9 +122,9 @@ SwarmTotals totals_of(const SwarmView& view) {
       totals.loss += state.loss;
       losses += state.loss > 0;
     }
-    const Held held = held_by(state);
-    totals.experts_led += held.led;
-    totals.experts_held += held.all;
+    const dashboard::ExpertCounts experts = dashboard::count_experts(state);
+    totals.experts_led += experts.led;
+    totals.experts_held += experts.held;
     totals.calls += status.metric("agora_calls_sent_total");
     totals.failures += dashboard::failures_of(status);
     totals.gate_mass += status.metric("agora_gate_mass_total");
