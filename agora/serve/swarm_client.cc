@@ -54,8 +54,10 @@ class Asking {
   StatusOr<ServerAt> next_server() {
     for (;;) {
       const std::vector<ServerAt> known = servers_.known();
-      if (known.empty() && answer_.servers() == 0) {
-        return absl::NotFoundError("no server is known in this swarm: start one with agora serve");
+      if (known.empty() && answer_.servers() == 0 && now_ns() >= begin_ns_ + settings_.no_server_ns) {
+        return absl::UnavailableError(
+            base::concat("no server answered in this swarm for ", settings_.no_server_ns / base::kSecondNs,
+                         " s: start one with agora serve, or give the one that starts more time"));
       }
       for (const ServerAt& server : known) {
         if (!failed_.contains(server.at)) return server;

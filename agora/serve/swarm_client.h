@@ -39,6 +39,7 @@ struct Servers {
 
 struct AskSettings {
   int64_t timeout_ns = 600 * base::kSecondNs;       // of the whole answer
+  int64_t no_server_ns = 10 * base::kSecondNs;      // while nobody says that it is one
   int64_t first_silence_ns = 60 * base::kSecondNs;  // until the first token: queue and prompt
   int64_t silence_ns = 10 * base::kSecondNs;        // between two; then another server is asked
   int64_t pause_ns = 500 * base::kMillisecondNs;    // before servers that failed are asked again
@@ -51,9 +52,9 @@ struct SwarmAnswer {
   int64_t servers = 0;  // that were asked
 };
 
-// Errors: InvalidArgument (the question), Cancelled (interrupted), DeadlineExceeded, NotFound (no server is
-// known), or what the last server failed with, once ContinuedAnswer::kFailuresMax have failed without a
-// token.
+// Errors: InvalidArgument (the question), Cancelled (interrupted), DeadlineExceeded, Unavailable (no server was
+// known for no_server_ns), or what the last server failed with, once ContinuedAnswer::kFailuresMax have failed
+// without a token.
 StatusOr<SwarmAnswer> ask_swarm(const Servers& servers, AskRequest request, const AskSettings& settings,
                                 const std::function<void(std::string_view)>& show);
 

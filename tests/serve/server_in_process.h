@@ -117,13 +117,15 @@ class ServersInProcess {
     serve::SwarmAnswer answer;
   };
   Asked ask(
-      const serve::AskRequest& request, const std::function<void(size_t bytes)>& shown = [](size_t) {}) {
+      const serve::AskRequest& request, const std::function<void(size_t bytes)>& shown = [](size_t) {},
+      const serve::AskSettings& settings = {}) {
     Asked asked;
     const auto known = [&] { return serve::servers_of(hosts_.directory().records()); };
-    auto answer = serve::ask_swarm({*client_, hosts_.loop(), known}, request, {}, [&](std::string_view text) {
-      asked.text += text;
-      shown(asked.text.size());
-    });
+    auto answer =
+        serve::ask_swarm({*client_, hosts_.loop(), known}, request, settings, [&](std::string_view text) {
+          asked.text += text;
+          shown(asked.text.size());
+        });
     asked.status = answer.status();
     if (answer.ok()) asked.answer = *answer;
     return asked;

@@ -1,10 +1,12 @@
 #include "agora/serve/swarm_server.h"
 
 #include <set>
+#include <utility>
 
 #include "agora/base/awaited.h"
 #include "agora/serve/trace_json.h"
 #include "agora/swarm/wire/method.h"
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include "tests/serve/server_in_process.h"
@@ -80,6 +82,32 @@ TEST(SwarmServer, AServerThatIsKilledChangesNoToken) {
 }
 
 // What nobody holds any more is said, and the answer comes all the same.
+TEST(SwarmServer, IsWaitedForWhileItStarts) {
+  ServersInProcess swarm;
+  swarm.put_trunk(1);
+  bool started = false;
+  serve::AskSettings settings;
+  settings.no_server_ns = 60 * base::kSecondNs;
+  settings.interrupted = [&] {  // nobody was known when the question was asked first
+    if (!std::exchange(started, true)) swarm.add_known_server(1);
+    return false;
+  };
+  const auto asked = swarm.ask(
+      request(4, 20), [](size_t) {}, settings);
+  EXPECT_TRUE(asked.status.ok()) << asked.status;
+  EXPECT_EQ(asked.text, swarm.alone(request(4, 20)));
+}
+
+TEST(SwarmServer, IsNotWaitedForForEver) {
+  ServersInProcess swarm;
+  serve::AskSettings settings;
+  settings.no_server_ns = 0;
+  const auto asked = swarm.ask(
+      request(4, 20), [](size_t) {}, settings);
+  EXPECT_EQ(asked.status.code(), absl::StatusCode::kUnavailable);
+  EXPECT_THAT(asked.status.message(), testing::HasSubstr("start one with agora serve"));
+}
+
 TEST(SwarmServer, SaysHowMuchGateMassWasLost) {
   ServersInProcess swarm;
   swarm.put_trunk(1);

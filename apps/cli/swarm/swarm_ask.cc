@@ -84,6 +84,7 @@ Status ask_swarm(const PlaceFlags& place, const serve::AskRequest& request, bool
   const RealClock clock;
   const int64_t begin_ns = clock.now_ns();
   serve::AskSettings settings;
+  settings.no_server_ns = static_cast<int64_t>(client->seconds() * 1e9);
   settings.trace = random_number();
   settings.interrupted = [&] { return interrupt.load(); };
   const bool terminal = isatty(STDOUT_FILENO) == 1;  // which whoever answers must not steer
