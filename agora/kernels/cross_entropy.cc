@@ -73,8 +73,6 @@ constexpr int64_t kPieceRowsMax = 128;
 // bf16.
 constexpr int64_t kStripeBytes = int64_t{8} << 20;
 
-int64_t panels_in(int64_t columns) { return (columns + kPanelWidth - 1) / kPanelWidth; }
-
 template <class T>
 class FusedLoss {
  public:
@@ -95,7 +93,8 @@ class FusedLoss {
   // Rows in stripes: first each row's loss and gradients of logits and of x, then the stripe's share of the
   // head's gradient.
   void run() {
-    const int64_t panels = panels_in(head_.outputs()), width_panels = panels_in(x_.cols);
+    const int64_t panels = blocks_of(head_.outputs(), kPanelWidth),
+                  width_panels = blocks_of(x_.cols, kPanelWidth);
     const int64_t logits = panels * kPanelWidth;
     const int64_t piece_fits =
         kPieceBytes / (logits * int64_t{sizeof(float)}) / kPieceRowsMin * kPieceRowsMin;
@@ -182,8 +181,8 @@ class FusedLoss {
   void head_gradient() {
     constexpr int64_t kOutputs = 64,
                       kColumnPanels = 16;  // of a piece: its part of x stays in the second cache
-    const int64_t column_pieces = (panels_in(x_.cols) + kColumnPanels - 1) / kColumnPanels;
-    const int64_t output_pieces = (head_.outputs() + kOutputs - 1) / kOutputs;
+    const int64_t column_pieces = blocks_of(blocks_of(x_.cols, kPanelWidth), kColumnPanels);
+    const int64_t output_pieces = blocks_of(head_.outputs(), kOutputs);
     const int64_t panel = panel_size<T>(stripe_rows_), steps = steps_of<T>(stripe_rows_);
     compute_.pool->run(column_pieces * output_pieces, [&](int64_t piece) {
       const int64_t first_panel = piece % column_pieces * kColumnPanels, column = first_panel * kPanelWidth;

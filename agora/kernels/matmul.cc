@@ -6,8 +6,6 @@
 namespace agora::kernels {
 namespace {
 
-int64_t blocks_of(int64_t n, int64_t block) { return (n + block - 1) / block; }
-
 // Bytes of the rows of x as the products read them, beside x itself.
 template <class T>
 int64_t prepared_size(View<const float> x) {
@@ -77,7 +75,7 @@ void sum_as(const Compute& compute, std::span<const MatmulTerm> terms, View<floa
   Workspace own;
   Workspace& workspace = compute.workspace == nullptr ? own : *compute.workspace;
   Arena size;
-  Job job{y.rows, 0, (y.cols + kPanelWidth - 1) / kPanelWidth};
+  Job job{y.rows, 0, blocks_of(y.cols, kPanelWidth)};
   for (const MatmulTerm& term : terms) {
     size.take<T>(prepared_size<T>(term.x));
     job.inner += term.x.cols;

@@ -9,8 +9,6 @@ int64_t group_products(const Job& job) {
   return std::clamp<int64_t>(job.rows, 16, kBlockRows) * std::max<int64_t>(1, job.inner) * kTileWidth;
 }
 
-int64_t blocks_of(int64_t n, int64_t block) { return (n + block - 1) / block; }
-
 }  // namespace
 
 std::vector<Piece> cut(std::span<const Job> jobs, int threads) {

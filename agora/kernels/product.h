@@ -54,10 +54,13 @@ PanelsOf<T> panels_of(const PackedMatrix& matrix) {
   return {matrix.panel<T>(0), panel_size<T>(matrix.inner()), steps_of<T>(matrix.inner())};
 }
 
+// The last of them may be smaller.
+constexpr int64_t blocks_of(int64_t n, int64_t block) { return (n + block - 1) / block; }
+
 // Steps per block when `steps` are cut as evenly as whole sums can be.
 inline int64_t block_steps(int64_t steps) {
-  const int64_t blocks = std::max<int64_t>(1, (steps + kBlockSteps - 1) / kBlockSteps);
-  return std::max(kWholeSteps, round_up((steps + blocks - 1) / blocks, kWholeSteps));
+  const int64_t blocks = std::max<int64_t>(1, blocks_of(steps, kBlockSteps));
+  return std::max(kWholeSteps, round_up(blocks_of(steps, blocks), kWholeSteps));
 }
 
 // `out` says where finish will write its columns (for panel p from column 16 p on), so that they are fetched
