@@ -1,12 +1,11 @@
 #include "agora/moe/gate/gate.h"
 
 #include <algorithm>
-#include <atomic>
-#include <cmath>
 #include <numeric>
 
 #include "absl/strings/str_format.h"
 #include "agora/base/check.h"
+#include "agora/moe/finite.h"
 #include "agora/moe/gate/exact.h"
 #include "agora/moe/gate/noise.h"
 #include "agora/moe/gate/score.h"
@@ -26,13 +25,6 @@ void open_route(int64_t tokens, int64_t chosen, Route& route) {
   route.first.resize(static_cast<size_t>(tokens) + 1);
   for (int64_t t = 0; t <= tokens; ++t) route.first[t] = static_cast<int32_t>(t * chosen);
   route.expert.resize(static_cast<size_t>(tokens * chosen));
-}
-
-bool all_finite(std::span<const float> row) {
-  for (const float value : row) {
-    if (!std::isfinite(value)) return false;
-  }
-  return true;
 }
 
 }  // namespace
@@ -147,22 +139,19 @@ Status Gate::score_tokens(const Compute& compute, GateSaved& saved) const {
   const View<const float> logits = saved.logits.view();
   const View<float> scores =
       saved.scores.shape(descriptor_.score_before_selection ? logits.rows : 0, logits.cols);
-  std::atomic<int64_t> bad = logits.rows;  // the first token that is not finite
-  compute.pool->run_ranges(logits.rows, kTokensPerPiece, [&](int64_t begin, int64_t end) {
+  const int64_t bad = first_row_not_finite(compute, logits);
+  if (bad < logits.rows) {
+    return absl::InvalidArgumentError(
+        absl::StrFormat("%s: the scores of token %d are not finite; its row, or the gate's weights, hold a "
+                        "NaN or an infinity",
+                        router_->whole().weight().name, bad));
+  }
+  compute.pool->run_ranges(scores.rows, kTokensPerPiece, [&](int64_t begin, int64_t end) {
     for (int64_t t = begin; t < end; ++t) {
-      if (!all_finite(logits.row_span(t))) {
-        int64_t first = bad.load();
-        while (t < first && !bad.compare_exchange_weak(first, t)) {
-        }
-        return;
-      }
-      if (scores.rows > 0) score(descriptor_.score, logits.row_span(t), scores.row_span(t));
+      score(descriptor_.score, logits.row_span(t), scores.row_span(t));
     }
   });
-  if (bad.load() == logits.rows) return absl::OkStatus();
-  return absl::InvalidArgumentError(absl::StrFormat(
-      "%s: the scores of token %d are not finite; its row, or the gate's weights, hold a NaN or an infinity",
-      router_->whole().weight().name, bad.load()));
+  return absl::OkStatus();
 }
 
 void Gate::select(const Compute& compute, const GateSaved& saved, Route& route) const {
