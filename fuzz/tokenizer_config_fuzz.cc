@@ -2,11 +2,11 @@
 #include <cstddef>
 #include <cstdint>
 
-#include "agora/model/tokenizer_files.h"
+#include "agora/model/tokenizer.h"
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
-  const std::string_view text(reinterpret_cast<const char*>(data), size);
-  const auto tokenizer = agora::model::parse_tokenizer_config(text, "/nonexistent");
+  const std::string text(reinterpret_cast<const char*>(data), size);
+  const auto tokenizer = agora::model::Tokenizer::from_files({{"tokenizer_config.json", text}}, "here");
   if (tokenizer.ok()) (void)(*tokenizer)->encode("some text \xff");
   return 0;
 }

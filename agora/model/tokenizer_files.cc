@@ -128,10 +128,6 @@ Status write_tokenizer(const std::string& dir, const nlohmann::ordered_json& con
   return weights::write_file_atomic(dir + kConfigFile, config.dump(2) + "\n");
 }
 
-StatusOr<std::unique_ptr<Tokenizer>> parse_tokenizer_config(std::string_view text, const std::string& dir) {
-  return parse(text, dir, model_in(dir));
-}
-
 StatusOr<std::unique_ptr<Tokenizer>> Tokenizer::load(const std::string& dir) {
   const auto source = model_in(dir);
   if (!weights::file_exists(dir + kConfigFile)) {

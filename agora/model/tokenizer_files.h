@@ -5,7 +5,6 @@
 // thread.
 #pragma once
 
-#include <memory>
 #include <string>
 #include <string_view>
 
@@ -20,9 +19,6 @@ std::string_view name_of(TokenizerKind kind);
 
 nlohmann::ordered_json sentencepiece_config(TokenizerKind kind, std::string_view model, bool space_in_front,
                                             bool bos_in_front);
-
-// The tokenizer that a config describes; `dir` is where its tokenizer.model lies.
-StatusOr<std::unique_ptr<Tokenizer>> parse_tokenizer_config(std::string_view text, const std::string& dir);
 
 // Both files atomically; an empty model: only the config.
 Status write_tokenizer(const std::string& dir, const nlohmann::ordered_json& config, std::string_view model);
