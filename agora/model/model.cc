@@ -209,13 +209,7 @@ StatusOr<nn::LossSum> Model::evaluate(const Pass& pass, const Batch& batch, std:
   return loss;
 }
 
-Status Model::extend(const Pass& pass, std::span<const int32_t> tokens, SequenceCache& cache,
-                     std::span<float> logits) {
-  const SequenceStep step{tokens, &cache, logits};
-  return extend_many(pass, {&step, 1});
-}
-
-Status Model::extend_many(const Pass& pass, std::span<const SequenceStep> steps) {
+Status Model::extend(const Pass& pass, std::span<const SequenceStep> steps) {
   Batch batch{.batch = 1};
   Layout layout;
   for (const SequenceStep& step : steps) {

@@ -5,8 +5,7 @@
 //   Pass pass{.compute = compute};
 //   AGORA_ASSIGN_OR_RETURN(LossSum loss, model->learn(pass, batch, scale, tape));     // forward and backward
 //   AGORA_ASSIGN_OR_RETURN(LossSum loss, model->evaluate(pass, batch, {}, {}));
-//   AGORA_RETURN_IF_ERROR(model->extend(pass, tokens, cache, logits));   // answering, with a key cache
-//   AGORA_RETURN_IF_ERROR(model->extend_many(pass, steps));              // many answers at once
+//   AGORA_RETURN_IF_ERROR(model->extend(pass, steps));   // answering, many at once, each with its key cache
 //
 // Passes may be under way on several threads, each with its own Tape or SequenceCache, as long as one baton
 // (base/baton.h) lets only one of them compute at a time and experts that wait give it away. Otherwise one
@@ -80,13 +79,10 @@ class Model {
   StatusOr<nn::LossSum> evaluate(const Pass& pass, const Batch& batch, std::span<float> answer_loss,
                                  std::span<int32_t> best);
 
-  // Appends tokens to a sequence and gives the scores of what follows the last one, logits [V]: bitwise those
-  // of a whole pass over the sequence. OutOfRange: the cache is full.
-  Status extend(const Pass& pass, std::span<const int32_t> tokens, SequenceCache& cache,
-                std::span<float> logits);
-  // Many sequences in one pass: each is bitwise as if it were alone. An error leaves all as long as they
+  // Appends tokens to sequences and gives the scores of what follows each one's last: bitwise those of a
+  // whole pass over that sequence alone. OutOfRange: a cache is full. An error leaves all as long as they
   // were, so that the step, or a part of it, can be done again.
-  Status extend_many(const Pass& pass, std::span<const SequenceStep> steps);
+  Status extend(const Pass& pass, std::span<const SequenceStep> steps);
 
  private:
   Model(const ModelConfig& config, Train train);

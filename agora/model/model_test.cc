@@ -159,13 +159,10 @@ TEST_F(ModelTest, CachedRowsAreBitwiseThoseOfAWholePass) {
       std::vector<float> logits(static_cast<size_t>(config.vocab_size));
       int64_t begin = 0;
       for (const int64_t piece : pieces) {
-        EXPECT_TRUE(
-            m.model
-                ->extend(
-                    pass,
-                    std::span(batch.tokens).subspan(static_cast<size_t>(begin), static_cast<size_t>(piece)),
-                    cache, logits)
-                .ok());
+        const SequenceStep step{
+            std::span(batch.tokens).subspan(static_cast<size_t>(begin), static_cast<size_t>(piece)), &cache,
+            logits};
+        EXPECT_TRUE(m.model->extend(pass, {&step, 1}).ok());
         begin += piece;
       }
       return logits;
@@ -202,12 +199,13 @@ TEST_F(ModelTest, ManySequencesReadTogetherAreBitwiseThoseReadAlone) {
                          wanted ? std::span<float>(logits[s]) : std::span<float>()});
       }
       if (steps.empty()) continue;
-      ASSERT_TRUE(m.model->extend_many(pass, steps).ok());
+      ASSERT_TRUE(m.model->extend(pass, steps).ok());
       for (size_t i = 0; i < steps.size(); ++i) {
         if (steps[i].logits.empty()) continue;
         SequenceCache alone(config, 40);
         std::vector<float> expected(23);
-        ASSERT_TRUE(m.model->extend(pass, read[i], alone, expected).ok());
+        const SequenceStep all{read[i], &alone, expected};
+        ASSERT_TRUE(m.model->extend(pass, {&all, 1}).ok());
         EXPECT_TRUE(std::ranges::equal(expected, steps[i].logits));
       }
     }
@@ -245,7 +243,8 @@ TEST_F(ModelTest, RefusesTokensAndLengthsThatDoNotFit) {
   SequenceCache cache(config, 3);
   std::vector<float> logits(23);
   const std::vector<int32_t> tokens{1, 2, 3, 4};
-  EXPECT_EQ(m.model->extend(pass, tokens, cache, logits).code(), absl::StatusCode::kOutOfRange);
+  const SequenceStep step{tokens, &cache, logits};
+  EXPECT_EQ(m.model->extend(pass, {&step, 1}).code(), absl::StatusCode::kOutOfRange);
 }
 
 TEST_F(ModelTest, CountsItsParameters) {

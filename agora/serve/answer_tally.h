@@ -2,7 +2,7 @@
 //
 //   AnswerTally tally;                          // given to the pass and to the remote experts as observer
 //   tally.begin({{3, &summary_a}, {1, &summary_b}});           // 3 rows of a, then 1 of b
-//   model.extend_many(pass, steps);
+//   model.extend(pass, steps);
 //   tally.commit();                             // adds to the summaries; without it the step counts nothing
 //
 // One thread at a time.

@@ -214,7 +214,7 @@ Status Answerer::read(std::span<const PlannedRead> reads) {
   model::Model& model = *answers_.at(reads[0].session)->session->trunk().model;
   const model::Pass pass{.compute = compute_, .call = {.runner_up = true}, .observer = &tally_};
   swarm::RemoteExperts::set_trace(answers_.at(reads[0].session)->summary.request);
-  AGORA_RETURN_IF_ERROR(model.extend_many(pass, steps));
+  AGORA_RETURN_IF_ERROR(model.extend(pass, steps));
   tally_.commit();
   counted_.step_ns += (clock_.now_ns() - begin_ns - counted_.step_ns) / kStepsRemembered;
   return absl::OkStatus();

@@ -43,7 +43,7 @@ Status Generation::read() {
   const auto unread = std::ssize(sequence_.unread());
   if (unread == 0) return absl::OkStatus();
   const model::SequenceStep step = sequence_.step(unread);
-  return model_.extend_many(pass_, {&step, 1});
+  return model_.extend(pass_, {&step, 1});
 }
 
 StatusOr<int32_t> Generation::next() {

@@ -2,7 +2,7 @@
 //
 //   Sequence sequence(config, prompt, settings, {.answered = 0, .tokens_max = 200});
 //   sequence.open();                                                   // takes the key cache
-//   model.extend_many(pass, {sequence.step(rows)});                    // until unread() is empty; then
+//   model.extend(pass, {sequence.step(rows)});                         // until unread() is empty; then
 //   int32_t token = sequence.sample();                                 // which is unread
 //
 // A model takes max_position_embeddings rows. When there are more tokens it reads the last of them again,

@@ -51,7 +51,7 @@ TEST_F(SequenceTest, GoesOnWhereAnotherWas) {
     sequence.open();
     while (std::ssize(sequence.tokens()) < 3 + kTokens) {
       const model::SequenceStep step = sequence.step(std::min<int64_t>(5, std::ssize(sequence.unread())));
-      ASSERT_TRUE(model().model->extend_many(pass(), {&step, 1}).ok());
+      ASSERT_TRUE(model().model->extend(pass(), {&step, 1}).ok());
       if (sequence.unread().empty()) sequence.sample();
     }
     EXPECT_TRUE(std::equal(whole.begin(), whole.end(), sequence.tokens().begin() + 3)) << before;
