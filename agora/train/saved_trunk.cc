@@ -51,15 +51,17 @@ bool let_in_wholly(model::Model& trunk, const SavedTrunk::Experts& experts) {
 }  // namespace
 
 SavedTrunk SavedTrunk::of(model::Model& trunk, const std::set<swarm::ExpertName>& retired) {
+  const moe::GateDescriptor& gate = trunk.config().gate;
+  const int64_t no_call = gate.candidates() - gate.experts;
   Experts experts;
-  size_t most = 0;
-  bool even = true;
+  auto most = static_cast<size_t>(std::max<int64_t>(gate.chosen - no_call, 1));
   for (int64_t l = 0; l < trunk.config().num_hidden_layers; ++l) {
     experts.push_back(open_experts(trunk.block(LayerId{l}).mixture().gate()));
     std::erase_if(experts.back(), [&](ExpertId e) { return retired.contains({LayerId{l}, e}); });
-    even = even && experts.back().size() == experts.front().size();
     most = std::max(most, experts.back().size());
   }
+  const bool even =
+      std::ranges::all_of(experts, [&](const auto& of_layer) { return of_layer.size() == most; });
   model::ModelConfig config = trunk.config();
   config.gate.experts = static_cast<int64_t>(most);
   config.gate.entry_bias = !even || !let_in_wholly(trunk, experts);

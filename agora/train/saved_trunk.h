@@ -8,9 +8,10 @@
 //
 // A swarm's gates have room for experts to come (model::with_room) and closed ones, which other programs do
 // not know. In the folder a layer's open experts are numbered 0, 1, ... in ascending order of their numbers
-// in the swarm. Where layers have different counts, all are as large as the largest: what is missing is
-// closed, with numbers of 0. Only then, and while an expert is being let in, does the folder have entry
-// biases. Gates are copied, everything else is the trunk's own. Borrows the trunk. One thread at a time.
+// in the swarm. Where layers have different counts, all are as large as the largest, and none is smaller than
+// what a gate chooses: what is missing is closed, with numbers of 0. Only then, and while an expert is being
+// let in, does the folder have entry biases. Gates are copied, everything else is the trunk's own. Borrows
+// the trunk. One thread at a time.
 #pragma once
 
 #include <map>
