@@ -4,6 +4,7 @@
 #include <iostream>
 
 #include "absl/strings/str_cat.h"
+#include "agora/peers/transport/limits.h"
 #include "agora/swarm/host/holders.h"
 #include "agora/swarm/host/host_messages.h"
 #include "agora/swarm/wire/method.h"
@@ -22,9 +23,13 @@ struct GrowthFlags {
   int32_t expert = -1;
   std::string from = "nothing";
   bool json = false;
+  bool wait_said = false;
 };
 
 constexpr uint64_t kNumbersOfExperts = 0;  // the thing by which hosts are ranked here
+
+// Copies come over the wire, and only the line knows how long that takes: as long as a call may.
+constexpr double kCopySeconds = static_cast<double>(peers::kDeadlineNsMax) * 1e-9;
 
 bool is_host(const swarm::PeerState& state) { return state.host; }
 
@@ -68,13 +73,18 @@ bool may_ask_another(const Status& refused) {
   return absl::IsFailedPrecondition(refused) || absl::IsResourceExhausted(refused);
 }
 
+double seconds_to_add(const GrowthFlags& flags) {
+  return flags.from == "nothing" || flags.wait_said ? flags.place.seconds : kCopySeconds;
+}
+
 Status add(const GrowthFlags& flags, const Interrupt& interrupt) {
   AGORA_ASSIGN_OR_RETURN(const swarm::AddExpert request, request_of(flags));
   AGORA_ASSIGN_OR_RETURN(const auto client, SwarmClient::open(flags.place, interrupt));
   AGORA_ASSIGN_OR_RETURN(const std::vector<dashboard::PeerEntry> hosts, hosts_to_ask(*client));
   Status refused;
   for (const dashboard::PeerEntry& host : hosts) {
-    const peers::Reply reply = client->ask(host, swarm::kAddExpert, swarm::encode(request));
+    const peers::Reply reply =
+        client->ask(host, swarm::kAddExpert, swarm::encode(request), seconds_to_add(flags));
     if (reply.status.ok()) {
       AGORA_ASSIGN_OR_RETURN(const std::vector<swarm::ExpertName> added,
                              swarm::read_experts(reply.payload.bytes()));
@@ -82,6 +92,11 @@ Status add(const GrowthFlags& flags, const Interrupt& interrupt) {
       return absl::OkStatus();
     }
     refused = failure(reply, host.at);
+    if (absl::IsDeadlineExceeded(refused)) {
+      return absl::DeadlineExceededError(absl::StrCat(
+          std::string(refused.message()),
+          "; nothing is added, unless it just was: look with agora experts, wait longer with --wait"));
+    }
     if (!may_ask_another(refused)) break;
   }
   return refused;
@@ -118,7 +133,12 @@ void add_expert_command(CLI::App& app, const Interrupt& interrupt, CommandResult
                    "asked that the host holds itself; given: of --expert")
       ->check(CLI::IsMember({"nothing", "busiest", "nearest", "given"}));
   command->add_option("--expert", flags->expert, "the one to copy, with --from given");
-  command->callback([=, &interrupt, &result] { result.exit_code = report(add(*flags, interrupt)); });
+  CLI::Option* wait = command->get_option("--wait");
+  wait->description("seconds to wait for an answer; if not said, an hour for copies");
+  command->callback([=, &interrupt, &result] {
+    flags->wait_said = wait->count() > 0;
+    result.exit_code = report(add(*flags, interrupt));
+  });
 
   command = begin("retire", "Let an expert go, for ever: its number is not given again");
   command->add_option("--layer", flags->layer, "its layer")->required()->check(CLI::NonNegativeNumber);

@@ -130,12 +130,11 @@ StatusOr<dashboard::PeerEntry> SwarmClient::someone(const std::function<bool(con
 }
 
 peers::Reply SwarmClient::ask(const dashboard::PeerEntry& peer, peers::Method method, peers::Payload payload,
-                              uint64_t trace, CallWatch watch) {
+                              std::optional<double> seconds) {
   peers::CallSettings call = settings(peer.at, method);
   call.to = peer.peer;
-  call.trace = trace;
-  watch.interrupt = &interrupt_;
-  return call_and_wait(*transport_, call, std::move(payload), watch);
+  if (seconds) call.deadline_ns = deadline_in(*seconds);
+  return call_and_wait(*transport_, call, std::move(payload), {.interrupt = &interrupt_});
 }
 
 Status failure(const peers::Reply& reply, const peers::Endpoint& at) {

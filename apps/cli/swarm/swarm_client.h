@@ -3,12 +3,13 @@
 //   AGORA_ASSIGN_OR_RETURN(auto client, SwarmClient::open(flags, interrupt));
 //   AGORA_ASSIGN_OR_RETURN(std::vector<PeerStatus> all, client->everyone());
 //   AGORA_ASSIGN_OR_RETURN(PeerEntry server, client->someone([](const PeerState& s) { return s.server; }));
-//   peers::Reply reply = client->ask(server, swarm::kAsk, payload, watch);
+//   peers::Reply reply = client->ask(server, swarm::kExplain, payload);
 //
 // Its identity is made anew each time and proves nothing but itself. Main's thread.
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <vector>
 
 #include "agora/peers/transport/transport.h"
@@ -37,9 +38,9 @@ class SwarmClient {
   StatusOr<dashboard::PeerEntry> someone(const std::function<bool(const swarm::PeerState&)>& fits,
                                          const char* role);
 
-  // watch.interrupt is set here.
+  // Waits as long as the flags say, or for so many seconds.
   peers::Reply ask(const dashboard::PeerEntry& peer, peers::Method method, peers::Payload payload,
-                   uint64_t trace = 0, CallWatch watch = {});
+                   std::optional<double> seconds = {});
 
   const SwarmPlace& place() const { return place_; }
   peers::Transport& transport() { return *transport_; }
