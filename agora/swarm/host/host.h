@@ -25,9 +25,9 @@
 // orphan_grace_ns, else from its first weights: counted as lost. Not while fewer than half of the hosts of
 // the last ten minutes are in sight: then it is this host that is lost. A leader that leaves or is ranked
 // worse than a follower hands over: it takes no updates while the other pulls its last snapshot and begins to
-// lead, so none is lost. Meanwhile those who only follow wait for their snapshots: half a loss window, then it
-// is their turn. Of a host that leaves they wait as long as last snapshots move: if it is killed before it has
-// left, the updates since a follower's last pull are lost, of leave_ns_max and loss_window / 2 at most.
+// lead, so none is lost. Meanwhile those who only follow wait for their snapshots: half a loss window, then
+// it is their turn. Of a host that leaves they wait as long as last snapshots move: if it is killed before it
+// has left, the updates since a follower's last pull are lost, of leave_ns_max and loss_window / 2 at most.
 //
 // A person may add an expert (kAddExpert): this host leads it from then on, placement makes replicas, gates
 // let it in (growth.h). What is retired (kRetireExpert) is said in the record, which others pass on, and let
