@@ -79,6 +79,7 @@ TEST_F(FinderTest, FollowsTheDirectory) {
 TEST_F(FinderTest, WhatIsClaimedBeyondTheSpecificationIsIgnored) {
   PeerState state{.host = true};
   state.held = {{.layer = LayerId(0), .first = 6, .count = kExpertNumberMax - 6, .leads = true},
+                {.layer = LayerId(1), .first = 0, .count = 1, .leads = true},
                 {.layer = LayerId(2), .first = 0, .count = 1, .leads = true}};
   state.retired = {{.layer = LayerId(0), .first = 0, .count = kExpertNumberMax}};
   directory_.say(peer(1), {"host", 1}, state);

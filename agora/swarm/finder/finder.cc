@@ -2,15 +2,15 @@
 
 #include <algorithm>
 #include <cmath>
-#include <map>
 #include <set>
-#include <unordered_map>
+#include <span>
 #include <utility>
 
 #include "absl/strings/str_format.h"
 #include "agora/base/mutex.h"
 #include "agora/peers/health/health.h"
 #include "agora/swarm/census.h"
+#include "agora/swarm/host/holders.h"
 #include "agora/swarm/peer_state.h"
 
 namespace agora::swarm {
@@ -18,20 +18,7 @@ namespace {
 
 constexpr size_t kHostsMax = 4096;
 
-struct Host {
-  peers::Endpoint endpoint;
-  PeerState state;
-};
-
-struct Holder {
-  peers::PeerId peer;
-  bool leads;
-  uint32_t epoch;
-  uint64_t version;
-  int load;  // load_of(); below 0: not told
-};
-
-uint32_t epoch_led(const std::vector<Holder>& holders) {
+uint32_t epoch_led(std::span<const Holder> holders) {
   uint32_t epoch = 0;
   for (const Holder& holder : holders) {
     if (holder.leads) epoch = std::max(epoch, holder.epoch);
@@ -39,18 +26,31 @@ uint32_t epoch_led(const std::vector<Holder>& holders) {
   return epoch;
 }
 
+// Whether the host says how many rows come to the expert, which it holds.
+bool tells_load(const PeerState& host, ExpertName expert) {
+  const auto name_of_first = [](const HeldRange& range) {
+    return ExpertName{range.layer, ExpertId(range.first)};
+  };
+  const auto after = std::ranges::upper_bound(host.held, expert, {}, name_of_first);
+  return after != host.held.begin() && !std::prev(after)->loads.empty();
+}
+
 }  // namespace
 
 struct Finder::State {
   State(base::Loop& l, const SwarmSpec& spec, Rng rng)
-      : loop(l), room(room_of(spec)), changed(l.wait_point()), health({}, rng) {}
+      : loop(l),
+        room(room_of(spec)),
+        changed(l.wait_point()),
+        holders(room.layers, room.experts_max),
+        health({}, rng) {}
 
   void on_event(const peers::DirectoryEvent& event) {
     const peers::Record& record = *event.record;
     base::MutexLock lock(mutex);
-    forget(record.peer);
     if (event.kind == peers::DirectoryEvent::Kind::gone) {
       health.forget(record.peer);
+      holders.remove(record.peer);
     } else {
       learn(record);
     }
@@ -59,31 +59,20 @@ struct Finder::State {
 
   void learn(const peers::Record& record) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex) {
     StatusOr<PeerState> state = decode_peer_state(record.body);
-    if (!state.ok() || !state->host || hosts.size() >= kHostsMax) return;
-    health.on_report(record.peer, loop.now_ns(), state->load_us);
-    for (const HeldRange& range : state->held) {
-      for (int32_t e = range.first; e < end_in(room, range); ++e) {
-        holders[{range.layer, ExpertId(e)}].push_back(
-            {record.peer, range.leads, range.epoch, range.version, load_at(range, e - range.first)});
-      }
+    const bool has_place = holders.hosts().size() < kHostsMax || holders.host(record.peer) != nullptr;
+    if (!state.ok() || !state->host || !has_place) {
+      holders.remove(record.peer);
+      return;
     }
+    health.on_report(record.peer, loop.now_ns(), state->load_us);
     for (const RetiredRange& range : state->retired) {
       for (int32_t e = range.first; e < end_in(room, range); ++e) retired.insert({range.layer, ExpertId(e)});
     }
-    hosts.emplace(record.peer, Host{record.endpoint, *std::move(state)});
+    holders.set(record.peer, record.endpoint, *std::move(state));
   }
 
-  void forget(const peers::PeerId& peer) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex) {
-    const auto host = hosts.find(peer);
-    if (host == hosts.end()) return;
-    for (const HeldRange& range : host->second.state.held) {
-      for (int32_t e = range.first; e < end_in(room, range); ++e) {
-        const auto held = holders.find({range.layer, ExpertId(e)});
-        std::erase_if(held->second, [&](const Holder& holder) { return holder.peer == peer; });
-        if (held->second.empty()) holders.erase(held);
-      }
-    }
-    hosts.erase(host);
+  std::span<const Holder> of(ExpertName expert) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex) {
+    return expert.expert.value < room.experts_max ? holders.of(expert) : std::span<const Holder>();
   }
 
   // The first expert that nobody leads, if there is one.
@@ -93,11 +82,7 @@ struct Finder::State {
       for (int64_t e = 0; e < experts; ++e) {
         *missing = {LayerId(l), ExpertId(e)};
         if (retired.contains(*missing)) continue;
-        const auto held = holders.find(*missing);
-        if (held == holders.end()) return false;
-        if (std::none_of(held->second.begin(), held->second.end(), [](const Holder& h) { return h.leads; })) {
-          return false;
-        }
+        if (std::ranges::none_of(of(*missing), &Holder::leads)) return false;
       }
     }
     return true;
@@ -107,8 +92,7 @@ struct Finder::State {
   const ExpertRoom room;
   mutable base::Mutex mutex;
   const std::unique_ptr<base::WaitPoint> changed;
-  std::unordered_map<peers::PeerId, Host> hosts ABSL_GUARDED_BY(mutex);
-  std::map<ExpertName, std::vector<Holder>> holders ABSL_GUARDED_BY(mutex);
+  Holders holders ABSL_GUARDED_BY(mutex);
   std::set<ExpertName> retired ABSL_GUARDED_BY(mutex);  // for ever
   peers::Health health ABSL_GUARDED_BY(mutex);
 };
@@ -127,15 +111,13 @@ Finder::~Finder() = default;
 std::vector<Candidate> Finder::candidates(ExpertName expert) const {
   const int64_t now_ns = state_->loop.now_ns();
   base::MutexLock lock(state_->mutex);
-  const auto held = state_->holders.find(expert);
-  if (held == state_->holders.end()) return {};
-  const std::vector<Holder>& holders = held->second;
+  const std::span<const Holder> holders = state_->of(expert);
   std::vector<peers::PeerId> ids;
   for (const Holder& holder : holders) ids.push_back(holder.peer);
   std::vector<Candidate> candidates;
   for (const size_t i : state_->health.usable(ids, now_ns)) {
     candidates.push_back({.peer = ids[i],
-                          .endpoint = state_->hosts.at(ids[i]).endpoint,
+                          .endpoint = state_->holders.host(ids[i])->endpoint,
                           .leads = holders[i].leads,
                           .epoch = holders[i].epoch,
                           .version = holders[i].version,
@@ -178,16 +160,15 @@ std::vector<int64_t> Finder::loads(LayerId layer, int64_t experts) const {
   std::vector<int64_t> sums(static_cast<size_t>(experts), 0);
   base::MutexLock lock(state_->mutex);
   for (int64_t e = 0; e < experts; ++e) {
-    const auto held = state_->holders.find({layer, ExpertId(e)});
-    if (held == state_->holders.end()) continue;
-    const uint32_t epoch = epoch_led(held->second);
-    for (const Holder& holder : held->second) {
+    const ExpertName name{layer, ExpertId(e)};
+    const std::span<const Holder> held = state_->of(name);
+    const uint32_t epoch = epoch_led(held);
+    for (const Holder& holder : held) {
       if (holder.leads && holder.epoch < epoch) continue;  // it has gone: its record only outlives it
-      if (holder.load >= 0) {
-        sums[static_cast<size_t>(e)] += std::llround(rows_per_s_of(static_cast<uint8_t>(holder.load)));
-      } else if (holder.leads) {
+      if (holder.leads && !tells_load(state_->holders.host(holder.peer)->state, name)) {
         return std::vector<int64_t>(static_cast<size_t>(experts), 0);
       }
+      sums[static_cast<size_t>(e)] += std::llround(rows_per_s_of(holder.load));
     }
   }
   return sums;
@@ -200,7 +181,7 @@ Status Finder::wait_until_covered(int64_t layers, int64_t experts, int64_t deadl
     if (state_->loop.now_ns() >= deadline_ns) {
       return absl::DeadlineExceededError(absl::StrFormat(
           "nobody leads expert %d of layer %d yet; %d hosts are known. Start more, or wait longer",
-          missing.expert.value, missing.layer.value, state_->hosts.size()));
+          missing.expert.value, missing.layer.value, state_->holders.hosts().size()));
     }
     state_->changed->wait_until(state_->mutex, deadline_ns);
   }
