@@ -168,8 +168,7 @@ StatusOr<RowOverhead> measure_row_overhead(const moe::Compute& compute, const Ro
   AGORA_RETURN_IF_ERROR(called.status());
   const double compute_us = alone[alone.size() / 2];
   return RowOverhead{.p50_us = (*called)[called->size() / 2] - compute_us,
-                     .p99_us = (*called)[called->size() * 99 / 100] - compute_us,
-                     .compute_us = compute_us};
+                     .p99_us = (*called)[called->size() * 99 / 100] - compute_us};
 }
 
 }  // namespace agora::swarm

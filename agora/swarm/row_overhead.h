@@ -22,8 +22,7 @@ struct RowOverheadConfig {
 };
 
 struct RowOverhead {
-  double p50_us = 0, p99_us = 0;  // a call's time less the expert's
-  double compute_us = 0;          // the expert's own, median of as many calls without a transport
+  double p50_us = 0, p99_us = 0;  // a call's time less the expert's: the median without a transport
 };
 
 StatusOr<RowOverhead> measure_row_overhead(const moe::Compute& compute, const RowOverheadConfig& config);

@@ -93,7 +93,7 @@ StatusOr<StepRate> measure_steps(const TrainOptions& options, const kernels::Com
   }
   std::ranges::sort(times);
   const auto rows = static_cast<double>(options.batch * options.sequence);
-  return StepRate{rows / times[times.size() / 2], rows / times.front(), static_cast<int64_t>(times.size())};
+  return StepRate{rows / times[times.size() / 2]};
 }
 
 }  // namespace agora::train

@@ -19,9 +19,7 @@
 namespace agora::train {
 
 struct StepRate {
-  double rows_per_second = 0;       // of the median step
-  double rows_per_second_best = 0;  // of the fastest step: says more on a machine that others use too
-  int64_t steps = 0;                // measured
+  double rows_per_second = 0;  // of the median step
 };
 
 // 4 layers, D 256, 4 heads, 16 experts of H 512, top-2, sequence 256, batch 8, vocabulary 1024.

@@ -34,7 +34,6 @@ class Crowd {
 
   Status start(const TransportMaker& make_transport);
   StatusOr<double> discover();
-  void count(DiscoveryResult* result) const;
 
  private:
   Status start_peer(int number, const TransportMaker& make_transport);
@@ -112,25 +111,14 @@ StatusOr<double> Crowd::discover() {
   return static_cast<double>(clock_.now_ns() - start_ns) / base::kSecondNs;
 }
 
-void Crowd::count(DiscoveryResult* result) const {
-  for (const auto& peer : peers_) {
-    const TransportCounters counters = peer->transport->counters();
-    result->calls += counters.calls_sent;
-    result->bytes += counters.bytes_sent;
-  }
-}
-
 }  // namespace
 
 StatusOr<DiscoveryResult> bench_discovery(const DiscoverySettings& settings,
                                           const TransportMaker& make_transport) {
   DiscoveryResult result;
   Crowd crowd(settings);
-  const int64_t start_ns = RealClock().now_ns();
   AGORA_RETURN_IF_ERROR(crowd.start(make_transport));
-  result.start_s = static_cast<double>(RealClock().now_ns() - start_ns) / base::kSecondNs;
   AGORA_ASSIGN_OR_RETURN(result.discovery_s, crowd.discover());
-  crowd.count(&result);
   return result;
 }
 

@@ -24,10 +24,7 @@ struct DiscoverySettings {
 };
 
 struct DiscoveryResult {
-  double start_s = 0;      // to make all transports and DHT nodes
   double discovery_s = 0;  // until the last peer knew all others
-  uint64_t calls = 0;      // between all peers meanwhile
-  uint64_t bytes = 0;      // of their payloads
 };
 
 // Makes the transport of a peer: called once for each, before the time begins.
