@@ -52,9 +52,9 @@ struct SwarmAnswer {
   int64_t servers = 0;  // that were asked
 };
 
-// Errors: InvalidArgument (the question), Cancelled (interrupted), DeadlineExceeded, Unavailable (no server was
-// known for no_server_ns), or what the last server failed with, once ContinuedAnswer::kFailuresMax have failed
-// without a token.
+// Errors: InvalidArgument (the question), Cancelled (interrupted), DeadlineExceeded, Unavailable (no server
+// was known for no_server_ns), or what the last server failed with, once ContinuedAnswer::kFailuresMax have
+// failed without a token.
 StatusOr<SwarmAnswer> ask_swarm(const Servers& servers, AskRequest request, const AskSettings& settings,
                                 const std::function<void(std::string_view)>& show);
 

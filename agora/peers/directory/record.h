@@ -43,8 +43,8 @@ std::vector<std::byte> signed_bytes(base::Bytes record_bytes);
 // The last bytes of a record that read_record() took.
 Signature signature_of(base::Bytes record_bytes);
 
-// A claim until signature_holds() says so, which takes 40 us: the sequence may tell before that it is not worth
-// it. InvalidArgument: not a record, too large, a wrong length inside.
+// A claim until signature_holds() says so, which takes 40 us: the sequence may tell before that it is not
+// worth it. InvalidArgument: not a record, too large, a wrong length inside.
 StatusOr<Record> read_record(base::Bytes bytes);
 bool signature_holds(const Record& record, base::Bytes bytes);  // bytes: those it was read from
 

@@ -4,7 +4,7 @@
 //   Proof proof = swarm_proof(key, {.prover = me, .verifier = peer, .prover_nonce = ...,
 //       .verifier_nonce = ...});
 //
-// The file is one line of 64 hexadecimal digits, which its owner alone can read (docs/guide/lab.md makes one).
+// The file is one line of 64 hexadecimal digits, which its owner alone can read; docs/guide/lab.md makes one.
 // A proof is an HMAC-SHA256 over both peers' ids, which TLS has proved, and a fresh nonce of each: it is good
 // for this connection, this direction and these two peers only. Any thread (values).
 #pragma once
