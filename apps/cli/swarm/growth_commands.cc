@@ -45,6 +45,9 @@ void print(const std::vector<swarm::ExpertName>& names, const char* what, bool j
 StatusOr<swarm::AddExpert> request_of(const GrowthFlags& flags) {
   swarm::AddExpert request;
   request.layer = flags.layer;
+  if (flags.expert >= 0 && flags.from != "given") {
+    return absl::InvalidArgumentError("--expert: expected --from given with it, which copies that expert");
+  }
   if (flags.from == "busiest") {
     request.from = swarm::AddExpert::From::most_loaded;
   } else if (flags.from == "nearest") {

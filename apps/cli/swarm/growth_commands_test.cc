@@ -82,5 +82,12 @@ TEST_F(ExpertCommand, EndsAsBadFlagsDoWhereThereIsNoSuchLayer) {
   EXPECT_EQ(host.asked, 1);
 }
 
+// It added one from first weights.
+TEST_F(ExpertCommand, DoesNotPassOverTheExpertToCopy) {
+  EXPECT_EQ(run("add --layer 2 --expert 7"), kExitBadInput);
+  EXPECT_EQ(host.asked, 0);
+  EXPECT_EQ(run("add --layer 2 --expert 7 --from given"), kExitDone);
+}
+
 }  // namespace
 }  // namespace agora::cli
