@@ -206,7 +206,7 @@ void Host::State::leave_next() {
   const bool claims = in_time && leadership.next_ns() != INT64_MAX;
   bool led = false, may = false, unheard = false;
   for (const auto& [name, mine] : own) {
-    if (in_time && leadership.awaits_successor(name, loop.now_ns())) unheard = true;
+    if (in_time && leadership.awaited(name, loop.now_ns()) != nullptr) unheard = true;
     if (mine.role != Role::leader || !mine.ready || retired.contains(name)) continue;
     led = true;
     const peers::PeerId to = successor(name);

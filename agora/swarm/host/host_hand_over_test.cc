@@ -46,7 +46,8 @@ class Taker {
   int64_t pace_ns = 0;             // between chunks
   uint64_t bytes_max = kToTheEnd;  // that it fetches before it stops
   bool gives_back = false;
-  int asked = 0;  // to lead
+  bool dies = false;  // before it is heard to lead
+  int asked = 0;      // to lead
 
  private:
   void say(bool leads, uint32_t epoch) {
@@ -67,8 +68,9 @@ class Taker {
     snapshot_.insert(snapshot_.end(), chunk->bytes.begin(), chunk->bytes.end());
     const uint64_t end = offset + chunk->bytes.size();
     if (end >= chunk->total) {
-      say(true, epoch_ += 9);
       call_->reply(absl::OkStatus());
+      if (dies) return loop_.post([this] { transport_.stop(); });
+      say(true, epoch_ += 9);
       if (gives_back) loop_.after(kSecondNs, [this] { give_back(); });
       return;
     }
@@ -264,6 +266,15 @@ TEST_F(HandOver, KeepsNobodyThatLeavesBeyondItsTime) {
   loop.run_for(61 * kSecondNs);
   EXPECT_TRUE(left);
   EXPECT_GE(taker.asked, 2);
+}
+
+// Its record still lives, and says nothing new: meanwhile one with older weights could lead.
+TEST_F(HandOver, IsTakenBackSoonFromOneThatDied) {
+  taker.dies = true;
+  until_led();
+  while (leader.leads(kExpert)) ASSERT_TRUE(loop.step());
+  loop.run_for(7 * kSecondNs);
+  EXPECT_TRUE(leader.leads(kExpert));
 }
 
 // Hosts that know different hosts disagree about who should lead: the expert went to and fro every second.

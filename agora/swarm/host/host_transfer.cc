@@ -153,12 +153,13 @@ peers::Payload Host::State::heads() const {
 
 // ---- following
 
-// Leaders that are followed, and who is pulled from: whether they live.
+// Leaders that are followed, who was told to lead, and who is pulled from: whether they live.
 void Host::State::probe() {
   std::set<peers::PeerId> peers;
   for (const auto& [name, mine] : own) {
     if (mine.role == Role::leader || !mine.ready) continue;
     if (const Holder* leader = holders.leader_of(name)) peers.insert(leader->peer);
+    if (const peers::PeerId* heir = leadership.awaited(name, loop.now_ns())) peers.insert(*heir);
   }
   for (const auto& [number, pull] : pulls_under_way) peers.insert(pull.from);
   std::erase_if(watched, [&](const auto& peer) { return !peers.contains(peer.first); });

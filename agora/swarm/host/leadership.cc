@@ -147,9 +147,11 @@ bool Leadership::leads(ExpertName expert) const {
   return found != own_.end() && found->second.role == Role::leader;
 }
 
-bool Leadership::awaits_successor(ExpertName expert, int64_t now_ns) const {
+const peers::PeerId* Leadership::awaited(ExpertName expert, int64_t now_ns) const {
   const auto found = own_.find(expert);
-  return found != own_.end() && found->second.role == Role::follower && now_ns < found->second.not_before_ns;
+  if (found == own_.end()) return nullptr;
+  const Own& own = found->second;
+  return own.role == Role::follower && now_ns < own.not_before_ns ? &own.successor : nullptr;
 }
 
 uint32_t Leadership::epoch(ExpertName expert) const {

@@ -71,8 +71,8 @@ class Leadership {
   int64_t next_ns() const { return claims_.empty() ? INT64_MAX : claims_.begin()->first; }
 
   bool leads(ExpertName expert) const;
-  // Handed over, and the record of the one that leads now has not come; false when it is late.
-  bool awaits_successor(ExpertName expert, int64_t now_ns) const;
+  // To whom it was handed over, whose record as its leader has not come; null: nobody is waited for any more.
+  const peers::PeerId* awaited(ExpertName expert, int64_t now_ns) const;
   uint32_t epoch(ExpertName expert) const;  // 0: not held
 
  private:

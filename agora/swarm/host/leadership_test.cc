@@ -215,10 +215,10 @@ TEST_F(LeadershipTest, WhoHandsOverDoesNotWaitForOneThatDied) {
   leadership.take(kExpert);
   hear(7, says(false, 1, 0));
   leadership.release(kExpert, test_peer(7), now);
-  EXPECT_TRUE(leadership.awaits_successor(kExpert, now));
+  ASSERT_NE(leadership.awaited(kExpert, now), nullptr);
   now += kSecond;
   lose(7);
-  EXPECT_FALSE(leadership.awaits_successor(kExpert, now));
+  EXPECT_EQ(leadership.awaited(kExpert, now), nullptr);
   EXPECT_EQ(leadership.next_ns(), now + LeadershipConfig{}.claim_ns);
 }
 
