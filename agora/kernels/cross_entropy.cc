@@ -101,8 +101,7 @@ class FusedLoss {
     const int64_t piece = std::clamp(piece_fits, kPieceRowsMin, kPieceRowsMax);
     const int64_t stripe_fits = kStripeBytes / (logits * int64_t{sizeof(T)}) / piece * piece;
     const int64_t stripe = dx_.empty() ? x_.rows : std::clamp<int64_t>(stripe_fits, piece, 1024);
-    Workspace own;
-    Workspace& workspace = compute_.workspace == nullptr ? own : *compute_.workspace;
+    CallWorkspace workspace(compute_);
     const int64_t packed = dx_.empty() ? 0 : panel_size<T>(std::min(stripe, x_.rows));
     const Workspace::Lease lease = workspace.lease((panels + width_panels) * packed * int64_t{sizeof(T)});
     logit_panels_ = reinterpret_cast<T*>(lease.data());

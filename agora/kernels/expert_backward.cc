@@ -272,8 +272,7 @@ void run_rows_first(const Compute& compute, std::span<const ExpertGroup> groups,
   Arena size;
   size_t first_late = waves.size();
   while (first_late > 0 && size.used() < kLateBytes) Backward<T>::lay_out(waves[--first_late], size);
-  Workspace own;
-  Workspace& workspace = compute.workspace == nullptr ? own : *compute.workspace;
+  CallWorkspace workspace(compute);
   for (size_t w = 0; w < first_late; ++w) run_wave(workspace, waves[w], backward);
   const std::span late = std::span(waves).subspan(first_late);
   const Workspace::Lease lease = workspace.lease(size.used());

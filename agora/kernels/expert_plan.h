@@ -102,7 +102,7 @@ std::vector<Job> jobs_of(const std::vector<Segment<T>>& wave, Inner inner_of, Pa
 
 // Lays a wave out in scratch and runs the stages on it.
 template <class T, class Stages>
-void run_wave(Workspace& workspace, std::vector<Segment<T>>& wave, Stages& stages) {
+void run_wave(CallWorkspace& workspace, std::vector<Segment<T>>& wave, Stages& stages) {
   Arena size;
   Stages::lay_out(wave, size);
   const Workspace::Lease lease = workspace.lease(size.used());
@@ -115,8 +115,7 @@ void run_wave(Workspace& workspace, std::vector<Segment<T>>& wave, Stages& stage
 // Stages::bytes_per_row(pack) says how much that is, stages.run(wave) works in it.
 template <class T, class Stages>
 void run_waves(const Compute& compute, std::span<const ExpertGroup> groups, Stages& stages) {
-  Workspace own;
-  Workspace& workspace = compute.workspace == nullptr ? own : *compute.workspace;
+  CallWorkspace workspace(compute);
   for (std::vector<Segment<T>>& wave : plan_waves<T>(groups, &Stages::bytes_per_row)) {
     run_wave(workspace, wave, stages);
   }

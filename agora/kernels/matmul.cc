@@ -54,8 +54,7 @@ void multiply_piece(const Compute& compute, const RowsOf<T>& rows, const PackedM
 template <class T>
 void each_as(const Compute& compute, View<const float> x, std::span<const MatmulOutput> products,
              Write write) {
-  Workspace own;
-  Workspace& workspace = compute.workspace == nullptr ? own : *compute.workspace;
+  CallWorkspace workspace(compute);
   Arena size;
   size.take<T>(prepared_size<T>(x));
   const Workspace::Lease lease = workspace.lease(size.used());
@@ -72,8 +71,7 @@ void each_as(const Compute& compute, View<const float> x, std::span<const Matmul
 // Every piece takes the terms in their order: its part of y stays in the caches.
 template <class T>
 void sum_as(const Compute& compute, std::span<const MatmulTerm> terms, View<float> y, Write write) {
-  Workspace own;
-  Workspace& workspace = compute.workspace == nullptr ? own : *compute.workspace;
+  CallWorkspace workspace(compute);
   Arena size;
   Job job{y.rows, 0, blocks_of(y.cols, kPanelWidth)};
   for (const MatmulTerm& term : terms) {
@@ -154,8 +152,7 @@ void gradient_as(const Compute& compute, View<const float> x, std::span<const Ma
   int64_t dy_panels = 0;
   for (const MatmulGradient& gradient : gradients) dy_panels += blocks_of(gradient.dy.cols, kPanelWidth);
   const int64_t slab = panel_size<T>(std::min(x.rows, kSlabRows));
-  Workspace own;
-  Workspace& workspace = compute.workspace == nullptr ? own : *compute.workspace;
+  CallWorkspace workspace(compute);
   const Workspace::Lease lease = workspace.lease((x_panels + dy_panels) * slab * int64_t{sizeof(T)});
   T* b = reinterpret_cast<T*>(lease.data());
   for (int64_t begin = 0; begin < x.rows; begin += kSlabRows) {

@@ -2,7 +2,8 @@
 // pages.
 //
 //   Workspace workspace;   compute.workspace = &workspace;   // the caller's, once for the program
-//   Workspace::Lease lease = workspace.lease(bytes);         // in a kernel; goes back when the lease ends
+//   CallWorkspace workspace(compute);                        // in a kernel
+//   Workspace::Lease lease = workspace.lease(bytes);         // goes back when the lease ends
 //
 // Leases nest like calls do: the last one out is the first one back. It never shrinks; its size is the
 // largest need seen at each depth. One thread at a time: calls that share a Workspace come one after the
@@ -13,6 +14,7 @@
 #include <cstdint>
 #include <vector>
 
+#include "agora/kernels/compute.h"
 #include "agora/tensor/buffer.h"
 
 namespace agora::kernels {
@@ -42,6 +44,19 @@ class Workspace {
  private:
   std::vector<tensor::Buffer<std::byte>> blocks_;  // one for each depth
   size_t depth_ = 0;
+};
+
+// The caller's, or one for this call alone where it gave none.
+class CallWorkspace {
+ public:
+  explicit CallWorkspace(const Compute& compute)
+      : workspace_(compute.workspace == nullptr ? own_ : *compute.workspace) {}
+
+  Workspace::Lease lease(int64_t bytes) { return workspace_.lease(bytes); }
+
+ private:
+  Workspace own_;
+  Workspace& workspace_;
 };
 
 // Hands out parts of a lease, each aligned to a cache line. The first pass, with no memory, only counts.
