@@ -72,6 +72,18 @@ TEST_F(LossWindowKeptTest, AFollowerMayLetGo) {
   EXPECT_TRUE(verdict.ok());
 }
 
+TEST_F(LossWindowKeptTest, ADiskOfALaterEpochWinsOverWhatWasBegunAnew) {
+  role(40, 3, RoleFact::Kind::restored, 4);
+  role(46, 3, RoleFact::Kind::led, 5);
+  EXPECT_TRUE(verdict.ok());
+}
+
+TEST_F(LossWindowKeptTest, ADiskOfTheSameEpochDoesNot) {
+  role(40, 3, RoleFact::Kind::restored, 1);
+  role(46, 3, RoleFact::Kind::led, 2);
+  EXPECT_EQ(verdict.count(), 1u);
+}
+
 TEST(NothingWaits, AGradientEndsByItsDeadline) {
   Verdict verdict;
   NothingWaits checker(10 * kSecondNs, verdict);

@@ -35,6 +35,7 @@ void LossWindowKept::on_life(const LifeFact& fact) {
 }
 
 void LossWindowKept::on_role(const RoleFact& fact) {
+  if (fact.kind == RoleFact::Kind::restored) restored_[{fact.expert, fact.peer}] = fact.epoch;
   const auto known = leaders_.find(fact.expert);
   const bool leads = known != leaders_.end() && known->second.peer == fact.peer;
   const Leader now{.peer = fact.peer, .epoch = fact.epoch, .since_ns = fact.at_ns};
@@ -84,6 +85,8 @@ void LossWindowKept::judge(const RoleFact& fact, const Leader& before) {
   const Line* theirs = lives ? lines_.of(before.peer, fact.expert) : &before.line;
   const Line* ours = lines_.of(fact.peer, fact.expert);
   if (theirs == nullptr || ours == nullptr) return;
+  const auto restored = restored_.find({fact.expert, fact.peer});
+  if (restored != restored_.end() && restored->second > before.epoch) return;
   const int64_t end_ns = lives ? fact.at_ns : before.end_ns;
   const bool unseen = fact.at_ns - before.since_ns < kSeenNs;
   const bool dead = lives ? doubted_ : before.end == End::crashed;  // as far as the others know

@@ -6,6 +6,7 @@
 #pragma once
 
 #include <map>
+#include <utility>
 #include <vector>
 
 #include "agora/sim/checkers/checker.h"
@@ -37,6 +38,8 @@ class UpdatesAppliedOnce final : public Checker {
 // What died is kept by those who followed: it is judged where at least one of them was a replica a window
 // before the death and has been since. If all went within a record's life (nobody knows until then that the
 // last follower is dead, so nobody takes its place), the weights come from a disk, as old as its last save.
+// Where all had gone and the expert was begun anew, a disk that comes back after all has weights of a later
+// epoch: they win, whatever the new ones took.
 class LossWindowKept final : public Checker {
  public:
   LossWindowKept(const Lines& lines, int64_t loss_window_ns, bool doubted, Verdict& verdict)
@@ -69,6 +72,7 @@ class LossWindowKept final : public Checker {
   std::map<swarm::ExpertName, Leader> leaders_;              // of the greatest epoch
   std::map<swarm::ExpertName, Leader> before_;               // who led before those
   std::map<swarm::ExpertName, std::vector<Leader>> rivals_;  // who claimed the same epoch, and lead still
+  std::map<std::pair<swarm::ExpertName, PeerNumber>, uint32_t> restored_;  // the epoch of the weights
 };
 
 // An expert is never begun anew while a trained replica of it lives in reach, for long enough to be heard of.
