@@ -230,12 +230,13 @@ TEST(Swarm, GoesOnWhereItWasWhenAgoraUpWasKilled) {
   first.kill();
   const int64_t step = step_in(first.finish().out, Line::last);
   const base::TestFolder output;
-  Process again = resume(scratch, output);
+  Process again = Process::start({"up", "--resume", scratch.path("run"), "--json"}, output);
   ASSERT_TRUE(again.wait_for_output("\"event\":\"step\"")) << again.errors();
   again.interrupt();
   const Outcome outcome = again.finish();
   EXPECT_EQ(outcome.exit_code, 0) << outcome.err;
   EXPECT_GT(step_in(outcome.out, Line::first), step);
+  EXPECT_THAT(outcome.out, HasSubstr("\"data\":\"" + scratch.path("data") + "\"")) << "as before";
 }
 
 }  // namespace

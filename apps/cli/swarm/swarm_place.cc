@@ -29,6 +29,7 @@ StatusOr<SwarmPlace> place_of(const nlohmann::json& json) {
   SwarmPlace place;
   json.at("name").get_to(place.name);
   json.at("swarm_key").get_to(place.swarm_key_file);
+  place.data = json.value("data", "");  // older files do not say it
   for (const nlohmann::json& entry : json.at("peers")) {
     PlacedPeer peer;
     entry.at("name").get_to(peer.name);
@@ -87,7 +88,10 @@ Status write_place(const std::string& dir, const SwarmPlace& place) {
                     {"at", peer.at.text()},
                     {"http", peer.http.empty() ? "" : peer.http.text()}});
   }
-  const Json json{{"name", place.name}, {"swarm_key", place.swarm_key_file}, {"peers", std::move(list)}};
+  const Json json{{"name", place.name},
+                  {"swarm_key", place.swarm_key_file},
+                  {"data", place.data},
+                  {"peers", std::move(list)}};
   return weights::write_file_atomic(absl::StrCat(dir, "/", kFile),
                                     json.dump(2, ' ', false, Json::error_handler_t::replace) + "\n");
 }

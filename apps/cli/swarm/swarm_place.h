@@ -28,10 +28,11 @@ struct PlacedPeer {
 };
 
 struct SwarmPlace {
-  std::string name;
-  std::string dir;             // where it was found; empty: it was told by --join
-  std::string swarm_key_file;  // empty: an open swarm
-  std::vector<PlacedPeer> peers;
+  std::string name = {};
+  std::string dir = {};             // where it was found; empty: it was told by --join
+  std::string swarm_key_file = {};  // empty: an open swarm
+  std::string data = {};            // of its trainers; empty: this machine's own text
+  std::vector<PlacedPeer> peers = {};
 };
 
 // How a command is told which swarm is meant.

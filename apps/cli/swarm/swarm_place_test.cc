@@ -11,6 +11,7 @@ TEST(SwarmPlace, IsReadAsItWasWritten) {
   const SwarmPlace place{.name = "words",
                          .dir = "",
                          .swarm_key_file = "home.key",
+                         .data = "/texts",
                          .peers = {{.name = "up", .pid = 7, .at = {"127.0.0.1", 4700}, .http = {}}}};
   ASSERT_TRUE(write_place(folder.path(), place).ok());
   const auto read = read_place(folder.path());
@@ -18,15 +19,23 @@ TEST(SwarmPlace, IsReadAsItWasWritten) {
   EXPECT_EQ(read->name, "words");
   EXPECT_EQ(read->dir, folder.path());
   EXPECT_EQ(read->swarm_key_file, "home.key");
+  EXPECT_EQ(read->data, "/texts");
   ASSERT_EQ(read->peers.size(), 1u);
   EXPECT_EQ(read->peers[0].at.text(), "127.0.0.1:4700");
   EXPECT_TRUE(read->peers[0].http.empty());
 }
 
+TEST(SwarmPlace, AnOlderFileDoesNotSayTheData) {
+  const base::TestFolder folder;
+  base::write_text(folder.path("swarm.json"), R"({"name": "words", "swarm_key": "", "peers": []})");
+  const auto read = read_place(folder.path());
+  ASSERT_TRUE(read.ok()) << read.status();
+  EXPECT_EQ(read->data, "");
+}
+
 TEST(SwarmPlace, NamesNeedNotBeUtf8) {
   const base::TestFolder folder;
-  ASSERT_TRUE(
-      write_place(folder.path(), {.name = "caf\xe9", .dir = "", .swarm_key_file = "", .peers = {}}).ok());
+  ASSERT_TRUE(write_place(folder.path(), {.name = "caf\xe9"}).ok());
   EXPECT_EQ(read_place(folder.path())->name, "caf\xef\xbf\xbd");
 }
 

@@ -24,8 +24,9 @@ void add_up_command(CLI::App& app, const Interrupt& interrupt, CommandResult& re
   add_rule_flags(*command, flags->rules);
   command->add_option(
       "--resume", flags->resume,
-      "go on with the swarm of this folder, also one that was killed: of the recipe "
-      "--data, --steps and --minutes count (in all); processes as many as have folders there, if not said");
+      "go on with the swarm of this folder, also one that was killed: of the recipe --data, --steps and "
+      "--minutes count (in all). If not said: the data and the key that it had, and as many processes as "
+      "have folders there");
   command->add_option("--listen", flags->listen, "HOST:PORT of this process; the others take HOST, any port");
   command->add_option("--http", flags->http, "likewise for the page, /feed, /status and /metrics; off: none");
   command->add_option("--swarm-key", flags->swarm_key_file, "file with the key of a private swarm");
@@ -43,7 +44,9 @@ void add_up_command(CLI::App& app, const Interrupt& interrupt, CommandResult& re
   command->callback([flags, command, &interrupt, &result] {
     flags->said = {.hosts = command->count("--hosts") > 0,
                    .trainers = command->count("--trainers") > 0,
-                   .servers = command->count("--servers") > 0};
+                   .servers = command->count("--servers") > 0,
+                   .data = command->count("--data") > 0,
+                   .swarm_key = command->count("--swarm-key") > 0};
     if (!flags->resume.empty() && command->count("--steps") > 0) flags->steps_resumed = flags->options.steps;
     if (!flags->resume.empty() && command->count("--minutes") > 0)
       flags->minutes_resumed = flags->options.minutes;

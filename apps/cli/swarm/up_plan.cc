@@ -39,12 +39,36 @@ int count_in(const std::string& dir, const std::string& name, int count_max) {
   return most;
 }
 
+std::string from_anywhere(const std::string& path) {
+  if (path.empty()) return path;
+  std::error_code error;
+  const std::string whole = std::filesystem::absolute(path, error).string();
+  return error ? path : whole;
+}
+
 // Port 0: of each its own.
 std::string any_port_of(const std::string& listen) { return listen.substr(0, listen.rfind(':')) + ":0"; }
 
 }  // namespace
 
 const std::string& command_of(const ChildPlan& plan) { return plan.arguments.front(); }
+
+SwarmPlace place_of(const UpFlags& flags, std::string name, std::string dir) {
+  return {.name = std::move(name),
+          .dir = std::move(dir),
+          .swarm_key_file = from_anywhere(flags.swarm_key_file),
+          .data = from_anywhere(flags.options.data)};
+}
+
+Status resume_place(UpFlags& flags, const SwarmPlace& before) {
+  if (!flags.said.swarm_key) flags.swarm_key_file = before.swarm_key_file;
+  if (flags.said.data) return absl::OkStatus();
+  flags.options.data = before.data;
+  std::error_code ignored;
+  if (before.data.empty() || std::filesystem::exists(before.data, ignored)) return absl::OkStatus();
+  return absl::NotFoundError(absl::StrCat("--resume ", before.dir, ": the swarm learned from ", before.data,
+                                          ", which is not there; say by --data what it goes on with"));
+}
 
 Status resume_counts(UpFlags& flags, const std::string& dir) {
   const int hosts = count_in(dir, "host", kHostsMax);

@@ -1,6 +1,7 @@
 // What `agora up` is told, and the processes that follow from it.
 //
-//   AGORA_RETURN_IF_ERROR(resume_counts(flags, "runs/words"));    // where an earlier one has run
+//   AGORA_RETURN_IF_ERROR(resume_place(flags, place));           // as an earlier one has written it down
+//   AGORA_RETURN_IF_ERROR(resume_counts(flags, "runs/words"));   // where it has run
 //   for (ChildPlan& plan : plan_children(flags, "runs/words", at, saved)) supervisor.start(std::move(plan));
 //
 // Plain values; any thread.
@@ -13,6 +14,7 @@
 #include "agora/train/options.h"
 
 #include "apps/cli/swarm/supervisor.h"
+#include "apps/cli/swarm/swarm_place.h"
 #include "apps/cli/swarm/swarm_recipe.h"
 
 namespace agora::cli {
@@ -23,9 +25,9 @@ struct UpFlags {
   int hosts = 4;
   int trainers = 2;
   int servers = 1;
-  // Which of these are the caller's wish: a swarm that goes on has as many of the others as it had.
+  // What is the caller's wish: of the rest a swarm that goes on has what it had.
   struct {
-    bool hosts = false, trainers = false, servers = false;
+    bool hosts = false, trainers = false, servers = false, data = false, swarm_key = false;
   } said;
   int32_t room = 1000;
   std::string rows = "bf16";  // of the trainers: see agora trainer --rows
@@ -47,6 +49,10 @@ constexpr int kServersMax = 64;
 constexpr const char* kSpecFile = "/spec";  // in the swarm's folder
 constexpr const char* kSavedDir = "/saved";
 
+// What the next `agora up` in this folder, started from wherever, has to know. No processes yet.
+SwarmPlace place_of(const UpFlags& flags, std::string name, std::string dir);
+// The data and the swarm's key, where they were not said. NotFound: the data is not there any more.
+Status resume_place(UpFlags& flags, const SwarmPlace& before);
 // Of what was not said, as many as an earlier `agora up` had in its folder, if it had any. InvalidArgument:
 // experts would be lost, for there are more hosts there with disks of their own.
 Status resume_counts(UpFlags& flags, const std::string& dir);

@@ -51,6 +51,44 @@ TEST(UpPlan, AResumedSwarmGoesOnFromWhatWasSaved) {
   EXPECT_THAT(plans[4].arguments, Contains("--steps=5000"));
 }
 
+// Whoever forgot it would train on another text, and open a swarm that was closed.
+TEST(UpPlan, AResumedSwarmGoesOnWithItsDataAndItsKey) {
+  const base::TestFolder data;
+  UpFlags first;
+  first.options.data = data.path();
+  first.swarm_key_file = "lab.key";
+  const SwarmPlace place = place_of(first, "words", "runs/words");
+  EXPECT_EQ(place.swarm_key_file, std::filesystem::current_path() / "lab.key") << "whence it is resumed";
+  UpFlags silent;
+  ASSERT_TRUE(resume_place(silent, place).ok());
+  EXPECT_EQ(silent.options.data, data.path());
+  EXPECT_EQ(silent.swarm_key_file, place.swarm_key_file);
+
+  UpFlags told;
+  told.said.data = told.said.swarm_key = true;  // the machine's own text, with everybody
+  ASSERT_TRUE(resume_place(told, place).ok());
+  EXPECT_EQ(told.options.data, "");
+  EXPECT_EQ(told.swarm_key_file, "");
+
+  UpFlags machine;
+  ASSERT_TRUE(resume_place(machine, place_of({}, "words", "runs/words")).ok());
+  EXPECT_EQ(machine.options.data, "");
+}
+
+TEST(UpPlan, DataThatHasGoneIsAskedFor) {
+  const base::TestFolder dir;
+  const SwarmPlace place{.name = "words", .dir = "runs/words", .data = dir.path("gone")};
+  UpFlags flags;
+  const Status refused = resume_place(flags, place);
+  EXPECT_TRUE(absl::IsNotFound(refused)) << refused;
+  EXPECT_THAT(refused.message(), HasSubstr(dir.path("gone")));
+  EXPECT_THAT(refused.message(), HasSubstr("--data"));
+  flags.said.data = true;
+  flags.options.data = "texts";
+  EXPECT_TRUE(resume_place(flags, place).ok());
+  EXPECT_EQ(flags.options.data, "texts");
+}
+
 TEST(UpPlan, AResumedSwarmHasAsManyOfEachAsItHad) {
   const base::TestFolder dir;
   for (const char* name :

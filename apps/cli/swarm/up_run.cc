@@ -84,9 +84,16 @@ Status UpRun::run() {
 }
 
 Status UpRun::prepare() {
+  if (!flags_.resume.empty()) AGORA_RETURN_IF_ERROR(resume_what_was_not_said());
   AGORA_RETURN_IF_ERROR(check_flags());
   if (flags_.resume.empty()) return make_swarm_spec();
   return resume_spec();
+}
+
+Status UpRun::resume_what_was_not_said() {
+  StatusOr<SwarmPlace> before = read_place(flags_.resume);
+  if (!before.ok() && !absl::IsNotFound(before.status())) return before.status();
+  return before.ok() ? resume_place(flags_, *before) : absl::OkStatus();
 }
 
 Status UpRun::check_flags() const {
@@ -122,11 +129,11 @@ Status UpRun::make_swarm_spec() {
   std::error_code error;
   fs::create_directories(dir_, error);
   if (error) return absl::InvalidArgumentError(absl::StrCat("--out ", dir_, ": ", error.message()));
-  if (!flags_.json) {
-    print_data(*task_, {});
-    print_gate_note(flags_.options, config);
-  }
+  print_own_data();
+  if (!flags_.json) print_gate_note(flags_.options, config);
   malloc_trim(0);  // the text is gone: its pages go too
+  place_ = place_of(flags_, spec.name, dir_);
+  AGORA_RETURN_IF_ERROR(write_place(dir_, place_));  // the specification makes it a swarm that can go on
   return write_spec(spec, dir_ + kSpecFile);
 }
 
@@ -138,9 +145,20 @@ Status UpRun::resume_spec() {
   const std::string data = flags_.options.data;
   AGORA_ASSIGN_OR_RETURN(flags_.options, options_of(spec));
   flags_.options.data = data;
+  AGORA_RETURN_IF_ERROR(train::validate(flags_.options));
   AGORA_ASSIGN_OR_RETURN(train::SharedTokenizer tokenizer, tokenizer_of(spec));
   AGORA_ASSIGN_OR_RETURN(task_, train::make_task(flags_.options, std::move(tokenizer), machine_.pool()));
+  print_own_data();
+  malloc_trim(0);
+  place_ = place_of(flags_, spec.name, dir_);
   return absl::OkStatus();
+}
+
+void UpRun::print_own_data() const {
+  if (flags_.json) return;
+  const std::string& data = flags_.options.data;
+  std::cout << "Learns from " << (data.empty() ? "this machine's own text" : visible_text(data)) << ":\n";
+  print_data(*task_, {});
 }
 
 Status UpRun::start_all() {
@@ -159,9 +177,12 @@ Status UpRun::start_all() {
     AGORA_RETURN_IF_ERROR(supervisor_->start(std::move(plan)));
   }
   if (flags_.json) {
-    say_event(
-        {{"event", "start"}, {"dir", dir_}, {"at", node_->endpoint().text()}, {"page", page_url(*node_)}},
-        true);
+    say_event({{"event", "start"},
+               {"dir", dir_},
+               {"data", place_.data},
+               {"at", node_->endpoint().text()},
+               {"page", page_url(*node_)}},
+              true);
   } else {
     std::cout << absl::StrFormat(
         "Swarm %s: %d hosts, %d trainers, %d servers in %s. Ctrl-C saves and ends it.\n",
@@ -173,8 +194,7 @@ Status UpRun::start_all() {
 }
 
 Status UpRun::remember_place() const {
-  SwarmPlace place{
-      .name = node_->spec().name, .dir = dir_, .swarm_key_file = flags_.swarm_key_file, .peers = {}};
+  SwarmPlace place = place_;
   place.peers.push_back({.name = "up", .pid = getpid(), .at = node_->endpoint(), .http = node_->http()});
   for (PlacedPeer& peer : watch_->places()) place.peers.push_back(std::move(peer));
   return write_place(dir_, place);
@@ -292,7 +312,6 @@ Status UpRun::summarise(double seconds) {
 
 void UpRun::say_what_next(double seconds) const {
   const std::string saved = dir_ + kSavedDir;
-  const std::string data = flags_.options.data.empty() ? "" : " --data " + flags_.options.data;
   std::cout << "\nTrained for " << duration_text(seconds) << ". The model is in " << saved << ".\n";
   if (!interrupt_.load() && !flags_.once) {
     std::cout << "While the swarm runs, from another terminal:\n"
@@ -301,7 +320,7 @@ void UpRun::say_what_next(double seconds) const {
               << "Ctrl-C ends it. Afterwards:\n";
   }
   std::cout << "  build/agora ask " << saved << " \"int main(\"      asks the model without a swarm\n"
-            << "  build/agora up --resume " << dir_ << counts_to_say(flags_, dir_) << data
+            << "  build/agora up --resume " << dir_ << counts_to_say(flags_, dir_)
             << "      goes on with the swarm\n"
             << std::flush;
 }

@@ -29,6 +29,7 @@ class UpRun {
   Status check_flags() const;  // what can be seen to be wrong before anything is read or made
   Status make_swarm_spec();
   Status resume_spec();
+  Status resume_what_was_not_said();
   Status start_all();         // this process as a peer, then the others
   void watch();               // until Ctrl-C, or the end of --once
   bool end_of_training();     // saved and summarised, or given up
@@ -40,6 +41,7 @@ class UpRun {
   Status summarise(double seconds);
   void say_what_next(double seconds) const;
   Status end_all();
+  void print_own_data() const;    // what the trainers learn from
   Status remember_place() const;  // swarm.json
 
   UpFlags flags_;
@@ -48,6 +50,7 @@ class UpRun {
   Machine machine_{0};
   std::unique_ptr<train::Task> task_;
   std::string dir_;
+  SwarmPlace place_;  // without the processes that run
   std::unique_ptr<Node> node_;
   std::optional<Supervisor> supervisor_;
   std::optional<UpWatch> watch_;
