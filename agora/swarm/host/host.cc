@@ -116,12 +116,10 @@ void Host::State::start() {
 void Host::State::every(int64_t period_ns, void (State::*work)()) {
   const double jitter = 1 + kJitter * (2 * rng.uniform_double() - 1);
   const int64_t due_ns = loop.now_ns() + static_cast<int64_t>(jitter * static_cast<double>(period_ns));
-  loop.at(due_ns, [weak = weak_from_this(), due_ns, period_ns, work] {
-    const std::shared_ptr<State> self = weak.lock();
-    if (self == nullptr) return;
-    self->stood_still(due_ns);
-    (self.get()->*work)();
-    self->every(period_ns, work);
+  at(due_ns, [due_ns, period_ns, work](State& self) {
+    self.stood_still(due_ns);
+    (self.*work)();
+    self.every(period_ns, work);
   });
 }
 
@@ -163,11 +161,10 @@ void Host::State::set_claim_timer() {
   loop.cancel(claim_timer);
   claim_timer = {};
   if (leave_saved || leadership.next_ns() == INT64_MAX) return;
-  claim_timer = loop.at(leadership.next_ns(), [weak = weak_from_this(), due_ns = leadership.next_ns()] {
-    const std::shared_ptr<State> self = weak.lock();
-    if (self == nullptr || self->leave_saved) return;  // who is as good as gone claims nothing any more
-    if (!self->stood_still(due_ns)) self->apply(self->leadership.on_timer(self->loop.now_ns()));
-    self->set_claim_timer();
+  claim_timer = at(leadership.next_ns(), [due_ns = leadership.next_ns()](State& self) {
+    if (self.leave_saved) return;  // who is as good as gone claims nothing any more
+    if (!self.stood_still(due_ns)) self.apply(self.leadership.on_timer(self.loop.now_ns()));
+    self.set_claim_timer();
   });
 }
 

@@ -50,9 +50,8 @@ void Host::State::adopt(ExpertName name) {
   if (own.contains(name) || !in_spec(name) || retired.contains(name)) return;
   if (!static_holdings() && !holders.of(name).empty()) {
     own[name].since_ns = loop.now_ns();
-    return pull({name, successor(name), [weak = weak_from_this(), name](const Status& status) {
-                   const std::shared_ptr<State> self = weak.lock();
-                   if (self != nullptr && !status.ok()) self->adoption_failed(name, status);
+    return pull({name, successor(name), [this, name](const Status& status) {
+                   if (!status.ok()) adoption_failed(name, status);
                  }});
   }
   if (on_disk_now.contains(name)) return adopt_from_disk(name);
@@ -66,11 +65,9 @@ void Host::State::adopt_from_disk(ExpertName name) {
             if (!bytes.ok()) return self.disk_failed(name, bytes.status());
             const auto text = std::make_shared<const std::string>(*std::move(bytes));
             self.restore(name, peers::Payload(text, base::as_bytes(*text)),
-                         [weak = self.weak_from_this(), name](const Status& status) {
-                           const std::shared_ptr<State> here = weak.lock();
-                           if (here == nullptr) return;
-                           if (!status.ok()) return here->disk_failed(name, status);
-                           ++here->counts.restored;
+                         [&self, name](const Status& status) {
+                           if (!status.ok()) return self.disk_failed(name, status);
+                           ++self.counts.restored;
                          });
           });
 }
@@ -94,11 +91,9 @@ void Host::State::adopt_first_weights(ExpertName name) {
             if (absl::IsNotFound(bytes.status())) return self.adopt_from_seed(name);
             if (!bytes.ok()) return self.adoption_failed(name, bytes.status());
             self.count_lost(name);
-            self.restore(name, peers::Payload::own(*std::move(bytes)),
-                         [weak = self.weak_from_this(), name](const Status& status) {
-                           const std::shared_ptr<State> here = weak.lock();
-                           if (here != nullptr && !status.ok()) here->adoption_failed(name, status);
-                         });
+            self.restore(name, peers::Payload::own(*std::move(bytes)), [&self, name](const Status& status) {
+              if (!status.ok()) self.adoption_failed(name, status);
+            });
           });
 }
 
@@ -204,9 +199,7 @@ void Host::State::retire(ExpertName name) {
   if (!in_spec(name) || !retired.insert(name).second) return;
   placement.retire(name);
   retired_moved = true;
-  loop.after(options.retire_grace_ns, [weak = weak_from_this(), name] {
-    if (const std::shared_ptr<State> self = weak.lock()) self->drop(name);
-  });
+  after(options.retire_grace_ns, [name](State& self) { self.drop(name); });
 }
 
 // ---- the disk

@@ -69,9 +69,7 @@ void Host::State::make_next(const std::shared_ptr<NewExperts>& added) {
   const ExpertName name = added->names[added->made];
   const Done done = [this, added](const Status& made) {
     if (absl::IsUnavailable(made) && loop.now_ns() - added->begun_ns < kSourcePatienceNs) {
-      loop.after(kSourceAgainNs, [weak = weak_from_this(), added] {
-        if (const std::shared_ptr<State> self = weak.lock()) self->make_next(added);
-      });
+      after(kSourceAgainNs, [added](State& self) { self.make_next(added); });
       return;
     }
     if (!made.ok()) return undo(*added, made);

@@ -179,17 +179,15 @@ void Host::State::take_over(const std::shared_ptr<peers::IncomingCall>& call) {
     return call->reply(absl::ResourceExhaustedError("this host does not take the expert; ask another"));
   }
   own.try_emplace(*name, Own{.since_ns = loop.now_ns()});
-  const auto lead = [weak = weak_from_this(), name = *name, call](const Status& status) {
-    const std::shared_ptr<State> self = weak.lock();
-    if (self == nullptr) return;
-    const auto ours = self->own.find(name);
-    if (status.ok() && !self->is_over(*call) && ours != self->own.end()) {
+  const auto lead = [this, name = *name, call](const Status& status) {
+    const auto ours = own.find(name);
+    if (status.ok() && !is_over(*call) && ours != own.end()) {
       // Hosts may disagree about who should lead: not to and fro.
-      ours->second.since_ns = self->loop.now_ns();
-      self->apply({self->leadership.take(name)}, [call](const Status& leads) { call->reply(leads); });
+      ours->second.since_ns = loop.now_ns();
+      apply({leadership.take(name)}, [call](const Status& leads) { call->reply(leads); });
       return;
     }
-    if (!status.ok()) self->adoption_failed(name, status);
+    if (!status.ok()) adoption_failed(name, status);
     call->reply(status.ok() ? absl::DeadlineExceededError("the snapshot came too late") : status);
   };
   pull({.name = *name, .from = call->from(), .done = lead, .to_lead = call});
@@ -217,9 +215,7 @@ void Host::State::leave_next() {
   const bool waits = claims || unheard || (led && (hand_overs_running > 0 || may));
   loop.cancel(leave_timer);
   if (waits) {
-    leave_timer = loop.after(kLeaveAgainNs, [weak = weak_from_this()] {
-      if (const std::shared_ptr<State> self = weak.lock()) self->leave_next();
-    });
+    leave_timer = after(kLeaveAgainNs, [](State& self) { self.leave_next(); });
     return;
   }
   finish_leaving();

@@ -84,7 +84,7 @@ struct Host::State : std::enable_shared_from_this<Host::State> {
     int failures = 0;  // in a row
     bool asked = false;
   };
-  using Done = std::function<void(Status)>;
+  using Done = std::function<void(Status)>;  // called only by the State that it is of, so it may hold this
   struct Pull {
     ExpertName name;
     peers::PeerId from;
@@ -219,6 +219,18 @@ struct Host::State : std::enable_shared_from_this<Host::State> {
         if (const std::shared_ptr<State> here = weak.lock()) then(*here, std::move(*result));
       });
     });
+  }
+
+  // work(*this) on the loop at its time, unless the host has gone.
+  template <class Work>
+  base::TimerId at(int64_t when_ns, Work work) {
+    return loop.at(when_ns, [weak = weak_from_this(), work = std::move(work)] {
+      if (const std::shared_ptr<State> self = weak.lock()) work(*self);
+    });
+  }
+  template <class Work>
+  base::TimerId after(int64_t delay_ns, Work work) {
+    return at(loop.now_ns() + delay_ns, std::move(work));
   }
 
   // A callback for the transport: then(its argument) on the loop, unless the host has gone.

@@ -195,11 +195,9 @@ void Host::State::ask_heads(const peers::PeerId& peer) {
 void Host::State::not_answered(const peers::PeerId& peer, int64_t late_ns) {
   const auto leader = watched.find(peer);
   if (late_ns < kProbeLateNs && ++leader->second.failures >= options.probe_failures_max) return give_up(peer);
-  loop.after(kProbeAgainNs, [weak = weak_from_this(), peer] {
-    const std::shared_ptr<State> self = weak.lock();
-    if (self == nullptr) return;
-    const auto asked = self->watched.find(peer);
-    if (asked != self->watched.end() && !asked->second.asked) self->ask_heads(peer);
+  after(kProbeAgainNs, [peer](State& self) {
+    const auto asked = self.watched.find(peer);
+    if (asked != self.watched.end() && !asked->second.asked) self.ask_heads(peer);
   });
 }
 
@@ -323,11 +321,9 @@ void Host::State::pulled(uint64_t number, StatusOr<peers::Payload> bytes) {
   const Pull pull = std::move(pulls_under_way.extract(number).mapped());
   const auto found = own.find(pull.name);
   const bool last = found != own.end() && found->second.last_pull == number;
-  const Done done = [weak = weak_from_this(), pull](const Status& status) {
-    const std::shared_ptr<State> self = weak.lock();
-    if (self == nullptr) return;
-    ++(status.ok() ? self->counts.pulls : self->counts.pulls_failed);
-    self->trouble(status);
+  const Done done = [this, pull](const Status& status) {
+    ++(status.ok() ? counts.pulls : counts.pulls_failed);
+    trouble(status);
     pull.done(status);
   };
   if (last && absl::IsResourceExhausted(bytes.status())) found->second.pulled_ns = 0;  // it has waited
