@@ -51,7 +51,7 @@ class Fetch : public std::enable_shared_from_this<Fetch> {
       total_ = chunk.total;
       hash_ = chunk.hash;
       if (total_ > bytes_max_) {
-        return absl::ResourceExhaustedError(
+        return absl::InvalidArgumentError(
             absl::StrFormat("a blob of %d bytes was offered; at most %d are taken", total_, bytes_max_));
       }
     }

@@ -54,8 +54,9 @@ StatusOr<BlobChunk> read_blob_chunk(base::Bytes bytes);
 using BlobSource = std::function<StatusOr<Blob>(std::string_view key)>;
 void serve_blob(peers::IncomingCall& call, const BlobSource& source);
 
-// done runs once, on a thread of the transport. ResourceExhausted: more than bytes_max; DataLoss: not the
-// bytes of the hash; Unavailable: it changed between two chunks, fetch again; and the transport's errors.
+// done runs once, on a thread of the transport. InvalidArgument: more than bytes_max, or no chunk; DataLoss:
+// not the bytes of the hash; Unavailable: it changed between two chunks, fetch again; and the transport's
+// errors, of which ResourceExhausted is a peer that has too much in hand.
 // settings.deadline_ns is of the whole, by the clock, which must live until done has run.
 void fetch_blob(peers::Transport& transport, const Clock& clock, const peers::CallSettings& settings,
                 std::string key, uint64_t bytes_max, std::function<void(StatusOr<peers::Payload>)> done);
