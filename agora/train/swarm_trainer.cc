@@ -353,9 +353,10 @@ Status SwarmTrainer::save(const std::string& dir) {
 
 Status SwarmTrainer::settle(int64_t timeout_ns) {
   State& s = *state_;
-  Status settled = s.sharing->settle(static_cast<uint64_t>(s.state.step), timeout_ns, s.until_stopped);
+  const Status kept = s.config.own_file.empty() ? absl::OkStatus() : keep();  // it may be killed meanwhile
+  const Status settled = s.sharing->settle(static_cast<uint64_t>(s.state.step), timeout_ns, s.until_stopped);
   s.trunk->repack(s.compute);
-  return settled;
+  return settled.ok() ? kept : settled;
 }
 
 Status SwarmTrainer::hand_on(int64_t timeout_ns) {

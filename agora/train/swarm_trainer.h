@@ -89,9 +89,10 @@ class SwarmTrainer {
   // Cancelled: stop(). The trunk is then as it was, and the next step() takes the next batch; a trainer that
   // was stopped goes on with the same one.
   StatusOr<SwarmStepReport> step();
-  // After the last step: waits until all that it has learned is in a trunk that is handed out. Well or not,
-  // others do not wait for this trainer any more then, and its trunk follows theirs. DeadlineExceeded: some
-  // of it is in none yet, but keep() knows it; Cancelled: stop(), likewise.
+  // After the last step: keeps, and waits until all that it has learned is in a trunk that is handed out.
+  // Well or not, others do not wait for this trainer any more then, and its trunk follows theirs.
+  // DeadlineExceeded: some of it is in none yet, but keep() knows it; Cancelled: stop(), likewise; else the
+  // errors of keep().
   Status settle(int64_t timeout_ns);
   // Before it goes: waits until another trainer, or a server, has a trunk as fresh, if there is one.
   // DeadlineExceeded; Cancelled: stop().

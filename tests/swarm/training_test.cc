@@ -2,6 +2,7 @@
 #include "agora/base/test_folder.h"
 #include "agora/swarm/trunk_exchange.h"
 #include "agora/train/counting_text.h"
+#include "agora/train/trainer_file.h"
 #include <gtest/gtest.h>
 
 #include "tests/small_options.h"
@@ -75,6 +76,20 @@ TEST_F(SwarmTraining, WhatTheLastStepsTaughtIsHandedOut) {
   EXPECT_EQ(trunk->version.round, 1u);
   EXPECT_EQ(trunk->step, 12u);
   asker->stop();
+}
+
+// The others' rounds may take long, and whoever waits for them may be killed.
+TEST_F(SwarmTraining, WhatTheLastStepsTaughtIsKeptBeforeOthersAreWaitedFor) {
+  options_.average_every = 100;
+  options_.steps = 12;
+  const base::TestFolder folder;
+  TrainersInProcess swarm(options_, {.trainers = 1, .own_file = folder.path("trainer")});
+  swarm.run(12);
+  EXPECT_TRUE(absl::IsDeadlineExceeded(swarm.trainer(0).settle(0)));
+  const auto kept = train::read_trainer_file(folder.path("trainer"));
+  ASSERT_TRUE(kept.ok()) << kept.status();
+  EXPECT_EQ(kept->state.step, 12);
+  EXPECT_EQ(kept->steps, 12u) << "that are in no trunk yet";
 }
 
 // A server has an older one, until it has pulled the last.
