@@ -56,8 +56,11 @@ SavedTrunk SavedTrunk::of(model::Model& trunk, const std::set<swarm::ExpertName>
   Experts experts;
   auto most = static_cast<size_t>(std::max<int64_t>(gate.chosen - no_call, 1));
   for (int64_t l = 0; l < trunk.config().num_hidden_layers; ++l) {
-    experts.push_back(open_experts(trunk.block(LayerId{l}).mixture().gate()));
-    std::erase_if(experts.back(), [&](ExpertId e) { return retired.contains({LayerId{l}, e}); });
+    const moe::Gate& of_layer = trunk.block(LayerId{l}).mixture().gate();
+    experts.push_back(open_experts(of_layer));
+    if (of_layer.entry_bias() != nullptr) {  // else it chooses what is retired too
+      std::erase_if(experts.back(), [&](ExpertId e) { return retired.contains({LayerId{l}, e}); });
+    }
     most = std::max(most, experts.back().size());
   }
   const bool even =

@@ -62,5 +62,15 @@ TEST_F(SavedTrunkTest, WhereFewerAreLeftThanAGateChoosesTheFolderCanBeRead) {
   EXPECT_TRUE(SavedTrunk::like(*model_->model, saved.experts(), *read).ok());
 }
 
+// A hostile host may say of any expert that it is retired.
+TEST_F(SavedTrunkTest, AGateThatCanNotLeaveAnExpertOutKeepsAll) {
+  model::ModelConfig all_open = config();
+  all_open.gate.entry_bias = false;
+  const auto model = model::make_model(all_open, compute_, tensor::Train::no, Rng(1));
+  const SavedTrunk saved = SavedTrunk::of(*model->model, {ExpertName{LayerId{1}, ExpertId{2}}});
+  EXPECT_EQ(saved.experts()[1].size(), 4u);
+  EXPECT_FALSE(saved.config().gate.entry_bias);
+}
+
 }  // namespace
 }  // namespace agora::train

@@ -72,6 +72,7 @@ struct HostOptions {
 
   // Of a swarm that goes on from a saved one: experts beyond the first ones, and numbers not given again.
   std::vector<ExpertName> added = {}, retired = {};
+  bool gates_close = true;  // false: they can not leave an expert out, so none is retired
 
   int64_t round_ns = 1'000'000'000;
   int64_t probe_ns = 1'000'000'000;  // at most half the loss window

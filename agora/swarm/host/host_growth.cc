@@ -218,6 +218,11 @@ void Host::State::retire_expert(const std::shared_ptr<peers::IncomingCall>& call
   const StatusOr<ExpertName> name = read_expert(call->payload().bytes());
   if (!name.ok()) return call->reply(name.status());
   if (!in_spec(*name)) return call->reply(absl::InvalidArgumentError("there is no such expert"));
+  if (!options.gates_close) {
+    return call->reply(
+        absl::InvalidArgumentError("this swarm's gates can not leave an expert out: only those of "
+                                   "--selection top_k and --updates async can"));
+  }
   std::set<ExpertName> more = retired;
   more.insert(*name);
   if (ranges_of(more).size() > kRetiredRangesMax) {

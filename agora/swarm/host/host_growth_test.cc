@@ -14,9 +14,11 @@ class GrownHosts : public testing::Test {
  protected:
   void start_hosts() {
     for (int i = 1; i <= 2; ++i) {
-      nodes.push_back(std::make_unique<TestNode>(
-          loop, network, gossip, machine, spec, i,
-          HostOptions{.folder = experts_of(i), .save_ns = save_ns, .retire_grace_ns = kSecondNs}));
+      nodes.push_back(std::make_unique<TestNode>(loop, network, gossip, machine, spec, i,
+                                                 HostOptions{.folder = experts_of(i),
+                                                             .gates_close = gates_close,
+                                                             .save_ns = save_ns,
+                                                             .retire_grace_ns = kSecondNs}));
     }
     loop.run_for(60 * kSecondNs);
   }
@@ -39,8 +41,8 @@ class GrownHosts : public testing::Test {
     AGORA_CHECK(answer.has_value());
     return *std::move(answer);
   }
-  ExpertName add() {
-    const peers::Reply added = ask(kAddExpert, encode(AddExpert{.layer = 0}));
+  ExpertName add(const AddExpert& request = {.layer = 0}) {
+    const peers::Reply added = ask(kAddExpert, encode(request));
     AGORA_CHECK(added.status.ok());
     return read_experts(added.payload.bytes())->front();
   }
@@ -49,6 +51,12 @@ class GrownHosts : public testing::Test {
     return std::ranges::any_of(
         nodes, [&](const auto& n) { return n->store->experts().holds(name.layer, name.expert); });
   }
+  std::vector<float> weights(ExpertName name) const {
+    for (const auto& node : nodes) {
+      if (node->store->experts().holds(name.layer, name.expert)) return numbers_of(*node->store, name);
+    }
+    return {};
+  }
   std::vector<RetiredRange> said_retired(size_t node) const {
     PeerState state;
     nodes[node]->host->describe(state);
@@ -56,6 +64,7 @@ class GrownHosts : public testing::Test {
   }
 
   int64_t save_ns = kSecondNs;
+  bool gates_close = true;
   base::TestFolder folder;
   SwarmSpec spec = test_spec();
   moe::TestCompute machine{1};
@@ -83,6 +92,18 @@ TEST_F(GrownHosts, HaveNotForgottenWhatIsRetiredWhenAllStartAgain) {
                 testing::ElementsAre(RetiredRange{LayerId{0}, 8, 1}, RetiredRange{LayerId{1}, 2, 1}));
   }
   EXPECT_EQ(add(), expert_name(0, 9)) << "its number is not given again";
+}
+
+// Gates keep it closed at first, so it has taken no updates. It began anew from first weights, which nobody
+// expected of a copy.
+TEST_F(GrownHosts, HaveACopyThatIsNotTrainedYetWhenAllStartAgain) {
+  start_hosts();
+  const ExpertName copy = add({.layer = 0, .from = AddExpert::From::given, .source = ExpertId{3}});
+  const std::vector<float> before = weights(copy);
+  ASSERT_FALSE(before.empty());
+  kill_hosts();
+  start_hosts();
+  EXPECT_EQ(weights(copy), before);
 }
 
 // Killed before the next round of saving.
@@ -122,6 +143,14 @@ TEST_F(GrownHosts, DoNotTakeOverWhatAnotherSwarmHasRetired) {
   start_hosts();
   EXPECT_TRUE(held(expert_name(1, 2)));
   EXPECT_THAT(nodes[0]->host->status().trouble, testing::HasSubstr("another swarm's"));
+}
+
+TEST_F(GrownHosts, RetireNothingThatGatesWouldGoOnChoosing) {
+  gates_close = false;
+  start_hosts();
+  const Status refused = ask(kRetireExpert, encode_expert(expert_name(1, 2))).status;
+  EXPECT_EQ(refused.code(), absl::StatusCode::kInvalidArgument) << refused;
+  EXPECT_TRUE(said_retired(0).empty());
 }
 
 TEST_F(GrownHosts, WriteTheListLaterWhereTheDiskFails) {

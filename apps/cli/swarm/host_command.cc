@@ -7,6 +7,7 @@
 #include "agora/swarm/host/host.h"
 #include "agora/swarm/host/host_service.h"
 #include "agora/swarm/swarm_folder.h"
+#include "agora/train/swarm_spec.h"
 
 #include "apps/cli/flag_checks.h"
 #include "apps/cli/machine.h"
@@ -94,7 +95,9 @@ class HostRole {
     if (!flags.from.empty()) {
       AGORA_ASSIGN_OR_RETURN(saved, swarm::SwarmFolder::open(flags.from, node.spec()));
     }
+    AGORA_ASSIGN_OR_RETURN(const model::ModelConfig trunk, train::trunk_config(node.spec()));
     swarm::HostOptions options;
+    options.gates_close = trunk.gate.entry_bias;
     options.experts_max = flags.room;
     options.folder = node.state_dir() + "/experts";
     if (saved != nullptr) {
