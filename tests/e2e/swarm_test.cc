@@ -18,6 +18,7 @@ namespace {
 
 using nlohmann::json;
 using ::testing::HasSubstr;
+using ::testing::Not;
 
 constexpr int64_t kSomeSteps = 300;  // of a small model, which takes milliseconds for each
 constexpr size_t kExperts = 2 * 4;   // of small_train: layers times experts
@@ -236,6 +237,7 @@ TEST(Swarm, GoesOnWhereItWasWhenAgoraUpWasKilled) {
   const Outcome outcome = again.finish();
   EXPECT_EQ(outcome.exit_code, 0) << outcome.err;
   EXPECT_GT(step_in(outcome.out, Line::first), step);
+  EXPECT_THAT(outcome.out, Not(HasSubstr("\"server 1\"")));
   EXPECT_THAT(outcome.out, HasSubstr("\"data\":\"" + scratch.path("data") + "\"")) << "as before";
 }
 

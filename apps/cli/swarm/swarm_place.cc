@@ -30,6 +30,11 @@ StatusOr<SwarmPlace> place_of(const nlohmann::json& json) {
   json.at("name").get_to(place.name);
   json.at("swarm_key").get_to(place.swarm_key_file);
   place.data = json.value("data", "");  // older files do not say it
+  if (const auto started = json.find("started"); started != json.end()) {
+    place.started = {.hosts = started->at("hosts").get<int>(),
+                     .trainers = started->at("trainers").get<int>(),
+                     .servers = started->at("servers").get<int>()};
+  }
   for (const nlohmann::json& entry : json.at("peers")) {
     PlacedPeer peer;
     entry.at("name").get_to(peer.name);
@@ -88,10 +93,13 @@ Status write_place(const std::string& dir, const SwarmPlace& place) {
                     {"at", peer.at.text()},
                     {"http", peer.http.empty() ? "" : peer.http.text()}});
   }
-  const Json json{{"name", place.name},
-                  {"swarm_key", place.swarm_key_file},
-                  {"data", place.data},
-                  {"peers", std::move(list)}};
+  Json json{{"name", place.name}, {"swarm_key", place.swarm_key_file}, {"data", place.data}};
+  if (place.started) {
+    json["started"] = {{"hosts", place.started->hosts},
+                       {"trainers", place.started->trainers},
+                       {"servers", place.started->servers}};
+  }
+  json["peers"] = std::move(list);
   return weights::write_file_atomic(absl::StrCat(dir, "/", kFile),
                                     json.dump(2, ' ', false, Json::error_handler_t::replace) + "\n");
 }

@@ -27,12 +27,17 @@ struct PlacedPeer {
   peers::Endpoint http;  // empty: none
 };
 
+struct ProcessCounts {
+  int hosts = 0, trainers = 0, servers = 0;
+};
+
 struct SwarmPlace {
   std::string name = {};
-  std::string dir = {};             // where it was found; empty: it was told by --join
-  std::string swarm_key_file = {};  // empty: an open swarm
-  std::string data = {};            // of its trainers; empty: this machine's own text
-  std::vector<PlacedPeer> peers = {};
+  std::string dir = {};                       // where it was found; empty: it was told by --join
+  std::string swarm_key_file = {};            // empty: an open swarm
+  std::string data = {};                      // of its trainers; empty: this machine's own text
+  std::optional<ProcessCounts> started = {};  // null: an older file, which does not say it
+  std::vector<PlacedPeer> peers = {};         // of which these run
 };
 
 // How a command is told which swarm is meant.

@@ -12,6 +12,7 @@ TEST(SwarmPlace, IsReadAsItWasWritten) {
                          .dir = "",
                          .swarm_key_file = "home.key",
                          .data = "/texts",
+                         .started = ProcessCounts{.hosts = 3, .trainers = 2, .servers = 0},
                          .peers = {{.name = "up", .pid = 7, .at = {"127.0.0.1", 4700}, .http = {}}}};
   ASSERT_TRUE(write_place(folder.path(), place).ok());
   const auto read = read_place(folder.path());
@@ -20,17 +21,22 @@ TEST(SwarmPlace, IsReadAsItWasWritten) {
   EXPECT_EQ(read->dir, folder.path());
   EXPECT_EQ(read->swarm_key_file, "home.key");
   EXPECT_EQ(read->data, "/texts");
+  ASSERT_TRUE(read->started);
+  EXPECT_EQ(read->started->hosts, 3);
+  EXPECT_EQ(read->started->trainers, 2);
+  EXPECT_EQ(read->started->servers, 0);
   ASSERT_EQ(read->peers.size(), 1u);
   EXPECT_EQ(read->peers[0].at.text(), "127.0.0.1:4700");
   EXPECT_TRUE(read->peers[0].http.empty());
 }
 
-TEST(SwarmPlace, AnOlderFileDoesNotSayTheData) {
+TEST(SwarmPlace, AnOlderFileSaysLess) {
   const base::TestFolder folder;
   base::write_text(folder.path("swarm.json"), R"({"name": "words", "swarm_key": "", "peers": []})");
   const auto read = read_place(folder.path());
   ASSERT_TRUE(read.ok()) << read.status();
   EXPECT_EQ(read->data, "");
+  EXPECT_FALSE(read->started);
 }
 
 TEST(SwarmPlace, NamesNeedNotBeUtf8) {

@@ -25,8 +25,7 @@ void add_up_command(CLI::App& app, const Interrupt& interrupt, CommandResult& re
   command->add_option(
       "--resume", flags->resume,
       "go on with the swarm of this folder, also one that was killed: of the recipe --data, --steps and "
-      "--minutes count (in all). If not said: the data and the key that it had, and as many processes as "
-      "have folders there");
+      "--minutes count (in all). If not said: the data and the key that it had, and as many processes");
   command->add_option("--listen", flags->listen, "HOST:PORT of this process; the others take HOST, any port");
   command->add_option("--http", flags->http, "likewise for the page, /feed, /status and /metrics; off: none");
   command->add_option("--swarm-key", flags->swarm_key_file, "file with the key of a private swarm");

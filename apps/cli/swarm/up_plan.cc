@@ -49,6 +49,33 @@ std::string from_anywhere(const std::string& path) {
 // Port 0: of each its own.
 std::string any_port_of(const std::string& listen) { return listen.substr(0, listen.rfind(':')) + ":0"; }
 
+// Where nobody has written it down: as many as have folders, and of what has none as many as a new one has.
+ProcessCounts counts_of(const SwarmPlace& before) {
+  if (before.started) return *before.started;
+  const auto counted = [&](const std::string& name, int count_max, int otherwise) {
+    const int count = count_in(before.dir, name, count_max);
+    return count > 0 ? count : otherwise;
+  };
+  const UpFlags fresh;
+  return {.hosts = counted("host", kHostsMax, fresh.hosts),
+          .trainers = counted("trainer", kTrainersMax, fresh.trainers),
+          .servers = counted("server", kServersMax, fresh.servers)};
+}
+
+Status resume_counts(UpFlags& flags, const SwarmPlace& before) {
+  const int hosts = count_in(before.dir, "host", kHostsMax);
+  const ProcessCounts had = counts_of(before);
+  if (!flags.said.hosts) flags.hosts = std::clamp(std::max(had.hosts, hosts), 1, kHostsMax);
+  if (!flags.said.trainers) flags.trainers = std::clamp(had.trainers, 0, kTrainersMax);
+  if (!flags.said.servers) flags.servers = std::clamp(had.servers, 0, kServersMax);
+  if (flags.hosts >= hosts) return absl::OkStatus();
+  std::string left_out = absl::StrCat(before.dir, "/host-", flags.hosts + 1);
+  if (hosts > flags.hosts + 1) absl::StrAppend(&left_out, " up to host-", hosts);
+  return absl::InvalidArgumentError(absl::StrCat(
+      "--hosts: expected ", hosts, " or more, for so many have kept experts in ", before.dir, ", found ",
+      flags.hosts, "; to do without what only the others have, move their folders away: ", left_out));
+}
+
 }  // namespace
 
 const std::string& command_of(const ChildPlan& plan) { return plan.arguments.front(); }
@@ -57,10 +84,12 @@ SwarmPlace place_of(const UpFlags& flags, std::string name, std::string dir) {
   return {.name = std::move(name),
           .dir = std::move(dir),
           .swarm_key_file = from_anywhere(flags.swarm_key_file),
-          .data = from_anywhere(flags.options.data)};
+          .data = from_anywhere(flags.options.data),
+          .started = ProcessCounts{flags.hosts, flags.trainers, flags.servers}};
 }
 
 Status resume_place(UpFlags& flags, const SwarmPlace& before) {
+  AGORA_RETURN_IF_ERROR(resume_counts(flags, before));
   if (!flags.said.swarm_key) flags.swarm_key_file = before.swarm_key_file;
   if (flags.said.data) return absl::OkStatus();
   flags.options.data = before.data;
@@ -68,34 +97,6 @@ Status resume_place(UpFlags& flags, const SwarmPlace& before) {
   if (before.data.empty() || std::filesystem::exists(before.data, ignored)) return absl::OkStatus();
   return absl::NotFoundError(absl::StrCat("--resume ", before.dir, ": the swarm learned from ", before.data,
                                           ", which is not there; say by --data what it goes on with"));
-}
-
-Status resume_counts(UpFlags& flags, const std::string& dir) {
-  const int hosts = count_in(dir, "host", kHostsMax);
-  const auto as_before = [](bool said, int before, int& count) {
-    if (!said && before > 0) count = before;
-  };
-  as_before(flags.said.hosts, hosts, flags.hosts);
-  as_before(flags.said.trainers, count_in(dir, "trainer", kTrainersMax), flags.trainers);
-  as_before(flags.said.servers, count_in(dir, "server", kServersMax), flags.servers);
-  if (flags.hosts >= hosts) return absl::OkStatus();
-  std::string left_out = absl::StrCat(dir, "/host-", flags.hosts + 1);
-  if (hosts > flags.hosts + 1) absl::StrAppend(&left_out, " up to host-", hosts);
-  return absl::InvalidArgumentError(absl::StrCat(
-      "--hosts: expected ", hosts, " or more, for so many have kept experts in ", dir, ", found ",
-      flags.hosts, "; to do without what only the others have, move their folders away: ", left_out));
-}
-
-std::string counts_to_say(const UpFlags& flags, const std::string& dir) {
-  UpFlags silent;
-  if (!resume_counts(silent, dir).ok()) return "";
-  std::string text;
-  for (const auto& [flag, count, as_it_is] : {std::tuple(" --hosts ", flags.hosts, silent.hosts),
-                                              {" --trainers ", flags.trainers, silent.trainers},
-                                              {" --servers ", flags.servers, silent.servers}}) {
-    if (count != as_it_is) absl::StrAppend(&text, flag, count);
-  }
-  return text;
 }
 
 std::vector<ChildPlan> plan_children(const UpFlags& flags, const std::string& dir,

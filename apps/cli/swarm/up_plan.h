@@ -1,7 +1,6 @@
 // What `agora up` is told, and the processes that follow from it.
 //
-//   AGORA_RETURN_IF_ERROR(resume_place(flags, place));           // as an earlier one has written it down
-//   AGORA_RETURN_IF_ERROR(resume_counts(flags, "runs/words"));   // where it has run
+//   AGORA_RETURN_IF_ERROR(resume_place(flags, place));            // where an earlier one has run
 //   for (ChildPlan& plan : plan_children(flags, "runs/words", at, saved)) supervisor.start(std::move(plan));
 //
 // Plain values; any thread.
@@ -51,13 +50,10 @@ constexpr const char* kSavedDir = "/saved";
 
 // What the next `agora up` in this folder, started from wherever, has to know. No processes yet.
 SwarmPlace place_of(const UpFlags& flags, std::string name, std::string dir);
-// The data and the swarm's key, where they were not said. NotFound: the data is not there any more.
+// Of what was not said, what an earlier `agora up` in the folder before.dir had: its data, its key, and as
+// many processes. NotFound: the data is not there any more; InvalidArgument: experts would be lost, for there
+// are more hosts there with disks of their own.
 Status resume_place(UpFlags& flags, const SwarmPlace& before);
-// Of what was not said, as many as an earlier `agora up` had in its folder, if it had any. InvalidArgument:
-// experts would be lost, for there are more hosts there with disks of their own.
-Status resume_counts(UpFlags& flags, const std::string& dir);
-// What `agora up --resume DIR` has to be told to start as many again: " --servers 0", or nothing.
-std::string counts_to_say(const UpFlags& flags, const std::string& dir);
 
 // Hosts, trainers, servers, in this order; `join` is a peer that lives already. from_saved: what they have
 // not on their own disks is in dir + kSavedDir; an `agora up` that was killed may have left none.

@@ -91,25 +91,51 @@ TEST(UpPlan, DataThatHasGoneIsAskedFor) {
 
 TEST(UpPlan, AResumedSwarmHasAsManyOfEachAsItHad) {
   const base::TestFolder dir;
+  for (const char* name : {"host-1", "host-2", "trainer-1", "trainer-2"}) {
+    std::filesystem::create_directory(dir / name);
+  }
+  UpFlags first;
+  first.hosts = 3;
+  first.trainers = 1;
+  first.servers = 0;
+  const SwarmPlace place = place_of(first, "words", dir.path());
+  UpFlags silent;
+  ASSERT_TRUE(resume_place(silent, place).ok());
+  EXPECT_EQ(silent.hosts, 3);
+  EXPECT_EQ(silent.trainers, 1);
+  EXPECT_EQ(silent.servers, 0);
+
+  UpFlags told;
+  told.hosts = 2;
+  told.trainers = 0;
+  told.servers = 2;
+  told.said = {.hosts = true, .trainers = true, .servers = true};
+  ASSERT_TRUE(resume_place(told, place).ok());
+  EXPECT_EQ(told.hosts, 2);
+  EXPECT_EQ(told.trainers, 0);
+  EXPECT_EQ(told.servers, 2);
+}
+
+TEST(UpPlan, WhereNobodyWroteDownHowManyThereWereFoldersAreCounted) {
+  const base::TestFolder dir;
   for (const char* name :
        {"host-1", "host-2", "host-6", "trainer-1", "server-1", "up", "host-7x", "host-999"}) {
     std::filesystem::create_directory(dir / name);
   }
   base::write_text(dir.path("host-9"), "no folder");
   UpFlags flags;
-  ASSERT_TRUE(resume_counts(flags, dir.path()).ok());
+  ASSERT_TRUE(resume_place(flags, {.dir = dir.path()}).ok());
   EXPECT_EQ(flags.hosts, 6);
   EXPECT_EQ(flags.trainers, 1);
   EXPECT_EQ(flags.servers, 1);
-  EXPECT_EQ(counts_to_say(flags, dir.path()), "");
+}
 
-  UpFlags more;
-  more.hosts = 8;
-  more.trainers = 0;
-  more.servers = 2;
-  more.said = {.hosts = true, .trainers = true, .servers = true};
-  ASSERT_TRUE(resume_counts(more, dir.path()).ok());
-  EXPECT_EQ(counts_to_say(more, dir.path()), " --hosts 8 --trainers 0 --servers 2");
+TEST(UpPlan, NoNumberOfAnotherHandStartsMoreThanThereMayBe) {
+  UpFlags flags;
+  ASSERT_TRUE(resume_place(flags, {.dir = "x", .started = ProcessCounts{-1, 1'000'000, -1}}).ok());
+  EXPECT_EQ(flags.hosts, 1);
+  EXPECT_EQ(flags.trainers, kTrainersMax);
+  EXPECT_EQ(flags.servers, 0);
 }
 
 TEST(UpPlan, AResumedSwarmIsNotStartedWithoutSomeOfItsExperts) {
@@ -117,19 +143,20 @@ TEST(UpPlan, AResumedSwarmIsNotStartedWithoutSomeOfItsExperts) {
   for (int i = 1; i <= 6; ++i) std::filesystem::create_directory(dir / absl::StrCat("host-", i));
   UpFlags flags;
   flags.said.hosts = true;
-  const Status refused = resume_counts(flags, dir.path());
+  const Status refused = resume_place(flags, {.dir = dir.path()});
   EXPECT_EQ(refused.code(), absl::StatusCode::kInvalidArgument);
   EXPECT_THAT(refused.message(), HasSubstr("expected 6 or more"));
   EXPECT_THAT(refused.message(), HasSubstr("found 4"));
   EXPECT_THAT(std::string(refused.message()), EndsWith(dir.path("host-5") + " up to host-6"));
   flags.hosts = 5;
-  EXPECT_THAT(std::string(resume_counts(flags, dir.path()).message()), EndsWith(": " + dir.path("host-6")));
+  EXPECT_THAT(std::string(resume_place(flags, {.dir = dir.path()}).message()),
+              EndsWith(": " + dir.path("host-6")));
 }
 
 TEST(UpPlan, AFolderInWhichNothingRanYetIsAsANewOne) {
   const base::TestFolder dir;
   UpFlags flags;
-  ASSERT_TRUE(resume_counts(flags, dir.path()).ok());
+  ASSERT_TRUE(resume_place(flags, {.dir = dir.path()}).ok());
   EXPECT_EQ(flags.hosts, UpFlags().hosts);
   EXPECT_EQ(flags.trainers, UpFlags().trainers);
   EXPECT_EQ(flags.servers, UpFlags().servers);

@@ -92,8 +92,9 @@ Status UpRun::prepare() {
 
 Status UpRun::resume_what_was_not_said() {
   StatusOr<SwarmPlace> before = read_place(flags_.resume);
-  if (!before.ok() && !absl::IsNotFound(before.status())) return before.status();
-  return before.ok() ? resume_place(flags_, *before) : absl::OkStatus();
+  if (absl::IsNotFound(before.status())) before = SwarmPlace{.dir = flags_.resume};
+  AGORA_RETURN_IF_ERROR(before.status());
+  return resume_place(flags_, *before);
 }
 
 Status UpRun::check_flags() const {
@@ -139,7 +140,6 @@ Status UpRun::make_swarm_spec() {
 
 Status UpRun::resume_spec() {
   dir_ = flags_.resume;
-  AGORA_RETURN_IF_ERROR(resume_counts(flags_, dir_));
   AGORA_ASSIGN_OR_RETURN(const swarm::SwarmSpec spec, read_spec_file(dir_ + kSpecFile));
   AGORA_RETURN_IF_ERROR(check_trainers(spec, flags_.trainers));
   const std::string data = flags_.options.data;
@@ -320,8 +320,7 @@ void UpRun::say_what_next(double seconds) const {
               << "Ctrl-C ends it. Afterwards:\n";
   }
   std::cout << "  build/agora ask " << saved << " \"int main(\"      asks the model without a swarm\n"
-            << "  build/agora up --resume " << dir_ << counts_to_say(flags_, dir_)
-            << "      goes on with the swarm\n"
+            << "  build/agora up --resume " << dir_ << "      goes on with the swarm\n"
             << std::flush;
 }
 
