@@ -218,9 +218,8 @@ void Host::State::save() {
   save_retired();
   for (auto& [name, mine] : own) {
     const bool moved = !mine.saved || mine.saved_version != mine.version || mine.saved_epoch != mine.epoch;
-    const bool first =
-        mine.version == 0 && name.expert.value < spec.experts;  // weights, which the seed gives
-    if (!mine.ready || !moved || first) continue;
+    const bool from_seed = mine.version == 0 && name.expert.value < spec.experts;
+    if (!mine.ready || !moved || from_seed) continue;
     if (std::find(to_save.begin(), to_save.end(), name) == to_save.end()) to_save.push_back(name);
   }
   save_next();
