@@ -363,6 +363,9 @@ Status SwarmTrainer::hand_on(int64_t timeout_ns) {
   return state_->sharing->hand_on(timeout_ns, state_->until_stopped);
 }
 
+int64_t SwarmTrainer::settle_ns_max() const { return state_->sharing->settle_ns_max(); }
+int64_t SwarmTrainer::hand_on_ns_max() const { return state_->sharing->hand_on_ns_max(); }
+
 void SwarmTrainer::stop() {
   state_->until_stopped.stop();
   state_->experts.stop();

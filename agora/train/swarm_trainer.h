@@ -5,7 +5,7 @@
 //                              .directory = directory}, spec, options, compute, *task, config));
 //   AGORA_RETURN_IF_ERROR(trainer->join(timeout_ns));          // waits for hosts; takes the others' trunk
 //   while (!trainer->done()) { AGORA_ASSIGN_OR_RETURN(SwarmStepReport report, trainer->step()); ... }
-//   AGORA_RETURN_IF_ERROR(trainer->settle(timeout_ns));        // its last steps are in a trunk too
+//   AGORA_RETURN_IF_ERROR(trainer->settle(trainer->settle_ns_max()));  // its last steps are in a trunk too
 //   AGORA_RETURN_IF_ERROR(trainer->save(dir));                 // the whole swarm, as a model's folder
 //   trainer->describe(state);                                  // for this peer's record, from any thread
 //
@@ -97,6 +97,9 @@ class SwarmTrainer {
   // Before it goes: waits until another trainer, or a server, has a trunk as fresh, if there is one.
   // DeadlineExceeded; Cancelled: stop().
   Status hand_on(int64_t timeout_ns);
+  // How long the two may take where lines are slow: trunk_sharing.h.
+  int64_t settle_ns_max() const;
+  int64_t hand_on_ns_max() const;
 
   // A loss that got worse since an expert was added undoes it (gate_growth.h): always of as many rows.
   StatusOr<Evaluation> validate(int64_t rows_max);

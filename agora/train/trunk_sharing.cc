@@ -9,6 +9,7 @@ namespace agora::train {
 namespace {
 
 constexpr int64_t kLookNs = 50 * base::kMillisecondNs;  // between two looks at what others have made of it
+constexpr int64_t kToldNs = 20 * base::kSecondNs;  // who hands out what is told by records, and seen late
 
 }  // namespace
 
@@ -80,6 +81,16 @@ Status TrunkSharing::hand_on(int64_t timeout_ns, base::UntilStopped& until_stopp
   const swarm::TrunkVersion last = counters().version;  // while others go on, so does its own
   const Status handed_on = wait_until(timeout_ns, until_stopped, [&] { return others_have(last); });
   return handed_on.ok() ? handed_on : base::about("nobody else has the last trunk yet", handed_on);
+}
+
+// A round may be under way that is without its last steps: they go into the next.
+int64_t TrunkSharing::settle_ns_max() const {
+  return 2 * swarm::round_ns_max(swarm::for_trunk({}, layout_.size()));
+}
+
+// Who is pulling an older trunk pulls the last one after that.
+int64_t TrunkSharing::hand_on_ns_max() const {
+  return kToldNs + 2 * swarm::for_trunk({}, layout_.size()).pull_ns;
 }
 
 // Records say rounds and rows.

@@ -4,7 +4,7 @@
 //   TrunkSharing sharing(loop, transport, directory, options, synchronous, layout);
 //   sharing.begin_with(snapshot);                                            // once, before the first step
 //   if (sharing.step_done(rows, step, /*last=*/false)) model.repack(compute);
-//   sharing.settle(step, timeout_ns, until_stopped);   model.repack(compute);          // after the last one
+//   sharing.settle(step, sharing.settle_ns_max(), until_stopped);   model.repack(compute);  // after the last
 //   if (sharing.take_latest()) model.repack(compute);   keep(sharing.since_round());   // before it ends
 //
 // Either way servers and whoever comes late pull it, every options.average_every steps anew. The layout is
@@ -41,6 +41,10 @@ class TrunkSharing {
   // Before it goes: waits until another trainer, or a server, hands out that trunk or a fresher one; not
   // where there is none. DeadlineExceeded, Cancelled.
   Status hand_on(int64_t timeout_ns, base::UntilStopped& until_stopped);
+  // How long the two may take where lines are slow and others are in the middle of something: the longer the
+  // trunk.
+  int64_t settle_ns_max() const;
+  int64_t hand_on_ns_max() const;
   // Its base is null before begin_with().
   swarm::SinceRound since_round() const;
 

@@ -92,6 +92,17 @@ TEST_F(SwarmTraining, WhatTheLastStepsTaughtIsKeptBeforeOthersAreWaitedFor) {
   EXPECT_EQ(kept->steps, 12u) << "that are in no trunk yet";
 }
 
+// By 70 kB/s, as all that is fetched.
+TEST_F(SwarmTraining, ALongTrunkIsWaitedForLonger) {
+  options_.width = 1024;
+  options_.layers = 1;
+  TrainersInProcess swarm(options_, {.trainers = 1});
+  const int64_t pull_ns = swarm::blob_ns_max(2 * sizeof(float) * trunk_numbers(swarm));
+  EXPECT_GE(pull_ns, 120 * base::kSecondNs);
+  EXPECT_GE(swarm.trainer(0).settle_ns_max(), 2 * pull_ns) << "a round that is under way, and the next one";
+  EXPECT_GE(swarm.trainer(0).hand_on_ns_max(), 2 * pull_ns);
+}
+
 // A server has an older one, until it has pulled the last.
 TEST_F(SwarmTraining, WhoGoesWaitsUntilAnotherHasItsTrunk) {
   options_.steps = 3;

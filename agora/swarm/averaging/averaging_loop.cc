@@ -28,13 +28,6 @@ std::vector<float> floats_of(base::Bytes bytes) {
   return numbers;
 }
 
-// A long trunk takes longer to fetch.
-RoundConfig for_trunk(RoundConfig config, const TrunkSnapshot& trunk) {
-  config.fetch_ns = std::max(config.fetch_ns, blob_ns_max(trunk.values.size() * sizeof(float)));
-  config.pull_ns = std::max(config.pull_ns, blob_ns_max(trunk.bytes()));
-  return config;
-}
-
 // Of the trunk that the decision makes of it.
 std::vector<LastContribution> last_contributions(const TrunkSnapshot& base, const Decision& decision) {
   std::vector<LastContribution> all;
@@ -87,8 +80,8 @@ void Averaging::State::begin(std::shared_ptr<const TrunkSnapshot> base, peers::P
   deltas_ = {{own.hash, std::move(delta)}};
   base_ = std::move(base);
   step_ = step;
-  round_ = std::make_unique<Round>(for_trunk(config_.round, *base_), transport_.self(), base_->version, own,
-                                   trainers(), loop_.now_ns(), unawaited());
+  round_ = std::make_unique<Round>(for_trunk(config_.round, base_->values.size()), transport_.self(),
+                                   base_->version, own, trainers(), loop_.now_ns(), unawaited());
   act();
 }
 
@@ -217,7 +210,7 @@ void Averaging::State::fetch(const weights::Digest& hash, const peers::PeerId& f
       .at = *at,
       .method = kGetTrunk,
       .priority = peers::Priority::training,
-      .deadline_ns = loop_.now_ns() + for_trunk(config_.round, *base_).fetch_ns};
+      .deadline_ns = loop_.now_ns() + for_trunk(config_.round, base_->values.size()).fetch_ns};
   fetch_blob(transport_, loop_, settings, delta_key(hash), base_->values.size() * sizeof(float), report);
 }
 

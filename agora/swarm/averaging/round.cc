@@ -2,7 +2,21 @@
 
 #include <algorithm>
 
+#include "agora/swarm/wire/blob.h"
+
 namespace agora::swarm {
+
+RoundConfig for_trunk(RoundConfig config, size_t numbers) {
+  const uint64_t bytes = numbers * sizeof(float);
+  config.fetch_ns = std::max(config.fetch_ns, blob_ns_max(bytes));
+  config.pull_ns = std::max(config.pull_ns, blob_ns_max(kTrunkHeadBytesMax + 2 * bytes));
+  return config;
+}
+
+int64_t round_ns_max(const RoundConfig& config) {
+  return 2 * config.gather_ns + config.pull_ns + config.fetch_ns;
+}
+
 Round::Round(const RoundConfig& config, const peers::PeerId& self, const TrunkVersion& base,
              const Contribution& own, const std::vector<peers::PeerId>& others, int64_t now_ns,
              std::set<peers::PeerId> unawaited)
@@ -211,7 +225,7 @@ void Round::gather() {
     return;
   }
   Member& member = members_[first];
-  if (now_ns_ >= decided_by_ns()) {
+  if (now_ns_ >= begin_ns_ + round_ns_max(config_)) {
     leave_out(first);  // it lives, but does not decide
     return gather();
   }
@@ -285,11 +299,6 @@ void Round::catch_up(const peers::PeerId& from) {
   actions_.push_back({.kind = RoundAction::Kind::catch_up, .peer = from});
 }
 
-// Whoever waits for one that pulls its trunk, and then for its contribution, has decided by then.
-int64_t Round::decided_by_ns() const {
-  return begin_ns_ + 2 * config_.gather_ns + config_.pull_ns + config_.fetch_ns;
-}
-
 void Round::set_wake() {
   wake_ns_ = INT64_MAX;
   if (over_) return;
@@ -307,7 +316,7 @@ void Round::set_wake() {
   }
   wake(begin_ns_ + config_.gather_ns);
   wake(begin_ns_ + config_.gather_ns + config_.pull_ns);
-  wake(decided_by_ns());
+  wake(begin_ns_ + round_ns_max(config_));
 }
 
 }  // namespace agora::swarm

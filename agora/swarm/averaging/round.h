@@ -48,6 +48,12 @@ struct RoundConfig {
   int fetches_max = 3;                             // of one contribution, from whomever
 };
 
+// A long trunk, of so many numbers, takes longer to fetch.
+RoundConfig for_trunk(RoundConfig config, size_t numbers);
+// So long after its beginning a round is decided at the latest, also where one is waited for that pulls its
+// trunk, and then for its contribution.
+int64_t round_ns_max(const RoundConfig& config);
+
 struct RoundAction {
   enum class Kind : uint8_t {
     tell,      // send our news to `peer` and bring its answer under `number`
@@ -132,7 +138,6 @@ class Round {
   void decide();
   void follow_decision();
   void catch_up(const peers::PeerId& from);
-  int64_t decided_by_ns() const;
   void set_wake();
 
   RoundConfig config_;

@@ -67,6 +67,26 @@ TEST(Round, WhoIsBehindButComesIsWaitedFor) {
   EXPECT_TRUE(round.late().empty());
 }
 
+// Trainers wait for rounds by this number.
+TEST(Round, OfALongTrunkIsDecidedInItsTime) {
+  const RoundConfig config = for_trunk({}, 2'000'000);
+  EXPECT_GT(config.pull_ns, 2 * RoundConfig().pull_ns);
+  Round round(config, peer_of(0), kBase, contribution_of(0), {peer_of(1)}, 1);
+  News behind = at(kOlder);
+  behind.coming = true;
+  const int64_t here_ns = config.gather_ns + config.pull_ns;  // just in time, with what nobody can fetch
+  for (int64_t now_ns = 1; !round.over(); round.on_time(now_ns)) {
+    ASSERT_LE(now_ns, 1 + round_ns_max(config));
+    for (const RoundAction& action : round.take_actions()) {
+      if (action.kind != Kind::tell) continue;
+      const News news = now_ns < here_ns ? behind : ready(kBase, 1);
+      round.on_answer(peer_of(1), action.number, news, true, now_ns);
+    }
+    now_ns = round.wake_ns();
+  }
+  EXPECT_EQ(round.decision()->counted.size(), 1u);
+}
+
 TEST(Round, WhoIsBehindForGoodIsNotWaitedFor) {
   Round round(RoundConfig{}, peer_of(0), kBase, contribution_of(0), {peer_of(1)}, 1);
   round.on_news(peer_of(1), at(kOlder), true, 2);

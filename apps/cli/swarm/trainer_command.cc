@@ -24,10 +24,8 @@ namespace {
 
 constexpr double kNs = 1e-9;
 constexpr char kInt8[] = "int8";
-constexpr int64_t kKeepNs = 30 * base::kSecondNs;     // between two times that it writes down where it is
-constexpr int64_t kSettleNs = 120 * base::kSecondNs;  // for others' rounds, as long as a step waits for hosts
-constexpr int64_t kHandOnNs = 20 * base::kSecondNs;   // a server looks every second, and pulls
-constexpr size_t kSwarmDigits = 16;                   // of its id, in a file name
+constexpr int64_t kKeepNs = 30 * base::kSecondNs;  // between two times that it writes down where it is
+constexpr size_t kSwarmDigits = 16;                // of its id, in a file name
 
 using Json = nlohmann::ordered_json;
 
@@ -49,12 +47,12 @@ class TrainerLoop {
       if (clock_.now_ns() >= keep_ns_) keep();
     }
     progress_.finish();
-    if (trainer_.done()) note(trainer_.settle(kSettleNs));
+    if (trainer_.done()) note(trainer_.settle(trainer_.settle_ns_max()));
     keep();
     return absl::OkStatus();
   }
 
-  void hand_on() { note(trainer_.hand_on(kHandOnNs)); }
+  void hand_on() { note(trainer_.hand_on(trainer_.hand_on_ns_max())); }
 
   // A full disk costs the copy, not the training.
   void keep() {
@@ -198,9 +196,9 @@ void say_trained(const train::SwarmTrainer& trainer, bool stays, bool json) {
              {"trunk_rows", trunk.rows}},
             json);
   if (json) return;
-  std::cout << "Trained " << trainer.state().step << " steps.";
-  if (stays) std::cout << " Hands out its trunk until Ctrl-C.";
-  std::cout << std::endl;
+  std::cout << "Trained " << trainer.state().step << " steps. "
+            << (stays ? "Hands out its trunk until Ctrl-C." : "Ends when another has its trunk.")
+            << std::endl;
 }
 
 }  // namespace
