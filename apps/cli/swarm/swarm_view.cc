@@ -137,8 +137,11 @@ SwarmTotals totals_of(const SwarmView& view) {
 std::string swarm_screen(const SwarmView& view, int columns, int lines) {
   std::string head = in_lines(
       {visible_text(view.title), duration_text(view.seconds), visible_text(view.phase), view.page}, columns);
-  absl::StrAppend(&head, in_lines(summary_of(totals_of(view)), columns), curve_line(view.losses, columns),
-                  "\n");
+  absl::StrAppend(&head, in_lines(summary_of(totals_of(view)), columns), curve_line(view.losses, columns));
+  for (const std::string& trouble : view.troubles) {
+    absl::StrAppend(&head, cut(visible_text(trouble), columns), "\n");
+  }
+  absl::StrAppend(&head, "\n");
   TerminalTable table({{"process"},
                        {"peer", Align::left, 3},
                        {"state"},

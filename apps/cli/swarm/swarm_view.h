@@ -33,7 +33,8 @@ struct SwarmView {
   std::string page = {};  // where a browser shows it; empty: nowhere
   double seconds = 0;
   std::vector<ProcessView> processes = {};
-  std::vector<double> losses = {};  // mean over the trainers, the oldest first
+  std::vector<std::string> troubles = {};  // what people have to know: a line each
+  std::vector<double> losses = {};         // mean over the trainers, the oldest first
 };
 
 constexpr int kLinesMax = 10'000;

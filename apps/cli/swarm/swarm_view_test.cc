@@ -95,6 +95,12 @@ TEST(SwarmView, WhatDoesNotFitIsCounted) {
   EXPECT_THAT(screen, HasSubstr("... and 18 more"));
 }
 
+TEST(SwarmView, TroubleIsShownWhole) {
+  SwarmView view = small_swarm();
+  view.troubles = {"trainer 1: the last 5 steps are in no trunk yet: the others take too long"};
+  EXPECT_THAT(swarm_screen(view, 80), HasSubstr(view.troubles[0] + "\n"));
+}
+
 TEST(SwarmView, TheWholeCurveIsShown) {
   SwarmView view = small_swarm();
   view.losses.assign(500, 4);

@@ -73,6 +73,7 @@ class TrainerLoop {
   void note(const Status& ended) {
     if (ended.ok() || absl::IsCancelled(ended)) return;
     node_.log().warning("end of training", {{"error", std::string(ended.message())}});
+    say_event({{"event", "trouble"}, {"error", std::string(ended.message())}}, flags_.node.json);
     progress_.print(message_for_people(ended));
   }
 

@@ -9,6 +9,7 @@
 
 #include "apps/cli/swarm/blocking_call.h"
 #include "apps/cli/swarm/up_plan.h"
+#include "apps/cli/terminal_text.h"
 
 namespace agora::cli {
 namespace {
@@ -21,6 +22,10 @@ std::string text_at(const nlohmann::json& line, const char* key) {
 int64_t number_at(const nlohmann::json& line, const char* key) {
   const auto found = line.find(key);
   return found != line.end() && found->is_number_integer() ? found->get<int64_t>() : 0;
+}
+
+std::string trouble_line(const std::string& name, const std::string& trouble) {
+  return absl::StrCat(name, ": ", visible_text(trouble));
 }
 
 }  // namespace
@@ -45,6 +50,10 @@ std::string UpWatch::on_event(const ChildEvent& event) {
     known.trunk = {.round = static_cast<uint64_t>(number_at(event.line, "trunk_round")),
                    .rows = static_cast<uint64_t>(number_at(event.line, "trunk_rows"))};
     return absl::StrCat(name, " has made its last step");
+  }
+  if (said == "trouble") {
+    known.trouble = text_at(event.line, "error");
+    return trouble_line(name, known.trouble);
   }
   if (said != "up") return "";
   const StatusOr<peers::Endpoint> at = peers::parse_endpoint(text_at(event.line, "at"));
@@ -105,6 +114,8 @@ SwarmView UpWatch::view() const {
       if (found->second.place) process.state = ProcessView::State::running;
       if (found->second.silent) process.state = ProcessView::State::silent;
       process.note = found->second.end;
+      const std::string& trouble = found->second.trouble;
+      if (!trouble.empty()) view.troubles.push_back(trouble_line(process.name, trouble));
     }
     if (!supervisor_.running(child)) process.state = ProcessView::State::ended;
     view.processes.push_back(std::move(process));

@@ -64,6 +64,7 @@ class UpWatch {
     bool silent = false;
     bool trained = false;
     swarm::TrunkVersion trunk;  // that it had then
+    std::string trouble;        // the last that it said
     std::string end;            // how it ended
   };
   void note_loss();

@@ -17,8 +17,8 @@ class Watch : public ::testing::Test {
     const ChildPlan plan{.name = "trainer", .arguments = {"trainer", script}, .error_file = ""};
     EXPECT_TRUE(supervisor_.start(plan).ok());
   }
-  void say(size_t child, const nlohmann::json& line) {
-    watch_.on_event({.child = child, .line = line, .how = ""});
+  std::string say(size_t child, const nlohmann::json& line) {
+    return watch_.on_event({.child = child, .line = line, .how = ""});
   }
   void wait_for_end(size_t child) {
     while (supervisor_.running(child)) {
@@ -61,6 +61,17 @@ TEST_F(Watch, KnowsWhatWasTrainedBeforeItBegan) {
   EXPECT_EQ(watch_.steps(), 0);
   say(0, kTrained);
   EXPECT_EQ(watch_.steps(), 15);
+}
+
+// Its last steps are in no trunk, and what is saved is without them.
+TEST_F(Watch, ATrainersTroubleReachesWhoeverLooks) {
+  start(kStays);
+  const nlohmann::json trouble{{"event", "trouble"}, {"error", "the last 5 steps are in no trunk yet"}};
+  EXPECT_EQ(say(0, trouble), "trainer: the last 5 steps are in no trunk yet");
+  EXPECT_EQ(watch_.view().troubles,
+            std::vector<std::string>{"trainer: the last 5 steps are in no trunk yet"});
+  watch_.on_event({.kind = ChildEvent::Kind::respawned, .child = 0, .line = {}, .how = ""});
+  EXPECT_TRUE(watch_.view().troubles.empty());
 }
 
 // It is to be saved; whose trunk has gone with it is not waited for.
