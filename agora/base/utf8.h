@@ -37,6 +37,15 @@ inline Utf8Char utf8_at(std::string_view text, size_t at) {
   return {code, bytes};
 }
 
+inline bool is_utf8(std::string_view text) {
+  for (size_t at = 0; at < text.size();) {
+    const int bytes = utf8_at(text, at).bytes;
+    if (bytes == 0) return false;
+    at += static_cast<size_t>(bytes);
+  }
+  return true;
+}
+
 inline std::string to_utf8(uint32_t code) {
   const auto tail = [code](int shift) { return static_cast<char>(0x80u | ((code >> shift) & 0x3fu)); };
   if (code < 0x80) return {static_cast<char>(code)};

@@ -47,21 +47,12 @@ Status expect_one_of(std::initializer_list<const char*> known, const char* flag,
       base::concat("--", flag, ": expected ", expected, ", found ", base::in_quotes(found)));
 }
 
-bool is_utf8(std::string_view text) {
-  for (size_t i = 0; i < text.size();) {
-    const int bytes = base::utf8_at(text, i).bytes;
-    if (bytes == 0) return false;
-    i += static_cast<size_t>(bytes);
-  }
-  return true;
-}
-
 // Options are saved as JSON, which is UTF-8.
 Status check_texts(const TrainOptions& options) {
   Status status;
   for_each_option(options, [&](const char* flag, const auto& field, const char*) {
     if constexpr (std::is_same_v<std::decay_t<decltype(field)>, std::string>) {
-      if (!status.ok() || is_utf8(field)) return;
+      if (!status.ok() || base::is_utf8(field)) return;
       status = absl::InvalidArgumentError(base::concat("--", flag, ": expected UTF-8, found \"",
                                                        absl::CHexEscape(field), "\"; give it another name"));
     }

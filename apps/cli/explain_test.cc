@@ -1,12 +1,13 @@
 // The three forms of a report, on one report that has something of everything, hostile bytes among it.
-#include <gtest/gtest.h>
-
 #include <algorithm>
 #include <cmath>
 #include <sstream>
 #include <string_view>
 
+#include "agora/base/utf8.h"
 #include "agora/train/specialisation_meter.h"
+#include <gtest/gtest.h>
+
 #include "apps/cli/explain_json.h"
 #include "apps/cli/explain_page.h"
 #include "apps/cli/explain_page_html.h"
@@ -103,7 +104,7 @@ TEST(Escape, LeavesNothingThatIsMarkup) {
 TEST(ExplainPage, IsWellFormedWhateverTheBytes) {
   const std::string page = explain_page(make_report());
   EXPECT_EQ(complaint(page), "");
-  EXPECT_TRUE(is_utf8(page));
+  EXPECT_TRUE(base::is_utf8(page));
   EXPECT_EQ(page.find("<script"), std::string::npos);
   EXPECT_EQ(page.find("</script"), std::string::npos);
   EXPECT_EQ(page.find("onload=\""), std::string::npos);
@@ -147,7 +148,7 @@ TEST(ExplainText, FitsTheTerminalAndSteersNothing) {
   for (const int columns : {60, 100, 200}) {
     const std::string text = explain_text(make_report(), {.columns = columns});
     EXPECT_EQ(text.find('\x1b'), std::string::npos);
-    EXPECT_TRUE(is_utf8(text));
+    EXPECT_TRUE(base::is_utf8(text));
     std::istringstream lines(text);
     bool in_tables = false;
     for (std::string line; std::getline(lines, line);) {

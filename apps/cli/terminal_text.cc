@@ -66,13 +66,6 @@ std::optional<char32_t> next_character(std::string_view text, size_t& position) 
   return c.code;
 }
 
-bool is_utf8(std::string_view text) {
-  for (size_t position = 0; position < text.size();) {
-    if (!next_character(text, position)) return false;
-  }
-  return true;
-}
-
 std::string visible_text(std::string_view bytes) {
   std::string out;
   out.reserve(bytes.size());

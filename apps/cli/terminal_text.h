@@ -21,8 +21,6 @@ enum class Align : uint8_t { left, right };
 // text.size().
 std::optional<char32_t> next_character(std::string_view text, size_t& position);
 
-bool is_utf8(std::string_view text);
-
 // Text that is safe to show: valid UTF-8 with nothing that steers a terminal or reorders a line. A line feed
 // becomes ↵, a tab ⇥, other control characters and bytes that are no UTF-8 \xNN, invisible characters and
 // those that turn the direction of writing \u{NNNN}.

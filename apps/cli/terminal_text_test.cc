@@ -1,5 +1,6 @@
 #include "apps/cli/terminal_text.h"
 
+#include "agora/base/utf8.h"
 #include <gtest/gtest.h>
 
 namespace agora::cli {
@@ -31,8 +32,8 @@ TEST(VisibleText, EveryByteComesOutAsUtf8) {
   for (int a = 0; a < 256; ++a) {
     for (int b = 0; b < 256; ++b) all += {static_cast<char>(a), static_cast<char>(b), '\x80'};
   }
-  EXPECT_FALSE(is_utf8(all));
-  EXPECT_TRUE(is_utf8(visible_text(all)));
+  EXPECT_FALSE(base::is_utf8(all));
+  EXPECT_TRUE(base::is_utf8(visible_text(all)));
 }
 
 TEST(VisibleText, OverLinesKeepsThemAndWhatScriptsNeed) {
