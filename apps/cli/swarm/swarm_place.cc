@@ -30,6 +30,8 @@ StatusOr<SwarmPlace> place_of(const nlohmann::json& json) {
   json.at("name").get_to(place.name);
   json.at("swarm_key").get_to(place.swarm_key_file);
   place.data = json.value("data", "");  // older files do not say it
+  place.room = json.value("room", 0);
+  place.rows = json.value("rows", "");
   if (const auto started = json.find("started"); started != json.end()) {
     place.started = {.hosts = started->at("hosts").get<int>(),
                      .trainers = started->at("trainers").get<int>(),
@@ -94,6 +96,8 @@ Status write_place(const std::string& dir, const SwarmPlace& place) {
                     {"http", peer.http.empty() ? "" : peer.http.text()}});
   }
   Json json{{"name", place.name}, {"swarm_key", place.swarm_key_file}, {"data", place.data}};
+  json["room"] = place.room;
+  json["rows"] = place.rows;
   if (place.started) {
     json["started"] = {{"hosts", place.started->hosts},
                        {"trainers", place.started->trainers},

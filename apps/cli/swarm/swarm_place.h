@@ -37,6 +37,8 @@ struct SwarmPlace {
   std::string swarm_key_file = {};            // empty: an open swarm
   std::string data = {};                      // of its trainers; empty: this machine's own text
   std::optional<ProcessCounts> started = {};  // null: an older file, which does not say it
+  int32_t room = 0;                           // of each host; 0: likewise
+  std::string rows = {};                      // of the trainers; empty: likewise
   std::vector<PlacedPeer> peers = {};         // of which these run
 };
 

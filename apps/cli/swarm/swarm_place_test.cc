@@ -13,6 +13,8 @@ TEST(SwarmPlace, IsReadAsItWasWritten) {
                          .swarm_key_file = "home.key",
                          .data = "/texts",
                          .started = ProcessCounts{.hosts = 3, .trainers = 2, .servers = 0},
+                         .room = 9,
+                         .rows = "int8",
                          .peers = {{.name = "up", .pid = 7, .at = {"127.0.0.1", 4700}, .http = {}}}};
   ASSERT_TRUE(write_place(folder.path(), place).ok());
   const auto read = read_place(folder.path());
@@ -25,6 +27,8 @@ TEST(SwarmPlace, IsReadAsItWasWritten) {
   EXPECT_EQ(read->started->hosts, 3);
   EXPECT_EQ(read->started->trainers, 2);
   EXPECT_EQ(read->started->servers, 0);
+  EXPECT_EQ(read->room, 9);
+  EXPECT_EQ(read->rows, "int8");
   ASSERT_EQ(read->peers.size(), 1u);
   EXPECT_EQ(read->peers[0].at.text(), "127.0.0.1:4700");
   EXPECT_TRUE(read->peers[0].http.empty());

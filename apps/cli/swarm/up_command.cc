@@ -25,7 +25,8 @@ void add_up_command(CLI::App& app, const Interrupt& interrupt, CommandResult& re
   command->add_option(
       "--resume", flags->resume,
       "go on with the swarm of this folder, also one that was killed: of the recipe --data, --steps and "
-      "--minutes count (in all). If not said: the data and the key that it had, and as many processes");
+      "--minutes count (in all). If not said: the data, key, --rows and --room that it had, and as many "
+      "processes");
   command->add_option("--listen", flags->listen, "HOST:PORT of this process; the others take HOST, any port");
   command->add_option("--http", flags->http, "likewise for the page, /feed, /status and /metrics; off: none");
   command->add_option("--swarm-key", flags->swarm_key_file, "file with the key of a private swarm");
@@ -44,6 +45,8 @@ void add_up_command(CLI::App& app, const Interrupt& interrupt, CommandResult& re
     flags->said = {.hosts = command->count("--hosts") > 0,
                    .trainers = command->count("--trainers") > 0,
                    .servers = command->count("--servers") > 0,
+                   .room = command->count("--room") > 0,
+                   .rows = command->count("--rows") > 0,
                    .data = command->count("--data") > 0,
                    .swarm_key = command->count("--swarm-key") > 0};
     if (!flags->resume.empty() && command->count("--steps") > 0) flags->steps_resumed = flags->options.steps;

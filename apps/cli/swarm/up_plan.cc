@@ -85,11 +85,15 @@ SwarmPlace place_of(const UpFlags& flags, std::string name, std::string dir) {
           .dir = std::move(dir),
           .swarm_key_file = from_anywhere(flags.swarm_key_file),
           .data = from_anywhere(flags.options.data),
-          .started = ProcessCounts{flags.hosts, flags.trainers, flags.servers}};
+          .started = ProcessCounts{flags.hosts, flags.trainers, flags.servers},
+          .room = flags.room,
+          .rows = flags.rows};
 }
 
 Status resume_place(UpFlags& flags, const SwarmPlace& before) {
   AGORA_RETURN_IF_ERROR(resume_counts(flags, before));
+  if (!flags.said.room && before.room > 0) flags.room = before.room;
+  if (!flags.said.rows && !before.rows.empty()) flags.rows = before.rows;
   if (!flags.said.swarm_key) flags.swarm_key_file = before.swarm_key_file;
   if (flags.said.data) return absl::OkStatus();
   flags.options.data = before.data;

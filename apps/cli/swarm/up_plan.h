@@ -26,7 +26,8 @@ struct UpFlags {
   int servers = 1;
   // What is the caller's wish: of the rest a swarm that goes on has what it had.
   struct {
-    bool hosts = false, trainers = false, servers = false, data = false, swarm_key = false;
+    bool hosts = false, trainers = false, servers = false, room = false, rows = false, data = false,
+         swarm_key = false;
   } said;
   int32_t room = 1000;
   std::string rows = "bf16";  // of the trainers: see agora trainer --rows
@@ -50,9 +51,9 @@ constexpr const char* kSavedDir = "/saved";
 
 // What the next `agora up` in this folder, started from wherever, has to know. No processes yet.
 SwarmPlace place_of(const UpFlags& flags, std::string name, std::string dir);
-// Of what was not said, what an earlier `agora up` in the folder before.dir had: its data, its key, and as
-// many processes. NotFound: the data is not there any more; InvalidArgument: experts would be lost, for there
-// are more hosts there with disks of their own.
+// Of what was not said, what an earlier `agora up` in the folder before.dir had: its data, its key, as many
+// processes, their room and how rows travel. NotFound: the data is not there any more; InvalidArgument:
+// experts would be lost, for there are more hosts there with disks of their own.
 Status resume_place(UpFlags& flags, const SwarmPlace& before);
 
 // Hosts, trainers, servers, in this order; `join` is a peer that lives already. from_saved: what they have

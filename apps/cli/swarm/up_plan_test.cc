@@ -116,6 +116,26 @@ TEST(UpPlan, AResumedSwarmHasAsManyOfEachAsItHad) {
   EXPECT_EQ(told.servers, 2);
 }
 
+TEST(UpPlan, AResumedSwarmHasItsRoomAndItsRows) {
+  UpFlags first;
+  first.room = 7;
+  first.rows = "int8";
+  const SwarmPlace place = place_of(first, "words", "x");
+  UpFlags silent;
+  ASSERT_TRUE(resume_place(silent, place).ok());
+  EXPECT_EQ(silent.room, 7);
+  EXPECT_EQ(silent.rows, "int8");
+
+  UpFlags told;
+  told.said = {.room = true, .rows = true};
+  ASSERT_TRUE(resume_place(told, place).ok());
+  EXPECT_EQ(told.room, UpFlags().room);
+  EXPECT_EQ(told.rows, UpFlags().rows);
+  ASSERT_TRUE(resume_place(silent = {}, {.dir = "x"}).ok()) << "an older file does not say it";
+  EXPECT_EQ(silent.room, UpFlags().room);
+  EXPECT_EQ(silent.rows, UpFlags().rows);
+}
+
 TEST(UpPlan, WhereNobodyWroteDownHowManyThereWereFoldersAreCounted) {
   const base::TestFolder dir;
   for (const char* name :

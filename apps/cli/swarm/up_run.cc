@@ -9,6 +9,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "agora/base/text.h"
+#include "agora/base/utf8.h"
 #include "agora/model/model_folder.h"
 #include "agora/train/evaluate.h"
 
@@ -100,7 +101,7 @@ Status UpRun::resume_what_was_not_said() {
 Status UpRun::check_flags() const {
   AGORA_RETURN_IF_ERROR(parse_listen("--listen", flags_.listen).status());
   if (flags_.http != "off") AGORA_RETURN_IF_ERROR(parse_listen("--http", flags_.http).status());
-  if (!is_utf8(flags_.swarm_key_file)) {  // other commands read of it in swarm.json
+  if (!base::is_utf8(flags_.swarm_key_file)) {  // other commands read of it in swarm.json
     return absl::InvalidArgumentError(
         absl::StrCat("--swarm-key: expected UTF-8, found ", base::in_quotes(flags_.swarm_key_file)));
   }
