@@ -48,7 +48,13 @@ StatusOr<SwarmPlace> place_of(const nlohmann::json& json) {
   return place;
 }
 
-// The folder under runs/ whose swarm.json is the youngest; empty: there is none.
+// An `agora up` that could not start leaves one without.
+bool has_peers(const std::string& dir) {
+  const StatusOr<SwarmPlace> place = read_place(dir);
+  return place.ok() && !place->peers.empty();
+}
+
+// The folder under runs/ whose swarm.json is the youngest that names peers; empty: there is none.
 std::string latest_dir() {
   std::string latest;
   fs::file_time_type latest_time;
@@ -56,7 +62,7 @@ std::string latest_dir() {
   for (const fs::directory_entry& entry : fs::directory_iterator(kRuns, ignored)) {
     std::error_code missing;
     const fs::file_time_type time = fs::last_write_time(entry.path() / kFile, missing);
-    if (missing || (!latest.empty() && time <= latest_time)) continue;
+    if (missing || (!latest.empty() && time <= latest_time) || !has_peers(entry.path())) continue;
     latest = entry.path().string();
     latest_time = time;
   }

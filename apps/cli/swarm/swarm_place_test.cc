@@ -1,5 +1,8 @@
 #include "apps/cli/swarm/swarm_place.h"
 
+#include <chrono>
+#include <filesystem>
+
 #include "agora/base/test_folder.h"
 #include <gtest/gtest.h>
 
@@ -47,6 +50,27 @@ TEST(SwarmPlace, NamesNeedNotBeUtf8) {
   const base::TestFolder folder;
   ASSERT_TRUE(write_place(folder.path(), {.name = "caf\xe9"}).ok());
   EXPECT_EQ(read_place(folder.path())->name, "caf\xef\xbf\xbd");
+}
+
+TEST(SwarmPlace, TheLatestIsOneThatStarted) {
+  const base::TestFolder folder;
+  const std::string runs = folder.path("runs");
+  const auto now = std::filesystem::file_time_type::clock::now();
+  int age_s = 0;
+  for (const char* name : {"failed", "started", "older"}) {
+    const std::string dir = runs + "/" + name;
+    std::filesystem::create_directories(dir);
+    SwarmPlace place{.name = name};
+    if (place.name != "failed") place.peers.push_back({.name = "up", .at = {"127.0.0.1", 4700}, .http = {}});
+    ASSERT_TRUE(write_place(dir, place).ok());
+    std::filesystem::last_write_time(dir + "/swarm.json", now - std::chrono::seconds(age_s++));
+  }
+  const std::filesystem::path before = std::filesystem::current_path();
+  std::filesystem::current_path(folder.path());
+  const auto found = find_place({});
+  std::filesystem::current_path(before);
+  ASSERT_TRUE(found.ok()) << found.status();
+  EXPECT_EQ(found->name, "started");
 }
 
 }  // namespace

@@ -94,7 +94,11 @@ Status UpRun::prepare() {
 Status UpRun::resume_what_was_not_said() {
   StatusOr<SwarmPlace> before = read_place(flags_.resume);
   if (absl::IsNotFound(before.status())) before = SwarmPlace{.dir = flags_.resume};
-  AGORA_RETURN_IF_ERROR(before.status());
+  if (!before.ok()) {
+    return absl::InvalidArgumentError(absl::StrCat(before.status().message(),
+                                                   "; to go on by flags alone, --data and --swarm-key among "
+                                                   "them, move this file away"));
+  }
   return resume_place(flags_, *before);
 }
 
