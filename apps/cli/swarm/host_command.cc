@@ -95,9 +95,9 @@ class HostRole {
     if (!flags.from.empty()) {
       AGORA_ASSIGN_OR_RETURN(saved, swarm::SwarmFolder::open(flags.from, node.spec()));
     }
-    AGORA_ASSIGN_OR_RETURN(const model::ModelConfig trunk, train::trunk_config(node.spec()));
+    const StatusOr<model::ModelConfig> trunk = train::trunk_config(node.spec());
     swarm::HostOptions options;
-    options.gates_close = trunk.gate.entry_bias;
+    options.gates_close = trunk.ok() && trunk->gate.entry_bias;  // a host needs no trunk otherwise
     options.experts_max = flags.room;
     options.folder = node.state_dir() + "/experts";
     if (saved != nullptr) {
