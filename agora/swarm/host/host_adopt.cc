@@ -72,8 +72,8 @@ void Host::State::adopt_from_disk(ExpertName name) {
           });
 }
 
-// The file is torn, or a bit of it turned over. It was written, so the expert had been trained: others may
-// have it, and are not heard yet.
+// The file is torn, or a bit of it turned over. It was written, so the expert had been trained, or added by
+// somebody: others may have it, and are not heard yet.
 void Host::State::disk_failed(ExpertName name, const Status& status) {
   on_disk_now.erase(name);
   unreadable.insert(name);
