@@ -17,6 +17,11 @@ namespace {
 // of a swarm what they would compute meanwhile: 2,000 cost it 2 % of its tokens/s.
 constexpr int kSpins = 300;
 
+// Each costs a system call when its caller has moved. Where there are many processors a worker that wakes is
+// seldom put on its caller's.
+constexpr size_t kKeptOffMax = 7;
+constexpr int kNoProcessor = -1;
+
 inline void relax() {
 #if defined(__x86_64__)
   __builtin_ia32_pause();
@@ -38,6 +43,7 @@ struct ThreadPool::Shared {
   absl::FunctionRef<void(int64_t)>* body = nullptr;
 
   Mutex caller;  // one loop at a time
+  int kept_off ABSL_GUARDED_BY(caller) = kNoProcessor;
   Mutex sleep;
   Condition wake;
   int sleepers ABSL_GUARDED_BY(sleep) = 0;
@@ -88,15 +94,31 @@ struct ThreadPool::Shared {
     }
   }
 
-  void publish() {
+  // The processor on which the caller computes is the last where a worker should wait; the system puts it
+  // there, on a busy machine, even when another is idle (docs/decisions/017-workers-beside-their-caller.md).
+  // They may run where the caller may, but there.
+  void keep_workers_off(int processor) ABSL_EXCLUSIVE_LOCKS_REQUIRED(caller) {
+    if (processor == kept_off || workers.size() > kKeptOffMax) return;
+    cpu_set_t set;
+    CPU_ZERO(&set);
+    if (sched_getaffinity(0, sizeof(set), &set) != 0) return;
+    if (processor != kNoProcessor) CPU_CLR(processor, &set);
+    if (CPU_COUNT(&set) == 0) return;
+    for (std::thread& worker : workers) pthread_setaffinity_np(worker.native_handle(), sizeof(set), &set);
+    kept_off = processor;
+  }
+
+  void publish() ABSL_EXCLUSIVE_LOCKS_REQUIRED(caller) {
     loop.store((generation() + 1) * kGeneration + kOpen, std::memory_order_release);
     MutexLock lock(sleep);
-    if (sleepers > 0) wake.wake_all();
+    if (sleepers == 0) return;
+    keep_workers_off(sched_getcpu());
+    wake.wake_all();
   }
 
   // No worker joins any more, and those that had have left. Where one stays long the system has taken its
   // processor away: the caller sleeps, so that the worker may go on on this one.
-  void close() {
+  void close() ABSL_EXCLUSIVE_LOCKS_REQUIRED(caller) {
     loop.fetch_and(~kOpen, std::memory_order_relaxed);
     for (int spin = 0;; ++spin) {
       const uint64_t now = loop.load(std::memory_order_acquire);
@@ -104,6 +126,7 @@ struct ThreadPool::Shared {
       if (spin < kSpins) {
         relax();
       } else {
+        keep_workers_off(kNoProcessor);
         loop.wait(now, std::memory_order_acquire);
       }
     }
@@ -117,8 +140,11 @@ ThreadPool::ThreadPool(int threads) : threads_(threads), shared_(std::make_uniqu
 }
 
 ThreadPool::~ThreadPool() {
-  shared_->stopping.store(true, std::memory_order_relaxed);
-  shared_->publish();
+  {
+    MutexLock no_loop(shared_->caller);
+    shared_->stopping.store(true, std::memory_order_relaxed);
+    shared_->publish();
+  }
   for (std::thread& worker : shared_->workers) worker.join();
 }
 

@@ -1,5 +1,7 @@
 #include "agora/base/thread_pool.h"
 
+#include <sched.h>
+
 #include <atomic>
 #include <thread>
 #include <vector>
@@ -46,6 +48,43 @@ TEST(ThreadPool, CallersTakeTurns) {
   caller();
   other.join();
   for (int64_t piece = 0; piece < 64; ++piece) EXPECT_EQ(sums[static_cast<size_t>(piece)], 400 * piece);
+}
+
+// Of the thread that asks.
+int processors_allowed() {
+  cpu_set_t set;
+  CPU_ZERO(&set);
+  sched_getaffinity(0, sizeof(set), &set);
+  return CPU_COUNT(&set);
+}
+
+TEST(ThreadPool, AWorkerIsKeptOffItsCallersProcessorWhileThatComputes) {
+  const int all = processors_available();
+  if (all < 2) GTEST_SKIP() << "one processor";
+  ThreadPool pool(2);
+  const std::thread::id caller = std::this_thread::get_id();
+  bool kept_off = false, let_back = false;
+  for (int tries = 0; tries < 1000 && !let_back; ++tries) {
+    // A worker that has not fallen asleep yet needs no place to wake at.
+    for (int turn = 0; turn < 100; ++turn) std::this_thread::yield();
+    std::atomic<bool> worker_came{false};
+    pool.run(2, [&](int64_t) {
+      if (std::this_thread::get_id() == caller) {
+        while (!worker_came.load()) std::this_thread::yield();
+        return;
+      }
+      const int allowed = processors_allowed();
+      ASSERT_TRUE(allowed == all || allowed == all - 1) << allowed;
+      kept_off = kept_off || allowed == all - 1;
+      worker_came.store(true);
+      if (!kept_off) return;
+      while (processors_allowed() != all) std::this_thread::yield();  // the caller sleeps
+      let_back = true;
+    });
+  }
+  EXPECT_TRUE(kept_off);
+  EXPECT_TRUE(let_back);
+  EXPECT_EQ(processors_allowed(), all);
 }
 
 TEST(ThreadPool, EveryThreadTakesPart) {

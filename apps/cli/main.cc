@@ -97,7 +97,9 @@ void keep_memory() {
 // Threads that wake do not take the processor from one that computes; they wait until it has had its turn.
 // Where several peers share a machine's processors a message is otherwise paid for with caches gone cold
 // (docs/decisions/015-experts-at-home.md). Threads and processes that are started later take after this one.
+// Who started the program under another policy knows why.
 void compute_in_whole_turns() {
+  if (::sched_getscheduler(0) != SCHED_OTHER) return;
   const sched_param no_priority{};
   ::sched_setscheduler(0, SCHED_BATCH, &no_priority);  // refused: as any program
 }
