@@ -7,6 +7,10 @@
 
 namespace agora::optim {
 
+double norm(const kernels::Compute& compute, std::span<const float> x) {
+  return std::sqrt(kernels::sum_of_squares(compute, x));
+}
+
 StatusOr<double> gradient_norm(const kernels::Compute& compute,
                                std::span<tensor::Parameter* const> parameters) {
   return gradient_norm(compute, tensor::views_of(parameters));

@@ -14,6 +14,9 @@
 
 namespace agora::optim {
 
+// sqrt of the sum of squares, in f64; NaN or infinite if one of x is.
+double norm(const kernels::Compute& compute, std::span<const float> x);
+
 // sqrt of the sum of squares of every trained parameter's gradient, in f64, in the order of the list.
 // InvalidArgument naming the first parameter whose gradient holds a NaN or an infinity; nothing has been
 // changed then.

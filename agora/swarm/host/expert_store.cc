@@ -1,13 +1,12 @@
 #include "agora/swarm/host/expert_store.h"
 
 #include <algorithm>
-#include <array>
 #include <bit>
 #include <cmath>
-#include <numeric>
 
 #include "agora/base/check.h"
 #include "agora/base/text.h"
+#include "agora/optim/clip.h"
 
 namespace agora::swarm {
 namespace {
@@ -21,24 +20,11 @@ using Kind = UpdateOutcome::Kind;
 constexpr double kRowNormMax = 1e6;
 constexpr float kGateWeightMax = 1e4f;
 
-// In parts that do not wait for each other, so that it costs no more than reading the rows.
-double norm_of(moe::View<const float> rows) {
-  constexpr int64_t kParts = 8;
-  std::array<double, kParts> squares{};
-  for (int64_t r = 0; r < rows.rows; ++r) {
-    const float* row = rows.row(r);
-    int64_t i = 0;
-    for (; i + kParts <= rows.cols; i += kParts) {
-      for (int64_t p = 0; p < kParts; ++p) squares[p] += static_cast<double>(row[i + p]) * row[i + p];
-    }
-    for (; i < rows.cols; ++i) squares[0] += static_cast<double>(row[i]) * row[i];
-  }
-  return std::sqrt(std::accumulate(squares.begin(), squares.end(), 0.0));
-}
-
-Status check_sizes(moe::View<const float> x, const moe::Route& route) {
-  for (int64_t t = 0; t < x.rows; ++t) {
-    const double norm = norm_of(x.rows_from(t, 1));
+// No row's norm is above that of all together: they are seldom looked at one by one.
+Status check_sizes(const moe::Compute& compute, moe::View<const float> x, const moe::Route& route) {
+  const bool all_small = optim::norm(compute, x.flat()) <= kRowNormMax;
+  for (int64_t t = 0; t < x.rows && !all_small; ++t) {
+    const double norm = optim::norm(compute, x.row_span(t));
     if (norm <= kRowNormMax) continue;
     return absl::InvalidArgumentError(concat("x: a row's norm must be at most ", kRowNormMax,
                                              " in training, that of row ", t, " is ", norm));
@@ -95,7 +81,7 @@ HeldMix ExpertStore::told(LayerId layer, const moe::Route& route, moe::MixResult
 StatusOr<HeldMix> ExpertStore::mix(LayerId layer, moe::View<const float> x, const moe::Route& route,
                                    moe::Keep keep, moe::View<float> y) {
   if (keep == moe::Keep::for_backward) {
-    const Status sizes = check_sizes(x, route);
+    const Status sizes = check_sizes(compute_, x, route);
     if (!sizes.ok()) {
       ++counters_.refused;
       return sizes;
@@ -162,7 +148,7 @@ Status ExpertStore::check_update(LayerId layer, std::span<const moe::Served> ser
     return absl::UnavailableError(concat("layer ", layer.value, " expert ", s.expert.value,
                                          " is being handed over to another host; ask again in a moment"));
   }
-  const double norm = norm_of(dy);
+  const double norm = optim::norm(compute_, dy.flat());
   if (norm <= spec_.gradient_norm_limit) return absl::OkStatus();
   ++counters_.refused;
   return absl::InvalidArgumentError(
@@ -363,7 +349,8 @@ Status ExpertStore::copy(ExpertName from, base::Bytes bytes, ExpertName to, floa
     return loaded;
   }
   for (const moe::ParameterView& p : experts_->parameters(to.layer, to.expert)) {
-    const double size = norm_of(p.value) / std::sqrt(static_cast<double>(p.value.size()));
+    const double size =
+        optim::norm(compute_, p.value.flat()) / std::sqrt(static_cast<double>(p.value.size()));
     Rng noise = first_weights(spec_).fork(p.name);
     for (float& value : p.value.flat()) value += deviation * static_cast<float>(size) * noise.normal();
     std::ranges::fill(p.first.flat(), 0.0f);
