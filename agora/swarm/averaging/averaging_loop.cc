@@ -15,8 +15,10 @@ namespace {
 constexpr int64_t kOutOfReachNsMin = base::kSecondNs;
 constexpr int64_t kOutOfReachNsMax = 120 * base::kSecondNs;
 
-// The way to a trainer broke or is too slow: that says nothing of its trunk.
-bool is_away(const Status& status) { return absl::IsUnavailable(status) || absl::IsDeadlineExceeded(status); }
+// The way to a trainer broke or is too slow, or it hands its trunk to others: that says nothing of the trunk.
+bool is_away_or_busy(const Status& status) {
+  return absl::IsUnavailable(status) || absl::IsDeadlineExceeded(status) || absl::IsResourceExhausted(status);
+}
 
 bool all_finite(std::span<const float> numbers) {
   return std::ranges::all_of(numbers, [](float number) { return std::isfinite(number); });
@@ -266,7 +268,8 @@ void Averaging::State::take_trunk(const CatchUp& asked, StatusOr<TrunkSnapshot> 
   catching_up_ = false;
   if (round_ == nullptr) end_round();
   if (stopped()) return;
-  if (!trunk.ok()) return out_of_reach(asked, is_away(trunk.status()) ? Reach::away : Reach::not_believed);
+  if (!trunk.ok())
+    return out_of_reach(asked, is_away_or_busy(trunk.status()) ? Reach::away : Reach::not_believed);
   if (trunk->version <= asked.instead_of) return out_of_reach(asked, Reach::not_believed);
   if (trunk->version <= version()) return;
   if (trunk->layout != config_.layout || trunk->momentum.size() != trunk->values.size() ||
