@@ -4,7 +4,6 @@
 
 #include "agora/base/rng.h"
 #include "agora/base/test_folder.h"
-#include "agora/base/utf8.h"
 #include "agora/model/sentencepiece_bridge.h"
 #include "agora/model/sentencepiece_proto.h"
 #include "agora/model/sentencepiece_tokenizer.h"
@@ -23,6 +22,14 @@ using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 
 std::string message(const Status& status) { return std::string(status.message()); }
+
+std::string to_utf8(uint32_t code) {
+  const auto tail = [code](int shift) { return static_cast<char>(0x80u | ((code >> shift) & 0x3fu)); };
+  if (code < 0x80) return {static_cast<char>(code)};
+  if (code < 0x800) return {static_cast<char>(0xc0u | code >> 6), tail(0)};
+  if (code < 0x10000) return {static_cast<char>(0xe0u | code >> 12), tail(6), tail(0)};
+  return {static_cast<char>(0xf0u | code >> 18), tail(12), tail(6), tail(0)};
+}
 
 std::string sample_text() {
   std::string text;
@@ -90,7 +97,7 @@ TEST_P(Exact, EveryCharacterOfUnicodeComesBack) {
   const auto tokenizer = trained(GetParam());
   std::string text;
   for (uint32_t code = 0; code < 0x110000; code += code < 0x3000 ? 1 : 61) {
-    if (code < 0xd800 || code > 0xdfff) text += base::to_utf8(code);
+    if (code < 0xd800 || code > 0xdfff) text += to_utf8(code);
   }
   EXPECT_EQ(there_and_back(*tokenizer, text), text);
 }
@@ -119,7 +126,7 @@ TEST_P(Exact, TinySamplesTrain) {
 
 TEST_P(Exact, ManyScriptsDoNotFillTheVocabulary) {
   std::string sample = sample_text();
-  for (uint32_t code = 0x4e00; code < 0x5e00; ++code) sample += base::to_utf8(code);
+  for (uint32_t code = 0x4e00; code < 0x5e00; ++code) sample += to_utf8(code);
   const auto tokenizer = trained(GetParam(), sample);
   EXPECT_LE(tokenizer->vocab_size(), 500);
   EXPECT_LE(tokenizer->encode("return count;")->size(), 7u);

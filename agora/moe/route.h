@@ -9,6 +9,7 @@
 #pragma once
 
 #include <cstdint>
+#include <span>
 #include <vector>
 
 #include "agora/base/result.h"
@@ -28,6 +29,12 @@ struct Route {
   // Empty unless the gate was asked for it.
   std::vector<int32_t> runner_up = {};
 
+  std::span<const int32_t> experts_of(int64_t t) const {
+    return std::span(expert).subspan(first[t], first[t + 1] - first[t]);
+  }
+  std::span<int32_t> experts_of(int64_t t) {
+    return std::span(expert).subspan(first[t], first[t + 1] - first[t]);
+  }
   int64_t tokens() const { return first.empty() ? 0 : static_cast<int64_t>(first.size()) - 1; }
   int64_t choices() const { return static_cast<int64_t>(expert.size()); }
 };

@@ -9,7 +9,7 @@
 #include "agora/moe/classic/competitive.h"
 #include "agora/moe/classic/hierarchical.h"
 #include "agora/moe/classic/localised.h"
-#include "agora/moe/classic/projection.h"
+#include "agora/moe/classic/scaling.h"
 #include "agora/train/csv.h"
 
 namespace agora::cli {
@@ -117,11 +117,11 @@ StatusOr<VowelData> read_vowels(const std::string& folder) {
 StatusOr<Answers> train_and_answer(const ClassicModel& model, const Examples& train, const Examples& test,
                                    uint64_t seed) {
   if (model.members < 1) return absl::InvalidArgumentError("--members must be at least 1");
-  AGORA_ASSIGN_OR_RETURN(const auto projection, classic::Projection::centre(train));
+  AGORA_ASSIGN_OR_RETURN(const auto scaling, classic::Scaling::centre(train));
   Examples seen = train;
   Examples unseen = test;
-  seen.x = projection.apply(train.x);
-  unseen.x = projection.apply(test.x);
+  seen.x = scaling.apply(train.x);
+  unseen.x = scaling.apply(test.x);
   Answers answers;
   for (int member = 0; member < model.members; ++member) {
     AGORA_ASSIGN_OR_RETURN(Member m, train_member(model, seen, unseen, Rng(seed).fork(member)));

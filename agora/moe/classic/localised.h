@@ -10,7 +10,7 @@
 // log-likelihood sum log sum_e share_e N(x; centre_e, covariance_e) p_e(d | x): shares, centres and
 // covariances are weighted means, so the gate needs no inner loop (Xu, Jordan & Hinton 1995, "An Alternative
 // Model for Mixtures of Experts"). The experts are those of the tree (linear_expert.h). Inputs should have
-// comparable columns (projection.h). One thread at a time per mixture; const calls are free.
+// comparable columns (scaling.h). One thread at a time per mixture; const calls are free.
 #pragma once
 
 #include <vector>

@@ -1,4 +1,4 @@
-#include "agora/moe/classic/projection.h"
+#include "agora/moe/classic/scaling.h"
 
 #include "agora/moe/classic/test_problems.h"
 #include <gtest/gtest.h>
@@ -12,14 +12,14 @@ double mean_square(const Matrix& m, int64_t column) {
   return sum;
 }
 
-TEST(Projection, StandardiseGivesUnitDeviation) {
+TEST(Scaling, StandardiseGivesUnitDeviation) {
   Rng rng(1);
   Examples e = random_examples(Task::classification, 50, 3, 2, rng);
   for (int64_t n = 0; n < 50; ++n) {
     e.x(n, 0) = 5.0 + 10.0 * e.x(n, 0);
     e.x(n, 2) = 0.1;  // constant, and not a binary fraction
   }
-  const auto p = Projection::standardise(e);
+  const auto p = Scaling::standardise(e);
   ASSERT_TRUE(p.ok());
   const Matrix z = p->apply(e.x);
   EXPECT_NEAR(mean_square(z, 0), 1.0, 1e-12);
@@ -27,10 +27,10 @@ TEST(Projection, StandardiseGivesUnitDeviation) {
   EXPECT_EQ(mean_square(z, 2), 0.0);
 }
 
-TEST(Projection, CentreKeepsProportions) {
+TEST(Scaling, CentreKeepsProportions) {
   Rng rng(1);
   Examples e = random_examples(Task::classification, 50, 2, 2, rng);
-  const auto p = Projection::centre(e);
+  const auto p = Scaling::centre(e);
   ASSERT_TRUE(p.ok());
   const Matrix z = p->apply(e.x);
   EXPECT_NEAR((z(0, 0) - z(1, 0)) / (e.x(0, 0) - e.x(1, 0)), (z(0, 1) - z(1, 1)) / (e.x(0, 1) - e.x(1, 1)),
@@ -38,7 +38,7 @@ TEST(Projection, CentreKeepsProportions) {
   EXPECT_NEAR(mean_square(z, 0) + mean_square(z, 1), 2.0, 1e-9);
 }
 
-TEST(Projection, RefusesBadInput) { EXPECT_FALSE(Projection::standardise(Examples{}).ok()); }
+TEST(Scaling, RefusesBadInput) { EXPECT_FALSE(Scaling::standardise(Examples{}).ok()); }
 
 }  // namespace
 }  // namespace agora::moe::classic

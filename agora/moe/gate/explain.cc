@@ -36,10 +36,6 @@ View<const float> compared_by(const GateDescriptor& gate, const GateSaved& saved
   return gate.score_before_selection ? saved.scores.view() : saved.logits.view();
 }
 
-std::span<const int32_t> choices_of(const Route& route, int64_t t) {
-  return std::span(route.expert).subspan(route.first[t], route.first[t + 1] - route.first[t]);
-}
-
 }  // namespace
 
 std::vector<TokenReasons> explain(const GateDescriptor& gate, const Route& route, const GateSaved& saved) {
@@ -48,7 +44,7 @@ std::vector<TokenReasons> explain(const GateDescriptor& gate, const Route& route
   std::vector<TokenReasons> reasons(static_cast<size_t>(route.tokens()));
   for (int64_t t = 0; t < route.tokens(); ++t) {
     const Compared compared{saved, scores.row_span(t)};
-    const std::span<const int32_t> chosen = choices_of(route, t);
+    const std::span<const int32_t> chosen = route.experts_of(t);
     for (size_t i = 0; i < chosen.size(); ++i) {
       reasons[t].chosen.push_back(
           compared.reason(compared.column_of(chosen[i]), route.weight[route.first[t] + i]));
@@ -65,7 +61,7 @@ void name_runners_up(const GateDescriptor& gate, const GateSaved& saved, Route& 
   for (int64_t t = 0; t < route.tokens(); ++t) {
     const Compared compared{saved, scores.row_span(t)};
     const size_t behind_the_seam = compared.column_of(static_cast<int32_t>(gate.experts));
-    route.runner_up[t] = compared.best_of_the_others(choices_of(route, t), behind_the_seam).candidate;
+    route.runner_up[t] = compared.best_of_the_others(route.experts_of(t), behind_the_seam).candidate;
   }
 }
 

@@ -17,10 +17,6 @@ namespace {
 constexpr int64_t kTokensPerPiece = 64;  // some 10 microseconds of work at C = 16
 
 // The tokens' choices are all of one length, or whatever expert_choice found.
-std::span<int32_t> choices_of(Route& route, int64_t t) {
-  return std::span(route.expert).subspan(route.first[t], route.first[t + 1] - route.first[t]);
-}
-
 void open_route(int64_t tokens, int64_t chosen, Route& route) {
   route.first.resize(static_cast<size_t>(tokens) + 1);
   for (int64_t t = 0; t <= tokens; ++t) route.first[t] = static_cast<int32_t>(t * chosen);
@@ -169,9 +165,9 @@ void Gate::select(const Compute& compute, const GateSaved& saved, Route& route) 
       }
       if (by_expert) continue;
       if (descriptor_.selection == Selection::grouped_top_k) {
-        grouped_top_k(descriptor_, key, choices_of(route, t));
+        grouped_top_k(descriptor_, key, route.experts_of(t));
       } else {
-        top_k(key, choices_of(route, t));
+        top_k(key, route.experts_of(t));
       }
     }
   });
@@ -185,7 +181,7 @@ void Gate::weigh_tokens(const Compute& compute, const GateSaved& saved, Route& r
   route.normalised = weights_are_normalised(descriptor_);
   compute.pool->run_ranges(logits.rows, kTokensPerPiece, [&](int64_t begin, int64_t end) {
     for (int64_t t = begin; t < end; ++t) {
-      const std::span<const int32_t> chosen = choices_of(route, t);
+      const std::span<const int32_t> chosen = route.experts_of(t);
       weigh(descriptor_, logits.row_span(t), scores.rows > 0 ? scores.row_span(t) : std::span<const float>(),
             chosen, std::span(route.weight).subspan(route.first[t], chosen.size()));
     }
