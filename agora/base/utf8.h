@@ -7,7 +7,6 @@
 #pragma once
 
 #include <cstdint>
-#include <string>
 #include <string_view>
 
 namespace agora::base {
@@ -44,14 +43,6 @@ inline bool is_utf8(std::string_view text) {
     at += static_cast<size_t>(bytes);
   }
   return true;
-}
-
-inline std::string to_utf8(uint32_t code) {
-  const auto tail = [code](int shift) { return static_cast<char>(0x80u | ((code >> shift) & 0x3fu)); };
-  if (code < 0x80) return {static_cast<char>(code)};
-  if (code < 0x800) return {static_cast<char>(0xc0u | code >> 6), tail(0)};
-  if (code < 0x10000) return {static_cast<char>(0xe0u | code >> 12), tail(6), tail(0)};
-  return {static_cast<char>(0xf0u | code >> 18), tail(12), tail(6), tail(0)};
 }
 
 }  // namespace agora::base

@@ -17,7 +17,6 @@ struct Count {
   std::array<std::atomic<int64_t>, kPurposes> bytes{};
   std::array<std::atomic<int64_t>, kPurposes> peak{};
   std::atomic<int64_t> total{0};
-  std::atomic<int64_t> total_peak{0};
 };
 Count count;
 
@@ -126,7 +125,7 @@ void* allocate(int64_t bytes, Purpose purpose, Contents contents) {
   if (contents == Contents::zero) std::memset(data, 0, static_cast<size_t>(bytes));
   const auto p = static_cast<size_t>(purpose);
   raise(count.peak[p], count.bytes[p].fetch_add(bytes, std::memory_order_relaxed) + bytes);
-  raise(count.total_peak, count.total.fetch_add(bytes, std::memory_order_relaxed) + bytes);
+  count.total.fetch_add(bytes, std::memory_order_relaxed);
   return data;
 }
 
@@ -152,7 +151,6 @@ MemoryCount memory_count() {
     result.bytes_peak[p] = count.peak[p].load(std::memory_order_relaxed);
   }
   result.bytes_total = count.total.load(std::memory_order_relaxed);
-  result.bytes_total_peak = count.total_peak.load(std::memory_order_relaxed);
   return result;
 }
 

@@ -19,13 +19,12 @@ namespace agora::tensor {
 enum class Purpose : uint8_t { weight, optimizer, activation, gradient, scratch };
 constexpr int kPurposes = 5;
 
-// Bytes held now and at the highest point, by purpose and in all. The process's own count: `agora train`
-// prints it beside the peak that the operating system saw.
+// Bytes held now, by purpose and in all, and at each purpose's highest point. The process's own count:
+// `agora train` prints it beside the peak that the operating system saw.
 struct MemoryCount {
   std::array<int64_t, kPurposes> bytes{};
   std::array<int64_t, kPurposes> bytes_peak{};
   int64_t bytes_total = 0;
-  int64_t bytes_total_peak = 0;
 };
 MemoryCount memory_count();
 

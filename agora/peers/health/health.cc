@@ -155,15 +155,4 @@ std::vector<size_t> Health::usable(std::span<const PeerId> candidates, int64_t n
   return good;
 }
 
-size_t Health::choose(std::span<const PeerId> candidates, int64_t now_ns) {
-  AGORA_CHECK(!candidates.empty());
-  const std::vector<size_t> good = usable(candidates, now_ns);
-  const auto count = static_cast<uint32_t>(good.size());
-  if (count == 1) return good[0];
-  const uint32_t first = rng_.below(count);
-  const uint32_t second = (first + 1 + rng_.below(count - 1)) % count;
-  const auto expected = [&](uint32_t i) { return expected_ns(candidates[good[i]], now_ns); };
-  return good[expected(second) < expected(first) ? second : first];
-}
-
 }  // namespace agora::peers

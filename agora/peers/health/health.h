@@ -2,7 +2,7 @@
 //
 //   Health health({}, Rng(seed));
 //   std::vector<size_t> usable = health.usable(replicas, now);   // indices; never empty if replicas is not
-//   size_t chosen = health.choose(replicas, now);                // least expected of two drawn at random
+//   int64_t expected_ns = health.expected_ns(replica, now);      // the least of two drawn is called
 //   health.on_call(peer, now);                                   // then exactly one of:
 //   health.on_answer(peer, now, latency_ns, reply.load_us);
 //   health.on_failure(peer, now);                                //   a broken way, a wrong answer
@@ -56,9 +56,6 @@ class Health {
   // Indices into candidates of those that may be called, in order. At least min(floor, candidates) of them:
   // where ejections leave fewer, those whose time is over soonest come back. O(candidates).
   std::vector<size_t> usable(std::span<const PeerId> candidates, int64_t now_ns, size_t floor = 1) const;
-
-  // One of usable(), the one with less expected_ns of two drawn at random; candidates is not empty.
-  size_t choose(std::span<const PeerId> candidates, int64_t now_ns);
 
   Ejection::State state(const PeerId& peer, int64_t now_ns) const;
   int64_t expected_ns(const PeerId& peer, int64_t now_ns) const;

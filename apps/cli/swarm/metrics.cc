@@ -45,6 +45,9 @@ void append_metrics(const peers::DirectoryCounters& c, std::vector<Metric>& to) 
   add_counter(to, "agora_directory_messages_refused_total",
               "Messages of the directory that could not be read.", c.messages_refused);
   add_counter(to, "agora_records_expired_total", "Records whose peer was not heard of any more.", c.expired);
+  add_counter(to, "agora_own_record_too_large_total",
+              "Times that what this peer would say of itself was too large: others see what it said before.",
+              c.own_refused);
 }
 
 void append_metrics(const swarm::PeerState& state, std::vector<Metric>& to) {
