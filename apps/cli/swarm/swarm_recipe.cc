@@ -84,6 +84,10 @@ void add_rule_flags(CLI::App& command, SwarmRules& rules) {
       .add_option("--updates", rules.updates,
                   "async: experts step when enough rows have come; sync: when the one trainer ends its step")
       ->check(CLI::IsMember({"async", "sync"}));
+  command
+      .add_option("--rows-per-step", rules.rows_per_step,
+                  "with --updates async: rows, of all trainers, after which an expert steps")
+      ->check(above_zero());
   command.add_option("--replicas", rules.replicas, "hosts that hold each expert, where there are so many")
       ->check(above_zero());
   command
@@ -128,6 +132,7 @@ StatusOr<swarm::SwarmSpec> make_spec(const train::TrainOptions& options, const S
   spec.bf16 = options.precision == "bf16";
   spec.seed = options.seed;
   spec.updates = rules.updates == "sync" ? swarm::UpdateMode::synchronous : swarm::UpdateMode::asynchronous;
+  spec.rows_per_step = rules.rows_per_step;
   spec.replicas = rules.replicas;
   spec.loss_window_s = rules.loss_window;
   spec.step.learning_rate = options.learning_rate;

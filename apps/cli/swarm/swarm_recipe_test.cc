@@ -63,6 +63,18 @@ TEST_F(SwarmRecipe, ASavedOneIsReadWhateverItsName) {
   }
 }
 
+TEST_F(SwarmRecipe, TheSwarmsRulesAreInTheSpecification) {
+  const SwarmRules rules{
+      .updates = "sync", .rows_per_step = 96, .replicas = 3, .loss_window = 4, .experts_max = 4};
+  const auto spec = make_spec(options_, rules, *task_);
+  ASSERT_TRUE(spec.ok()) << spec.status();
+  EXPECT_EQ(spec->updates, swarm::UpdateMode::synchronous);
+  EXPECT_EQ(spec->rows_per_step, 96);
+  EXPECT_EQ(spec->replicas, 3);
+  EXPECT_EQ(spec->loss_window_s, 4);
+  EXPECT_EQ(spec->experts_max, 4);
+}
+
 TEST_F(SwarmRecipe, OfAModelThatCanNotBeIsRefused) {
   const auto refused = [&](const std::function<void(train::TrainOptions&)>& change) {
     train::TrainOptions options = options_;
