@@ -18,9 +18,9 @@ namespace agora::cli {
 // What a swarm has to agree on beyond a training run.
 struct SwarmRules {
   std::string updates = "async";  // async, sync
-  int64_t rows_per_step = 512;    // async
-  int32_t replicas = 2;
-  double loss_window = 10;  // seconds
+  int64_t rows_per_step = swarm::SwarmSpec().rows_per_step;  // async
+  int32_t replicas = swarm::SwarmSpec().replicas;
+  double loss_window = swarm::SwarmSpec().loss_window_s;
   int64_t experts_max = 0;  // 0: four times --experts
 };
 
